@@ -1,0 +1,3 @@
+"""kubectl vxtrace: follow the same packet through every hop of a VXLAN overlay."""
+
+__version__ = "0.1.0"

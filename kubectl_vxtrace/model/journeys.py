@@ -1,0 +1,59 @@
+"""The same packet over all hops, as columns."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
+from kubectl_vxtrace.model.path import Flow, Path, Tap
+from kubectl_vxtrace.model.recording import Recording
+from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally
+
+
+class OutcomeCode(IntEnum):
+    """Outcome of one packet as stored in a JourneyTable; the report spells them in words."""
+
+    DELIVERED = 0
+    UNDETERMINED = 1
+    REJECTED = 2
+    LOST = 3
+    DROPPED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JourneyTable:
+    """The counted packets of one path, n rows by h expected hops.
+
+    row[n, h]: the frame's row in the hop's PacketTable, -1 where unseen. outcome: OutcomeCode. lost_from, lost_to: hop numbers of the
+    leg that lost it, 0 for none (`lost_to` 0 with `lost_from` set is `null`). weight_packets: packets on the wire that it stands for.
+    client_port: the client's port or ICMP identifier as at the client. time_ns: first sighting, in its node's clock.
+    """
+
+    path: Path
+    row: I32
+    outcome: U8
+    lost_from: I32
+    lost_to: I32
+    weight_packets: I32
+    client_port: I32
+    time_ns: I64
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One trace, matched: what the diagnosis judges. `paths`, `journeys`, `hops` and `legs` are parallel.
+
+    `flows` are those of which a packet was seen. `hops` holds expected hops in order, then unexpected sightings.
+    """
+
+    recording: Recording
+    tables: dict[Tap, PacketTable]
+    flows: tuple[Flow, ...]
+    paths: tuple[Path, ...]
+    journeys: tuple[JourneyTable, ...]
+    hops: tuple[tuple[HopCount, ...], ...]
+    legs: tuple[tuple[LegTally, ...], ...]
+    clocks: tuple[ClockBound, ...]
+    connections: dict[int, int]

@@ -1,0 +1,137 @@
+"""Packets as columns: numpy arrays, one row for each frame of one capture file.
+
+Addresses are 16 bytes, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), so that both families share one layout.
+Arrays are read-only and records are compared by identity.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv6Address
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.model.path import Tap
+
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+
+class Kind(IntEnum):
+    """What a frame turned out to be. MALFORMED: its headers contradict each other; CUT: they were not captured whole."""
+
+    IP = 0
+    ARP = 1
+    OTHER = 2
+    MALFORMED = 3
+    CUT = 4
+
+
+class IpProtocol(IntEnum):
+    """IANA protocol numbers that are decoded further."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    ICMPV6 = 58
+
+
+def address_text(raw: U8) -> str:
+    """The text of a 16-byte address; IPv4-mapped ones in dotted form."""
+    address = IPv6Address(raw.tobytes())
+    return str(address.ipv4_mapped or address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Conversations:
+    """Distinct innermost (protocol, source, destination, ports), directed. n rows.
+
+    ICMP echo: both ports are the identifier. Other ICMP, and protocols without ports: 0. Later fragments: ports 0.
+    ARP: protocol 0, source and destination are the protocol addresses, ports 0.
+    """
+
+    protocol: U8
+    source: U8
+    destination: U8
+    source_port: U16
+    destination_port: U16
+
+    def __len__(self) -> int:
+        return len(self.protocol)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tunnels:
+    """Distinct VXLAN encapsulations: outer addresses, UDP ports, VNI and the inner Ethernet addresses (48 bits in a uint64)."""
+
+    source: U8
+    destination: U8
+    source_port: U16
+    port: U16
+    vni: U32
+    inner_source_mac: U64
+    inner_destination_mac: U64
+
+    def __len__(self) -> int:
+        return len(self.vni)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IcmpQuotes:
+    """ICMP errors and what they quote: `row` is the error's row; `conversation` and `ip_id` are the quoted packet's.
+
+    Where the quoted packet is itself a VXLAN packet, `inner_conversation` and `inner_ip_id` are its inner packet's, else -1 and 0.
+    """
+
+    row: I32
+    conversation: I32
+    ip_id: U16
+    inner_conversation: I32
+    inner_ip_id: U16
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PacketTable:
+    """The frames of one capture file, n rows, in file order.
+
+    frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. wire_bytes, captured_bytes: frame
+    lengths. kind: Kind. conversation, tunnel: rows of the small tables, -1 for none. All others are the innermost packet's:
+    payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
+    seq, ack: TCP numbers, or ICMP echo sequence in seq. flags: TCP flags; ICMP type << 8 | code; ARP opcode.
+    outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first 64 bytes of L4 payload, 0 where not that
+    many of them were captured as there are.
+    whole: False if the file ended inside a record.
+    """
+
+    tap: Tap | None
+    frame: I32
+    offset: I64
+    time_ns: I64
+    wire_bytes: I32
+    captured_bytes: I32
+    kind: U8
+    payload_bytes: I32
+    conversation: I32
+    tunnel: I32
+    ip_id: U16
+    outer_id: U16
+    ttl: U8
+    fragment: U16
+    seq: U32
+    ack: U32
+    flags: U16
+    digest: U64
+    conversations: Conversations
+    tunnels: Tunnels
+    icmp_quotes: IcmpQuotes
+    whole: bool = True
+
+    def __len__(self) -> int:
+        return len(self.frame)

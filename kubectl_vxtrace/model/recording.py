@@ -1,0 +1,102 @@
+"""What one trace recorded: everything that the analysis may look at."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
+from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
+from kubectl_vxtrace.model.path import Flow, Overlay, Path, Role, Tap
+from kubectl_vxtrace.model.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureTask:
+    """One tcpdump to run. `id` numbers the captures of a trace from 1; `file` is the pcap's name in the bundle."""
+
+    id: int
+    tap: Tap
+    role: Role
+    file: str
+    filter: str | None = None
+    argv: tuple[str, ...] = ()
+    snaplen_bytes: int = 512
+    file_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePlan:
+    """All captures of a trace."""
+
+    tasks: tuple[CaptureTask, ...]
+    duration_s: float
+
+
+class CaptureStatus(StrEnum):
+    """How a capture ended.
+
+    complete: ran until we stopped it, its file is whole and verified. partial: the file is there, but the capture ended by
+    itself or its end is unknown. failed: no file. zero: the device was absent or down before and after, so that nothing
+    can have passed. presumed: a file recorded by somebody else, without closing numbers.
+    """
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    ZERO = "zero"
+    PRESUMED = "presumed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResult:
+    """What became of a task. Times are the node's clock in Unix ns; the three counts are tcpdump's own closing numbers.
+
+    `file` is the pcap's name in the trace folder, None where there is none.
+    """
+
+    task: CaptureTask
+    status: CaptureStatus
+    reason: str | None = None
+    started_ns: int | None = None
+    stopped_ns: int | None = None
+    received: int | None = None
+    captured: int | None = None
+    dropped_by_kernel: int | None = None
+    size_bytes: int = 0
+    sha256: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something that could not be seen; `interface` is None where the whole node is meant."""
+
+    node: str | None = None
+    interface: str | None = None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One trace as recorded, the only input of the analysis.
+
+    `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
+    where `captures[].file` are.
+    """
+
+    session: str
+    version: str
+    started_ns: int
+    duration_s: float = 0.0
+    interrupted: bool = False
+    request: Request | None = None
+    snapshot: ClusterSnapshot | None = None
+    overlay: Overlay
+    flows: tuple[Flow, ...]
+    paths: tuple[Path, ...]
+    before: tuple[NodeFacts, ...] = ()
+    after: tuple[NodeFacts, ...] = ()
+    captures: tuple[CaptureResult, ...] = ()
+    kernel_drops: tuple[KernelDrop, ...] = ()
+    cleanup: Cleanup | None = None
+    gaps: tuple[Gap, ...] = ()
+    folder: str = ""

@@ -1,0 +1,330 @@
+"""The report: the contract's JSON, field for field. A field called `from_` is `from` there."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kubectl_vxtrace.model.cluster import CleanupState
+from kubectl_vxtrace.model.path import Direction, Role
+
+
+class Verdict(StrEnum):
+    """Verdict of a packet, a direction or a whole report."""
+
+    DROPPED = "dropped"
+    LOST = "lost"
+    REJECTED = "rejected"
+    UNANSWERED = "unanswered"
+    UNDETERMINED = "undetermined"
+    NO_TRAFFIC = "no-traffic"
+    DELIVERED = "delivered"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Impact(StrEnum):
+    """How much of the traffic is hurt."""
+
+    TOTAL = "total"
+    PARTIAL = "partial"
+    RECOVERED = "recovered"
+    NONE = "none"
+
+
+class Confidence(StrEnum):
+    """How sure a finding is."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    POSSIBLE = "possible"
+
+
+class Severity(StrEnum):
+    """error: explains packets of this trace; warning: will hurt; info: worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class EvidenceKind(StrEnum):
+    """What a piece of evidence is made of."""
+
+    PACKETS = "packets"
+    COUNTER = "counter"
+    CONFIG = "config"
+    KERNEL = "kernel"
+    ABSENCE = "absence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """About the trace itself; `started` is RFC 3339 UTC."""
+
+    session: str
+    started: str
+    duration_s: float
+    version: str
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """Something that could not be seen."""
+
+    node: str | None
+    interface: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """Whether everything that was to be seen could be seen."""
+
+    complete: bool
+    blind: tuple[Blind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayDevice:
+    """A VXLAN device as the report shows it; `mtu` in bytes."""
+
+    node: str
+    interface: str | None = None
+    vni: int | None = None
+    port: int | None = None
+    mtu: int | None = None
+    address: str | None = None
+    underlay_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayReport:
+    """The overlay as the report shows it."""
+
+    backend: str | None
+    devices: tuple[OverlayDevice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointReport:
+    """One end of a flow."""
+
+    address: str | None = None
+    port: int | None = None
+    pod: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceReport:
+    """The Service of a flow."""
+
+    address: str | None = None
+    port: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    """The encapsulation seen at a hop."""
+
+    source: str
+    destination: str
+    port: int
+    vni: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopCount:
+    """What one hop saw of one direction. `capture` is the capture's id; `control` counts other packets that prove the tap alive."""
+
+    hop: int
+    role: Role
+    node: str
+    interface: str | None
+    expected: bool = True
+    capture: int | None = None
+    packets: int = 0
+    frames: int = 0
+    control: int = 0
+    witness: bool = True
+    reason: str | None = None
+    tuple: str | None = None
+    outer: Outer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Latency of a leg, in ns; none is finer than `uncertainty`."""
+
+    min: int
+    median: int
+    max: int
+    uncertainty: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegTally:
+    """What became of packets between two neighbouring witnesses. `to` is None where nothing names the next hop."""
+
+    from_: int
+    to: int | None
+    sent: int
+    arrived: int
+    lost: int
+    undetermined: int = 0
+    latency_ns: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionReport:
+    """One direction of one flow."""
+
+    direction: Direction
+    verdict: Verdict
+    hops: tuple[HopCount, ...]
+    legs: tuple[LegTally, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowReport:
+    """One flow, both directions."""
+
+    id: int
+    protocol: str
+    connections: int
+    client: EndpointReport
+    server: EndpointReport | None
+    candidates: tuple[EndpointReport, ...]
+    service: ServiceReport | None
+    directions: tuple[DirectionReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SightingReport:
+    """One packet at one hop; `time` is RFC 3339 UTC with nanoseconds, in the clock of the hop's node."""
+
+    hop: int
+    time: str
+    frame: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketLine:
+    """One packet over all hops. `dissection` is tshark's, for the shown ones, where there is one."""
+
+    id: int
+    flow: int
+    direction: Direction
+    client_port: int | None
+    summary: str
+    outcome: Verdict
+    sightings: tuple[SightingReport, ...]
+    dissection: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """A leg as a finding names it."""
+
+    from_: int
+    to: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRef:
+    """A frame of a capture file: what somebody opens in Wireshark."""
+
+    capture: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One proof of a finding."""
+
+    kind: EvidenceKind
+    text: str
+    frames: tuple[FrameRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A cause, with what proves it. `not_ruled_out` says what else it could be."""
+
+    cause: str
+    confidence: Confidence
+    severity: Severity
+    packets: int
+    summary: str
+    flow: int | None = None
+    direction: Direction | None = None
+    leg: Leg | None = None
+    evidence: tuple[Evidence, ...] = ()
+    remediation: str | None = None
+    not_ruled_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetBound:
+    """Bounds of a node's clock minus the reference's, in ns; None where nothing bounds it."""
+
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockBound:
+    """What can be claimed of one node's clock against another's."""
+
+    reference: str
+    node: str
+    offset_ns: OffsetBound
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureLine:
+    """One capture as the report shows it; times RFC 3339 UTC, `bytes` of the file."""
+
+    id: int
+    node: str
+    interface: str | None
+    filter: str | None
+    argv: tuple[str, ...] | None
+    started: str | None
+    stopped: str | None
+    snaplen: int | None
+    received: int | None
+    captured: int | None
+    dropped_by_kernel: int | None
+    file: str | None
+    bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupReport:
+    """Whether the debug pods are gone."""
+
+    state: CleanupState
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceReport:
+    """The whole report, without the envelope's `apiVersion` and `kind`."""
+
+    verdict: Verdict
+    impact: Impact
+    cause: str | None
+    summary: str
+    remediation: str | None
+    metadata: Metadata
+    completeness: Completeness
+    overlay: OverlayReport
+    flows: tuple[FlowReport, ...]
+    packets: tuple[PacketLine, ...]
+    findings: tuple[Finding, ...]
+    clocks: tuple[ClockBound, ...]
+    captures: tuple[CaptureLine, ...]
+    cleanup: CleanupReport | None

@@ -1,0 +1,74 @@
+"""What the user asked for."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One end of a trace as it was typed: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]` or an address.
+
+    `kind` is the singular kubectl name (`pod`, `service`, `deployment`, `statefulset`, `daemonset`, `node`) or None.
+    `protocol` is `TCP`, `UDP` or `ICMP`. Exactly one of `name` and `address` is set.
+    """
+
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    address: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to reach the cluster: kubectl's flags of the same names."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    cluster: str | None = None
+    user: str | None = None
+    namespace: str | None = None
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
+    request_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what one trace may take."""
+
+    duration_s: float = 15.0
+    max_wall_s: float = 300.0
+    packets: int | None = None
+    snaplen_bytes: int = 512
+    file_bytes: int = 64 * 1024 * 1024
+    max_nodes: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodOptions:
+    """How debug pods are made."""
+
+    image: str = "docker.io/nicolaka/netshoot:v0.16"
+    image_pull_policy: str = "IfNotPresent"
+    image_pull_secret: str | None = None
+    debug_namespace: str | None = None
+    profile: str = "privileged"
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One trace as asked for.
+
+    `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list.
+    """
+
+    command: str
+    source: Target
+    target: Target | None = None
+    filter: str | None = None
+    access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
+    pod_options: PodOptions = field(default_factory=PodOptions)
+    show: int = 5
