@@ -46,3 +46,9 @@ class UsageError(VxtraceError):
 
 class PcapError(CannotRunError):
     """A capture file that cannot be read."""
+
+
+class LeftBehindError(VxtraceError):
+    """Something may be left in the cluster; the message names it."""
+
+    exit_code = ExitCode.LEFT_BEHIND

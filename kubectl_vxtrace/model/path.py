@@ -88,10 +88,14 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Tap:
-    """A place where packets are captured: one interface of one node. `interface` is `` where only a file's name is known."""
+    """A place where packets are captured: one interface of one node.
+
+    Where only files are given, `interface` is empty and `place`, the file's name, tells a node's taps apart.
+    """
 
     node: str
     interface: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+DEFAULT_IMAGE = "docker.io/nicolaka/netshoot:v0.16"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -49,7 +51,7 @@ class Limits:
 class PodOptions:
     """How debug pods are made."""
 
-    image: str = "docker.io/nicolaka/netshoot:v0.16"
+    image: str = DEFAULT_IMAGE
     image_pull_policy: str = "IfNotPresent"
     image_pull_secret: str | None = None
     debug_namespace: str | None = None

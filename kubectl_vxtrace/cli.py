@@ -1,0 +1,312 @@
+"""The commands: flags to a Request, the report to stdout, and the only place that ends the process."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from kubectl_vxtrace import __version__
+from kubectl_vxtrace import options as opt
+from kubectl_vxtrace.console import Stderr
+from kubectl_vxtrace.errors import ExitCode, UsageError, VxtraceError
+from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Access, Limits, PodOptions, Request
+
+PROGRAM = "kubectl vxtrace"
+# Typer derives the variable from the program's name, and a blank in it would switch completion off silently.
+COMPLETE_VARIABLE = "_KUBECTL_VXTRACE_COMPLETE"
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Follow the same packet through every hop of a VXLAN overlay, and say where it vanished, why, and what to do.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with the contract's code."""
+    try:
+        app(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
+    except VxtraceError as error:
+        Stderr().error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Stderr().warn("interrupted")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        _close_stdout()
+        sys.exit(ExitCode.CANNOT_RUN)
+    sys.exit(ExitCode.DELIVERED)
+
+
+@app.command()
+def pod(
+    source: Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The pod whose traffic to follow.")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]", help="A service, workload, pod, node or address."),
+    ] = None,
+    duration: Annotated[str, typer.Option("--duration", help="How long to capture (15s, 2m).")] = "15s",
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop early after this many packets of the flow.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the target.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="tcp, udp or icmp.")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="EXPR", help="A libpcap filter for the client's first hop; what it picks is followed.")
+    ] = None,
+    snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512,
+    max_wall: Annotated[
+        str | None, typer.Option("--max-wall", help="End the whole trace after this time. [default: duration + 4m]")
+    ] = None,
+    max_nodes: opt.MaxNodes = 10,
+    image: opt.Image = DEFAULT_IMAGE,
+    image_pull_policy: opt.ImagePullPolicy = opt.PullPolicy.IF_NOT_PRESENT,
+    image_pull_secret: opt.ImagePullSecret = None,
+    debug_namespace: opt.DebugNamespace = None,
+    profile: opt.ProfileName = opt.Profile.PRIVILEGED,
+    keep_pods: opt.KeepPods = False,
+    output: opt.OutputFormat = opt.Output.TABLE,
+    color: opt.ColorMode = opt.Color.AUTO,
+    show: opt.Show = 5,
+    bundle: opt.BundlePath = None,
+    strict: opt.Strict = False,
+    exit_zero: opt.ExitZero = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    kubeconfig: opt.Kubeconfig = None,
+    context: opt.Context = None,
+    cluster: opt.Cluster = None,
+    user: opt.User = None,
+    namespace: opt.Namespace = None,
+    as_user: opt.AsUser = None,
+    as_group: opt.AsGroup = None,
+    request_timeout: opt.RequestTimeout = "0",
+) -> None:
+    """Trace a pod's traffic to a service, a pod, a workload, a node or an address."""
+    access = _access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout)
+    request = _request(
+        "pod",
+        source,
+        to,
+        port=port,
+        protocol=protocol,
+        filter_=filter_,
+        access=access,
+        limits=_limits(duration, count, snaplen, max_wall, max_nodes),
+        pod_options=PodOptions(
+            image=image,
+            image_pull_policy=image_pull_policy.value,
+            image_pull_secret=image_pull_secret,
+            debug_namespace=debug_namespace,
+            profile=profile.value,
+            keep=keep_pods,
+        ),
+        show=show,
+    )
+    from kubectl_vxtrace import deliver
+
+    delivery = deliver.Delivery(output=output, color=color, bundle=bundle, strict=strict, exit_zero=exit_zero, quiet=quiet, verbose=verbose)
+    raise typer.Exit(deliver.traced(request, delivery))
+
+
+@app.command()
+def analyze(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="A bundle, a trace folder, or pcap and pcapng files, also .gz.")],
+    output: opt.OutputFormat = opt.Output.TABLE,
+    color: opt.ColorMode = opt.Color.AUTO,
+    strict: opt.Strict = False,
+    exit_zero: opt.ExitZero = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Give the same verdict again, from a bundle, a folder, or captures recorded by hand. Needs no cluster."""
+    if output is opt.Output.NAME:
+        raise UsageError("-o name prints the bundle that a trace wrote; analyze writes none", "use -o table, json, yaml or markdown")
+    from kubectl_vxtrace import deliver
+
+    delivery = deliver.Delivery(output=output, color=color, bundle="none", strict=strict, exit_zero=exit_zero, quiet=quiet, verbose=verbose)
+    raise typer.Exit(deliver.analysed(paths, delivery))
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The pod whose traffic would be followed.")],
+    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="As for pod.")],
+    max_nodes: opt.MaxNodes = 10,
+    image: opt.Image = DEFAULT_IMAGE,
+    image_pull_policy: opt.ImagePullPolicy = opt.PullPolicy.IF_NOT_PRESENT,
+    image_pull_secret: opt.ImagePullSecret = None,
+    debug_namespace: opt.DebugNamespace = None,
+    profile: opt.ProfileName = opt.Profile.PRIVILEGED,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    kubeconfig: opt.Kubeconfig = None,
+    context: opt.Context = None,
+    cluster: opt.Cluster = None,
+    user: opt.User = None,
+    namespace: opt.Namespace = None,
+    as_user: opt.AsUser = None,
+    as_group: opt.AsGroup = None,
+    request_timeout: opt.RequestTimeout = "0",
+) -> None:
+    """Check names, rights, admission and nodes for a trace; creates nothing that stays."""
+    request = _request(
+        "check",
+        source,
+        to,
+        port=None,
+        protocol=None,
+        filter_=None,
+        access=_access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout),
+        limits=Limits(max_nodes=max_nodes),
+        pod_options=PodOptions(
+            image=image,
+            image_pull_policy=image_pull_policy.value,
+            image_pull_secret=image_pull_secret,
+            debug_namespace=debug_namespace,
+            profile=profile.value,
+        ),
+        show=0,
+    )
+    from kubectl_vxtrace.trace import prepare
+
+    resolved = prepare(request, Stderr(quiet=quiet, verbose=verbose))
+    for gap in resolved.gaps:
+        Stderr().warn(f"{gap.node}: {gap.reason}")
+    typer.echo(f"ok: {len(resolved.flows)} flows over {len(resolved.nodes)} nodes may be traced")
+
+
+@app.command()
+def cleanup(
+    everything: Annotated[bool, typer.Option("--all", help="Also the debug pods of traces that may still be running.")] = False,
+    debug_namespace: opt.DebugNamespace = None,
+    kubeconfig: opt.Kubeconfig = None,
+    context: opt.Context = None,
+    cluster: opt.Cluster = None,
+    user: opt.User = None,
+    namespace: opt.Namespace = None,
+    as_user: opt.AsUser = None,
+    as_group: opt.AsGroup = None,
+    request_timeout: opt.RequestTimeout = "0",
+) -> None:
+    """Remove debug pods that earlier traces left, and say what could not be confirmed."""
+    access = _access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout)
+    from kubectl_vxtrace.kube.config import connect
+    from kubectl_vxtrace.kube.debugpod import sweep
+
+    connection = connect(access)
+    outcome = sweep(connection, namespace=debug_namespace or namespace, everything=everything)
+    typer.echo(f"{outcome.pods - len(outcome.left)} of {outcome.pods} debug pods removed")
+    for name in outcome.left:
+        Stderr().warn(f"not confirmed gone: {name}")
+    raise typer.Exit(ExitCode.LEFT_BEHIND if outcome.left else ExitCode.DELIVERED)
+
+
+@app.command()
+def explain(cause: Annotated[str, typer.Argument(metavar="CAUSE", help="A cause as a report names it.")]) -> None:
+    """Explain a cause: what happens, what proves it, what to do."""
+    from kubectl_vxtrace.diagnosis.causes import CAUSES
+
+    known = CAUSES.get(cause)
+    if known is None:
+        raise UsageError(f"no cause is called {cause!r}", "known causes: " + ", ".join(sorted(CAUSES)))
+    typer.echo(f"{known.slug}: {known.title}\n\n{known.text}\n\nWhat to do: {known.remediation}\n\nSource: {known.source}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the report."""
+    import json
+
+    from kubectl_vxtrace.report import document
+
+    typer.echo(json.dumps(document.schema(), indent=2))
+
+
+@app.command()
+def version(
+    kubeconfig: opt.Kubeconfig = None,
+    context: opt.Context = None,
+    request_timeout: opt.RequestTimeout = "3",
+) -> None:
+    """Print this version, and the server's where one can be reached."""
+    typer.echo(f"Client Version: v{__version__}")
+    from kubectl_vxtrace.kube.config import connect, server_version
+
+    try:
+        connection = connect(Access(kubeconfig=kubeconfig, context=context, request_timeout_s=opt.request_timeout_s(request_timeout)))
+        typer.echo(f"Server Version: {server_version(connection)}")
+    except VxtraceError as error:
+        Stderr().warn(f"no server version: {error.message}")
+
+
+def _access(
+    kubeconfig: str | None,
+    context: str | None,
+    cluster: str | None,
+    user: str | None,
+    namespace: str | None,
+    as_user: str | None,
+    as_group: list[str] | None,
+    request_timeout: str,
+) -> Access:
+    return Access(
+        kubeconfig=kubeconfig,
+        context=context,
+        cluster=cluster,
+        user=user,
+        namespace=namespace,
+        as_user=as_user,
+        as_groups=tuple(as_group or ()),
+        request_timeout_s=opt.request_timeout_s(request_timeout),
+    )
+
+
+def _limits(duration: str, count: int | None, snaplen: int, max_wall: str | None, max_nodes: int) -> Limits:
+    duration_s = opt.duration_s(duration)
+    return Limits(
+        duration_s=duration_s,
+        max_wall_s=opt.duration_s(max_wall) if max_wall is not None else duration_s + 240.0,
+        packets=count,
+        snaplen_bytes=snaplen,
+        max_nodes=max_nodes,
+    )
+
+
+def _request(
+    command: str,
+    source: str,
+    to: str | None,
+    *,
+    port: int | None,
+    protocol: str | None,
+    filter_: str | None,
+    access: Access,
+    limits: Limits,
+    pod_options: PodOptions,
+    show: int,
+) -> Request:
+    from kubectl_vxtrace.topology.target import parse_target
+
+    if to is None:
+        raise UsageError("whom the pod talks to is not named", "name a service, workload, pod, node or address: --to kube-dns")
+    return Request(
+        command=command,
+        source=parse_target(source),
+        target=parse_target(to, protocol=protocol, port=port),
+        filter=filter_,
+        access=access,
+        limits=limits,
+        pod_options=pod_options,
+        show=show,
+    )
+
+
+def _close_stdout() -> None:
+    """The reader of our output has gone; keep the interpreter from complaining when it flushes at exit."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,63 @@
+"""The report as a JSON or YAML document, and the document's schema."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from kubectl_vxtrace.model.report import TraceReport
+
+API_VERSION = "vxtrace/v1alpha1"
+KIND = "TraceReport"
+_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def to_builtins(report: TraceReport) -> dict[str, Any]:
+    """The report as plain dicts, lists, strings and numbers, with its envelope."""
+    return {"apiVersion": API_VERSION, "kind": KIND, **_without_underscores(msgspec.to_builtins(report))}
+
+
+def to_json(report: TraceReport) -> str:
+    """The report as indented JSON; everything outside ASCII is escaped, so no terminal can be steered by it."""
+    return json.dumps(to_builtins(report), indent=2) + "\n"
+
+
+def to_yaml(report: TraceReport) -> str:
+    """The same object as YAML."""
+    import yaml
+
+    return yaml.safe_dump(to_builtins(report), sort_keys=False, width=1_000_000)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of the document."""
+    body, components = msgspec.json.schema_components([TraceReport], ref_template="#/$defs/{name}")
+    definitions = {name: _without_keyword_suffix(component) for name, component in components.items()}
+    root = definitions.pop(body[0]["$ref"].removeprefix("#/$defs/"))
+    envelope = {"apiVersion": {"const": API_VERSION}, "kind": {"const": KIND}}
+    return {
+        "$schema": _SCHEMA_DIALECT,
+        "title": KIND,
+        "type": "object",
+        "properties": {**envelope, **root["properties"]},
+        "required": [*envelope, *root["required"]],
+        "$defs": definitions,
+    }
+
+
+def _without_underscores(value: Any) -> Any:
+    """Field names that are Python keywords carry a trailing underscore in the records only (PEP 8)."""
+    if isinstance(value, dict):
+        return {str(key).rstrip("_"): _without_underscores(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_underscores(item) for item in value]
+    return value
+
+
+def _without_keyword_suffix(component: dict[str, Any]) -> dict[str, Any]:
+    renamed = dict(component)
+    if "properties" in component:
+        renamed["properties"] = {name.rstrip("_"): field for name, field in component["properties"].items()}
+        # Every field is always written, also where it has a default in Python.
+        renamed["required"] = list(renamed["properties"])
+    return renamed

@@ -1,0 +1,131 @@
+"""What the report's numbers are called, for every form that people read."""
+
+from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.report import (
+    CleanupReport,
+    DirectionReport,
+    EndpointReport,
+    Finding,
+    FlowReport,
+    HopCount,
+    LegTally,
+    Severity,
+    TraceReport,
+    Verdict,
+)
+
+BROKEN = (Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED)
+UNKNOWN = "?"
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """A verdict as people read it."""
+    return {Verdict.DELIVERED: "ok", Verdict.NO_TRAFFIC: "no traffic", Verdict.NOT_APPLICABLE: "-"}.get(verdict, verdict.upper())
+
+
+def address_port(address: str | None, port: int | None) -> str:
+    """`address:port`, with brackets around IPv6; `?` for an unknown address."""
+    if address is None:
+        return UNKNOWN
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def endpoint(end: EndpointReport) -> str:
+    """An endpoint by its pod's name where it has one."""
+    return end.pod or address_port(end.address, end.port)
+
+
+def title(report: TraceReport) -> str:
+    """Who talks to whom, and over which overlay."""
+    overlay = overlay_text(report)
+    return f"{_ends(report)}      {overlay}" if overlay else _ends(report)
+
+
+def _ends(report: TraceReport) -> str:
+    if not report.flows:
+        return "no packet of the traced traffic was seen"
+    flow = report.flows[0]
+    targets = dict.fromkeys(target(each) for each in report.flows)
+    return f"{endpoint(flow.client)} -> {', '.join(targets)}"
+
+
+def target(flow: FlowReport) -> str:
+    """What a flow was addressed to: its Service, else its server."""
+    if flow.service is not None and flow.service.address is not None:
+        where = f"{address_port(flow.service.address, flow.service.port)}/{flow.protocol}"
+        return f"{flow.service.name} ({where})" if flow.service.name else where
+    if flow.server is not None:
+        where = f"{address_port(flow.server.address, flow.server.port)}/{flow.protocol}"
+        return f"{flow.server.pod} ({where})" if flow.server.pod else where
+    return f"{UNKNOWN}/{flow.protocol}"
+
+
+def overlay_text(report: TraceReport) -> str:
+    """The overlay in one line; where nodes differ, all values."""
+    devices = report.overlay.devices
+    parts = [report.overlay.backend or ""]
+    for name, values in (
+        ("VNI", {device.vni for device in devices}),
+        ("UDP", {device.port for device in devices}),
+        ("MTU", {device.mtu for device in devices}),
+    ):
+        known = sorted(value for value in values if value is not None)
+        if known:
+            parts.append(f"{name} {'/'.join(map(str, known))}")
+    return ", ".join(part for part in parts if part)
+
+
+def direction_of(flow: FlowReport, direction: Direction) -> DirectionReport | None:
+    """One direction of a flow, or None."""
+    return next((each for each in flow.directions if each.direction == direction), None)
+
+
+def expected_hops(direction: DirectionReport) -> tuple[HopCount, ...]:
+    """The hops that packets should take."""
+    return tuple(hop for hop in direction.hops if hop.expected)
+
+
+def hop_packets(hop: HopCount) -> str:
+    """A hop's count, or `blind` where it could not see."""
+    return str(hop.packets) if hop.witness or hop.packets else "blind"
+
+
+def lossy_leg(direction: DirectionReport) -> LegTally | None:
+    """The leg that lost most, or None."""
+    lossy = [leg for leg in direction.legs if leg.lost]
+    return max(lossy, key=lambda leg: leg.lost) if lossy else None
+
+
+def flow_verdict(flow: FlowReport) -> tuple[Verdict, str]:
+    """The worst direction's verdict of a flow, and where."""
+    order = list(Verdict)
+    directions = [each for each in flow.directions if each.verdict is not Verdict.NOT_APPLICABLE]
+    if not directions:
+        return Verdict.NOT_APPLICABLE, verdict_word(Verdict.NOT_APPLICABLE)
+    worst = min(directions, key=lambda each: order.index(each.verdict))
+    leg = lossy_leg(worst)
+    text = verdict_word(worst.verdict)
+    if leg is not None:
+        text += f" between hop {leg.from_} and hop {leg.to}" if leg.to is not None else f" after hop {leg.from_}"
+        if worst.direction is Direction.REPLY:
+            text += " of the reply"
+    return worst.verdict, text
+
+
+def top_finding(report: TraceReport) -> Finding | None:
+    """The finding that the report's cause names, or the first error."""
+    errors = [finding for finding in report.findings if finding.severity is Severity.ERROR]
+    return next((finding for finding in errors if finding.cause == report.cause), errors[0] if errors else None)
+
+
+def cleanup_text(cleanup: CleanupReport | None) -> str:
+    """What became of the debug pods."""
+    if cleanup is None:
+        return ""
+    if cleanup.state == "confirmed":
+        return "all debug pods are gone"
+    if cleanup.state == "kept":
+        return f"kept, as asked: {', '.join(cleanup.left)}"
+    return f"NOT CONFIRMED, may be left: {', '.join(cleanup.left)}; run: kubectl vxtrace cleanup"
