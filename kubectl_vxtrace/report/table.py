@@ -110,7 +110,7 @@ def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint) -> st
 
 
 def _bar(leg: LegTally) -> str:
-    return f"     ------------ {leg.lost} of {leg.sent} vanish here ------------"
+    return f"    ------------ {leg.lost} of {leg.sent} vanish here ------------"
 
 
 def _hop_row(hop: HopCount, previous: HopCount | None) -> list[str]:

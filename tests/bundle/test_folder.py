@@ -1,0 +1,183 @@
+"""The trace folder and the bundle: what is written is what is read, and nothing else is."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.bundle import archive, byhand, folder, source
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
+from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, ServiceRef, Tap, Vtep
+from kubectl_vxtrace.model.path import Path as HopPath
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
+from kubectl_vxtrace.model.request import Request, Target
+
+TAP = Tap(node="ada-ec-1", interface="ens4")
+PCAP = b"\xd4\xc3\xb2\xa1 not really one"
+
+
+def _recording(place: Path) -> Recording:
+    import hashlib
+
+    (place / "ada-ec-1-primary-interface.pcap").write_bytes(PCAP)
+    facts = NodeFacts(
+        node="ada-ec-1",
+        taken_ns=5,
+        links=(Link(name="vxlan.calico", index=3, kind="vxlan", vxlan=VxlanDevice(vni=4096, port=4789)),),
+        counters={"Udp.NoPorts": 3},
+        absent={"nft": "not installed"},
+    )
+    return Recording(
+        session="7f3a",
+        version="0.1.0",
+        started_ns=1,
+        duration_s=5.0,
+        request=Request(command="pod", source=Target(name="kotsadm"), target=Target(name="kube-dns")),
+        snapshot=ClusterSnapshot(uid="u", nodes=(Node(name="ada-ec-1", addresses=("10.128.0.72",), annotations={}),)),
+        overlay=Overlay(backend="calico-vxlan", vteps=(Vtep(node="ada-ec-1", interface="vxlan.calico", vni=4096),)),
+        flows=(Flow(id=1, protocol="UDP", client=Endpoint(address="10.244.114.75"), service=ServiceRef(address="10.96.0.10", port=53)),),
+        paths=(HopPath(flow=1, direction=Direction.REQUEST, hops=(Hop(hop=1, role=Role.UNDERLAY, tap=TAP),)),),
+        before=(facts,),
+        after=(replace(facts, taken_ns=9),),
+        captures=(
+            CaptureResult(
+                task=CaptureTask(id=1, tap=TAP, role=Role.UNDERLAY, file="ada-ec-1-primary-interface.pcap"),
+                status=CaptureStatus.COMPLETE,
+                file="ada-ec-1-primary-interface.pcap",
+                sha256=hashlib.sha256(PCAP).hexdigest(),
+            ),
+        ),
+        cleanup=Cleanup(state=CleanupState.CONFIRMED, pods=1),
+        gaps=(Gap(reason="a gap"),),
+        folder=str(place),
+    )
+
+
+def _write(place: Path) -> Recording:
+    recording = _recording(place)
+    assert recording.snapshot is not None
+    folder.write_snapshot(place, recording.snapshot)
+    folder.write_facts(place, "before", recording.before, {"ada-ec-1": {"ip-link": b"[]"}})
+    folder.write_facts(place, "after", recording.after, {})
+    folder.write_recording(place, recording)
+    folder.write_manifest(place)
+    return recording
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    recording = _write(tmp_path)
+    assert folder.read(tmp_path) == recording
+    assert (tmp_path / "nodes/ada-ec-1/before/ip-link.txt").read_bytes() == b"[]"
+
+
+def test_the_zip_holds_the_folder(tmp_path: Path) -> None:
+    place, unpacked = tmp_path / "place", tmp_path / "unpacked"
+    place.mkdir()
+    unpacked.mkdir()
+    recording = _write(place)
+    archive.pack(place, tmp_path / "b.zip")
+    assert source.open_recording([tmp_path / "b.zip"], unpacked) == replace(recording, folder=str(unpacked))
+    assert not (tmp_path / "b.zip.part").exists()
+
+
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    _write(place)
+    (tmp_path / "b.zip").write_text("somebody's")
+    with pytest.raises(UsageError, match="exists already"):
+        archive.pack(place, tmp_path / "b.zip")
+    assert (tmp_path / "b.zip").read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("name", ["../evil.pcap", "/etc/evil", "a/../../evil", "-w", "nodes/a/b/c/d/e"])
+def test_members_that_no_bundle_has_are_refused(name: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "b.zip"
+    with zipfile.ZipFile(bundle, "w") as packed:
+        packed.writestr(name, "x")
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(CannotRunError, match="no bundle has"):
+        archive.unpack(bundle, target)
+    assert list(target.iterdir()) == []
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    bundle = tmp_path / "b.zip"
+    link = zipfile.ZipInfo("link.pcap")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(bundle, "w") as packed:
+        packed.writestr(link, "/etc/passwd")
+    with pytest.raises(CannotRunError, match="no bundle has"):
+        archive.unpack(bundle, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": "x"}', b"[" * 100_000, b"\xff\xfe"])
+def test_a_broken_recording_is_a_clear_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / folder.RECORDING).write_bytes(content)
+    with pytest.raises(CannotRunError, match="cannot read"):
+        folder.read(tmp_path)
+
+
+def test_a_changed_capture_is_a_failed_one(tmp_path: Path) -> None:
+    _write(tmp_path)
+    (tmp_path / "ada-ec-1-primary-interface.pcap").write_bytes(PCAP + b"!")
+    [capture] = folder.read(tmp_path).captures
+    assert (capture.status, capture.file) == (CaptureStatus.FAILED, None)
+    assert "SHA-256 differs" in str(capture.reason)
+
+
+def test_a_missing_capture_is_a_failed_one(tmp_path: Path) -> None:
+    _write(tmp_path)
+    (tmp_path / "ada-ec-1-primary-interface.pcap").unlink()
+    [capture] = folder.read(tmp_path).captures
+    assert capture.status is CaptureStatus.FAILED
+
+
+def test_a_capture_s_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+    _write(tmp_path)
+    text = (tmp_path / folder.RECORDING).read_text().replace('"file": "ada-ec-1-primary-interface.pcap"', '"file": "../../etc/passwd"')
+    (tmp_path / folder.RECORDING).write_text(text)
+    with pytest.raises(CannotRunError, match="cannot be the name"):
+        folder.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "node", "role"),
+    [
+        ("ada-ec-1-pod.pcap", "ada-ec-1", Role.POD),
+        ("ada-ec-1-pod-cali123.pcap", "ada-ec-1", Role.POD),
+        ("ada-ec-1-vxlan-calico.pcap", "ada-ec-1", Role.VXLAN),
+        ("ada-ec-1-vxlan-flannel-1.pcapng.gz", "ada-ec-1", Role.VXLAN),
+        ("ada-ec-1-bridge.pcap", "ada-ec-1", Role.BRIDGE),
+        ("ada-ec-1-primary-interface.pcap", "ada-ec-1", Role.UNDERLAY),
+        ("ip-10-0-0-1.ec2.internal-primary-interface-eth1.pcap", "ip-10-0-0-1.ec2.internal", Role.UNDERLAY),
+    ],
+)
+def test_names_of_the_procedure(name: str, node: str, role: Role) -> None:
+    found = byhand.recognise(Path(name))
+    assert found is not None
+    assert (found.tap.node, found.role) == (node, role)
+
+
+@pytest.mark.parametrize("name", ["result.json", "pod.pcap", "ada-ec-1.pcap", "ada-ec-1-pod.txt", "-pod.pcap"])
+def test_other_names_are_passed_over(name: str) -> None:
+    assert byhand.recognise(Path(name)) is None
+
+
+def test_taps_of_one_node_are_told_apart() -> None:
+    names = ["n-pod.pcap", "n-vxlan-calico.pcap", "n-primary-interface.pcap"]
+    assert len({found.tap for name in names if (found := byhand.recognise(Path(name)))}) == 3
+
+
+def test_a_folder_without_captures_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="no capture file"):
+        source.open_recording([tmp_path], tmp_path)
+
+
+def test_a_missing_path_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        source.open_recording([tmp_path / "absent"], tmp_path)

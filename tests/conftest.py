@@ -1,0 +1,20 @@
+"""Options and skips that all tests share."""
+
+import os
+import sys
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--on", choices=["lab"], default="lab", help="where the end-to-end tests run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need root or the lab are skipped where there is none, with the reason."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root on Linux: it makes network namespaces")
+    for item in items:
+        if "root" in item.keywords or "lab" in item.keywords:
+            item.add_marker(skip)

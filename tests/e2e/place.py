@@ -1,0 +1,113 @@
+"""Where the end-to-end tests run: a cluster, a way to break it, and the command as a user calls it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CLIENT = "kotsadm/kotsadm-58f859745b-x4nh8"
+SERVICE = "kube-dns"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished call of the plugin."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report on stdout."""
+        loaded = json.loads(self.stdout)
+        assert isinstance(loaded, dict)
+        return loaded
+
+
+@dataclass(frozen=True)
+class FaultLine:
+    """A line of `python -m tests.lab faults`."""
+
+    name: str
+    direction: str
+    leg_from: str
+    leg_to: str | None
+    cause: str
+
+
+class Lab:
+    """The lab, by its command line only, as anybody uses it."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+
+    def vxtrace(self, *arguments: str, cwd: Path, timeout_s: float = 120.0) -> Run:
+        """Run the plugin in `cwd`, which takes the bundle."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kubectl_vxtrace", *arguments],
+            cwd=cwd,
+            env={**self.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def trace(self, *extra: str, cwd: Path, duration: str = "4s") -> Run:
+        """The main command with a JSON report."""
+        return self.vxtrace("pod", CLIENT, "--to", SERVICE, "--duration", duration, "-o", "json", *extra, cwd=cwd)
+
+    def fault(self, name: str, *extra: str) -> None:
+        lab("fault", name, *extra)
+
+    def heal(self) -> None:
+        lab("heal")
+
+    def faults(self) -> list[FaultLine]:
+        lines = [line.split("\t") for line in lab("faults").splitlines() if line]
+        return [_fault_line(*line) for line in lines]
+
+    def node(self, node: str, *command: str) -> str:
+        """Run a command in a node's network namespace, as somebody with root on the node would."""
+        return subprocess.run(["ip", "netns", "exec", node, *command], capture_output=True, text=True, check=True).stdout
+
+
+def _fault_line(name: str, direction: str, leg: str, cause: str) -> FaultLine:
+    start, _, end = leg.partition(">")
+    return FaultLine(name, direction, start, None if end == "-" else end, cause)
+
+
+def lab(*arguments: str) -> str:
+    """Call the lab's command line; its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lab", *arguments], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"tests.lab {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def place_of(direction: Mapping[str, Any], hop: int | None) -> str | None:
+    """`node/role` of a hop of a direction, as the fault table writes it."""
+    if hop is None:
+        return None
+    found = next(each for each in direction["hops"] if each["hop"] == hop)
+    return f"{found['node']}/{found['role']}"
+
+
+def direction_of(flow: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(each for each in flow["directions"] if each["direction"] == name)
+    return found
+
+
+def hop_packets(direction: Mapping[str, Any]) -> Sequence[int]:
+    """Packets at the expected hops."""
+    return [hop["packets"] for hop in direction["hops"] if hop["expected"]]

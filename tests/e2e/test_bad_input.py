@@ -1,0 +1,149 @@
+"""Bad input: one clear message, a next step, the contract's exit code, and nothing left in the cluster."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.listing import pods
+from tests.e2e.place import CLIENT, Lab, Run
+
+pytestmark = [pytest.mark.lab]
+
+
+def _assert_refused(run: Run, code: int, *said: str) -> None:
+    assert run.code == code, run.stderr
+    assert run.stdout == ""
+    assert run.stderr.count("error: ") == 1
+    assert "Traceback" not in run.stderr
+    for text in said:
+        assert text in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["pod", "kotsadm/kotsadmin", "--to", "kube-dns"], 2, "kotsadm/kotsadm-58f859745b-x4nh8"),
+        (["pod", "default/kotsadm-58f859745b-x4nh8", "--to", "kube-dns"], 2, "kotsadm/kotsadm-58f859745b-x4nh8"),
+        (["pod", "kube-system/coredns", "--to", "kube-dns"], 2, "kube-system/coredns-86b5dd7f68-9zdn8"),
+        (["pod", CLIENT, "--to", "kube-dnss"], 2, "kube-dns"),
+        (["pod", CLIENT, "--to", "kube-dns:54"], 2, "53"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "-z /bin/sh"], 2, "-z"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "port is 53"], 2, "filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--duration", "15"], 2, "15"),
+        (["pod", CLIENT], 2, "--to"),
+        (["pod", CLIENT, "--to", "kube-dns", "--bundle", "none", "-o", "name"], 2, "--bundle"),
+        (["pod", CLIENT, "--to", "kube-dns", "--image", "docker.io/library/absent:v1"], 1, "absent:v1"),
+        (["pod", CLIENT, "--to", "kube-dns", "--context", "nowhere"], 2, "nowhere"),
+        (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 1, "/nonexistent"),
+        (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "locked"], 2, "PodSecurity"),
+        (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "absent"], 2, "absent"),
+        (["analyze", "/nonexistent.zip"], 2, "/nonexistent.zip"),
+    ],
+)
+def test_is_refused_with_a_reason(place: Lab, arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+    before = pods(place.kubeconfig)
+    run = place.vxtrace(*arguments, cwd=tmp_path)
+    assert run.code == code, run.stderr
+    assert run.stdout == ""
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert pods(place.kubeconfig) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hostile_name_from_the_command_line_is_not_printed_raw(place: Lab, tmp_path: Path) -> None:
+    run = place.vxtrace("pod", "kotsadm/\x1b[2Jx", "--to", "kube-dns", cwd=tmp_path)
+    assert run.code == 2
+    assert "\x1b" not in run.stderr
+
+
+def test_unreachable_api(place: Lab, tmp_path: Path) -> None:
+    config = yaml.safe_load(place.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    moved = tmp_path / "kubeconfig"
+    moved.write_text(json.dumps(config))
+    run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--kubeconfig", str(moved), cwd=tmp_path)
+    _assert_refused(run, 1, "127.0.0.1:1")
+
+
+def test_expired_credentials(place: Lab, tmp_path: Path) -> None:
+    config = yaml.safe_load(place.kubeconfig.read_text())
+    config["users"] = [{**user, "user": {"token": "expired"}} for user in config["users"]]
+    other = tmp_path / "kubeconfig"
+    other.write_text(json.dumps(config))
+    run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--kubeconfig", str(other), cwd=tmp_path)
+    _assert_refused(run, 1, "nauthorized")
+
+
+def test_no_vxlan_device_anywhere(place: Lab, backend: str, tmp_path: Path) -> None:
+    device = {"calico": "vxlan.calico", "flannel": "flannel.1"}[backend]
+    nodes = ("ada-ec-1", "ada-ec-2", "ada-ec-3")
+    for node in nodes:
+        place.node(node, "ip", "link", "set", device, "name", "elsewhere")
+        place.node(node, "ip", "link", "delete", "elsewhere")
+    try:
+        before = pods(place.kubeconfig)
+        run = place.trace(cwd=tmp_path, duration="2s")
+        _assert_refused(run, 1, "VXLAN")
+        assert pods(place.kubeconfig) == before
+    finally:
+        _rebuild(backend)
+
+
+def _rebuild(backend: str) -> None:
+    """What this test destroyed is no fault of the table, so the lab is built anew."""
+    from tests.e2e.place import lab
+
+    lab("down")
+    lab("up", "--backend", backend)
+
+
+def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> None:
+    run = place.trace("--bundle", "ticket.zip", cwd=tmp_path)
+    assert run.code == 0
+    import zipfile
+
+    loose = tmp_path / "loose"
+    with zipfile.ZipFile(tmp_path / "ticket.zip") as bundle:
+        for name in bundle.namelist():
+            if name.endswith(".pcap"):
+                bundle.extract(name, loose)
+    cut = loose / "ada-ec-2-primary-interface.pcap"
+    cut.write_bytes(cut.read_bytes()[:10])
+    again = place.vxtrace("analyze", str(loose), "-o", "json", cwd=tmp_path)
+    assert again.code == 4, again.stderr
+    assert again.report["verdict"] == "delivered"
+    assert any(blind["node"] == "ada-ec-2" for blind in again.report["completeness"]["blind"])
+
+
+def test_killed_without_a_chance_the_pods_end_by_themselves(place: Lab, tmp_path: Path) -> None:
+    """The lease in the pod: nobody called for a minute, so PID 1 ends."""
+    import os
+    import sys
+
+    before = pods(place.kubeconfig)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "60s"],
+        cwd=tmp_path,
+        env={**os.environ, **place.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("listening" in line for line in process.stderr)
+    process.kill()
+    process.wait()
+    left = pods(place.kubeconfig) - before
+    assert len(left) == 3
+    run = place.vxtrace("cleanup", "--all", cwd=tmp_path)
+    assert run.code == 0, run.stderr
+    assert "3 of 3" in run.stdout
+    deadline = time.monotonic() + 10
+    while pods(place.kubeconfig) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pods(place.kubeconfig) == before

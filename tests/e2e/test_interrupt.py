@@ -1,0 +1,104 @@
+"""Ctrl-C and its relatives: a partial report, exit 130, and nothing left anywhere."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.listing import pods
+from tests.e2e.place import CLIENT, Lab
+
+pytestmark = [pytest.mark.lab]
+
+
+def _processes() -> set[str]:
+    """Command lines of everything that a debug pod runs."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"tcpdump" in command or b"/capture" in command:
+                found.add(f"{entry.name} {command!r}")
+    return found
+
+
+def _mounts() -> set[str]:
+    return set(Path("/proc/self/mounts").read_text().splitlines())
+
+
+def _temporary() -> set[str]:
+    return {path.name for path in Path(tempfile.gettempdir()).glob("vxtrace-*")}
+
+
+@pytest.fixture
+def nothing_left(place: Lab) -> Iterator[None]:
+    """Pods, processes, mounts and files are afterwards what they were before."""
+    before = (pods(place.kubeconfig), _processes(), _mounts(), _temporary())
+    yield
+    deadline = time.monotonic() + 10
+    while (after := (pods(place.kubeconfig), _processes(), _mounts(), _temporary())) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert after == before
+
+
+def _start(place: Lab, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "60s", "-o", "json"],
+        cwd=cwd,
+        env={**place.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never said")
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_the_capture_gives_a_partial_report(place: Lab, number: signal.Signals, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, "listening")
+    time.sleep(2.5)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    report = json.loads(stdout)
+    assert report["verdict"] == "delivered"
+    assert report["completeness"]["complete"] is False
+    assert report["cleanup"] == {"state": "confirmed", "left": []}
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("said", ["resolving", "preflight"])
+def test_a_signal_before_the_capture_leaves_nothing(place: Lab, said: str, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, said)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, "")
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_second_signal_gives_up_what_was_captured(place: Lab, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, "listening")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130

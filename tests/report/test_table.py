@@ -1,0 +1,79 @@
+"""The text table."""
+
+from dataclasses import replace
+
+from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.report import markdown, table
+from tests.report.build import report
+
+EXPECTED = """\
+kotsadm/kotsadm-58f859745b-x4nh8 -> kube-system/kube-dns (10.96.0.10:53/UDP)      calico-vxlan, VNI 4096, UDP 4789, MTU 1410
+
+backend           node        asked    arrived    answered    back
+10.244.56.129:53  ada-ec-2       24          0           0       0  LOST between hop 3 and hop 4
+
+request to 10.244.56.129:53
+   hop  node      interface        role        packets
+     1  ada-ec-1  cali9d8b6a7d855  pod              24  10.244.114.75 > 10.96.0.10:53
+     2  ada-ec-1  vxlan.calico     vxlan            24  translated: 10.244.114.75 > 10.244.56.129:53
+     3  ada-ec-1  ens4             underlay         24  10.128.0.72 > 10.128.0.95:4789 VNI 4096
+     ------------ 24 of 24 vanish here ------------
+     4  ada-ec-2  ens4             underlay          0  capture is alive: 31 other packets
+     5  ada-ec-2  vxlan.calico     vxlan             0  capture is alive: 31 other packets
+     6  ada-ec-2  cali2b903875fe4  pod               0  capture is alive: 31 other packets
+
+packets (1 of 24)
+  id  time (UTC)       packet                          h1    h2    h3    h4    h5    h6    outcome
+   1  12:00:01.123456  DNS A? kotsadm-rqlite.kotsadm   x     x     x     .     .     .     lost
+
+VERDICT        LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4
+WHY            the underlay loses what ada-ec-1 sends (cause: underlay-udp-blocked, certain)
+               - 24 requests were handed to the driver
+NOT RULED OUT  a drop below ada-ec-2's tap
+BLIND          ada-ec-3: not ready
+NEXT           look: tcpdump on ada-ec-2; then allow UDP 4789
+BUNDLE         ticket.zip  (attach this to the ticket)
+CLEANUP        all debug pods are gone
+"""
+
+
+def _render(given: TraceReport, width: int | None = None, *, color: bool = False) -> str:
+    return table.render(given, width=width, color=color, bundle="ticket.zip")
+
+
+def test_a_loss_is_drawn_where_it_happens() -> None:
+    assert _render(report()) == EXPECTED
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    import re
+
+    assert re.sub(r"\x1b\[\d+m", "", _render(report(), color=True)) == EXPECTED
+
+
+def test_sentences_are_wrapped_to_the_terminal() -> None:
+    text = _render(report(evidence="word " * 60), width=80)
+    closing = text[text.index("VERDICT") :].splitlines()
+    assert max(map(len, closing)) <= 80
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    hostile = report(pod="x/\x1b]0;title\x07", evidence="a\nVERDICT        delivered\x1b[2J")
+    text = _render(hostile)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert [line for line in text.splitlines() if line.startswith("VERDICT")] == [
+        "VERDICT        LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4"
+    ]
+
+
+def test_without_any_flow_it_says_so() -> None:
+    text = _render(replace(report(), flows=(), packets=(), findings=()))
+    assert text.startswith("no packet of the traced traffic was seen")
+
+
+def test_markdown_cannot_be_left_by_a_fence_in_a_name() -> None:
+    text = markdown.render(report(evidence="``` </details> <script>"))
+    fence = next(line for line in text.splitlines() if line.endswith("text") and line.startswith("`"))
+    assert fence == "````text"
+    assert text.rstrip().endswith("````")
