@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.journeys.select import ShownJourney, shown
@@ -16,10 +17,25 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
+from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
 from kubectl_vxtrace.topology.infer import infer
 
 _SHOW_BY_DEFAULT = 5
+# A person reads a few; each costs tshark milliseconds.
+_MOST_DISSECTED = 20
+
+Place = tuple[Tap, int]
+"""A frame: its tap, and its row in the tap's PacketTable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A report, and what its packets were read from."""
+
+    report: TraceReport
+    case: Case
+    picked: tuple[ShownJourney, ...]
 
 
 def analyse(recording: Recording) -> TraceReport:
@@ -28,37 +44,65 @@ def analyse(recording: Recording) -> TraceReport:
     Raises:
         CannotRunError: files from which no path can be inferred.
     """
+    return examine(recording).report
+
+
+def examine(recording: Recording) -> Examined:
+    """`analyse`, with what is needed to dissect the report's packets."""
     recording, tables = read_tables(recording)
     if not recording.flows:
         recording = infer(recording, tables)
     case = journeys.follow(recording, tables)
-    report = conclude(case, diagnose(case))
-    return replace(report, packets=_packet_lines(case))
+    findings = diagnose(case)
+    settled = settle(case, findings)
+    picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
+    report = replace(conclude(case, findings), packets=_packet_lines(settled, picked))
+    return Examined(report=report, case=settled, picked=picked)
+
+
+def dissected(examined: Examined) -> TraceReport:
+    """The report with tshark's dissection of its first packets.
+
+    Raises:
+        DissectError: there is no tshark, or it failed; the report stands without it.
+    """
+    case = examined.case
+    first_tap = case.journeys[0].path.hops[0].tap if case.journeys and case.journeys[0].path.hops else None
+    places = [_readable_place(journey, first_tap) for journey in examined.picked[:_MOST_DISSECTED]]
+    texts: dict[Place, str] = {}
+    for tap, rows in _by_tap(places).items():
+        found = dissect(_file(case, tap), case.tables[tap], rows, vxlan_ports=_vxlan_ports(case.recording))
+        texts.update({(tap, row): text for row, text in found.items()})
+    lines = [replace(line, dissection=texts.get(place)) for line, place in zip(examined.report.packets, places, strict=False)]
+    return replace(examined.report, packets=(*lines, *examined.report.packets[len(lines) :]))
 
 
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """Decode every capture. One that cannot be read becomes a failed capture with the reason; the others stay."""
-    ports = {vtep.port for vtep in recording.overlay.vteps if vtep.port is not None} | packets.VXLAN_PORTS
+    ports = _vxlan_ports(recording)
     tables: dict[Tap, PacketTable] = {}
     captures: list[CaptureResult] = []
     for capture in recording.captures:
+        judged = capture
         if capture.file is not None:
             try:
                 table = packets.read_pcap(Path(recording.folder) / capture.file, tap=capture.task.tap, vxlan_ports=ports)
             except PcapError as error:
-                capture = replace(capture, status=CaptureStatus.FAILED, reason=f"the file cannot be read: {error.message}")
+                judged = replace(capture, status=CaptureStatus.FAILED, reason=f"the file cannot be read: {error.message}")
             else:
                 tables[capture.task.tap] = table
                 if not table.whole:
-                    capture = replace(capture, status=CaptureStatus.PARTIAL, reason="the file ends in the middle of a packet")
-        captures.append(capture)
+                    judged = replace(capture, status=CaptureStatus.PARTIAL, reason="the file ends in the middle of a packet")
+        captures.append(judged)
     return replace(recording, captures=tuple(captures)), tables
 
 
-def _packet_lines(case: Case) -> tuple[PacketLine, ...]:
-    request = case.recording.request
-    picked = shown(case, delivered=request.show if request is not None else _SHOW_BY_DEFAULT)
-    summaries = _summaries(case, picked)
+def _vxlan_ports(recording: Recording) -> set[int]:
+    return {*packets.VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+
+
+def _packet_lines(case: Case, picked: Sequence[ShownJourney]) -> tuple[PacketLine, ...]:
+    summaries = _summaries(case, [_first_place(journey) for journey in picked])
     return tuple(
         PacketLine(
             id=number,
@@ -76,19 +120,34 @@ def _packet_lines(case: Case) -> tuple[PacketLine, ...]:
     )
 
 
-def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:
-    """One line for each journey, from its first sighting; each file is opened once."""
-    wanted: dict[Tap, list[tuple[int, int]]] = defaultdict(list)
-    for index, journey in enumerate(picked):
-        _, tap, row = journey.sightings[0]
-        wanted[tap].append((index, row))
-    files = {capture.task.tap: capture.file for capture in case.recording.captures if capture.file is not None}
-    lines = [""] * len(picked)
-    for tap, places in wanted.items():
-        texts = summarise(Path(case.recording.folder) / files[tap], case.tables[tap], [row for _, row in places])
-        for (index, _), text in zip(places, texts, strict=True):
-            lines[index] = text
-    return lines
+def _summaries(case: Case, places: Sequence[Place]) -> list[str]:
+    """One line for each frame; each file is opened once."""
+    texts: dict[Place, str] = {}
+    for tap, rows in _by_tap(places).items():
+        texts.update({(tap, row): text for row, text in zip(rows, summarise(_file(case, tap), case.tables[tap], rows), strict=True)})
+    return [texts[place] for place in places]
+
+
+def _first_place(journey: ShownJourney) -> Place:
+    _, tap, row = journey.sightings[0]
+    return tap, row
+
+
+def _readable_place(journey: ShownJourney, preferred: Tap | None) -> Place:
+    """The sighting to dissect: at the client, where both directions pass, so that tshark mostly runs once."""
+    return next(((tap, row) for _, tap, row in journey.sightings if tap == preferred), _first_place(journey))
+
+
+def _by_tap(places: Sequence[Place]) -> dict[Tap, list[int]]:
+    rows: dict[Tap, list[int]] = defaultdict(list)
+    for tap, row in places:
+        rows[tap].append(row)
+    return rows
+
+
+def _file(case: Case, tap: Tap) -> Path:
+    file = next(capture.file for capture in case.recording.captures if capture.task.tap == tap and capture.file is not None)
+    return Path(case.recording.folder) / file
 
 
 def rfc3339(time_ns: int) -> str:

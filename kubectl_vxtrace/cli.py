@@ -171,12 +171,13 @@ def check(
         ),
         show=0,
     )
+    from kubectl_vxtrace.interruption import Interruption
     from kubectl_vxtrace.trace import prepare
 
-    resolved = prepare(request, Stderr(quiet=quiet, verbose=verbose))
-    for gap in resolved.gaps:
+    prepared = prepare(request, Stderr(quiet=quiet, verbose=verbose), "check", Interruption())
+    for gap in prepared.gaps:
         Stderr().warn(f"{gap.node}: {gap.reason}")
-    typer.echo(f"ok: {len(resolved.flows)} flows over {len(resolved.nodes)} nodes may be traced")
+    typer.echo(f"ok: {len(prepared.flows)} flows over {len(prepared.nodes)} nodes may be traced")
 
 
 @app.command()

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubectl_vxtrace.analysis import analyse
+from kubectl_vxtrace.analysis import dissected, examine
 from kubectl_vxtrace.bundle import archive, folder, source
 from kubectl_vxtrace.console import Stderr
-from kubectl_vxtrace.diagnosis.verdict import exit_code
+from kubectl_vxtrace.diagnosis.verdict import final_exit_code
 from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError
 from kubectl_vxtrace.interruption import Interruption
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
@@ -23,6 +23,7 @@ from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.options import Color, Output
+from kubectl_vxtrace.packets.dissect import DissectError
 from kubectl_vxtrace.report import document, markdown, table
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Delivery:
 def analysed(paths: Sequence[Path], delivery: Delivery) -> int:
     """Report on what is on disk; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="vxtrace-") as scratch:
-        report = analyse(source.open_recording(paths, Path(scratch)))
+        report = _report(source.open_recording(paths, Path(scratch)), Stderr(quiet=delivery.quiet, verbose=delivery.verbose))
         _print(report, delivery, bundle=None)
     return _final_code(report, delivery, interrupted=False)
 
@@ -76,7 +77,7 @@ def traced(request: Request, delivery: Delivery) -> int:
         # Deleting pods takes seconds, as they are given time to end; it runs beside the analysis and its outcome joins last.
         removal = beside.submit(trace.clean_up)
         try:
-            report, bundle = _deliver(recording, removal, place, delivery)
+            report, bundle = _deliver(recording, removal, place, delivery, console)
         except BaseException:
             console.warn(f"what was recorded is in {place}")
             raise
@@ -110,9 +111,11 @@ def _give_up(trace: "Trace", place: Path, console: Stderr, error: BaseException)
         raise LeftBehindError(f"{error}\n{_left_text(cleanup)}", "kubectl vxtrace cleanup") from error
 
 
-def _deliver(recording: Recording, removal: Future[Cleanup | None], place: Path, delivery: Delivery) -> tuple[TraceReport, Path | None]:
+def _deliver(
+    recording: Recording, removal: Future[Cleanup | None], place: Path, delivery: Delivery, console: Stderr
+) -> tuple[TraceReport, Path | None]:
     """Analyse, join the clean-up's outcome, complete the folder, and pack it."""
-    report = analyse(recording)
+    report = _report(recording, console)
     cleanup = removal.result()
     if cleanup is not None:
         report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
@@ -127,6 +130,16 @@ def _deliver(recording: Recording, removal: Future[Cleanup | None], place: Path,
     archive.pack(place, destination)
     shutil.rmtree(place)
     return report, destination
+
+
+def _report(recording: Recording, console: Stderr) -> TraceReport:
+    """The report, with tshark's dissection where there is a tshark; without, that is said once."""
+    examined = examine(recording)
+    try:
+        return dissected(examined)
+    except DissectError as error:
+        console.step(f"{error.message}: {error.hint}")
+        return examined.report
 
 
 def _check_bundle(delivery: Delivery) -> None:
@@ -184,11 +197,11 @@ def _colored(mode: Color) -> bool:
 
 def _final_code(report: TraceReport, delivery: Delivery, *, interrupted: bool) -> int:
     """The contract's exit code: something left wins over everything, then an interruption."""
-    if report.cleanup is not None and report.cleanup.state is CleanupState.UNCONFIRMED:
-        return ExitCode.LEFT_BEHIND
+    code = final_exit_code(report, strict=delivery.strict)
+    if code is ExitCode.LEFT_BEHIND:
+        return code
     if interrupted:
         return ExitCode.INTERRUPTED
-    code = exit_code(report, strict=delivery.strict)
     return ExitCode.DELIVERED if delivery.exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code
 
 

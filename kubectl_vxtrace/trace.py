@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.interruption import Interruption, Phase
 from kubectl_vxtrace.kube import preflight, snapshot
-from kubectl_vxtrace.kube.config import Connection, connect
+from kubectl_vxtrace.kube.config import connect
+from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node, NodeCommand, Scope
@@ -32,13 +33,14 @@ MARGIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """Steps 1 and 2: whom to trace, and that it may be done."""
+class Prepared:
+    """Steps 1 and 2: whom to trace, and that it may be done. `pods` are not made yet."""
 
     connection: Connection
     snapshot: ClusterSnapshot
     flows: tuple[Flow, ...]
     nodes: tuple[Node, ...]
+    pods: DebugPods
     gaps: tuple[Gap, ...]
 
 
@@ -54,7 +56,6 @@ class Trace:
 
     def __init__(self, request: Request, folder: Path, console: Console, interruption: Interruption) -> None:
         self.session = secrets.token_hex(3)
-        self.recording: Recording | None = None
         self._request = request
         self._folder = folder
         self._console = console
@@ -65,13 +66,16 @@ class Trace:
         """Carry out steps 1 to 7.
 
         Raises:
-            UsageError, CannotRunError: with what to do next. Nothing was captured then.
-            KeyboardInterrupt: somebody gave up; `recording` holds what there is, if anything.
+            UsageError, CannotRunError: with what to do next.
+            KeyboardInterrupt: somebody gave up what there is.
         """
-        resolved = prepare(self._request, self._console)
+        prepared = prepare(self._request, self._console, self.session, self._interruption)
         self._interruption.phase = Phase.RECORDING
         try:
-            return self._record(resolved, self._spawn(resolved))
+            self._pods = prepared.pods
+            gaps = self._spawn(prepared.pods, prepared.nodes)
+            nodes = DebugNodes(prepared.connection, prepared.pods)
+            return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
         finally:
             self._interruption.phase = Phase.FINISHING
 
@@ -79,32 +83,25 @@ class Trace:
         """Remove the debug pods; None if none was asked for. Never raises for a cluster's failure."""
         return None if self._pods is None else self._pods.delete()
 
-    def _spawn(self, resolved: Resolved) -> DebugNodes:
-        lifetime_s = self._request.limits.duration_s + MARGIN_S
-        self._pods = DebugPods(
-            resolved.connection,
-            session=self.session,
-            options=self._request.pod_options,
-            lifetime_s=lifetime_s,
-            stop=self._interruption.stop,
-        )
-        missing = self._pods.start(resolved.nodes)
-        for node, reason in missing.items():
-            self._console.warn(f"no debug pod on {node}: {reason}")
+    def _spawn(self, pods: DebugPods, nodes: Sequence[Node]) -> tuple[Gap, ...]:
+        """Step 3. What has no pod is a gap; the rest goes on."""
+        missing = pods.start(nodes)
         if self._interruption.signalled:
             raise KeyboardInterrupt
-        self._console.step(f"{len(resolved.nodes) - len(missing)} debug pods running")
-        return DebugNodes(resolved.connection, self._pods)
+        for node, reason in missing.items():
+            self._console.warn(f"no debug pod on {node}: {reason}")
+        self._console.step(f"{len(nodes) - len(missing)} debug pods running")
+        return tuple(Gap(node=node, reason=f"no debug pod: {reason}") for node, reason in missing.items())
 
-    def _record(self, resolved: Resolved, nodes: DebugNodes) -> Recording:
+    def _record(self, prepared: Prepared, nodes: DebugNodes) -> Recording:
         """Steps 4 to 7, on running debug pods. The folder is brought up to date after each."""
         started_ns = time.time_ns()
-        before = self._look(nodes, resolved, "before")
-        overlay, planned, before = self._plan_paths(nodes, resolved, before)
+        before = self._look(nodes, prepared, "before")
+        overlay, planned, before, prepared = self._plan_paths(nodes, prepared, before)
         plan = plan_captures(
             limits=self._request.limits,
             user_filter=self._request.filter,
-            flows=resolved.flows,
+            flows=prepared.flows,
             paths=planned.paths,
             watch=planned.watch,
             overlay=overlay,
@@ -117,17 +114,18 @@ class Trace:
                 started_ns=started_ns,
                 duration_s=plan.duration_s,
                 request=self._request,
-                snapshot=resolved.snapshot,
+                snapshot=prepared.snapshot,
                 overlay=overlay,
-                flows=resolved.flows,
+                flows=prepared.flows,
                 paths=planned.paths,
                 before=before,
-                gaps=resolved.gaps + planned.gaps,
+                gaps=prepared.gaps + planned.gaps,
             )
         )
-        return self._capture(nodes, resolved, plan, recording)
+        return self._capture(nodes, prepared, plan, recording)
 
-    def _capture(self, nodes: DebugNodes, resolved: Resolved, plan: CapturePlan, recording: Recording) -> Recording:
+    def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
+        """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
         session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY)
         self._console.step(f"starting {len(plan.tasks)} captures")
         try:
@@ -136,59 +134,46 @@ class Trace:
             session.wait(self._interruption.stop)
         finally:
             session.stop()
-        after = self._look(nodes, resolved, "after")
+        after = self._look(nodes, prepared, "after")
         captures = session.collect(self._folder)
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
         return self._keep(replace(recording, after=after, captures=captures, interrupted=self._interruption.signalled))
 
     def _look(
-        self, nodes: DebugNodes, resolved: Resolved, when: str, extra: dict[str, tuple[str, ...]] | None = None
+        self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
     ) -> tuple[NodeFacts, ...]:
-        """Ask every node of the path about itself, and keep both the answers and what they mean."""
-        commands = [_question(node, resolved, (extra or {}).get(node.name, ())) for node in resolved.nodes]
-        answers = nodes.ask(commands)
+        """Step 4: ask every node of the path about itself, and keep both the answers and what they mean."""
+        answers = nodes.ask([_question(node, prepared, (lookups or {}).get(node.name, ())) for node in prepared.nodes])
         parsed = tuple(facts.parse(answer) for answer in answers)
         texts = {answer.command.node: facts.texts(answer) for answer in answers}
         trace_folder.write_facts(self._folder, when, parsed, texts)
         return parsed
 
     def _plan_paths(
-        self, nodes: DebugNodes, resolved: Resolved, before: tuple[NodeFacts, ...]
-    ) -> tuple[Overlay, PathPlan, tuple[NodeFacts, ...]]:
-        """The expected paths; looks once more where a node's tables name an address that nobody asked for, never a third time."""
-        overlay = read_overlay(resolved.snapshot, before, resolved.flows)
-        planned = plan_paths(resolved.flows, overlay, before, resolved.snapshot)
-        if planned.unknown_addresses:
-            before = self._look(nodes, resolved, "before", planned.unknown_addresses)
-            planned = plan_paths(resolved.flows, overlay, before, resolved.snapshot)
-        return overlay, planned, before
+        self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]
+    ) -> tuple[Overlay, PathPlan, tuple[NodeFacts, ...], Prepared]:
+        """Step 5: the expected paths. Where tables name a node or an address that nobody asked, look once more, never a third time."""
+        overlay = read_overlay(prepared.snapshot, before, prepared.flows)
+        planned = plan_paths(prepared.flows, overlay, before, prepared.snapshot)
+        more = tuple(node for node in prepared.snapshot.nodes if node.name in planned.unknown_nodes and node.ready)
+        if more or planned.unknown_addresses:
+            gaps = self._spawn(prepared.pods, more) if more else ()
+            prepared = replace(prepared, nodes=prepared.nodes + more, gaps=prepared.gaps + gaps)
+            before = self._look(nodes, prepared, "before", planned.unknown_addresses)
+            overlay = read_overlay(prepared.snapshot, before, prepared.flows)
+            planned = plan_paths(prepared.flows, overlay, before, prepared.snapshot)
+        return overlay, planned, before, prepared
 
     def _keep(self, recording: Recording) -> Recording:
-        self.recording = replace(recording, folder=str(self._folder))
+        kept = replace(recording, folder=str(self._folder))
         if recording.snapshot is not None:
             trace_folder.write_snapshot(self._folder, recording.snapshot)
-        trace_folder.write_recording(self._folder, self.recording)
-        return self.recording
+        trace_folder.write_recording(self._folder, kept)
+        return kept
 
 
-def _question(node: Node, resolved: Resolved, lookups: Sequence[str]) -> NodeCommand:
-    """What to ask `node`: its own ends of the flows, the ends elsewhere, and the other nodes' addresses."""
-    ends = [end for flow in resolved.flows for end in (flow.client, flow.server, *flow.candidates) if end is not None]
-    return facts.look(
-        node.name,
-        local=_unique(end.address for end in ends if end.node == node.name),
-        remote=_unique(end.address for end in ends if end.node != node.name),
-        underlay=_unique(address for other in resolved.nodes if other.name != node.name for address in other.addresses),
-        lookups=lookups,
-    )
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def prepare(request: Request, console: Console) -> Resolved:
+def prepare(request: Request, console: Console, session: str, interruption: Interruption) -> Prepared:
     """Steps 1 and 2: resolve the names, check the rights and the admission of debug pods. Creates nothing.
 
     Raises:
@@ -199,13 +184,10 @@ def prepare(request: Request, console: Console) -> Resolved:
     seen, flows = _resolve(connection, request)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
     console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
-    preflight.check(
-        connection,
-        options=request.pod_options,
-        namespace=request.pod_options.debug_namespace or connection.namespace,
-        nodes=nodes,
-    )
-    return Resolved(connection=connection, snapshot=seen, flows=flows, nodes=nodes, gaps=gaps)
+    lifetime_s = request.limits.duration_s + MARGIN_S
+    pods = DebugPods(connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop)
+    preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+    return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
 
 
 def _resolve(connection: Connection, request: Request) -> tuple[ClusterSnapshot, tuple[Flow, ...]]:
@@ -223,26 +205,44 @@ def _resolve(connection: Connection, request: Request) -> tuple[ClusterSnapshot,
 def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
     """The nodes that get a debug pod, the client's first, and those that cannot."""
     known = {node.name: node for node in seen.nodes}
-    nodes: list[Node] = []
-    gaps: list[Gap] = []
-    for name in flow_nodes(flows):
-        node = known.get(name)
-        if node is None:
-            gaps.append(Gap(node=name, reason="the API does not know this node"))
-        elif node.os != "linux":
-            gaps.append(Gap(node=name, reason=f"the node runs {node.os}; captures need Linux"))
-        elif not node.ready:
-            gaps.append(Gap(node=name, reason=f"the node is not ready: {node.not_ready_reason or 'no reason given'}"))
-        else:
-            nodes.append(node)
-    if len(nodes) > most:
+    names = flow_nodes(flows)
+    if len(names) > most:
         raise UsageError(
-            f"the traffic may take {len(nodes)} nodes, more than the {most} that --max-nodes allows",
+            f"the traffic may take {len(names)} nodes, more than the {most} that --max-nodes allows",
             "name one backend (--to pod/...), or raise --max-nodes",
         )
+    gaps = {name: reason for name in names if (reason := _unfit(known.get(name))) is not None}
+    nodes = tuple(known[name] for name in names if name not in gaps)
     if not nodes:
         raise CannotRunError(
-            "no node of the path can be captured on:\n" + "\n".join(f"  {gap.node}: {gap.reason}" for gap in gaps),
+            "no node of the path can be captured on:\n" + "\n".join(f"  {name}: {reason}" for name, reason in gaps.items()),
             "kubectl get nodes",
         )
-    return tuple(nodes), tuple(gaps)
+    return nodes, tuple(Gap(node=name, reason=reason) for name, reason in gaps.items())
+
+
+def _unfit(node: Node | None) -> str | None:
+    """Why no debug pod can run on a node, or None."""
+    if node is None:
+        return "the API does not know this node"
+    if node.os != "linux":
+        return f"the node runs {node.os}; captures need Linux"
+    if not node.ready:
+        return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
+    return None
+
+
+def _question(node: Node, prepared: Prepared, lookups: Sequence[str]) -> NodeCommand:
+    """What to ask `node`: its own ends of the flows, the ends elsewhere, and the other nodes' addresses."""
+    ends = [end for flow in prepared.flows for end in (flow.client, flow.server, *flow.candidates) if end is not None]
+    return facts.look(
+        node.name,
+        local=_unique(end.address for end in ends if end.node == node.name),
+        remote=_unique(end.address for end in ends if end.node != node.name),
+        underlay=_unique(address for other in prepared.nodes if other.name != node.name for address in other.addresses),
+        lookups=lookups,
+    )
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

@@ -16,7 +16,10 @@ class VxlanDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A network interface. `counters` are those of `ip -s -s -j link`, flattened: `rx.packets`, `tx.dropped`, `rx.otherhost`."""
+    """A network interface. `counters` are those of `ip -s -s -j link`, flattened: `rx.packets`, `tx.dropped`, `rx.otherhost`.
+
+    `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may.
+    """
 
     name: str
     index: int
@@ -29,6 +32,7 @@ class Link:
     addresses: tuple[str, ...] = ()
     vxlan: VxlanDevice | None = None
     xdp: bool = False
+    bpf: bool = False
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +91,8 @@ class Rule:
     `id` is the same for the same rule before and after (position does not count: it is made of backend, table, chain, text
     and the ordinal among equal texts). `packets` is None for a rule without a counter. `target` is upper case (`DROP`,
     `REJECT`, `ACCEPT`, `DNAT`, a chain's name as it is); a chain's policy is a Rule whose `text` is `policy`.
+    `backend` is `iptables-nft`, `iptables-legacy` or `nft`; of the last, `table` holds the family too (`inet firewalld`), and
+    `hook` is that of a base chain (`input`, `forward`), whose name may be anything there.
     """
 
     id: str
@@ -97,6 +103,7 @@ class Rule:
     target: str | None = None
     comment: str | None = None
     packets: int | None = None
+    hook: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +129,7 @@ class ConntrackEntry:
 class ClockReading:
     """A node's clock, read between two readings of the client's (all Unix ns): node time minus client time is bounded by them.
 
-    `resolution_ns` is 1 where the node can say nanoseconds, else 1,000,000,000.
+    `resolution_ns` is 1 where the node can say nanoseconds, 1,000 where it can say microseconds, else 1,000,000,000.
     """
 
     node_ns: int
@@ -136,7 +143,9 @@ class NodeFacts:
     """Everything one node said at one time. `absent` holds, per question, why it has no answer; absence is not emptiness.
 
     `counters` are those of /proc/net/{snmp,netstat,snmp6,softnet_stat,stat/nf_conntrack}: `Udp.NoPorts`, `TcpExt.IPReversePathFilter`,
-    `softnet.dropped`, `conntrack.insert_failed`; and `ethtool.<interface>.<name>`.
+    `softnet.dropped`, `conntrack.insert_failed`; and `ethtool.<interface>.<name>`. `sysctls` are spelled as sysctl(8) prints them,
+    so that a dot in an interface's name is a slash (`net.ipv4.conf.vxlan/calico.rp_filter`). `ethtool` holds, as
+    `<interface>.<name>`, what `ethtool -k` and `-i` say: features (`on`, `off`), `driver`, `firmware-version`.
     """
 
     node: str
@@ -152,6 +161,7 @@ class NodeFacts:
     conntrack: tuple[ConntrackEntry, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
+    ethtool: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:

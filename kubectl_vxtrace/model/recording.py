@@ -11,7 +11,11 @@ from kubectl_vxtrace.model.request import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureTask:
-    """One tcpdump to run. `id` numbers the captures of a trace from 1; `file` is the pcap's name in the bundle."""
+    """One tcpdump to run. `id` numbers the captures of a trace from 1; `file` is the pcap's name in the bundle.
+
+    `argv` is empty where the interface's name cannot be used in a command. `count_filter` is set where the plan's limit on
+    packets is counted: the packets it picks from this capture's file.
+    """
 
     id: int
     tap: Tap
@@ -21,14 +25,17 @@ class CaptureTask:
     argv: tuple[str, ...] = ()
     snaplen_bytes: int = 512
     file_bytes: int = 64 * 1024 * 1024
+    count_filter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturePlan:
-    """All captures of a trace."""
+    """All captures of a trace. `packets` ends it early, `user_filter` is the user's own expression, which a node must accept first."""
 
     tasks: tuple[CaptureTask, ...]
     duration_s: float
+    packets: int | None = None
+    user_filter: str | None = None
 
 
 class CaptureStatus(StrEnum):

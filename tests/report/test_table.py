@@ -23,8 +23,8 @@ request to 10.244.56.129:53
      6  ada-ec-2  cali2b903875fe4  pod               0  capture is alive: 31 other packets
 
 packets (1 of 24)
-  id  time (UTC)       packet                          h1    h2    h3    h4    h5    h6    outcome
-   1  12:00:01.123456  DNS A? kotsadm-rqlite.kotsadm   x     x     x     .     .     .     lost
+  id  time (UTC)       packet                         h1    h2    h3    h4    h5    h6    outcome
+   1  12:00:01.123456  DNS A? kotsadm-rqlite.kotsadm  x     x     x     .     .     .     lost
 
 VERDICT        LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4
 WHY            the underlay loses what ada-ec-1 sends (cause: underlay-udp-blocked, certain)

@@ -1,0 +1,167 @@
+"""Capture filters, computed from what is known of the flows and wide enough to see what is wrong.
+
+`and` and `or` have equal precedence in libpcap's language (pcap-filter(7)), so every part stands in parentheses.
+Offsets are those of an IPv4 packet with VXLAN over UDP (RFC 7348, section 5): `udp[]` begins at the UDP header and skips IP options, the
+VXLAN header is at 8, the inner Ethernet header at 16, its type at 28, the inner IPv4 header at 30 with its addresses at 42 and 46.
+libpcap's own `vxlan` is in no release yet, knows port 4789 only and cannot say what these can.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+
+from kubectl_vxtrace.errors import CannotRunError
+
+_INNER_SOURCE = "udp[42:4]"
+_INNER_DESTINATION = "udp[46:4]"
+_INNER_IPV4 = "udp[28:2]=0x0800"
+_INNER_IPV6 = "udp[28:2]=0x86dd"
+# IPv4 flags and fragment offset: the offset is the lower 13 bits (RFC 791, 3.1). Later fragments have no ports.
+_LATER_FRAGMENT = "ip[6:2]&0x1fff!=0"
+_TCP_SYN = "tcp[13]&0x02!=0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """The addresses of all flows of a trace, as filters need them.
+
+    clients, servers: of the flows' ends that are pods. host_clients, host_servers: of ends in their node's network. services: ClusterIPs.
+    masquerades: addresses that a node may put in place of a client's (its VXLAN device's and its underlay address).
+    nodes: underlay addresses. ports: ports of the services and servers; empty where a flow has none. vxlan_ports: of any node.
+    """
+
+    clients: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    host_clients: tuple[str, ...] = ()
+    host_servers: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    masquerades: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    vxlan_ports: tuple[int, ...] = (4789, 8472)
+
+
+def client_pod(client: str, ports: Sequence[int]) -> str:
+    """At a client's own interface: its traffic on these ports whatever the peer, its ICMP, ARP.
+
+    The port can be tested here: what the client sends still has the service's port, and what comes back has it again. The peer is not: an
+    answer from a wrong address is evidence. Without ports: all of the client's traffic.
+    """
+    mine = hosts([client])
+    if not ports:
+        return any_of([mine, "arp"])
+    wanted = any_of([*(f"port {port}" for port in ports), _LATER_FRAGMENT])
+    return any_of([all_of([mine, wanted]), all_of(["icmp or icmp6", mine]), "arp"])
+
+
+def server_pod(server: str, ends: Ends) -> str:
+    """At a server's own interface: its traffic with the clients, or with what may stand in their place; its ICMP; ARP."""
+    peers = [*ends.clients, *ends.host_clients, *ends.masquerades]
+    mine = hosts([server])
+    return any_of([all_of([mine, hosts(peers)]) if peers else mine, all_of(["icmp or icmp6", mine]), "arp"])
+
+
+def overlay(ends: Ends) -> str:
+    """At a VXLAN device: everything of the clients (a stale backend is nobody's server), servers with masqueraded clients, ICMP, ARP."""
+    peers = [*ends.host_clients, *ends.masquerades]
+    every = [*ends.clients, *ends.servers, *ends.services, *peers]
+    parts = [hosts(ends.clients + ends.services), all_of([hosts(ends.servers), hosts(peers)]), all_of(["icmp or icmp6", hosts(every)])]
+    return any_of([*parts, "arp"])
+
+
+def underlay(ends: Ends) -> str:
+    """At a NIC: the encapsulated packets of the inner hosts, whatever their outer addresses and VNI; the same packets bare.
+
+    Also later fragments of the nodes, ICMP, ARP and the nodes' own TCP handshakes, which prove the tap alive where the rest is silent.
+    Tagged or not: live, the kernel has taken a received tag off before the tap, while in a file it is there again.
+    """
+    parts = [
+        _encapsulated(ends),
+        hosts([*ends.clients, *ends.services]),
+        all_of([hosts(ends.servers), hosts([*ends.host_clients, *ends.masquerades])]),
+        _host_ends(ends),
+        all_of(["ip proto 17", _LATER_FRAGMENT, hosts(ends.nodes)]),
+        all_of(["icmp or icmp6", hosts([*ends.nodes, *ends.servers])]),
+        all_of([_TCP_SYN, _one_of("src host", ends.nodes), _one_of("dst host", ends.nodes)]),
+        "arp",
+    ]
+    return tagged_or_not(any_of(parts))
+
+
+def _encapsulated(ends: Ends) -> str:
+    """VXLAN to any port that some node uses, with one of the clients inside, or a server with what may stand in a client's place."""
+    clients = _inner(_INNER_SOURCE, ends.clients), _inner(_INNER_DESTINATION, ends.clients)
+    peers = [*ends.host_clients, *ends.masquerades]
+    there = all_of([_inner(_INNER_SOURCE, peers), _inner(_INNER_DESTINATION, ends.servers)])
+    back = all_of([_inner(_INNER_SOURCE, ends.servers), _inner(_INNER_DESTINATION, peers)])
+    services = _inner(_INNER_SOURCE, ends.services), _inner(_INNER_DESTINATION, ends.services)
+    inner = all_of([_INNER_IPV4, any_of([*clients, *services, there, back])])
+    six = any(ip_address(address).version == 6 for address in (*ends.clients, *ends.servers))
+    return all_of([any_of(f"udp dst port {port}" for port in ends.vxlan_ports), any_of([inner, _INNER_IPV6 if six else ""])])
+
+
+def _host_ends(ends: Ends) -> str:
+    """Bare packets of ends in their node's network: node address to node address, so only on the flow's ports."""
+    peers = [*ends.clients, *ends.host_clients, *ends.masquerades, *ends.nodes]
+    servers = all_of([hosts(ends.host_servers), hosts(peers)])
+    clients = all_of([hosts(ends.host_clients), hosts([*ends.servers, *ends.host_servers])])
+    ports = [any_of([*(f"port {port}" for port in ends.ports), _LATER_FRAGMENT])] if ends.ports else []
+    return all_of([any_of([servers, clients]), *ports])
+
+
+def between(client: str, peers: Sequence[str], ports: Sequence[int], protocol: str) -> str:
+    """The packets of a flow as the client sends and gets them: what a limit on packets counts."""
+    matched = [hosts([client]), hosts(peers), "icmp" if protocol == "ICMP" else protocol.lower()]
+    return all_of([*matched, any_of(f"port {port}" for port in ports)] if ports else matched)
+
+
+def restricted(computed: str, users: str, client: str) -> str:
+    """`computed`, of which the user's own expression picks among what the client sends; what comes back is kept whole."""
+    return all_of([computed, any_of([users, f"not src host {_address(client)}"])])
+
+
+def tagged_or_not(expression: str) -> str:
+    """`expression` for untagged and 802.1Q frames. Untagged first: `vlan` moves the offsets of all that follows it."""
+    return f"({expression}) or (vlan and ({expression}))"
+
+
+def hosts(addresses: Iterable[str]) -> str:
+    """Packets from or to any of the addresses; empty for none."""
+    return _one_of("host", addresses)
+
+
+def _one_of(keyword: str, addresses: Iterable[str]) -> str:
+    return any_of(f"{keyword} {_address(address)}" for address in dict.fromkeys(addresses))
+
+
+def _inner(field: str, addresses: Iterable[str]) -> str:
+    numbers = [int(ip) for address in dict.fromkeys(addresses) if isinstance(ip := ip_address(_address(address)), IPv4Address)]
+    return any_of(f"{field}=0x{number:08x}" for number in numbers)
+
+
+def any_of(parts: Iterable[str]) -> str:
+    """The parts that are not empty, joined by `or`; empty if none is left."""
+    return _joined(" or ", [part for part in parts if part])
+
+
+def all_of(parts: Sequence[str]) -> str:
+    """The parts joined by `and`. A part that is empty matches nothing, and so does the whole."""
+    return "" if not all(parts) else _joined(" and ", parts)
+
+
+def _joined(operator: str, parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else operator.join(f"({part})" for part in parts)
+
+
+def _address(text: str) -> str:
+    """`text` as an address without a scope.
+
+    Raises:
+        CannotRunError: it is none. Foreign text never becomes part of a filter.
+    """
+    try:
+        if "%" not in text:
+            return str(ip_address(text))
+    except ValueError:
+        pass
+    raise CannotRunError(f"{text!r} is not an IP address", "The API server or a node named it as an address: look at the object's status.")

@@ -1,0 +1,43 @@
+# now: Unix nanoseconds. Busybox's date may not know %N; bash is in netshoot.
+LC_ALL=C
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+now() {
+    time=$(date +%s%N 2>/dev/null)
+    case $time in
+    *[!0-9]*) ;;
+    ???????????????????) echo "$time" && return ;;
+    esac
+    time=$(bash -c 'echo "$EPOCHREALTIME"' 2>/dev/null)
+    case $time in
+    ??????????[.,]??????) echo "${time%[.,]*}${time#*[.,]}000" && return ;;
+    esac
+    echo "$(date +%s)000000000"
+}
+
+# A twentieth of a second; a sleep that knows whole seconds only takes one.
+pause() { sleep 0.05 2>/dev/null || sleep 1; }
+
+# device_state INTERFACE: up, down, absent, or unknown where there is no ip.
+device_state() {
+    command -v ip >/dev/null || { echo unknown && return; }
+    line=$(ip -o link show dev "$1" 2>/dev/null) || { echo absent && return; }
+    flags=${line#*<}
+    case ,${flags%%>*}, in *,UP,*) echo up ;; *) echo down ;; esac
+}
+
+# tcpdump_options: what this node's tcpdump knows of what a capture should have. Debian's gives up root before it opens the file.
+tcpdump_options() {
+    usage=$(tcpdump --help 2>&1 </dev/null)
+    case $usage in *'-Z user'*) printf ' -Z root' ;; esac
+    case $usage in *--time-stamp-precision*) printf ' --time-stamp-precision=nano' ;; esac
+}
+
+# record ID STATE DEVICE NUMBER DIGEST [FILE]: one record, with the end of FILE as its text, told apart by its length.
+record() {
+    : >"$1.said"
+    if [ -n "${6:-}" ] && [ -e "$6" ]; then tail -c 65536 "$6" >"$1.said"; fi
+    echo "$1 $2 $3 $4 $5 $(($(wc -c <"$1.said")))"
+    cat "$1.said"
+    echo
+}

@@ -1,0 +1,47 @@
+"""The commands that carry out a plan on its nodes: constant scripts, with everything that varies as positional parameters."""
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+
+from kubectl_vxtrace.model.cluster import NodeCommand
+from kubectl_vxtrace.model.recording import CapturePlan, CaptureTask
+
+# A capture whose client is lost ends by itself this long after its time.
+_GRACE_S = 60
+# The scripts' patience, in twentieths of a second: until every tcpdump listens, until every one has ended.
+_START_TURNS = 120
+_STOP_TURNS = 120
+_BLOCK_BYTES = 512  # of ulimit -f, by POSIX
+
+
+def start(node: str, tasks: Sequence[CaptureTask], plan: CapturePlan, directory: str) -> NodeCommand:
+    """Start all captures of a node; answered once every one listens or has ended."""
+    limit_s = math.ceil(plan.duration_s) + _GRACE_S
+    arguments = [directory, str(_START_TURNS), str(limit_s), plan.user_filter or ""]
+    for task in tasks:
+        blocks = max(1, task.file_bytes // _BLOCK_BYTES)
+        arguments += [str(task.id), str(blocks), task.tap.interface, str(len(task.argv)), *task.argv]
+    return _command(node, "start", arguments)
+
+
+def poll(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand:
+    """Ask which captures of a node run, and count packets where the plan limits them."""
+    arguments = [directory]
+    for task in tasks:
+        arguments += [str(task.id), task.file, task.count_filter or ""]
+    return _command(node, "poll", arguments)
+
+
+def stop(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand:
+    """Stop all captures of a node; answered once every one has ended. May be asked again."""
+    arguments = [directory, str(_STOP_TURNS)]
+    for task in tasks:
+        arguments += [str(task.id), task.tap.interface, task.file]
+    return _command(node, "stop", arguments)
+
+
+def _command(node: str, name: str, arguments: Sequence[str]) -> NodeCommand:
+    scripts = files(__package__)
+    text = "".join(scripts.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("clock", name))
+    return NodeCommand(node=node, key=f"capture-{name}", argv=("sh", "-c", text, f"vxtrace-{name}", *arguments), timeout_s=30.0)

@@ -1,0 +1,203 @@
+"""What to capture where: a tap once, however many paths pass it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kubectl_vxtrace.capture import bpf, tcpdump
+from kubectl_vxtrace.capture.names import file_name, usable_interface
+from kubectl_vxtrace.capture.usersfilter import checked
+from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Path, Role, Tap
+from kubectl_vxtrace.model.recording import CapturePlan, CaptureTask
+from kubectl_vxtrace.model.request import Limits
+
+# IANA's port, which Calico uses, and the Linux kernel's own default, which flannel and Cilium use.
+_VXLAN_PORTS = (4789, 8472)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One tap while it is planned: its role, and the flows' ends whose own interface (or bridge) it is."""
+
+    role: Role
+    clients: dict[str, None] = field(default_factory=dict)
+    servers: dict[str, None] = field(default_factory=dict)
+
+
+def plan_captures(
+    *,
+    limits: Limits,
+    user_filter: str | None,
+    flows: Sequence[Flow],
+    paths: Sequence[Path],
+    watch: Sequence[tuple[Tap, Role]],
+    overlay: Overlay,
+    facts: Sequence[NodeFacts],
+) -> CapturePlan:
+    """One capture for every tap of the paths and of `watch`, in the order in which packets pass them.
+
+    A tap whose interface is not known, or has a name that cannot stand in a command, stays in the plan with an empty argv.
+
+    Args:
+        limits: duration, size and number of packets.
+        user_filter: the user's own expression, which picks among what the client sends at its first hop.
+        flows: the planned flows.
+        paths: the paths of these flows.
+        watch: further taps that packets may go astray to.
+        overlay: VTEPs, whose addresses and ports the filters need.
+        facts: what the nodes said; VXLAN devices that are nobody's VTEP have ports too.
+
+    Raises:
+        UsageError: the user's filter cannot be used.
+        CannotRunError: an address is none.
+    """
+    users = checked(user_filter) if user_filter is not None else None
+    ends = _ends(flows, overlay, facts)
+    taps = _taps(flows, paths, watch)
+    firsts = _first_hops(flows, paths)
+    if users is not None:
+        _refuse_without_pod(flows, firsts, taps)
+    tasks: list[CaptureTask] = []
+    taken: set[str] = set()
+    for tap, watched in taps.items():
+        name = file_name(tap, watched.role, taken)
+        taken.add(name)
+        expression = _expression(watched, ends, flows)
+        mine = [flow for flow in flows if firsts.get(flow.id) == tap]
+        if users is not None and mine:
+            expression = bpf.restricted(expression, users, mine[0].client.address)
+        tasks.append(_task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role)))
+    return CapturePlan(tasks=tuple(tasks), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
+
+
+def _task(number: int, tap: Tap, role: Role, name: str, expression: str, limits: Limits, count_filter: str | None) -> CaptureTask:
+    usable = usable_interface(tap.interface)
+    return CaptureTask(
+        id=number,
+        tap=tap,
+        role=role,
+        file=name,
+        filter=expression,
+        argv=tcpdump.argv(tap.interface, name, expression, role=role, snaplen_bytes=limits.snaplen_bytes) if usable else (),
+        snaplen_bytes=limits.snaplen_bytes,
+        file_bytes=limits.file_bytes,
+        count_filter=count_filter,
+    )
+
+
+def _taps(flows: Sequence[Flow], paths: Sequence[Path], watch: Sequence[tuple[Tap, Role]]) -> dict[Tap, _Watched]:
+    """All taps in the order of the requests' hops, then what only replies pass, then what is watched besides."""
+    by_id = {flow.id: flow for flow in flows}
+    found: dict[Tap, _Watched] = {}
+    ordered = sorted(paths, key=lambda path: path.direction is Direction.REPLY)
+    for path in ordered:
+        flow = by_id.get(path.flow)
+        for index, hop in enumerate(path.hops):
+            watched = found.setdefault(hop.tap, _Watched(hop.role))
+            if flow is not None and hop.role in (Role.POD, Role.BRIDGE):
+                _note_ends(watched, flow, path, index)
+    for tap, role in watch:
+        found.setdefault(tap, _Watched(role))
+    return found
+
+
+def _note_ends(watched: _Watched, flow: Flow, path: Path, index: int) -> None:
+    """Note whose interface hop `index` is: the sender's before the first encapsulated hop, the receiver's after the last.
+
+    Without any (one node), a pod's interface is that of the nearer end, and a bridge is everybody's.
+    """
+    outside = [number for number, hop in enumerate(path.hops) if hop.role in (Role.VXLAN, Role.UNDERLAY)]
+    if outside:
+        sending, receiving = index < outside[0], index > outside[-1]
+    elif watched.role is Role.BRIDGE:
+        sending, receiving = True, True
+    else:
+        sending, receiving = index == 0, index > 0
+    client_side, server_side = (sending, receiving) if path.direction is Direction.REQUEST else (receiving, sending)
+    # Without a server there is no way back to tell the sides apart: what is known of it is the client's.
+    if client_side or (flow.server is None and server_side):
+        watched.clients[flow.client.address] = None
+    if server_side and flow.server is not None:
+        watched.servers[flow.server.address] = None
+
+
+def _first_hops(flows: Sequence[Flow], paths: Sequence[Path]) -> dict[int, Tap]:
+    """Each flow's first hop, by its id."""
+    requests = {path.flow: path for path in paths if path.direction is Direction.REQUEST and path.hops}
+    return {flow.id: requests[flow.id].hops[0].tap for flow in flows if flow.id in requests}
+
+
+def _refuse_without_pod(flows: Sequence[Flow], firsts: dict[int, Tap], taps: dict[Tap, _Watched]) -> None:
+    """A filter needs a first hop where packets are the client's own; at a NIC they are inside others."""
+    for flow in flows:
+        tap = firsts.get(flow.id)
+        if tap is None or taps[tap].role not in (Role.POD, Role.BRIDGE):
+            raise UsageError(
+                f"--filter cannot be applied: {flow.client.address} has no interface of its own that could be captured",
+                "Trace a pod that does not use its node's network, or leave --filter out.",
+            )
+
+
+def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow]) -> str:
+    if watched.role is Role.VXLAN:
+        return bpf.overlay(ends)
+    if watched.role is Role.UNDERLAY:
+        return bpf.underlay(ends)
+    own = [bpf.client_pod(client, _ports([flow for flow in flows if flow.client.address == client])) for client in watched.clients]
+    own += [bpf.server_pod(server, ends) for server in watched.servers]
+    return bpf.any_of(own) or bpf.overlay(ends)
+
+
+def _count_filter(flows: Sequence[Flow], limits: Limits, role: Role) -> str | None:
+    """What a limit on packets counts at the client's first hop; None where there is no limit, or nothing to count there."""
+    if limits.packets is None or role not in (Role.POD, Role.BRIDGE):
+        return None
+    parts = [
+        bpf.between(flow.client.address, _peers(flow), () if flow.protocol == "ICMP" else _ports([flow]), flow.protocol) for flow in flows
+    ]
+    return bpf.any_of(parts) or None
+
+
+def _peers(flow: Flow) -> tuple[str, ...]:
+    service = (flow.service.address,) if flow.service is not None and flow.service.address is not None else ()
+    return (*service, *(server.address for server in _servers(flow)))
+
+
+def _servers(flow: Flow) -> tuple[Endpoint, ...]:
+    return (flow.server,) if flow.server is not None else flow.candidates
+
+
+def _ports(flows: Sequence[Flow]) -> tuple[int, ...]:
+    """The ports that the flows' packets may have at their service and server; none if one of them has no port."""
+    found: dict[int, None] = {}
+    for flow in flows:
+        service = flow.service.port if flow.service is not None else None
+        ports = [port for port in (service, *(server.port for server in _servers(flow))) if port is not None]
+        if flow.protocol not in ("TCP", "UDP") or not ports:
+            return ()
+        found.update(dict.fromkeys(ports))
+    return tuple(found)
+
+
+def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts]) -> bpf.Ends:
+    servers = [server for flow in flows for server in _servers(flow)]
+    devices = [link.vxlan for each in facts for link in each.links if link.vxlan is not None]
+    ports = [vtep.port for vtep in overlay.vteps] + [device.port for device in devices]
+    nodes = [vtep.underlay_address for vtep in overlay.vteps] + [device.local for device in devices]
+    tunnels = [vtep.address for vtep in overlay.vteps]
+    return bpf.Ends(
+        clients=_unique(flow.client.address for flow in flows if not flow.client.host_network),
+        servers=_unique(server.address for server in servers if not server.host_network),
+        host_clients=_unique(flow.client.address for flow in flows if flow.client.host_network),
+        host_servers=_unique(server.address for server in servers if server.host_network),
+        services=_unique(flow.service.address for flow in flows if flow.service is not None),
+        masquerades=_unique([*tunnels, *nodes]),
+        nodes=_unique(nodes),
+        ports=_ports(flows),
+        vxlan_ports=tuple(dict.fromkeys(port for port in (*ports, *_VXLAN_PORTS) if port is not None)),
+    )
+
+
+def _unique(addresses: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(address for address in addresses if address))

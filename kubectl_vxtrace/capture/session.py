@@ -1,0 +1,161 @@
+"""Carries out a capture plan through nodes that can be asked: start, wait, stop, collect.
+
+Captures do not depend on the connection that started them. Any step may be cut off by Ctrl-C; `stop` and `collect` work on what there is.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from kubectl_vxtrace.capture import commands, tcpdump
+from kubectl_vxtrace.capture.nodeanswer import NodeReport, Record, State, read_report
+from kubectl_vxtrace.capture.outcome import Course, fetched, judge
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.model.cluster import FetchResult, NodeAnswer, NodeCommand
+from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureTask
+
+# Debug pods end when nobody calls for a minute.
+_HEARTBEAT_S = 15.0
+_COUNTING_S = 1.0
+_THREADS = 16
+# What a file may exceed its limit by: the record that was being written.
+_SLACK_BYTES = 64 * 1024
+
+
+class Nodes(Protocol):
+    """Nodes that answer questions and give away files."""
+
+    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
+        """The answers in the order of the commands, nodes in parallel. Never raises for what a node does."""
+
+    def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        """Fetch a file of a node into `destination`, verified. Never raises for what a node does."""
+
+
+class CaptureSession:
+    """The captures of one trace.
+
+    Args:
+        nodes: whom to ask.
+        plan: what to capture.
+        directory: where the files are on the nodes; it is made if need be.
+    """
+
+    def __init__(self, nodes: Nodes, plan: CapturePlan, directory: str) -> None:
+        self._nodes = nodes
+        self._plan = plan
+        self._directory = directory
+        self._tasks: dict[str, list[CaptureTask]] = {}
+        for task in plan.tasks:
+            if task.argv:
+                self._tasks.setdefault(task.tap.node, []).append(task)
+        self._started: dict[str, NodeReport] = {}
+        self._stopped: dict[str, NodeReport] = {}
+
+    def start(self) -> None:
+        """Start all captures; returns once each listens or has failed.
+
+        Raises:
+            UsageError: a node refuses the user's filter.
+            CannotRunError: not one capture runs.
+        """
+        questions = [commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()]
+        self._started = self._ask(questions)
+        records = [record for report in self._started.values() for record in report.records.values()]
+        refused = next((record for record in records if record.state is State.FILTER), None)
+        if refused is not None:
+            said = tcpdump.complaint(refused.said) or "it cannot be compiled"
+            raise UsageError(f"--filter {self._plan.user_filter!r}: {said}", "See pcap-filter(7); for instance: --filter 'udp port 53'.")
+        if not any(record.state in (State.LISTENING, State.WAITING) or record.device.gone for record in records):
+            raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), "Look at the debug image and the profile.")
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait for the plan's duration; ends early when `stop` is set, when enough packets were seen, or when no capture runs any more."""
+        counting = any(task.count_filter for task in self._plan.tasks) and self._plan.packets is not None
+        end_s = time.monotonic() + self._plan.duration_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            if stop.wait(min(left_s, _COUNTING_S if counting else _HEARTBEAT_S)):
+                return
+            if end_s - time.monotonic() > 0 and self._is_over(self._poll()):
+                return
+
+    def stop(self) -> None:
+        """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""
+        for _ in range(2):
+            missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
+            if missing:
+                questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
+                self._stopped.update(self._ask(questions))
+
+    def collect(self, folder: Path, *, fetch: bool = True) -> tuple[CaptureResult, ...]:
+        """What became of each task, in the plan's order, with the files fetched into `folder`.
+
+        Without `fetch` the files stay where they are, and their captures count as failed.
+        """
+        results = {task.id: judge(self._course(task)) for task in self._plan.tasks}
+        wanted: dict[str, list[CaptureResult]] = {}
+        for result in results.values():
+            if result.sha256 is not None:
+                wanted.setdefault(result.task.tap.node, []).append(result)
+        left = [_left(result) for some in wanted.values() for result in some]
+        results.update({result.task.id: result for result in (self._fetch_all(wanted, folder) if fetch else left)})
+        return tuple(results[task.id] for task in self._plan.tasks)
+
+    def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
+        return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
+
+    def _poll(self) -> list[Record]:
+        questions = [commands.poll(node, tasks, self._directory) for node, tasks in self._tasks.items()]
+        return [record for report in self._ask(questions).values() for record in report.records.values()]
+
+    def _is_over(self, records: Sequence[Record]) -> bool:
+        """Whether waiting longer is of no use. Nodes that did not answer this time go on capturing."""
+        if len(records) == sum(map(len, self._tasks.values())) and all(record.state is State.ENDED for record in records):
+            return True
+        seen = sum(record.number for record in records if record.number is not None)
+        return self._plan.packets is not None and seen >= self._plan.packets
+
+    def _course(self, task: CaptureTask) -> Course:
+        nothing = NodeReport(reason="the node was not asked")
+        node = task.tap.node
+        return Course(task=task, start=self._started.get(node, nothing), stop=self._stopped.get(node, nothing))
+
+    def _why_none(self) -> list[str]:
+        lines = []
+        for node, report in self._started.items():
+            said = [tcpdump.complaint(record.said) for record in report.records.values()]
+            lines.append(f"{node}: {next((text for text in said if text), report.reason or 'no reason given')}")
+        return lines or ["there is no interface to capture at"]
+
+    def _fetch_all(self, wanted: dict[str, list[CaptureResult]], folder: Path) -> list[CaptureResult]:
+        """Fetch the files, nodes in parallel, one node's files one after the other."""
+        if not wanted:
+            return []
+        pool = ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="fetch")
+        try:
+            futures = [pool.submit(self._fetch_some, results, folder) for results in wanted.values()]
+            return [result for future in futures for result in future.result()]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch_some(self, results: Sequence[CaptureResult], folder: Path) -> list[CaptureResult]:
+        return [self._fetch(result, folder / result.task.file) for result in results]
+
+    def _fetch(self, result: CaptureResult, destination: Path) -> CaptureResult:
+        outcome = self._nodes.fetch(
+            result.task.tap.node,
+            f"{self._directory}/{result.task.file}",
+            destination,
+            size_bytes=result.size_bytes,
+            sha256=result.sha256 or "",
+            max_bytes=result.task.file_bytes + _SLACK_BYTES,
+        )
+        return fetched(result, outcome, there=destination.exists() and outcome.size_bytes > 0)
+
+
+def _left(result: CaptureResult) -> CaptureResult:
+    """A capture whose file was not to be fetched."""
+    return fetched(result, FetchResult(node=result.task.tap.node, file=result.task.file, reason="it was not fetched"), there=False)

@@ -1,0 +1,82 @@
+# Starts all captures of this node, and waits until each listens or has ended.
+#
+# Usage: start.sh DIRECTORY WAIT_TWENTIETHS LIMIT_S USER_FILTER { ID BLOCKS INTERFACE COUNT ARGUMENT... }...
+# COUNT arguments are a capture's command. USER_FILTER is empty, or must be accepted by this node's libpcap before anything starts.
+# Captures outlive this script and the connection: each is in a session of its own, bounded by LIMIT_S and by BLOCKS of 512 bytes.
+# Output: see record in clock.sh.
+set -u -f
+directory=$1 turns=$2 limit_s=$3 user_filter=$4
+shift 4
+mkdir -p "$directory" && cd "$directory" || exit 3
+
+if ! command -v tcpdump >/dev/null; then
+    echo "vxtrace-capture 1 $(now)"
+    echo 'tcpdump is not in the image' >0.err
+    record 0 refused unknown 0 - 0.err
+    exit 0
+fi
+options=$(tcpdump_options)
+if [ -n "$user_filter" ] && ! tcpdump -y EN10MB -d -- "$user_filter" >/dev/null 2>0.err </dev/null; then
+    echo "vxtrace-capture 1 $(now)"
+    record 0 filter unknown 0 - 0.err
+    exit 0
+fi
+
+# A capture that would grow beyond its blocks gets an error from write(), says so, and ends: XFSZ would end it without a word.
+# Who stops before we got here has left a file named stop.
+runner='
+id=$1 blocks=$2 limit_s=$3
+shift 3
+[ -e stop ] && exit
+ulimit -f "$blocks"
+trap "" XFSZ
+timeout -s INT "$limit_s" "$@" &
+echo $! >"$id.pid"
+wait $!
+echo $? >"$id.rc"
+'
+begin() {
+    id=$1 blocks=$2 count=$4 rest=$(($# - 4 - $4))
+    shift 4
+    # Bring the first COUNT arguments behind the others, then drop the others.
+    while [ "$count" -gt 0 ]; do
+        argument=$1 && shift && set -- "$@" "$argument" && count=$((count - 1))
+    done
+    shift "$rest"
+    command=$1
+    shift
+    # shellcheck disable=SC2086
+    setsid nohup sh -c "$runner" vxtrace-capture "$id" "$blocks" "$limit_s" "$command" $options "$@" >"$id.out" 2>"$id.err" </dev/null &
+}
+
+# state ID: listening, ended or waiting, as its stderr and its exit status say.
+state() {
+    if [ -e "$1.rc" ]; then echo ended && return; fi
+    while read -r line; do
+        case $line in *'listening on'*) echo listening && return ;; esac
+    done <"$1.err"
+    echo waiting
+}
+
+ids=''
+each() {
+    while [ $# -gt 0 ]; do
+        ids="$ids $1:$3"
+        : >"$1.err"
+        begin "$@"
+        shift $((4 + $4))
+    done
+}
+each "$@"
+
+while [ "$turns" -gt 0 ]; do
+    waiting=''
+    for id in $ids; do [ "$(state "${id%%:*}")" = waiting ] && waiting=yes && break; done
+    [ -n "$waiting" ] || break
+    pause
+    turns=$((turns - 1))
+done
+echo "vxtrace-capture 1 $(now)$options"
+for id in $ids; do
+    record "${id%%:*}" "$(state "${id%%:*}")" "$(device_state "${id#*:}")" 0 - "${id%%:*}.err"
+done

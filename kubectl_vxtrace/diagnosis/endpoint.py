@@ -1,0 +1,90 @@
+"""Does the server listen, and does it answer?"""
+
+from collections.abc import Iterator, Sequence
+
+from kubectl_vxtrace.diagnosis.evidence import direction_noun, frame_refs, icmp_answers, place_text, resets
+from kubectl_vxtrace.diagnosis.finding import explain
+from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+# RFC 792: protocol and port unreachable. RFC 4443, 3.1: port unreachable.
+_NO_LISTENER = frozenset({(3, 2), (3, 3), (1, 4)})
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Findings `nothing-listening` for requests that the server refused, and `server-silent` for those that it did not answer."""
+    for trouble in troubles(case):
+        if trouble.kind is Kind.REFUSED:
+            yield from _refused(case, trouble)
+        elif trouble.kind is Kind.SILENT:
+            yield _silent(case, trouble)
+
+
+def _refused(case: Case, trouble: Trouble) -> Iterator[Finding]:
+    proofs = _refusals(case, trouble)
+    if proofs:
+        yield _nothing_listens(case, trouble, proofs)
+
+
+def _refusals(case: Case, trouble: Trouble) -> list[Evidence]:
+    """RSTs and port-unreachable errors from the server's own address, seen at its last hop."""
+    server = trouble.flow.server
+    proofs = []
+    rows = resets(case, trouble, trouble.start)
+    if len(rows):
+        text = f"{len(rows)} x TCP RST at {place_text(trouble.start)}"
+        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, trouble.start.tap, rows)))
+    for answer in icmp_answers(case, trouble):
+        if (answer.type, answer.code) in _NO_LISTENER and server is not None and answer.source in _own_addresses(trouble):
+            text = f"{answer.count} x {answer.text} (port unreachable), seen at {place_text(answer.hop)}"
+            proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=answer.frames))
+    return proofs
+
+
+def _own_addresses(trouble: Trouble) -> set[str]:
+    """The server's address, and the Service's: on the client's node the error's source is translated back."""
+    service = trouble.flow.service
+    server = trouble.flow.server
+    addresses = {server.address if server is not None else None, service.address if service is not None else None}
+    return {address for address in addresses if address is not None}
+
+
+def _nothing_listens(case: Case, trouble: Trouble, proofs: Sequence[Evidence]) -> Finding:
+    where = _server_text(trouble)
+    summary = f"{where} refused {trouble.packets} {direction_noun(trouble.path.direction, trouble.packets)}: nothing listens there"
+    return explain(
+        case,
+        trouble,
+        "nothing-listening",
+        Confidence.CERTAIN,
+        summary,
+        proofs,
+        not_ruled_out=("a packet filter inside the pod that answers in the server's name",),
+    )
+
+
+def _silent(case: Case, trouble: Trouble) -> Finding:
+    noun = direction_noun(trouble.path.direction, trouble.packets)
+    absence = Evidence(kind=EvidenceKind.ABSENCE, text=f"no reply of {_server_text(trouble)} at {place_text(trouble.start)}")
+    return explain(
+        case,
+        trouble,
+        "server-silent",
+        Confidence.LIKELY,
+        f"{trouble.packets} {noun} reached {_server_text(trouble)}, no reply was seen there",
+        [absence],
+        not_ruled_out=(
+            "a packet filter or a full socket queue inside the pod",
+            "no return route in the pod",
+            "a protocol that does not answer",
+        ),
+    )
+
+
+def _server_text(trouble: Trouble) -> str:
+    server = trouble.flow.server
+    if server is None:
+        return "the server"
+    address = f"[{server.address}]" if ":" in server.address else server.address
+    return address if server.port is None else f"{address}:{server.port}"

@@ -1,0 +1,192 @@
+"""Proofs out of the captures: frames of lost packets, absence at a witness, ICMP errors and resets that answer them."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubectl_vxtrace.diagnosis.trouble import Trouble
+from kubectl_vxtrace.diagnosis.turned import answering
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.path import Direction, Hop, Tap
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, FrameRef, HopCount
+
+_MOST_FRAMES = 5
+# RFC 792; RFC 4443, 3.1: destination unreachable.
+_ICMP_UNREACHABLE: dict[int, int] = {IpProtocol.ICMP: 3, IpProtocol.ICMPV6: 1}
+# RFC 9293, 3.1; RFC 826.
+_TCP_RST = 0x04
+_ARP_REQUEST, _ARP_REPLY = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IcmpAnswer:
+    """ICMP errors of one kind that quote packets of a trouble; `source` is who sent them, `hop` where they were seen."""
+
+    source: str
+    type: int
+    code: int
+    count: int
+    hop: Hop
+    frames: tuple[FrameRef, ...]
+
+    @property
+    def text(self) -> str:
+        """`ICMP 3/1 from 10.128.0.72`, as the RFCs number types and codes."""
+        return f"ICMP {self.type}/{self.code} from {self.source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encapsulation:
+    """One outer header of lost packets, with how many frames carried it."""
+
+    source: str
+    destination: str
+    port: int
+    vni: int
+    frames: int
+
+
+def place_text(hop: Hop) -> str:
+    """`node/interface` of a hop; the node alone where the interface is not known."""
+    return f"{hop.tap.node}/{hop.tap.interface}" if hop.tap.interface else hop.tap.node
+
+
+def direction_noun(direction: Direction, packets: int) -> str:
+    """`request`, `requests`, `reply` or `replies`."""
+    if packets == 1:
+        return direction.value
+    return "requests" if direction is Direction.REQUEST else "replies"
+
+
+def rows_at(case: Case, trouble: Trouble, hop: Hop) -> I32:
+    """Rows of the hop's PacketTable that are sightings of the trouble's packets there."""
+    rows = case.journeys[trouble.index].row[trouble.rows, hop.hop - 1]
+    return np.unique(rows[rows >= 0]).astype(np.int32)
+
+
+def frame_refs(case: Case, tap: Tap, rows: I32) -> tuple[FrameRef, ...]:
+    """The first few of `rows` as somebody would open them in Wireshark."""
+    capture = next((capture.task.id for capture in case.recording.captures if capture.task.tap == tap), None)
+    table = case.tables.get(tap)
+    if capture is None or table is None:
+        return ()
+    return tuple(FrameRef(capture=capture, frame=int(table.frame[row])) for row in rows[:_MOST_FRAMES])
+
+
+def last_seen(case: Case, trouble: Trouble) -> Evidence:
+    """Where the packets were seen last, with their frames."""
+    noun = direction_noun(trouble.path.direction, trouble.packets)
+    return Evidence(
+        kind=EvidenceKind.PACKETS,
+        text=f"{trouble.packets} {noun} last seen at hop {trouble.start.hop}, {place_text(trouble.start)}",
+        frames=frame_refs(case, trouble.start.tap, rows_at(case, trouble, trouble.start)),
+    )
+
+
+def not_seen(case: Case, trouble: Trouble) -> tuple[Evidence, ...]:
+    """What the next witness says, if there is one."""
+    if trouble.end is None:
+        return ()
+    count = hop_count(case, trouble.index, trouble.end.hop)
+    if count is None:
+        return ()
+    text = f"none of them at hop {trouble.end.hop}, {place_text(trouble.end)}"
+    if count.reason is not None:
+        text += f" ({count.reason})"
+    elif trouble.presumed:
+        text += " (its file has no closing numbers and is presumed complete)"
+    else:
+        text += f"; its capture is complete and holds {count.control} other packets"
+    return (Evidence(kind=EvidenceKind.ABSENCE, text=text),)
+
+
+def hop_count(case: Case, index: int, hop: int) -> HopCount | None:
+    """The count of an expected hop of path `index`."""
+    return next((count for count in case.hops[index] if count.expected and count.hop == hop), None)
+
+
+def bounded(confidence: Confidence, trouble: Trouble) -> Confidence:
+    """At most `likely` where a file's completeness is presumed, or where blind hops make the leg longer than one stretch."""
+    if confidence is Confidence.CERTAIN and (trouble.presumed or len(trouble.stretches) > 1):
+        return Confidence.LIKELY
+    return confidence
+
+
+def encapsulations(case: Case, trouble: Trouble, hop: Hop) -> tuple[Encapsulation, ...]:
+    """The outer headers of the trouble's packets as `hop` saw them, the most frequent first."""
+    table = case.tables.get(hop.tap)
+    if table is None:
+        return ()
+    tunnels = table.tunnel[rows_at(case, trouble, hop)]
+    counted: Counter[tuple[str, str, int, int]] = Counter()
+    for tunnel, frames in zip(*(array.tolist() for array in np.unique(tunnels[tunnels >= 0], return_counts=True)), strict=True):
+        small = table.tunnels
+        key = (address_text(small.source[tunnel]), address_text(small.destination[tunnel]), int(small.port[tunnel]), int(small.vni[tunnel]))
+        counted[key] += frames
+    return tuple(
+        Encapsulation(source=source, destination=destination, port=port, vni=vni, frames=frames)
+        for (source, destination, port, vni), frames in counted.most_common()
+    )
+
+
+def icmp_answers(case: Case, trouble: Trouble) -> tuple[IcmpAnswer, ...]:
+    """Destination-unreachable errors that quote packets of the trouble, seen at the hops that they had passed; nearest to the leg first.
+
+    The same error is seen at several hops on its way back: the hop where most were seen stands for it.
+    """
+    found: dict[tuple[str, int, int], IcmpAnswer] = {}
+    for hop in reversed(trouble.path.hops[: trouble.leg.from_]):
+        for answer in _icmp_at(case, trouble, hop):
+            key = (answer.source, answer.type, answer.code)
+            if key not in found or found[key].count < answer.count:
+                found[key] = answer
+    return tuple(found.values())
+
+
+def _icmp_at(case: Case, trouble: Trouble, hop: Hop) -> tuple[IcmpAnswer, ...]:
+    table = case.tables.get(hop.tap)
+    if table is None or not len(table.icmp_quotes):
+        return ()
+    lost = np.unique(table.conversation[rows_at(case, trouble, hop)])
+    quotes = table.icmp_quotes
+    rows = quotes.row[np.isin(quotes.conversation, lost) | np.isin(quotes.inner_conversation, lost)]
+    answers = []
+    for conversation, flags in sorted({(int(table.conversation[row]), int(table.flags[row])) for row in rows}):
+        protocol = int(table.conversations.protocol[conversation]) if conversation >= 0 else -1
+        if _ICMP_UNREACHABLE.get(protocol) != flags >> 8:
+            continue
+        same = rows[(table.conversation[rows] == conversation) & (table.flags[rows] == flags)]
+        source = address_text(table.conversations.source[conversation])
+        frames = frame_refs(case, hop.tap, same)
+        answers.append(IcmpAnswer(source=source, type=flags >> 8, code=flags & 0xFF, count=len(same), hop=hop, frames=frames))
+    return tuple(answers)
+
+
+def resets(case: Case, trouble: Trouble, hop: Hop) -> I32:
+    """Rows of TCP RSTs at `hop` that answer the trouble's packets: the same conversation, turned round."""
+    table = case.tables.get(hop.tap)
+    if table is None:
+        return np.zeros(0, dtype=np.int32)
+    answers = answering(table, rows_at(case, trouble, hop))
+    is_tcp = np.zeros(len(table), dtype=bool)
+    known = table.conversation >= 0
+    is_tcp[known] = table.conversations.protocol[table.conversation[known]] == IpProtocol.TCP
+    return np.flatnonzero(is_tcp & np.isin(table.conversation, answers) & ((table.flags & _TCP_RST) != 0)).astype(np.int32)
+
+
+def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
+    """Rows of ARP requests for `address` at a tap, and whether anybody answered there."""
+    table = case.tables.get(tap)
+    if table is None:
+        return np.zeros(0, dtype=np.int32), False
+    arp = np.flatnonzero((table.kind == Kind.ARP) & (table.conversation >= 0)).tolist()
+    asked = [row for row in arp if table.flags[row] == _ARP_REQUEST and _arp_address(table, row, asked=True) == address]
+    told = any(table.flags[row] == _ARP_REPLY and _arp_address(table, row, asked=False) == address for row in arp)
+    return np.array(asked, dtype=np.int32), told
+
+
+def _arp_address(table: PacketTable, row: int, *, asked: bool) -> str:
+    ends = table.conversations.destination if asked else table.conversations.source
+    return address_text(ends[table.conversation[row]])

@@ -1,0 +1,108 @@
+"""What the nodes' kernels said, looked up: links, deltas of counters, VXLAN devices."""
+
+from collections.abc import Iterator
+
+from kubectl_vxtrace.model.facts import Link, NodeFacts
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop, Role, Vtep
+
+
+def before(case: Case, node: str) -> NodeFacts | None:
+    """What `node` said before the capture, None if it was not asked."""
+    return next((facts for facts in case.recording.before if facts.node == node), None)
+
+
+def after(case: Case, node: str) -> NodeFacts | None:
+    """What `node` said after the capture, None if it was not asked."""
+    return next((facts for facts in case.recording.after if facts.node == node), None)
+
+
+def looks(case: Case, node: str) -> tuple[NodeFacts, ...]:
+    """All looks at `node`, the earlier first; none, one or two."""
+    return tuple(facts for facts in (before(case, node), after(case, node)) if facts is not None)
+
+
+def answered(facts: NodeFacts, question: str) -> bool:
+    """Whether a question whose name holds `question` was answered: an empty table is then an empty table."""
+    return not any(question in key for key in facts.absent)
+
+
+def grown(case: Case, node: str, counter: str) -> int | None:
+    """How much a counter of /proc or ethtool grew between the two looks; None where that cannot be told (not read, reset)."""
+    first, last = before(case, node), after(case, node)
+    if first is None or last is None or counter not in first.counters or counter not in last.counters:
+        return None
+    growth = last.counters[counter] - first.counters[counter]
+    return growth if growth >= 0 else None
+
+
+def link_grown(case: Case, node: str, interface: str, counter: str) -> int | None:
+    """How much a counter of an interface grew; None as in `grown`, or where the interface was made anew in between."""
+    first, last = link(before(case, node), interface), link(after(case, node), interface)
+    if first is None or last is None or first.index != last.index or counter not in first.counters or counter not in last.counters:
+        return None
+    growth = last.counters[counter] - first.counters[counter]
+    return growth if growth >= 0 else None
+
+
+def growths(case: Case, node: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Counters of `node` whose name starts with `prefix` and that grew, with their growth."""
+    first, last = before(case, node), after(case, node)
+    if first is None or last is None:
+        return
+    for name, value in sorted(last.counters.items()):
+        if name.startswith(prefix) and name in first.counters and value > first.counters[name]:
+            yield name, value - first.counters[name]
+
+
+def link_growths(case: Case, node: str, interface: str) -> Iterator[tuple[str, int]]:
+    """Counters of an interface that grew, with their growth."""
+    last = link(after(case, node), interface)
+    for name in sorted(last.counters) if last is not None else ():
+        growth = link_grown(case, node, interface, name)
+        if growth:
+            yield name, growth
+
+
+def link(facts: NodeFacts | None, interface: str) -> Link | None:
+    """The interface in one look, None if the look or the interface is missing."""
+    return None if facts is None else facts.link(interface)
+
+
+def vtep(case: Case, node: str) -> Vtep | None:
+    """The VXLAN tunnel endpoint of `node`, as the overlay has it."""
+    return next((vtep for vtep in case.recording.overlay.vteps if vtep.node == node), None)
+
+
+def device_vnis(case: Case, hop: Hop) -> frozenset[int]:
+    """The VNIs that the VXLAN device at `hop` was seen with; empty where unknown or in metadata mode."""
+    return _seen(case, hop, "vni")
+
+
+def device_ports(case: Case, hop: Hop) -> frozenset[int]:
+    """The UDP ports that the VXLAN device at `hop` was seen with; empty where unknown."""
+    return _seen(case, hop, "port")
+
+
+def _seen(case: Case, hop: Hop, attribute: str) -> frozenset[int]:
+    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
+    devices = [found.vxlan for found in links if found is not None and found.vxlan is not None]
+    if any(device.external for device in devices):
+        return frozenset()
+    values = {getattr(device, attribute) for device in devices}
+    if not devices:
+        end = vtep(case, hop.tap.node)
+        values = set() if end is None or end.interface != hop.tap.interface else {getattr(end, attribute)}
+    return frozenset(value for value in values if value is not None)
+
+
+def underlay_addresses(case: Case, node: str) -> frozenset[str]:
+    """Addresses on which `node` may receive the outer packet: those of its links, and the one the overlay names."""
+    links = {address.partition("/")[0] for facts in looks(case, node) for found in facts.links for address in found.addresses}
+    end = vtep(case, node)
+    return frozenset(links | ({end.underlay_address} if end is not None and end.underlay_address is not None else set()))
+
+
+def is_vxlan(hop: Hop | None) -> bool:
+    """Whether the hop is a VXLAN device."""
+    return hop is not None and hop.role is Role.VXLAN

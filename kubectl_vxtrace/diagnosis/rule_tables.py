@@ -1,0 +1,125 @@
+"""The dropping rules of a node that packets meet at a stretch, how their counters grew, and which cause a rule stands for."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kubectl_vxtrace.diagnosis import nodes
+from kubectl_vxtrace.diagnosis.rule_fit import Fit, Traits
+from kubectl_vxtrace.diagnosis.rule_fit import fit as text_fit
+from kubectl_vxtrace.diagnosis.trouble import Place, Stretch
+from kubectl_vxtrace.model.facts import NodeFacts, Rule
+from kubectl_vxtrace.model.journeys import Case
+
+_DROPPING = frozenset({"DROP", "REJECT"})
+# The netfilter hooks that a packet passes between the two taps of a stretch (taps sit before ingress and after egress,
+# net/core/dev.c).
+_HOOKS = {
+    Place.FORWARD: frozenset({"ingress", "prerouting", "forward", "postrouting", "egress"}),
+    Place.ENCAPSULATE: frozenset({"output", "postrouting", "egress"}),
+    Place.DECAPSULATE: frozenset({"ingress", "prerouting", "input"}),
+    Place.DELIVER: frozenset({"ingress", "prerouting", "input"}),
+}
+_OTHER_FAMILY = {4: "ip6 ", 6: "ip "}
+# Chains that Felix makes for one workload: from it (fw) and to it (tw); the interface's name follows.
+_CALICO_WORKLOAD = re.compile(r"cali-[ft]w-(?P<interface>\S+)$")
+_POLICY_WORDS = re.compile(r"no policies passed|network ?policy|KUBE-NWPLCY|KUBE-POD-FW|KUBE-ROUTER", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """By how many packets a rule's counter grew between the two looks.
+
+    packets: None where that is not known. exact: both looks held the rule; otherwise it was made or reset in between, and counts from then.
+    """
+
+    packets: int | None
+    exact: bool
+
+
+def droppers(case: Case, stretch: Stretch) -> Iterator[tuple[Rule, Growth]]:
+    """The rules of the stretch's node that can drop a packet there, with their growth; one for a rule that two backends list."""
+    last = nodes.after(case, stretch.start.tap.node)
+    if last is None:
+        return
+    first = nodes.before(case, stretch.start.tap.node)
+    hooks = _hooks(last.rules)
+    seen: set[tuple[str, str | None, int]] = set()
+    for rule in sorted(last.rules, key=lambda rule: rule.backend == "nft"):
+        if rule.target not in _DROPPING or not hooks[_chain(rule)] & _HOOKS[stretch.place]:
+            continue
+        # What iptables-nft writes, nft lists as well, there without its comments; equal counts in one chain are one rule.
+        if rule.packets is not None:
+            twin = (rule.chain, rule.target, rule.packets)
+            if rule.backend == "nft" and twin in seen:
+                continue
+            seen.add(twin)
+        yield rule, _growth(first, rule)
+
+
+def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
+    """How a rule fits packets of a stretch, by its text and by the chain it stands in."""
+    if traits.version is not None and rule.table.startswith(_OTHER_FAMILY[traits.version]):
+        return Fit.EXCLUDES
+    workload = _CALICO_WORKLOAD.search(rule.chain)
+    if workload is not None and stretch.place is Place.FORWARD:
+        interfaces = {hop.tap.interface for hop in (stretch.start, stretch.end) if hop is not None}
+        if workload["interface"] not in interfaces:
+            return Fit.EXCLUDES
+        return Fit.EXCLUDES if text_fit(rule.text, traits) is Fit.EXCLUDES else Fit.NAMES
+    return text_fit(rule.text, traits)
+
+
+def cause(rule: Rule) -> str:
+    """The slug that a dropping rule stands for, by its chain, comment and text."""
+    words = f"{rule.comment or ''} {rule.text}"
+    if "VXLAN packets from non-allowed hosts" in words:
+        return "calico-unknown-vtep"
+    if "has no endpoints" in words:
+        return "no-endpoints"
+    if "rpfilter" in words and "cali-" in rule.chain:
+        return "workload-anti-spoofing"
+    if re.search(r"\bINVALID\b", words, re.IGNORECASE):
+        return "conntrack-invalid"
+    if rule.text == "policy" and "FORWARD" in rule.chain.upper():
+        return "forward-policy-drop"
+    if "cali-" in rule.chain or _POLICY_WORDS.search(f"{rule.chain} {words}"):
+        return "network-policy-drop"
+    return "host-firewall"
+
+
+def _growth(first: NodeFacts | None, rule: Rule) -> Growth:
+    if first is None or rule.packets is None:
+        return Growth(None, False)
+    earlier = next((old for old in first.rules if old.id == rule.id), None)
+    if earlier is None or earlier.packets is None or earlier.packets > rule.packets:
+        return Growth(rule.packets, False)
+    return Growth(rule.packets - earlier.packets, True)
+
+
+def _chain(rule: Rule) -> tuple[str, str, str]:
+    return rule.backend, rule.table, rule.chain
+
+
+def _hooks(rules: Iterable[Rule]) -> dict[tuple[str, str, str], set[str]]:
+    """For each chain the netfilter hooks from which it can be reached, in lower case."""
+    callers: dict[tuple[str, str, str], set[tuple[str, str, str]]] = defaultdict(set)
+    own: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for rule in rules:
+        chain = _chain(rule)
+        if rule.hook is not None:
+            own[chain].add(rule.hook.lower())
+        elif rule.chain.lower() in _HOOKS[Place.FORWARD] | _HOOKS[Place.ENCAPSULATE] | _HOOKS[Place.DECAPSULATE]:
+            own[chain].add(rule.chain.lower())
+        if rule.target is not None and rule.target not in _DROPPING:
+            callers[rule.backend, rule.table, rule.target].add(chain)
+    hooks: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for chain in {_chain(rule) for rule in rules}:
+        reached, todo = {chain}, [chain]
+        while todo:
+            above = callers.get(todo.pop(), set()) - reached
+            reached |= above
+            todo += above
+        hooks[chain] = {hook for name in reached for hook in own.get(name, set())}
+    return hooks

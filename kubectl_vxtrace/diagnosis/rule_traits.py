@@ -1,0 +1,72 @@
+"""What the packets of a trouble look like to the packet filter at one stretch."""
+
+from kubectl_vxtrace.diagnosis import nodes
+from kubectl_vxtrace.diagnosis.evidence import encapsulations, rows_at
+from kubectl_vxtrace.diagnosis.rule_fit import Traits
+from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.packets import address_text
+from kubectl_vxtrace.model.path import Direction, Role
+
+
+def traits(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
+    """The traits of the packets at `stretch`: of the outer packet beside the NIC, of the inner one elsewhere."""
+    if stretch.place in (Place.ENCAPSULATE, Place.DECAPSULATE):
+        return _outer(case, trouble, stretch)
+    return _inner(case, trouble, stretch)
+
+
+def _outer(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
+    sending = stretch.place is Place.ENCAPSULATE
+    headers = encapsulations(case, trouble, stretch.start) or encapsulations(case, trouble, trouble.start)
+    sources = {header.source for header in headers}
+    destinations = {header.destination for header in headers}
+    ports = {header.port for header in headers}
+    if not headers:
+        sender = next((hop for hop in trouble.path.hops if hop.role is Role.VXLAN), None)
+        end = nodes.vtep(case, sender.tap.node) if sender is not None else None
+        sources = {end.underlay_address} - {None} if end is not None else set()  # type: ignore[assignment]
+        ports = set(nodes.device_ports(case, sender)) if sender is not None else set()
+        destinations = {trouble.path.outer_destination} - {None}  # type: ignore[assignment]
+    return Traits(
+        protocol="udp",
+        sources=frozenset(sources),
+        destinations=frozenset(destinations),
+        destination_ports=frozenset(ports),
+        inputs=frozenset() if sending else frozenset({stretch.start.tap.interface}),
+        outputs=frozenset({stretch.end.tap.interface}) if sending and stretch.end is not None else frozenset(),
+    )
+
+
+def _inner(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
+    """Both ends with every address and port that translation gives them: which of them a rule sees depends on its hook."""
+    flow = trouble.flow
+    client, client_ports = {flow.client.address}, set()
+    servers = {end.address for end in (flow.server, *flow.candidates) if end is not None}
+    server_ports = {end.port for end in (flow.server, *flow.candidates) if end is not None and end.port is not None}
+    if flow.service is not None:
+        servers |= {flow.service.address} - {None}  # type: ignore[arg-type]
+        server_ports |= {flow.service.port} - {None}  # type: ignore[arg-type]
+    request = trouble.path.direction is Direction.REQUEST
+    table = case.tables.get(trouble.start.tap)
+    if table is not None:
+        small = table.conversations
+        for conversation in {int(number) for number in table.conversation[rows_at(case, trouble, trouble.start)] if number >= 0}:
+            source, destination = address_text(small.source[conversation]), address_text(small.destination[conversation])
+            ports = int(small.source_port[conversation]), int(small.destination_port[conversation])
+            client.add(source if request else destination)
+            servers.add(destination if request else source)
+            client_ports.add(ports[0] if request else ports[1])
+            server_ports.add(ports[1] if request else ports[0])
+    has_ports = flow.protocol != "ICMP"
+    sources, destinations = (client, servers) if request else (servers, client)
+    source_ports, destination_ports = (client_ports, server_ports) if request else (server_ports, client_ports)
+    return Traits(
+        protocol=flow.protocol.lower(),
+        sources=frozenset(sources),
+        destinations=frozenset(destinations),
+        source_ports=frozenset(source_ports) if has_ports else frozenset(),
+        destination_ports=frozenset(destination_ports) if has_ports else frozenset(),
+        inputs=frozenset({stretch.start.tap.interface}),
+        outputs=frozenset({stretch.end.tap.interface}) if stretch.end is not None else frozenset(),
+    )

@@ -1,0 +1,85 @@
+"""Counters and settings of the kernel: /proc/net, sysctls, ethtool."""
+
+from collections.abc import Iterable
+
+
+def read_tables(raw: bytes) -> dict[str, int]:
+    """/proc/net/snmp and /proc/net/netstat: pairs of lines, `Udp: InDatagrams NoPorts` then `Udp: 12 0`."""
+    lines = raw.decode("ascii", "replace").splitlines()
+    counters = {}
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        group, _, rest = names.partition(":")
+        same, _, numbers = values.partition(":")
+        if group == same:
+            counters.update(_counted(f"{group}.", rest.split(), numbers.split()))
+    return counters
+
+
+def read_list(raw: bytes) -> dict[str, int]:
+    """/proc/net/snmp6: `Ip6InReceives 12`, one a line."""
+    words = (line.split() for line in raw.decode("ascii", "replace").splitlines())
+    pairs = [pair for pair in words if len(pair) == 2]
+    return _counted("", [name for name, _ in pairs], [value for _, value in pairs])
+
+
+def _counted(prefix: str, names: Iterable[str], values: Iterable[str]) -> dict[str, int]:
+    return {prefix + name: number for name, value in zip(names, values, strict=False) if (number := _number(value)) is not None}
+
+
+def _number(word: str, base: int = 10) -> int | None:
+    try:
+        return int(word, base) if len(word) < 21 else None
+    except ValueError:
+        return None
+
+
+def read_softnet(raw: bytes) -> dict[str, int]:
+    """/proc/net/softnet_stat: a line of hexadecimal columns for each CPU (net/core/net-procfs.c: processed, dropped, time_squeeze)."""
+    sums: dict[str, int] = {}
+    for line in raw.decode("ascii", "replace").splitlines():
+        for name, word in zip(("processed", "dropped", "time_squeeze"), line.split(), strict=False):
+            sums[f"softnet.{name}"] = sums.get(f"softnet.{name}", 0) + (_number(word, 16) or 0)
+    return sums
+
+
+def read_conntrack_statistics(raw: bytes) -> dict[str, int]:
+    """/proc/net/stat/nf_conntrack: names, then a line of hexadecimal numbers for each CPU; each of them has all `entries`."""
+    header, *rows = raw.decode("ascii", "replace").splitlines() or [""]
+    sums: dict[str, int] = {}
+    for row in rows:
+        for name, word in zip(header.split(), row.split(), strict=False):
+            value = _number(word, 16) or 0
+            key = f"conntrack.{name}"
+            sums[key] = value if name == "entries" else sums.get(key, 0) + value
+    return sums
+
+
+def read_ethtool_counters(device: str, raw: bytes) -> dict[str, int]:
+    """`ethtool -S`: `     rx_dropped: 0`, as `ethtool.<device>.<name>`. Drivers choose the names, spaces included."""
+    return {f"ethtool.{device}.{name}": value for name, words in _colon_lines(raw) if (value := _number(words)) is not None}
+
+
+def read_ethtool_features(device: str, raw: bytes) -> dict[str, str]:
+    """`ethtool -k`: `tx-checksum-ip-generic: on [fixed]` as `<device>.tx-checksum-ip-generic`: `on`."""
+    return {
+        f"{device}.{name}": words.split()[0] for name, words in _colon_lines(raw) if words.split() and words.split()[0] in ("on", "off")
+    }
+
+
+def read_ethtool_driver(device: str, raw: bytes) -> dict[str, str]:
+    """`ethtool -i`: `driver: vmxnet3` as `<device>.driver`; names without a value are left out."""
+    return {f"{device}.{name}": words for name, words in _colon_lines(raw) if words and not name.startswith("supports-")}
+
+
+def _colon_lines(raw: bytes) -> list[tuple[str, str]]:
+    lines = (line.partition(":") for line in raw.decode("utf-8", "replace").splitlines())
+    return [(name.strip(), value.strip()) for name, sign, value in lines if sign]
+
+
+def read_sysctls(raw: bytes) -> dict[str, str]:
+    """Settings as sysctl(8) spells them.
+
+    look.sh prints `net/ipv4/conf/vxlan.calico/rp_filter:0`, a path below /proc/sys; sysctl(8) swaps dots and slashes.
+    """
+    lines = (line.partition(":") for line in raw.decode("utf-8", "replace").splitlines())
+    return {path.translate(str.maketrans("./", "/.")): value.strip() for path, sign, value in lines if sign}

@@ -1,0 +1,51 @@
+"""The one batch of questions that a look at a node is."""
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from ipaddress import ip_address
+
+from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.model.cluster import NodeCommand
+
+# The script bounds each question at 8 s or less and asks them side by side; see look.sh.
+TIMEOUT_S = 30.0
+
+
+def look(node: str, *, local: Sequence[str], remote: Sequence[str], underlay: Sequence[str], lookups: Sequence[str] = ()) -> NodeCommand:
+    """The command that asks `node` everything in one exec.
+
+    Args:
+        node: the node's name.
+        local: addresses of the flow's ends on this node.
+        remote: addresses of the flow's ends elsewhere; routes are asked for each pair with a local one.
+        underlay: underlay addresses of the other nodes; routes to them are asked from the VXLAN devices' own address too.
+        lookups: further addresses, asked as those of `underlay` are.
+
+    Raises:
+        CannotRunError: something is not an IP address.
+    """
+    arguments = [
+        *_arguments(node, "local", local),
+        *_arguments(node, "remote", remote),
+        *_arguments(node, "underlay", underlay),
+        *_arguments(node, "lookup", lookups),
+    ]
+    script = files(__package__).joinpath("look.sh").read_text(encoding="utf-8")
+    return NodeCommand(node=node, key="look", argv=("sh", "-c", script, "vxtrace-look", *arguments), timeout_s=TIMEOUT_S)
+
+
+def _arguments(node: str, kind: str, addresses: Iterable[str]) -> list[str]:
+    return [f"{kind}:{_checked(node, address)}" for address in dict.fromkeys(addresses)]
+
+
+def _checked(node: str, address: str) -> str:
+    """`address` as the ipaddress module writes it. A scope (`fe80::1%eth0`) is foreign text, and no pod or node has one."""
+    try:
+        if "%" not in address:
+            return str(ip_address(address))
+    except ValueError:
+        pass
+    raise CannotRunError(
+        f"{address!r}, which {node} should be asked about, is not an IP address",
+        "The API server named it as an address of a pod or node: look at the object's status.",
+    )

@@ -1,0 +1,81 @@
+"""Tolerant reading of tools' JSON: what is not as it should be becomes None, never an exception but UnreadableError."""
+
+import json
+from typing import Any
+
+from kubectl_vxtrace.facts.frames import UnreadableError
+
+Record = dict[str, Any]
+
+
+def documents(raw: bytes) -> list[Any]:
+    """All JSON values of a text, one after the other.
+
+    Raises:
+        UnreadableError: something in it is not JSON.
+    """
+    text = raw.decode("utf-8", "replace")
+    decoder = json.JSONDecoder()
+    values = []
+    position = _skip_space(text, 0)
+    while position < len(text):
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableError(f"not JSON: {error}") from error
+        values.append(value)
+        position = _skip_space(text, position)
+    return values
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def records(raw: bytes) -> list[Record]:
+    """The objects of a tool's JSON array; an empty text is an empty array, as iproute2 and bridge mean it.
+
+    Raises:
+        UnreadableError: it is not an array.
+    """
+    found: list[Record] = []
+    for value in documents(raw):
+        if not isinstance(value, list):
+            raise UnreadableError("not a JSON array")
+        found += [item for item in value if isinstance(item, dict)]
+    return found
+
+
+def text(record: Record, *names: str) -> str | None:
+    """The first of the named fields that is a non-empty string."""
+    for name in names:
+        value = record.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def number(record: Record, name: str) -> int | None:
+    """The named field if it is a whole number (JSON's true and false are none)."""
+    value = record.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def child(record: Record, name: str) -> Record:
+    """The named object, empty where there is none."""
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def children(record: Record, name: str) -> list[Record]:
+    """The objects in the named array, empty where there is none."""
+    value = record.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def strings(record: Record, name: str) -> tuple[str, ...]:
+    """The strings in the named array, empty where there is none."""
+    value = record.get(name)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -1,0 +1,9 @@
+"""The same packet at every hop: through address translation, encapsulation, segmentation offload and clocks that differ.
+
+Pure: takes a recording and its packet tables, returns the counted journeys.
+"""
+
+from kubectl_vxtrace.journeys.follow import follow
+from kubectl_vxtrace.journeys.select import ShownJourney, shown
+
+__all__ = ["ShownJourney", "follow", "shown"]

@@ -1,0 +1,221 @@
+"""From captures to counted journeys: whose packets they are, the same packet at every hop, and where it vanished."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys import outcome, rejected, tally
+from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
+from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
+from kubectl_vxtrace.journeys.frames import frames_of
+from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings, backends_seen, joined, later_fragments, name_backends, sight
+from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
+from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
+from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
+from kubectl_vxtrace.model.journeys import Case, JourneyTable
+from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
+from kubectl_vxtrace.model.recording import Recording
+from kubectl_vxtrace.model.report import HopCount, LegTally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One path of one candidate: its units, and sightings that stand at no hop of it."""
+
+    candidate: Candidate
+    way: Way
+    unexpected: Mapping[Tap, Sightings]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What all paths share."""
+
+    recording: Recording
+    tables: Mapping[Tap, PacketTable]
+    clocks: Clocks
+    window: Window | None
+    known: Mapping[Tap, Testimony]
+    refusals: rejected.Refusals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """One path with its counts."""
+
+    path: Path
+    journeys: JourneyTable
+    hops: tuple[HopCount, ...]
+    legs: tuple[LegTally, ...]
+
+
+def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
+    """The packets of the recording's flows over all hops of their paths, in both directions.
+
+    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
+    """
+    seen, roles = _sightings(recording, tables)
+    groups = groups_of(recording, address_book(recording))
+    candidates = candidates_of(recording, groups, seen)
+    parts = [_part(candidate, path, seen, tables, recording) for candidate in candidates for path in candidate.paths]
+    clocks = _clocks(recording, parts, tables)
+    nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
+    scene = _Scene(
+        recording=recording,
+        tables=tables,
+        clocks=clocks,
+        window=window_of(stretches_of(recording.captures, tables), clocks, nodes),
+        known=testimonies(recording, tables),
+        refusals=rejected.refusals_of(tables, roles, clocks),
+    )
+    flows: list[Flow] = []
+    judged: list[_Judged] = []
+    connections: dict[int, int] = {}
+    for candidate in candidates:
+        mine = _judge_flow(scene, [part for part in parts if part.candidate is candidate])
+        ports = np.unique(np.concatenate([one.journeys.client_port for one in mine])) if mine else np.zeros(0, np.int32)
+        if not len(ports) and not any(not hop.expected for one in mine for hop in one.hops):
+            continue
+        flows.append(_with_client_port(candidate.flow, ports))
+        judged += mine
+        connections[candidate.flow.id] = len(ports)
+    return Case(
+        recording=recording,
+        tables=tables,
+        flows=tuple(flows),
+        paths=tuple(one.path for one in judged),
+        journeys=tuple(one.journeys for one in judged),
+        hops=tuple(one.hops for one in judged),
+        legs=tuple(one.legs for one in judged),
+        clocks=clocks.bounds(),
+        connections=connections,
+    )
+
+
+def _with_client_port(flow: Flow, ports: NDArray[np.int32]) -> Flow:
+    port = int(ports[0]) if len(ports) == 1 and flow.protocol != "ICMP" else None
+    client: Endpoint = replace(flow.client, port=port)
+    return replace(flow, client=client)
+
+
+def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
+    """The frames that belong to planned flows, with their backends as far as anything names them."""
+    book = address_book(recording)
+    groups = groups_of(recording, book)
+    names = conntrack_names(recording, book, groups)
+    roles = classify(groups, {tap: ends_of(table, book) for tap, table in tables.items()}, names)
+    firsts = {tap: sight(table, roles[tap]) for tap, table in tables.items()}
+    later = later_fragments(tables, book, firsts)
+    seen = {tap: joined(one, later.get(tap)) for tap, one in firsts.items()}
+    return name_backends(tables, seen, backends_seen(groups, seen, names)), roles
+
+
+def _part(
+    candidate: Candidate, path: Path, seen: Mapping[Tap, Sightings], tables: Mapping[Tap, PacketTable], recording: Recording
+) -> _Part:
+    wanted = REQUEST if path.direction is Direction.REQUEST else REPLY
+    mine = {}
+    for tap, one in seen.items():
+        fits = (one.group == candidate.group) & (one.planned == candidate.planned) & (one.direction == wanted)
+        if candidate.port != ANY:
+            fits &= one.server_port == candidate.port
+        if fits.any():
+            mine[tap] = one.take(fits)
+    ways = frames_of(path, mine, tables)
+    ipv6 = ":" in candidate.flow.client.address
+    way = way_of(path, ways.hops, candidate.flow.protocol, _overlay_mtu(recording, path), ipv6)
+    return _Part(candidate=candidate, way=way, unexpected=ways.unexpected)
+
+
+def _overlay_mtu(recording: Recording, path: Path) -> int | None:
+    """The largest MTU of the VXLAN devices on the path, None where unknown or where the path has none."""
+    taps = {hop.tap for hop in path.hops if hop.role is Role.VXLAN}
+    mtus = [vtep.mtu_bytes for vtep in recording.overlay.vteps if Tap(node=vtep.node, interface=vtep.interface) in taps]
+    return max((mtu for mtu in mtus if mtu), default=None)
+
+
+def _clocks(recording: Recording, parts: Sequence[_Part], tables: Mapping[Tap, PacketTable]) -> Clocks:
+    """Every captured node's clock against the client's node."""
+    nodes = sorted({tap.node for tap in tables})
+    firsts = [flow.client.node for flow in recording.flows if flow.client.node]
+    reference = firsts[0] if firsts else (nodes[0] if nodes else "")
+    samples: dict[str, Samples] = {}
+    for part in parts:
+        for node in {hop.tap.node for hop in part.way.path.hops} - {reference}:
+            bounds, count = offset_samples(part.way, node, reference)
+            before = samples.get(node, Samples(bounds=Interval()))
+            samples[node] = Samples(bounds=before.bounds.intersect(bounds), count=before.count + count)
+    times = [table.time_ns for table in tables.values() if len(table)]
+    span = max((int(one.max() - one.min()) for one in times), default=0)
+    return clocks_of(reference, nodes, samples, (*recording.before, *recording.after), span)
+
+
+def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
+    """All paths of one flow: outcomes of requests depend on what the replies say."""
+    trails = [trails_of(part.way, scene.clocks) for part in parts]
+    replies = next((one for one in trails if one.way.path.direction is Direction.REPLY), None)
+    found = []
+    for part, one in zip(parts, trails, strict=True):
+        result = _judge_path(scene, part, one, replies)
+        if part.candidate.flow.server is None and part.way.path.direction is Direction.REPLY and not len(result.journeys):
+            continue
+        found.append(result)
+    return found
+
+
+def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> _Judged:
+    path = part.way.path
+    known = [testimony_of(hop.tap, scene.known, scene.recording) for hop in path.hops]
+    missed = outcome.demoted(trails.seen, [one.witness for one in known])
+    known = [_less(one, count) for one, count in zip(known, missed, strict=True)]
+    witness = [one.witness for one in known]
+    request = path.direction is Direction.REQUEST
+    nameless = part.candidate.flow.server is None and request
+    parting = [testimony_of(tap, scene.known, scene.recording).witness for tap in part.candidate.last]
+    outcomes = outcome.judge(trails.seen, witness, arrives=not nameless, parting_witnessed=nameless and bool(parting) and all(parting))
+    if trails.way.tcp:
+        pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
+        outcome.merged_away(outcomes, pure, merging_hops(trails))
+    if request:
+        rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
+    inside = np.flatnonzero(tally.counted(trails, scene.window))
+    inside = inside[np.argsort(rejected.reference_times(trails, scene.clocks)[inside], kind="stable")]
+    chosen = trails.take(inside)
+    journeys = _journeys(chosen, outcomes, inside)
+    view = tally.View(tables=scene.tables, window=scene.window, testimonies=known)
+    roles = {capture.task.tap: capture.task.role for capture in scene.recording.captures}
+    odd = {tap: (roles.get(tap, Role.UNDERLAY), testimony_of(tap, scene.known, scene.recording)) for tap in part.unexpected}
+    hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)
+    legs = tally.leg_tallies(chosen, journeys, witness, scene.clocks)
+    return _Judged(path=path, journeys=journeys, hops=hops, legs=legs + (tally.open_leg(chosen, journeys) if nameless else ()))
+
+
+def _less(testimony: Testimony, missed: int) -> Testimony:
+    """A testimony less what the hop demonstrably missed."""
+    if not missed:
+        return testimony
+    return replace(testimony, witness=False, reason=f"did not see {missed} packets that hops before and after it saw")
+
+
+def _journeys(trails: Trails, outcomes: outcome.Outcomes, which: NDArray[np.intp]) -> JourneyTable:
+    row = np.full_like(trails.frame, -1)
+    for hop, frames in enumerate(trails.way.frames):
+        seen = trails.frame[:, hop] >= 0
+        row[seen, hop] = frames.row[trails.frame[seen, hop]]
+    table = JourneyTable(
+        path=trails.way.path,
+        row=row,
+        outcome=outcomes.outcome[which],
+        lost_from=outcomes.lost_from[which],
+        lost_to=outcomes.lost_to[which],
+        weight_packets=np.ones(len(which), dtype=np.int32),
+        client_port=trails.client_port,
+        time_ns=trails.time_ns,
+    )
+    for column in (table.row, table.outcome, table.lost_from, table.lost_to, table.weight_packets, table.client_port, table.time_ns):
+        column.setflags(write=False)
+    return table

@@ -1,0 +1,163 @@
+"""The same unit at one hop after the other: sorting and joining, never a loop over packets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.units import Units
+from kubectl_vxtrace.model.packets import I32, I64
+
+SAME_CLOCK_SLACK_NS = 1_000
+"""Taps of one node may stamp in us and in ns; what is cut off may make a packet seem earlier at the later one."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """Journeys so far: for each its key, base, the last hop that saw it and when, and its unit at every hop (-1: unseen)."""
+
+    key: I64
+    base: I64
+    last: I32
+    time_ns: I64
+    unit: I32
+
+
+def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]], by_base: bool) -> I32:
+    """The journeys of one path: shape (n, hops), each entry the index of the unit at that hop, -1 where it was not seen.
+
+    Args:
+        hops: the units at each hop, in the path's order.
+        least_ns: least_ns[i][j] is the least that a clock reading at hop j minus one at hop i can be for the same packet (the lower
+            bound of the offset of j's clock from i's), None where nothing bounds it.
+        by_base: whether units may also be joined without their IP ID (TCP: offloads renumber segments).
+
+    k copies of a key at one hop and m at the next are joined in time order, no copy to an arrival before its departure, as many as
+    possible. A unit that a hop missed is joined to the hop before it.
+    """
+    count = len(hops)
+    none = np.zeros(0, dtype=np.int64)
+    state = _Open(key=none, base=none, last=np.zeros(0, np.int32), time_ns=none, unit=np.zeros((0, count), np.int32))
+    for hop, units in enumerate(hops):
+        _extend(state, hop, units, [least_ns[earlier][hop] for earlier in range(hop)], by_base)
+    return state.unit
+
+
+def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None], by_base: bool) -> None:
+    """Joins the units of one hop to the journeys so far; those of earlier hops last; what is left begins journeys of its own."""
+    free = np.ones(len(units), dtype=np.bool_)
+    for name in ("key", "base") if by_base else ("key",):
+        for earlier in range(hop - 1, -1, -1):
+            arrivals = np.flatnonzero(free)
+            departures = np.flatnonzero(state.last == earlier)
+            if not len(arrivals) or not len(departures):
+                continue
+            keys = getattr(state, name)[departures], getattr(units, name)[arrivals]
+            least = least_ns[earlier]
+            times = None if least is None else (state.time_ns[departures], units.time_ns[arrivals] - least + SAME_CLOCK_SLACK_NS)
+            left, right = pair(*keys, times)
+            _advance(state, hop, departures[left], arrivals[right], units)
+            free[arrivals[right]] = False
+    new = np.flatnonzero(free)
+    rows = np.full((len(new), state.unit.shape[1]), -1, dtype=np.int32)
+    rows[:, hop] = new
+    state.unit = np.concatenate([state.unit, rows])
+    state.key = np.concatenate([state.key, units.key[new]])
+    state.base = np.concatenate([state.base, units.base[new]])
+    state.last = np.concatenate([state.last, np.full(len(new), hop, dtype=np.int32)])
+    state.time_ns = np.concatenate([state.time_ns, units.time_ns[new]])
+
+
+def _advance(state: _Open, hop: int, journeys: NDArray[np.intp], arrived: NDArray[np.intp], units: Units) -> None:
+    state.unit[journeys, hop] = arrived
+    state.last[journeys] = hop
+    state.time_ns[journeys] = units.time_ns[arrived]
+
+
+def pair(left: I64, right: I64, times_ns: tuple[I64, I64] | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Joins equal keys one to one: indices into `left` (departures) and `right` (arrivals), equally long.
+
+    Where both sides have as many of a key they are joined in time order. Else as many as can be, in order, none to an arrival before
+    its departure: with fewer arrivals each to the last departure that is possible, with more each departure to the first arrival.
+    Without times (clocks that nothing relates) the last ones count as those that arrived.
+    """
+    order = tuple(
+        np.lexsort((np.zeros(len(keys)) if times_ns is None else times_ns[side], keys)) for side, keys in enumerate((left, right))
+    )
+    left_keys, right_keys = left[order[0]], right[order[1]]
+    keys, departures, arrivals = _counts(left_keys, right_keys)
+    equal = departures == arrivals
+    results = [_ordinal(left_keys, right_keys, keys[equal])]
+    for mask, swap in ((arrivals < departures, False), (arrivals > departures, True)):
+        if mask.any():
+            results.append(_causal(left_keys, right_keys, keys[mask], _times(times_ns, order), swap))
+    lefts, rights = (np.concatenate(parts) for parts in zip(*results, strict=True))
+    return order[0][lefts], order[1][rights]
+
+
+Times = tuple[I64, I64] | None
+
+
+def _times(times_ns: Times, order: tuple[NDArray[np.intp], ...]) -> Times:
+    return None if times_ns is None else (times_ns[0][order[0]], times_ns[1][order[1]])
+
+
+def _counts(left: I64, right: I64) -> tuple[I64, I64, I64]:
+    """Keys that both sides have, and how many of each; both sorted."""
+    left_values, left_counts = np.unique(left, return_counts=True)
+    right_values, right_counts = np.unique(right, return_counts=True)
+    keys, at_left, at_right = np.intersect1d(left_values, right_values, assume_unique=True, return_indices=True)
+    return keys, left_counts[at_left], right_counts[at_right]
+
+
+def _members(values: I64, keys: I64) -> NDArray[np.intp]:
+    """Indices of the sorted values that are among the sorted keys."""
+    if not len(keys):
+        return np.zeros(0, dtype=np.intp)
+    place = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+    return np.flatnonzero(keys[place] == values)
+
+
+def _ordinal(left: I64, right: I64, keys: I64) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return _members(left, keys), _members(right, keys)
+
+
+def _causal(left: I64, right: I64, keys: I64, times_ns: Times, swap: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Joins in order under "no arrival before its departure", for keys with fewer arrivals than departures, or more (`swap`).
+
+    More arrivals are the same problem with time turned round: what departs is then the arrival, at minus its time.
+    """
+    ours, theirs = _members(left, keys), _members(right, keys)
+    times = None if times_ns is None else (times_ns[0][ours], times_ns[1][theirs])
+    if not swap:
+        chosen, mask = _latest(left[ours], right[theirs], times)
+        return ours[chosen[mask]], theirs[mask]
+    turned = (slice(None, None, -1),) * 2
+    backwards = None if times is None else (-times[1][::-1], -times[0][::-1])
+    chosen, mask = _latest(-right[theirs][turned[0]], -left[ours][turned[1]], backwards)
+    flipped_theirs, flipped_ours = theirs[::-1], ours[::-1]
+    return flipped_ours[mask], flipped_theirs[chosen[mask]]
+
+
+def _latest(left: I64, right: I64, times_ns: Times) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """For each arrival (sorted by key, time) the last possible departure (sorted likewise), in order; and which have one.
+
+    With hi[j] the last departure that is possible for arrival j, the answer from the last arrival backwards is
+    b[j] = min(b[j + 1] - 1, hi[j]), so b[j] - j is the running minimum of hi - j, restarted for each key.
+    """
+    start = np.searchsorted(left, right, side="left")
+    if times_ns is None:
+        high = np.searchsorted(left, right, side="right") - 1
+    else:
+        merged_keys, merged_times = np.concatenate([left, right]), np.concatenate(times_ns)
+        arrives = np.concatenate([np.zeros(len(left), np.int8), np.ones(len(right), np.int8)])
+        order = np.lexsort((arrives, merged_times, merged_keys))
+        departed = np.cumsum(1 - arrives[order], dtype=np.int64) - 1
+        high = departed[arrives[order] == 1]
+    group = np.concatenate([[0], np.cumsum(np.diff(right) != 0)]) if len(right) else np.zeros(0, np.int64)
+    index = np.arange(len(right))
+    step = np.int64(len(left) + len(right) + 2)
+    running = np.minimum.accumulate((high - index + group * 2 * step)[::-1])[::-1]
+    chosen = running - group * 2 * step + index
+    return np.where(chosen >= start, chosen, 0).astype(np.intp), chosen >= start

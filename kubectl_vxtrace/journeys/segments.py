@@ -1,0 +1,134 @@
+"""TCP frames split into the segments that they held on the wire.
+
+A 64 kB frame at one hop and 45 frames at another carry the same bytes. Every data frame is cut at all boundaries that frames of the
+same connection and direction have at any hop, so that what is the same at two hops becomes equal pieces. Frames that are larger
+than a packet can be and that nobody saw in parts are cut at multiples of the segment size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.columns import pack
+from kubectl_vxtrace.journeys.units import Draft, Frames
+from kubectl_vxtrace.model.packets import I32, I64
+
+ETHERNET_TCP_BYTES = 1460
+JUMBO_TCP_BYTES = 9216 - 40
+TIMESTAMP_BYTES = 12
+SMALLEST_SEGMENT_BYTES = 536
+PIECES_PER_TRACE = 8_000_000
+DATA = 0xFFFF
+SYN, PUSH, FIN = 0x02, 0x08, 0x01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """`largest_bytes`: TCP payload that one packet of the wire can hold; `segment_bytes`: what it usually holds."""
+
+    largest_bytes: int
+    segment_bytes: int
+
+
+def sizes_of(hops: list[Frames], mtu_bytes: int | None, ipv6: bool) -> Sizes:
+    """Segment sizes from the overlay's MTU, else from the hop that saw the smallest large frames.
+
+    Without an MTU a payload up to 1460 bytes is taken for a packet (Ethernet), up to 9176 if every hop saw such (jumbo
+    frames); larger ones are GSO or GRO super-packets. Where no hop saw them in parts, the segment size is the common divisor of
+    their lengths, for a sender cuts super-packets from whole segments, else what timestamps (RFC 7323, 12 bytes) leave.
+    """
+    tops = [int(hop.payload_bytes.max()) for hop in hops if len(hop)]
+    least = min(tops, default=0)
+    if mtu_bytes:
+        largest = max(mtu_bytes - (60 if ipv6 else 40), SMALLEST_SEGMENT_BYTES)
+    elif least <= JUMBO_TCP_BYTES:
+        largest = max(least, ETHERNET_TCP_BYTES)
+    else:
+        largest = ETHERNET_TCP_BYTES
+    lengths = [hop.payload_bytes[(hop.payload_bytes > largest) & (hop.table.flags[hop.row] & (PUSH | FIN) == 0)] for hop in hops]
+    divisor = int(np.gcd.reduce(np.unique(np.concatenate(lengths)))) if any(len(one) for one in lengths) else 0
+    if divisor > largest and divisor % -(-divisor // largest) == 0:
+        divisor //= -(-divisor // largest)
+    fits = SMALLEST_SEGMENT_BYTES <= divisor <= largest
+    return Sizes(largest_bytes=largest, segment_bytes=divisor if fits else largest - TIMESTAMP_BYTES)
+
+
+def tcp_units(hops: list[Frames], sizes: Sizes) -> list[Draft]:
+    """The units of a TCP path: pieces of data, and packets without data by sequence, acknowledgement and flags."""
+    spans = _spans(hops)
+    boundaries = _boundaries(spans, sizes)
+    return [_draft(hop, *span, boundaries, sizes) for hop, span in zip(hops, spans, strict=True)]
+
+
+Span = tuple[I32, I64, I64]
+"""Data frames of a hop: index into its Frames, first byte and byte after the last, both `client port << 33 | unwrapped sequence`."""
+
+
+def _spans(hops: list[Frames]) -> list[Span]:
+    data = [np.flatnonzero((hop.payload_bytes > 0) & (hop.table.flags[hop.row] & SYN == 0)).astype(np.int32) for hop in hops]
+    ports = np.concatenate([hop.client_port[one] for hop, one in zip(hops, data, strict=True)]).astype(np.int64)
+    seqs = np.concatenate([hop.table.seq[hop.row[one]] for hop, one in zip(hops, data, strict=True)]).astype(np.int64)
+    first = np.zeros(65536, dtype=np.int64)
+    first[ports[::-1]] = seqs[::-1]
+    # sequence numbers wrap at 2^32 (RFC 9293, 3.4): counted from half a circle before the connection's first one they do not
+    start = np.asarray((ports << 33) + ((seqs - first[ports] + (1 << 31)) & 0xFFFFFFFF), dtype=np.int64)
+    starts = np.split(start, np.cumsum([len(one) for one in data])[:-1])
+    return [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
+
+
+def _boundaries(spans: list[Span], sizes: Sizes) -> I64:
+    """All places where a frame begins or ends, and in super-packets that nobody saw in parts, where segments would."""
+    marks = np.unique(np.concatenate([part for _, start, end in spans for part in (start, end)]))
+    pieces = sum(int((np.searchsorted(marks, end) - np.searchsorted(marks, start)).sum()) for _, start, end in spans)
+    if pieces > PIECES_PER_TRACE:
+        # frames that overlap everywhere: cut by the segment grid alone, so that memory stays bounded
+        marks = np.zeros(0, dtype=np.int64)
+    whole = [np.stack([start, end])[:, end - start > sizes.largest_bytes] for _, start, end in spans]
+    supers = np.unique(np.concatenate(whole, axis=1), axis=1)
+    if not supers.shape[1]:
+        return marks
+    edges = np.unique(np.concatenate([marks, supers.ravel()]))
+    gap_at = np.flatnonzero(np.diff(edges) > sizes.largest_bytes)
+    covered = _covered(supers, edges[gap_at])
+    gap_at = gap_at[covered]
+    counts = -(-(edges[gap_at + 1] - edges[gap_at]) // sizes.segment_bytes) - 1
+    grid = np.repeat(edges[gap_at], counts) + (_ordinals(counts) + 1) * sizes.segment_bytes
+    return np.unique(np.concatenate([marks, grid]))
+
+
+def _covered(supers: I64, starts: I64) -> NDArray[np.bool_]:
+    """Whether the bytes from `starts` on lie in a super-packet, and not between two."""
+    order = np.argsort(supers[0], kind="stable")
+    ends = np.maximum.accumulate(supers[1][order])
+    place = np.searchsorted(supers[0][order], starts, side="right") - 1
+    return np.asarray((place >= 0) & (ends[np.maximum(place, 0)] > starts))
+
+
+def _ordinals(counts: I64) -> I64:
+    """0..count-1 for each count, one after the other."""
+    total = int(counts.sum())
+    return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _draft(hop: Frames, data: I32, start: I64, end: I64, marks: I64, sizes: Sizes) -> Draft:
+    first = np.searchsorted(marks, start, side="right")
+    pieces = np.searchsorted(marks, end, side="left") - first + 1
+    ordinal = _ordinals(pieces)
+    frame = np.repeat(np.arange(len(data)), pieces)
+    inner = np.repeat(first, pieces) + ordinal
+    begin = np.where(ordinal == 0, start[frame], marks[np.maximum(inner - 1, 0)] if len(marks) else start[frame])
+    last = ordinal == pieces[frame] - 1
+    stop = np.where(last, end[frame], marks[np.minimum(inner, len(marks) - 1)] if len(marks) else end[frame])
+    control = np.setdiff1d(np.arange(len(hop), dtype=np.int32), data, assume_unique=True)
+    rows = hop.row[control]
+    flags, seq, ack = hop.table.flags[rows], hop.table.seq[rows], hop.table.ack[rows]
+    zeros = np.zeros(len(begin), dtype=np.uint64)
+    parts = (
+        np.concatenate([pack(hop.client_port[control], flags, seq), begin.astype(np.uint64)]),
+        np.concatenate([ack.astype(np.uint64), (stop - begin).astype(np.uint64)]),
+        np.concatenate([hop.payload_bytes[control].astype(np.uint64), zeros + np.uint64(1 << 40)]),
+    )
+    ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal).astype(np.uint16)])
+    head = np.concatenate([np.ones(len(control), np.bool_), (ordinal == 0) | ((end - start)[frame] > sizes.largest_bytes)])
+    return Draft(frame=np.concatenate([control, data[frame]]).astype(np.int32), parts=parts, ip_id=ip_id, head=head)

@@ -1,0 +1,165 @@
+"""Frames of a tap that belong to the trace: whose they are, in which direction, from which client port."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.addresses import AddressBook
+from kubectl_vxtrace.journeys.columns import look_up, number_rows, pack
+from kubectl_vxtrace.journeys.identity import NOBODY, PORTS, SEVERAL, Group, Names, Roles
+from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
+from kubectl_vxtrace.model.path import Tap
+
+REQUEST, REPLY = 0, 1
+MORE_FRAGMENTS, OFFSET = 0x2000, 0x1FFF
+# RFC 792 and RFC 4443: echo request and echo reply, as `type << 8 | code`
+ECHO_FLAGS = {(IpProtocol.ICMP, REQUEST): 8 << 8, (IpProtocol.ICMP, REPLY): 0, (IpProtocol.ICMPV6, REQUEST): 128 << 8}
+ECHO_FLAGS[IpProtocol.ICMPV6, REPLY] = 129 << 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sightings:
+    """Frames of one tap that belong to a group, n rows in file order.
+
+    row: in the PacketTable. planned: index of the planned flow, NOBODY where the frame alone does not name its backend.
+    direction: REQUEST or REPLY. server_port: as seen at this tap.
+    """
+
+    row: I32
+    group: I32
+    planned: I32
+    direction: U8
+    client_port: I32
+    server_port: I32
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, which: NDArray[np.generic]) -> "Sightings":
+        """Some of the rows: indices or a mask."""
+        return Sightings(
+            row=self.row[which],
+            group=self.group[which],
+            planned=self.planned[which],
+            direction=self.direction[which],
+            client_port=self.client_port[which],
+            server_port=self.server_port[which],
+        )
+
+
+def sight(table: PacketTable, both: tuple[Roles, Roles]) -> Sightings:
+    """The frames of a table whose conversation belongs to a group. Later IP fragments name no ports and are not among them."""
+    rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET == 0))
+    talk = table.conversation[rows]
+    protocol = table.conversations.protocol[talk]
+    group, direction = np.full(len(rows), NOBODY, dtype=np.int32), np.zeros(len(rows), dtype=np.uint8)
+    for way in (REQUEST, REPLY):
+        fits = (group == NOBODY) & (both[way].group[talk] != NOBODY)
+        for kind in (IpProtocol.ICMP, IpProtocol.ICMPV6):
+            fits &= (protocol != kind) | (table.flags[rows] == ECHO_FLAGS[kind, way])
+        group[fits], direction[fits] = both[way].group[talk[fits]], way
+    keep = group != NOBODY
+    rows, talk, group, direction = rows[keep], talk[keep], group[keep], direction[keep]
+    pick = [
+        np.where(direction == REQUEST, getattr(both[0], name)[talk], getattr(both[1], name)[talk]) for name in ("planned", "client_port")
+    ]
+    port = np.where(direction == REQUEST, both[0].server_port[talk], both[1].server_port[talk])
+    return Sightings(row=rows.astype(np.int32), group=group, planned=pick[0], direction=direction, client_port=pick[1], server_port=port)
+
+
+def later_fragments(tables: Mapping[Tap, PacketTable], book: AddressBook, firsts: Mapping[Tap, Sightings]) -> dict[Tap, Sightings]:
+    """Later IP fragments, joined to the first fragment of their train by protocol, addresses and IP ID, at whatever tap it was seen."""
+    heads = {tap: one.take(tables[tap].fragment[one.row] & MORE_FRAGMENTS != 0) for tap, one in firsts.items()}
+    known = [(tap, one) for tap, one in heads.items() if len(one)]
+    if not known:
+        return {}
+    keys = np.concatenate([_train_keys(tables[tap], book, one.row) for tap, one in known])
+    names = {name: np.concatenate([getattr(one, name) for _, one in known]) for name in Sightings.__slots__ if name != "row"}
+    found: dict[Tap, Sightings] = {}
+    for tap, table in tables.items():
+        rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET != 0)).astype(np.int32)
+        place = look_up(keys, _train_keys(table, book, rows))
+        hit = place >= 0
+        if hit.any():
+            found[tap] = Sightings(row=rows[hit], **{name: column[place[hit]] for name, column in names.items()})
+    return found
+
+
+def _train_keys(table: PacketTable, book: AddressBook, rows: I32) -> NDArray[np.uint64]:
+    talk = table.conversation[rows]
+    low = (table.conversations.protocol[talk].astype(np.uint64) << np.uint64(16)) | table.ip_id[rows].astype(np.uint64)
+    return pack(book.numbers(table.conversations.source)[talk], book.numbers(table.conversations.destination)[talk], low)
+
+
+def backends_seen(groups: Sequence[Group], seen: Mapping[Tap, Sightings], names: Names) -> I32:
+    """Per group and client port the one backend that frames (or else conntrack) name: shape (groups, 65536); NOBODY, SEVERAL."""
+    most = np.iinfo(np.int32).max
+    low, high = np.full(len(groups) * PORTS, most, dtype=np.int32), np.full(len(groups) * PORTS, NOBODY, dtype=np.int32)
+    for one in seen.values():
+        named = one.take(one.planned != NOBODY)
+        place = named.group * PORTS + named.client_port
+        np.minimum.at(low, place, named.planned)
+        np.maximum.at(high, place, named.planned)
+    backends = np.where(high == NOBODY, NOBODY, np.where(low == high, low, SEVERAL)).reshape(len(groups), PORTS)
+    return np.where(backends == NOBODY, names.backends, backends).astype(np.int32)
+
+
+def name_backends(tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> dict[Tap, Sightings]:
+    """The sightings with the backend filled in that their connection went to.
+
+    A client port that went to several backends is told apart packet by packet: by the same IP ID, TCP sequence number and payload
+    seen in server form. What nothing names stays NOBODY.
+    """
+    learned = _Learned(tables, seen, backends)
+    found: dict[Tap, Sightings] = {}
+    for tap, one in seen.items():
+        guess = backends[one.group, one.client_port]
+        planned = np.where(one.planned != NOBODY, one.planned, np.where(guess == SEVERAL, NOBODY, guess)).astype(np.int32)
+        unclear = np.flatnonzero((one.planned == NOBODY) & (guess == SEVERAL))
+        if len(unclear):
+            planned[unclear] = learned.backend(tap, unclear)
+        found[tap] = Sightings(
+            row=one.row, group=one.group, planned=planned, direction=one.direction, client_port=one.client_port, server_port=one.server_port
+        )
+    return found
+
+
+class _Learned:
+    """Packets of client ports that went to several backends, and which of the backends their translated twins name."""
+
+    def __init__(self, tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> None:
+        self._which = {tap: np.flatnonzero(backends[one.group, one.client_port] == SEVERAL) for tap, one in seen.items()}
+        parts = [(tap, seen[tap].take(which)) for tap, which in self._which.items() if len(which)]
+        if not parts:
+            return
+        columns = zip(*(_packet_columns(tables[tap], one) for tap, one in parts), strict=True)
+        numbers = number_rows([np.concatenate(column) for column in columns])
+        planned = np.concatenate([one.planned for _, one in parts])
+        named = np.flatnonzero(planned != NOBODY)
+        place = look_up(numbers[named], numbers)
+        answers = np.where(place >= 0, planned[named][place] if len(named) else NOBODY, NOBODY)
+        cuts = np.cumsum([len(one) for _, one in parts])[:-1]
+        self._answers = dict(zip((tap for tap, _ in parts), np.split(answers, cuts), strict=True))
+
+    def backend(self, tap: Tap, which: NDArray[np.intp]) -> I32:
+        """Backends of some of the tap's sightings."""
+        answers = self._answers[tap][np.searchsorted(self._which[tap], which)]
+        return np.asarray(answers, dtype=np.int32)
+
+
+def _packet_columns(table: PacketTable, one: Sightings) -> tuple[NDArray[np.uint64], ...]:
+    rows = one.row
+    ports = pack(one.client_port, table.ip_id[rows], table.seq[rows])
+    whose = (one.group.astype(np.uint64) << np.uint64(1)) | one.direction.astype(np.uint64)
+    return ports, table.digest[rows].astype(np.uint64), whose
+
+
+def joined(first: Sightings, second: Sightings | None) -> Sightings:
+    """Two sets of sightings of one tap in file order."""
+    if second is None or not len(second):
+        return first
+    whole = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in Sightings.__slots__}
+    order = np.argsort(whole["row"], kind="stable")
+    return Sightings(**{name: column[order] for name, column in whole.items()})

@@ -1,0 +1,214 @@
+"""Counts of one path: what each hop saw, what became of packets between neighbouring witnesses, and how long that took."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.clocks import Clocks
+from kubectl_vxtrace.journeys.sightings import Sightings
+from kubectl_vxtrace.journeys.trails import Trails
+from kubectl_vxtrace.journeys.window import Window
+from kubectl_vxtrace.journeys.witness import Testimony
+from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.packets import I64, IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.path import Direction, Role, Tap
+from kubectl_vxtrace.model.report import HopCount, Latency, LegTally, Outer
+
+VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a path's counts are made of besides its journeys."""
+
+    tables: Mapping[Tap, PacketTable]
+    window: Window | None
+    testimonies: Sequence[Testimony]
+
+
+def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
+    """The expected hops of a path; `trails` are its counted journeys."""
+    found = []
+    for index, hop in enumerate(trails.way.path.hops):
+        testimony = view.testimonies[index]
+        frames = trails.way.frames[index]
+        seen = trails.frame[:, index]
+        held = np.unique(seen[seen >= 0])
+        rows = frames.row[held]
+        count = int(frames.count[held].sum())
+        found.append(
+            HopCount(
+                hop=index + 1,
+                role=hop.role,
+                node=hop.tap.node,
+                interface=hop.tap.interface or None,
+                capture=testimony.capture,
+                packets=int((seen >= 0).sum()),
+                frames=count,
+                control=max(frames_in_window(view, hop.tap) - count, 0),
+                witness=testimony.witness,
+                reason=testimony.reason,
+                tuple=tuple_text(frames.table, rows, trails.way.path.direction),
+                outer=outer_of(frames.table, rows),
+            )
+        )
+    return tuple(found)
+
+
+def frames_in_window(view: View, tap: Tap) -> int:
+    """All frames of a tap in the common window."""
+    table = view.tables.get(tap)
+    return 0 if table is None else int(_in_window(view.window, tap.node, table.time_ns).sum())
+
+
+def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bool_]:
+    if window is None or node not in window.start_ns:
+        return np.zeros(len(times_ns), dtype=np.bool_)
+    return np.asarray((times_ns >= window.start_ns[node]) & (times_ns <= window.end_ns[node]))
+
+
+def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
+    """Whether each journey's first sighting lies in the common window."""
+    inside = np.zeros(len(trails), dtype=np.bool_)
+    for index, hop in enumerate(trails.way.path.hops):
+        mine = trails.first == index
+        inside[mine] = _in_window(window, hop.tap.node, trails.time_ns[mine])
+    return inside
+
+
+def unexpected_counts(
+    odd: Mapping[Tap, Sightings], view: View, known: Mapping[Tap, tuple[Role, Testimony]], after: int, direction: Direction
+) -> tuple[HopCount, ...]:
+    """Sightings that stand at no hop of the path (bare on a NIC, another node), numbered after its hops."""
+    found: list[HopCount] = []
+    for tap in sorted(odd):
+        table, (role, testimony) = view.tables[tap], known[tap]
+        rows = odd[tap].row
+        rows = rows[_in_window(view.window, tap.node, table.time_ns[rows])]
+        if not len(rows):
+            continue
+        found.append(
+            HopCount(
+                hop=after + len(found) + 1,
+                role=role,
+                node=tap.node,
+                interface=tap.interface or None,
+                expected=False,
+                capture=testimony.capture,
+                packets=len(rows),
+                frames=len(rows),
+                control=max(frames_in_window(view, tap) - len(rows), 0),
+                witness=testimony.witness,
+                reason=testimony.reason,
+                tuple=tuple_text(table, rows, direction),
+                outer=outer_of(table, rows),
+            )
+        )
+    return tuple(found)
+
+
+def tuple_text(table: PacketTable, rows: NDArray[np.int32], direction: Direction) -> str | None:
+    """The addresses that most of these frames carry, `client > server:port` or `server:port > client`; pings have no port."""
+    if not len(rows):
+        return None
+    talk = table.conversations
+    row = _most_frequent(table.conversation[rows])
+    source, destination = address_text(talk.source[row]), address_text(talk.destination[row])
+    if talk.protocol[row] in (IpProtocol.ICMP, IpProtocol.ICMPV6):
+        return f"{source} > {destination}"
+    if direction is Direction.REQUEST:
+        return f"{source} > {_with_port(destination, int(talk.destination_port[row]))}"
+    return f"{_with_port(source, int(talk.source_port[row]))} > {destination}"
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def outer_of(table: PacketTable, rows: NDArray[np.int32]) -> Outer | None:
+    """The encapsulation that most of these frames carry, None for bare ones."""
+    tunnel = table.tunnel[rows]
+    tunnel = tunnel[tunnel >= 0]
+    if not len(tunnel):
+        return None
+    # outer source ports differ by flow, so that one encapsulation is many tunnels
+    tunnels = table.tunnels
+    row = _most_frequent(tunnel)
+    return Outer(
+        source=address_text(tunnels.source[row]),
+        destination=address_text(tunnels.destination[row]),
+        port=int(tunnels.port[row]),
+        vni=int(tunnels.vni[row]),
+    )
+
+
+def _most_frequent(values: NDArray[np.int32]) -> int:
+    return int(np.argmax(np.bincount(values)))
+
+
+def leg_tallies(trails: Trails, journeys: JourneyTable, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
+    """What became of packets between neighbouring witnesses; blind hops lie inside a leg."""
+    places = [index for index, is_witness in enumerate(witness) if is_witness]
+    found = []
+    for start, end in pairwise(places):
+        sent = trails.seen[:, start]
+        arrived = sent & trails.seen[:, end:].any(axis=1)
+        lost = _vanished(journeys) & (journeys.lost_from == start + 1) & (journeys.lost_to == end + 1)
+        unknown = sent & ~arrived & ~lost
+        found.append(
+            LegTally(
+                from_=start + 1,
+                to=end + 1,
+                sent=int(sent.sum()),
+                arrived=int(arrived.sum()),
+                lost=int(lost.sum()),
+                undetermined=int(unknown.sum()),
+                latency_ns=latency(trails, start, end, clocks),
+            )
+        )
+    return tuple(found)
+
+
+def open_leg(trails: Trails, journeys: JourneyTable) -> tuple[LegTally, ...]:
+    """The leg behind the last hop of a path of which only the beginning is known, if packets vanished there."""
+    length = trails.frame.shape[1]
+    lost = _vanished(journeys) & (journeys.lost_from == length) & (journeys.lost_to == 0)
+    if not length or not lost.any():
+        return ()
+    sent = int(trails.seen[:, -1].sum())
+    return (LegTally(from_=length, to=None, sent=sent, arrived=0, lost=int(lost.sum()), undetermined=sent - int(lost.sum())),)
+
+
+def _vanished(journeys: JourneyTable) -> NDArray[np.bool_]:
+    return np.isin(journeys.outcome, VANISHED)
+
+
+def latency(trails: Trails, start: int, end: int, clocks: Clocks) -> Latency | None:
+    """How long packets took between two hops: exact on one node; across nodes with half the clocks' corridor as uncertainty.
+
+    None where nothing bounds the clocks, a clock stepped, nothing was seen at both, or the median would be finer than the
+    uncertainty.
+    """
+    hops = trails.way.path.hops
+    nodes = hops[start].tap.node, hops[end].tap.node
+    both = trails.seen[:, start] & trails.seen[:, end]
+    offset = clocks.offset(nodes[1], nodes[0])
+    if not both.any() or offset.low is None or offset.high is None:
+        return None
+    if nodes[0] != nodes[1] and not all(clocks.steady(node) for node in nodes):
+        return None
+    delays = _times(trails, end, both) - _times(trails, start, both) - offset.middle_ns
+    uncertainty = -(-(offset.high - offset.low) // 2)
+    least, median, most = (max(int(value), 0) for value in (delays.min(), np.median(delays), delays.max()))
+    if median < uncertainty:
+        return None
+    return Latency(min=least, median=median, max=most, uncertainty=uncertainty)
+
+
+def _times(trails: Trails, hop: int, which: NDArray[np.bool_]) -> I64:
+    frames = trails.way.frames[hop]
+    rows: NDArray[np.int32] = frames.row[trails.frame[which, hop]]
+    return np.asarray(frames.table.time_ns[rows], dtype=np.int64)

@@ -1,0 +1,179 @@
+"""All journeys of one path, counted or not, with what tells their outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.clocks import Clocks, Interval
+from kubectl_vxtrace.journeys.match import follow_units
+from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
+from kubectl_vxtrace.journeys.units import Frames, Units, datagrams, digests_usable, numbered
+from kubectl_vxtrace.model.packets import I32, I64, U16
+from kubectl_vxtrace.model.path import Path
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Way:
+    """A path, its frames at each hop and the units in them. `largest_bytes`: TCP payload that one packet can hold."""
+
+    path: Path
+    frames: tuple[Frames, ...]
+    units: tuple[Units, ...]
+    tcp: bool
+    largest_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trails:
+    """The journeys of one path, n rows in order of their first sighting's hop and time.
+
+    frame: shape (n, hops), index into the hop's Frames, -1 where unseen. first: the hop (from 0) of the first sighting; time_ns: when, in
+    that node's clock. payload_bytes: shape (n, hops), of the frame that held it there, -1 where unseen. flags, ip_id: of the first
+    sighting. identity: equal for copies that the sender sent again.
+    """
+
+    way: Way
+    frame: I32
+    first: I32
+    time_ns: I64
+    client_port: I32
+    payload_bytes: I32
+    flags: U16
+    ip_id: U16
+    identity: I64
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Shape (n, hops)."""
+        return self.frame >= 0
+
+    def take(self, which: NDArray[np.intp]) -> "Trails":
+        """Some of the journeys."""
+        columns = {name: getattr(self, name)[which] for name in Trails.__slots__ if name != "way"}
+        return Trails(way=self.way, **columns)
+
+
+def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int | None, ipv6: bool) -> Way:
+    """The units of a path at each of its hops."""
+    hops = list(frames)
+    tcp = protocol == "TCP"
+    sizes = sizes_of(hops, mtu_bytes, ipv6)
+    if tcp:
+        drafts = tcp_units(hops, sizes)
+    else:
+        usable = digests_usable(hops)
+        drafts = [datagrams(hop, usable) for hop in hops]
+    units = numbered(drafts, hops) if hops else []
+    return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes)
+
+
+def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
+    """Bounds of `node`'s clock minus `reference`'s from packets that cross between the two on this path, and how many there were.
+
+    Only units that are unique at both hops and were not merged there.
+    """
+    hops = way.path.hops
+    for at in range(len(hops) - 1):
+        ends = hops[at].tap.node, hops[at + 1].tap.node
+        if ends not in ((node, reference), (reference, node)):
+            continue
+        before, after = _nearest(way, at, -1), _nearest(way, at + 1, 1)
+        if before is None or after is None:
+            continue
+        delays = _delays(way, before, after)
+        if len(delays):
+            least = int(delays.min())
+            return (Interval(None, least) if ends[1] == node else Interval(-least, None)), len(delays)
+    return Interval(), 0
+
+
+def _nearest(way: Way, at: int, step: int) -> int | None:
+    """The hop with frames that is nearest to `at` on its node, going by `step`."""
+    hops = way.path.hops
+    node = hops[at].tap.node
+    while 0 <= at < len(hops) and hops[at].tap.node == node:
+        if len(way.frames[at]):
+            return at
+        at += step
+    return None
+
+
+def _delays(way: Way, before: int, after: int) -> I64:
+    sides = []
+    for hop in (before, after):
+        units = way.units[hop]
+        small = np.flatnonzero(way.frames[hop].payload_bytes[units.frame] <= way.largest_bytes)
+        keys, first, counts = np.unique(units.key[small], return_index=True, return_counts=True)
+        sides.append((keys[counts == 1], units.time_ns[small][first[counts == 1]]))
+    _, left, right = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
+    return np.asarray(sides[1][1][right] - sides[0][1][left], dtype=np.int64)
+
+
+def trails_of(way: Way, clocks: Clocks) -> Trails:
+    """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out."""
+    nodes = [hop.tap.node for hop in way.path.hops]
+    steady = [clocks.steady(node) for node in nodes]
+    least = [
+        [clocks.offset(late, early).low if late == early or (steady[i] and steady[j]) else None for j, late in enumerate(nodes)]
+        for i, early in enumerate(nodes)
+    ]
+    unit = follow_units(way.units, least, way.tcp)
+    count, length = unit.shape
+    frame, payload = np.full_like(unit, -1), np.full_like(unit, -1)
+    head = np.zeros((count, length), dtype=np.bool_)
+    for hop, units in enumerate(way.units):
+        seen = unit[:, hop] >= 0
+        chosen = unit[seen, hop]
+        frame[seen, hop] = units.frame[chosen]
+        payload[seen, hop] = way.frames[hop].payload_bytes[units.frame[chosen]]
+        head[seen, hop] = units.head[chosen]
+    finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1) if length else np.zeros(0, np.int64)
+    keep = np.flatnonzero(head[np.arange(count), finest]) if length else np.zeros(0, np.int64)
+    return _described(way, frame[keep], payload[keep], unit[keep])
+
+
+def _described(way: Way, frame: I32, payload: I32, unit: I32) -> Trails:
+    count, length = frame.shape
+    first = np.argmax(frame >= 0, axis=1).astype(np.int32) if length else np.zeros(0, np.int32)
+    columns: dict[str, NDArray[np.int64]] = {
+        name: np.zeros(count, np.int64) for name in ("time_ns", "client_port", "flags", "ip_id", "identity")
+    }
+    for hop, frames in enumerate(way.frames):
+        mine = np.flatnonzero(first == hop)
+        at = frame[mine, hop]
+        rows = frames.row[at]
+        columns["client_port"][mine] = frames.client_port[at]
+        columns["identity"][mine] = way.units[hop].base[unit[mine, hop]]
+        for name in ("time_ns", "flags", "ip_id"):
+            columns[name][mine] = getattr(frames.table, name)[rows]
+    return Trails(
+        way=way,
+        frame=frame,
+        first=first,
+        time_ns=columns["time_ns"],
+        client_port=columns["client_port"].astype(np.int32),
+        payload_bytes=payload,
+        flags=columns["flags"].astype(np.uint16),
+        ip_id=columns["ip_id"].astype(np.uint16),
+        identity=columns["identity"],
+    )
+
+
+def merging_hops(trails: Trails) -> NDArray[np.bool_]:
+    """Shape (n, hops): whether a hop holds segments of the journey's connection that came merged, from smaller frames before."""
+    count, length = trails.frame.shape
+    merged = np.zeros((65536, length), dtype=np.bool_)
+    smallest = np.full(count, np.iinfo(np.int32).max, dtype=np.int32)
+    for hop in range(length):
+        seen = trails.frame[:, hop] >= 0
+        grown = seen & (trails.payload_bytes[:, hop] > smallest)
+        merged[trails.client_port[grown], hop] = True
+        smallest = np.where(seen, np.minimum(smallest, trails.payload_bytes[:, hop]), smallest)
+    return merged[trails.client_port]

@@ -1,0 +1,92 @@
+"""What is followed from hop to hop: whole datagrams, TCP control packets and pieces of TCP data.
+
+A unit is what one packet on the wire carries. Frames differ from units: a GSO or GRO super-packet holds many, a fragment
+train is one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.columns import number_rows, pack
+from kubectl_vxtrace.model.packets import I32, I64, U16, U64, PacketTable
+
+EMPTY = np.zeros(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frames:
+    """The frames of one path at one hop, n rows: their rows in `table` and the client's port of each.
+
+    `payload_bytes` is the L4 payload of the packet that they carry (a train's in whole); `count` how many frames of the file that
+    takes.
+    """
+
+    table: PacketTable
+    row: I32
+    client_port: I32
+    payload_bytes: I32
+    count: I32
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units:
+    """The units at one hop, n rows.
+
+    frame: index into the hop's Frames. key: the same for the same unit at all hops. base: like key, without the IP ID. loose: whether
+    a unit may be found by base alone. head: whether it counts as a packet where this frame is the finest.
+    """
+
+    frame: I32
+    key: I64
+    base: I64
+    time_ns: I64
+    head: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """Units of one hop before they are numbered: what makes them the same (`parts`), and their IP ID."""
+
+    frame: I32
+    parts: tuple[U64, ...]
+    ip_id: U16
+    head: NDArray[np.bool_]
+
+
+def datagrams(frames: Frames, use_digest: bool) -> Draft:
+    """One unit for each frame: UDP and ICMP by client port, length, ICMP sequence and digest of the payload."""
+    rows = frames.row
+    digest = frames.table.digest[rows] if use_digest else np.zeros(len(rows), dtype=np.uint64)
+    numbers = pack(frames.client_port, np.zeros(len(rows), dtype=np.uint16), frames.payload_bytes)
+    return Draft(
+        frame=np.arange(len(rows), dtype=np.int32),
+        parts=(numbers, digest.astype(np.uint64), frames.table.seq[rows].astype(np.uint64)),
+        ip_id=frames.table.ip_id[rows],
+        head=np.ones(len(rows), dtype=np.bool_),
+    )
+
+
+def digests_usable(hops: list[Frames]) -> bool:
+    """Whether all hops captured enough payload of all packets to compare it."""
+    return all(bool(((hop.table.digest[hop.row] != 0) | (hop.payload_bytes == 0)).all()) for hop in hops)
+
+
+def numbered(drafts: list[Draft], hops: list[Frames]) -> list[Units]:
+    """Drafts of all hops of a path with keys that are comparable between hops."""
+    parts = [np.concatenate(column) for column in zip(*(draft.parts for draft in drafts), strict=True)]
+    base = number_rows(parts)
+    key = number_rows([base, np.concatenate([draft.ip_id for draft in drafts])])
+    cuts = np.cumsum([len(draft.frame) for draft in drafts])[:-1]
+    bases, keys = np.split(base, cuts), np.split(key, cuts)
+    return [
+        Units(frame=draft.frame, key=keys[i], base=bases[i], time_ns=hop.table.time_ns[hop.row][draft.frame], head=draft.head)
+        for i, (draft, hop) in enumerate(zip(drafts, hops, strict=True))
+    ]

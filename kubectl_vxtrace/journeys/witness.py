@@ -1,0 +1,67 @@
+"""Which taps can testify that a packet did not pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testimony:
+    """What one tap is worth. `reason` says why it is no witness, or why it saw nothing; `capture` is the capture's id."""
+
+    witness: bool
+    reason: str | None = None
+    capture: int | None = None
+
+
+def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable]) -> dict[Tap, Testimony]:
+    """The testimony of every tap that was to be captured.
+
+    A witness ran the whole window, lost nothing in the kernel and was stopped by us, or its device was absent or down before and
+    after. A tap with an XDP program is none: the program can take packets away before the tap sees them.
+    """
+    found = {capture.task.tap: _of_capture(capture, tables) for capture in recording.captures}
+    for facts in (*recording.before, *recording.after):
+        for link in facts.links:
+            tap = Tap(node=facts.node, interface=link.name)
+            if link.xdp and tap in found and found[tap].witness:
+                reason = f"an XDP program on {link.name} can take packets away before the capture sees them"
+                found[tap] = Testimony(witness=False, reason=reason, capture=found[tap].capture)
+    return found
+
+
+def testimony_of(tap: Tap, known: Mapping[Tap, Testimony], recording: Recording) -> Testimony:
+    """The testimony of a tap; of one that was not captured, with what the recording says about it."""
+    if tap in known:
+        return known[tap]
+    gaps = [gap for gap in recording.gaps if gap.node == tap.node and gap.interface in (None, tap.interface)]
+    return Testimony(witness=False, reason=gaps[0].reason if gaps else "not captured")
+
+
+def _of_capture(capture: CaptureResult, tables: Mapping[Tap, PacketTable]) -> Testimony:
+    reason = _doubt(capture, tables.get(capture.task.tap))
+    if reason is not None:
+        return Testimony(witness=False, reason=reason, capture=capture.task.id)
+    return Testimony(witness=True, reason=capture.reason if capture.status is CaptureStatus.ZERO else None, capture=capture.task.id)
+
+
+def _doubt(capture: CaptureResult, table: PacketTable | None) -> str | None:
+    """Why a capture is no witness, None if it is one."""
+    if capture.status is CaptureStatus.ZERO:
+        return None
+    if capture.status is CaptureStatus.FAILED:
+        return capture.reason or "the capture failed"
+    if capture.status is CaptureStatus.PARTIAL:
+        return capture.reason or "the capture ended by itself"
+    if table is None:
+        return capture.reason or "the capture's file is missing"
+    if not table.whole:
+        return "the capture's file ends inside a record"
+    if capture.dropped_by_kernel:
+        return f"the kernel dropped {capture.dropped_by_kernel} packets before the capture could take them"
+    if not len(table) and (capture.received or 0) > (capture.captured or 0):
+        return f"{capture.received} packets were received and none was written"
+    return None

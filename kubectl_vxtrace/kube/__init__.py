@@ -1,0 +1,1 @@
+"""The Kubernetes edge: everything that talks to a cluster."""

@@ -1,0 +1,191 @@
+"""From kubectl's flags to a connection."""
+
+import binascii
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import urllib3
+from kubernetes.client import Configuration
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
+
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.kube.connection import Connection, Credentials
+from kubectl_vxtrace.kube.credentials import PluginCredential, run_plugin
+from kubectl_vxtrace.kube.explain import explain
+from kubectl_vxtrace.kube.kubeconfig import Selected, select
+from kubectl_vxtrace.kube.rest import Api, ApiError
+from kubectl_vxtrace.model.request import Access
+
+# The client's loaders carry no types.
+_load_in_cluster: Any = load_incluster_config
+_load_dict: Any = load_kube_config_from_dict
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_RENEW_BEFORE_S = 30.0
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str
+
+
+def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Connection:
+    """The cluster that kubectl would use with these flags; nothing is sent to it yet.
+
+    Args:
+        access: kubectl's flags.
+        environ: in place of os.environ (KUBECONFIG, KUBERNETES_SERVICE_HOST).
+
+    Raises:
+        UsageError: a context, cluster or user that the kubeconfig does not hold, or --as-group without --as.
+        CannotRunError: no kubeconfig and not in a pod; an unreadable file; a credential plugin that failed.
+    """
+    environ = os.environ if environ is None else environ
+    selected = select(access, environ)
+    impersonation = _impersonation(access, selected.user if selected else {})
+    configuration = Configuration()
+    if selected is None:
+        context_namespace = _in_cluster(configuration, environ)
+        credentials = Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"))
+    else:
+        context_namespace = selected.namespace or "default"
+        credentials = Credentials(_load(configuration, selected))
+    configuration.host = configuration.host.rstrip("/")
+    # Our own retries (rest.py) know which requests may be repeated; urllib3's would repeat a refused connection three times.
+    configuration.retries = False
+    if not configuration.verify_ssl:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    connection = Connection(
+        configuration=configuration,
+        server=configuration.host,
+        namespace=access.namespace or context_namespace,
+        context_namespace=context_namespace,
+        context=selected.context if selected else None,
+        impersonation=impersonation,
+        request_timeout_s=access.request_timeout_s or None,
+        credentials=credentials,
+    )
+    if configuration.host.startswith("https"):
+        try:
+            connection.tls()
+        except OSError as error:  # ssl.SSLError is one
+            raise CannotRunError(
+                f"the kubeconfig's certificates for {connection.server} cannot be used: {error}",
+                "log in again, or check them with `kubectl config view`",
+            ) from error
+    return connection
+
+
+def server_version(connection: Connection) -> str:
+    """The API server's version (`v1.34.4`). Raises VxtraceError where it does not answer."""
+    try:
+        with Api(connection) as api:
+            return api.decode(api.get("/version"), _Version).git_version
+    except ApiError as error:
+        raise explain(error, "ask for the server's version") from error
+
+
+def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """`--as` and `--as-group`, else the kubeconfig user's own `as`, `as-groups`, `as-uid`, `as-user-extra`.
+
+    Headers: kubernetes.io/docs/reference/access-authn-authz/user-impersonation.
+    """
+    name = access.as_user or user.get("as")
+    groups = access.as_groups or tuple(user.get("as-groups") or ())
+    if not name:
+        if groups:
+            raise UsageError("--as-group needs --as", "say whom to act as: --as USER --as-group GROUP")
+        return ()
+    headers = [("Impersonate-User", str(name)), *(("Impersonate-Group", str(group)) for group in groups)]
+    if not access.as_user:
+        if user.get("as-uid"):
+            headers.append(("Impersonate-Uid", str(user["as-uid"])))
+        for key, values in (user.get("as-user-extra") or {}).items():
+            headers += [(f"Impersonate-Extra-{key}", str(value)) for value in values]
+    if any("\n" in value or "\r" in value for _, value in headers):
+        raise UsageError("--as and --as-group must not contain line breaks")
+    return tuple(headers)
+
+
+def _in_cluster(configuration: Configuration, environ: Mapping[str, str]) -> str:
+    """The pod's own service account; returns its namespace."""
+    if not environ.get("KUBERNETES_SERVICE_HOST"):
+        raise CannotRunError("there is no kubeconfig", "give one with --kubeconfig or KUBECONFIG; kubectl's own place is ~/.kube/config")
+    try:
+        _load_in_cluster(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        raise CannotRunError(
+            f"there is no kubeconfig, and the pod's service account cannot be used: {error}", "give a kubeconfig with --kubeconfig"
+        ) from error
+    try:
+        return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() or "default"
+    except OSError:
+        return "default"
+
+
+def _load(configuration: Configuration, selected: Selected) -> Callable[[], str | None]:
+    """Fill the configuration; returns the function that gives the Authorization header's value."""
+    user = dict(selected.user)
+    plugin = user.pop("exec", None)
+    if user.get("tokenFile"):
+        user["token"] = _token_file(str(user.pop("tokenFile")))
+    # As in client-go, a token that stands in the kubeconfig beats the plugin.
+    if not plugin or user.get("token"):
+        _apply(configuration, selected, user)
+        if user.get("auth-provider") and not configuration.api_key:
+            provider = user["auth-provider"]
+            name = provider.get("name") if isinstance(provider, Mapping) else provider
+            raise CannotRunError(
+                f'the auth-provider "{name}" of user "{selected.user_name}" gave no token',
+                "auth-providers were removed from kubectl in 1.26; use the exec plugin of your cloud, or log in again",
+            )
+        return lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    credential = run_plugin(plugin, selected.cluster, selected.user_name or "")
+    _apply(configuration, selected, {**user, **credential.as_user()})
+    if credential.token is None:
+        return lambda: None
+    return _renewing(credential, lambda: run_plugin(plugin, selected.cluster, selected.user_name or ""))
+
+
+def _renewing(first: PluginCredential, run: Callable[[], PluginCredential]) -> Callable[[], str | None]:
+    current = first
+
+    def read() -> str | None:
+        nonlocal current
+        if current.expires_s is not None and current.expires_s - _RENEW_BEFORE_S <= time.time():
+            current = run()
+        return f"Bearer {current.token}"
+
+    return read
+
+
+def _apply(configuration: Configuration, selected: Selected, user: Mapping[str, Any]) -> None:
+    """Hand one cluster and one user to the client's own loader: it knows files, inline data, auth-providers, proxies."""
+    document = {
+        "current-context": "context",
+        "contexts": [{"name": "context", "context": {"cluster": "cluster", "user": "user"}}],
+        "clusters": [{"name": "cluster", "cluster": selected.cluster}],
+        "users": [{"name": "user", "user": dict(user)}],
+    }
+    try:
+        _load_dict(document, client_configuration=configuration, persist_config=False)
+    except (ConfigException, OSError, binascii.Error, ValueError, TypeError, KeyError) as error:
+        raise CannotRunError(
+            f'the kubeconfig cannot be used (cluster "{selected.cluster_name}", user "{selected.user_name}"): {error}',
+            f"check {', '.join(selected.files)} with `kubectl config view`",
+        ) from error
+
+
+def _token_file(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise CannotRunError(
+            f"the token file {name} of the kubeconfig cannot be read: {error}", "log in again, or check its path"
+        ) from error
+
+
+__all__ = ["Connection", "connect", "explain", "server_version"]

@@ -1,0 +1,54 @@
+"""What a failed request means to the user, and what to do next."""
+
+from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
+from kubectl_vxtrace.kube.rest import ApiError
+
+RIGHTS_HINT = "docs/rbac.yaml holds the rights that a trace needs; `kubectl auth whoami` says who you are"
+
+
+def explain(error: Exception, doing: str = "") -> VxtraceError:
+    """The user's error for any failure of this room; every caller that gives up raises what this returns.
+
+    Args:
+        error: an ApiError, an OSError, or a VxtraceError (returned as it is).
+        doing: what was tried ("list nodes"), put before the API's own words.
+    """
+    if isinstance(error, VxtraceError):
+        return error
+    if not isinstance(error, ApiError):
+        return CannotRunError(f"{doing or 'the cluster could not be asked'}: {type(error).__name__}: {error}")
+    prefix = f"cannot {doing}: " if doing else ""
+    if error.status == 0:
+        return _no_answer(error)
+    if error.status == 401:
+        return CannotRunError(
+            f"{error.server} does not accept the credentials (401 Unauthorized): they have expired or are wrong",
+            "log in again, then try `kubectl auth whoami`; --context or --user choose others",
+        )
+    if error.status == 403:
+        return UsageError(f"{prefix}{error.message}", RIGHTS_HINT)
+    if error.status == 404:
+        return UsageError(f"{prefix}{error.message}", "check the name and the namespace, and that --context is the cluster you mean")
+    if error.status == 429 or error.status >= 500:
+        return CannotRunError(
+            f"{prefix}{error.server} answered {error.status}: {error.message}",
+            "the API server is overloaded or ill; try again, or `kubectl get --raw /readyz`",
+        )
+    return CannotRunError(f"{prefix}{error.server} answered {error.status}: {error.message}")
+
+
+def _no_answer(error: ApiError) -> VxtraceError:
+    if error.message.startswith("TLS"):
+        return CannotRunError(
+            f"no trusted connection to {error.server}: {error.message}",
+            "certificate authority, client certificate or server name in the kubeconfig do not fit this server; compare `kubectl version`",
+        )
+    if error.message.startswith("the answer is not"):
+        return CannotRunError(
+            f"{error.server} is no Kubernetes API, or something stands in between: {error.message}",
+            "check the server's address and the proxy",
+        )
+    return CannotRunError(
+        f"cannot reach the API at {error.server}: {error.message}",
+        "check the address, the VPN or proxy, and --context; `kubectl version` should name the server's version",
+    )

@@ -1,0 +1,137 @@
+"""Questions to nodes and files from them, through their debug pods."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from kubectl_vxtrace.errors import VxtraceError
+from kubectl_vxtrace.kube import transfer
+from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.debugpod import DebugPods
+from kubectl_vxtrace.kube.exec import ExecResult, Sink, execute
+from kubectl_vxtrace.kube.manifest import LEASE_FILE
+from kubectl_vxtrace.kube.rest import ApiError
+from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
+
+_THREADS = 16
+_RENEW_S = 20.0  # a third of the time that a pod waits for a call
+
+
+def call_script(lease: str = LEASE_FILE) -> str:
+    """The script that every call begins with: it renews the pod's lease, then becomes the command in its arguments.
+
+    A full or read-only folder must not keep the command from running, hence `true`: unlike `:` it is no special built-in, whose
+    failed redirection would end the shell.
+
+    Args:
+        lease: a path that needs no quoting.
+    """
+    return f'true 2>/dev/null >{lease}; exec "$@"'
+
+
+class DebugNodes:
+    """Answers questions through the debug pods of `pods`: nodes in parallel, one node's questions in order.
+
+    It is what the capture session asks for under the name of a protocol: `ask` and `fetch`.
+    """
+
+    def __init__(self, connection: Connection, pods: DebugPods) -> None:
+        self._connection = connection
+        self._pods = pods
+
+    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
+        """Answers in the order of the commands. Never raises for what a node does; see AnswerStatus for what may have become of it."""
+        queues: dict[str, list[int]] = {}
+        for index, command in enumerate(commands):
+            queues.setdefault(command.node, []).append(index)
+        answers: dict[int, NodeAnswer] = {}
+        if not queues:
+            return ()
+        stop = threading.Event()
+
+        def work(queue: list[int]) -> None:
+            for index in queue:
+                if stop.is_set():
+                    return
+                answers[index] = self._answer(commands[index])
+
+        pool = ThreadPoolExecutor(min(_THREADS, len(queues)), thread_name_prefix="ask")
+        try:
+            for future in [pool.submit(work, queue) for queue in queues.values()]:
+                future.result()
+        finally:
+            stop.set()
+            # On Ctrl-C nobody waits for commands that are still running.
+            pool.shutdown(wait=False, cancel_futures=True)
+        return tuple(answers[index] for index in range(len(commands)))
+
+    def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        """Fetch one file and verify it; see transfer.fetch. Never raises for what the node does."""
+        pod = self._pods.pod(node)
+        if pod is None:
+            return FetchResult(node=node, file=destination.name, reason=self._pods.why_not(node))
+        with self._holding(pod):
+            return transfer.fetch(
+                partial(self._call, pod),
+                node=node,
+                remote_path=remote_path,
+                destination=destination,
+                size_bytes=size_bytes,
+                sha256=sha256,
+                max_bytes=max_bytes,
+            )
+
+    def _answer(self, command: NodeCommand) -> NodeAnswer:
+        pod = self._pods.pod(command.node)
+        sent_ns = time.time_ns()
+        if pod is None:
+            return NodeAnswer(
+                command=command, status=AnswerStatus.ABSENT, reason=self._pods.why_not(command.node), sent_ns=sent_ns, received_ns=sent_ns
+            )
+        try:
+            with self._holding(pod):
+                result = self._call(pod, command.argv, timeout_s=command.timeout_s, max_bytes=command.max_bytes)
+        except (ApiError, VxtraceError, OSError) as error:
+            return NodeAnswer(command=command, status=AnswerStatus.ABSENT, reason=str(error), sent_ns=sent_ns, received_ns=time.time_ns())
+        return NodeAnswer(
+            command=command,
+            status=result.status,
+            exit_code=result.exit_code,
+            stdout=result.stdout,
+            stderr=result.stderr,
+            reason=result.reason,
+            sent_ns=sent_ns,
+            received_ns=time.time_ns(),
+        )
+
+    def _call(self, pod: str, argv: Sequence[str], *, timeout_s: float, max_bytes: int, sink: Sink | None = None) -> ExecResult:
+        return execute(
+            self._connection,
+            self._pods.namespace,
+            pod,
+            ("sh", "-c", call_script(), "vxtrace", *argv),
+            timeout_s=timeout_s,
+            max_bytes=max_bytes,
+            sink=sink,
+        )
+
+    @contextmanager
+    def _holding(self, pod: str) -> Iterator[None]:
+        """Renew the pod's lease while a call takes long: the pod counts calls that begin, not calls that last."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(_RENEW_S):
+                # The long call itself will say that the pod is gone.
+                with suppress(ApiError, VxtraceError, OSError):
+                    self._call(pod, ("true",), timeout_s=_RENEW_S, max_bytes=0)
+
+        threading.Thread(target=renew, name="renew", daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()

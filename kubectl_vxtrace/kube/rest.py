@@ -1,0 +1,218 @@
+"""Requests to the API, as JSON bytes: no generated models (their first use costs half a second), own retries, own errors."""
+
+import email.utils
+import http.client
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from kubectl_vxtrace.kube.connection import Connection
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+PAGE = 500  # client-go's default page size for lists
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_BACKOFF_S = (0.1, 0.4, 1.2)
+_LONGEST_RETRY_AFTER_S = 5.0
+
+
+class ApiError(Exception):
+    """The API refused a request, or could not be asked.
+
+    `status` is the HTTP status, 0 where there was no answer (`__cause__` says why). `reason` is the API's own word
+    (`Forbidden`, `AlreadyExists`), `message` its text. `server` is the address that was asked. `sent` is False where the request
+    cannot have reached the server.
+    """
+
+    def __init__(
+        self, server: str, status: int, message: str, *, reason: str = "", retry_after_s: float | None = None, sent: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.server = server
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        self.sent = sent
+
+
+class _Status(msgspec.Struct):
+    message: str | None = None
+    reason: str | None = None
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    continue_: str | None = msgspec.field(name="continue", default=None)
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw] | None = None
+    metadata: _Metadata | None = None
+
+
+def path(*segments: str) -> str:
+    """A path of the API from its segments; each is quoted, so that a name can never reach another resource."""
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def namespaced(namespace: str | None, plural: str, *more: str, group: str = "") -> str:
+    """The path of `plural` in a namespace, or in all with None. `group` is `apps/v1`; empty for the core group."""
+    root = ("apis", *group.split("/")) if group else ("api", "v1")
+    return path(*root, *(("namespaces", namespace) if namespace is not None else ()), plural, *more)
+
+
+class Api:
+    """A client for one thread; close it, or use it as a context manager.
+
+    Args:
+        connection: the cluster.
+        connect_timeout_s, read_timeout_s: bounds of one attempt; the user's --request-timeout shortens or lengthens the read.
+    """
+
+    def __init__(
+        self, connection: Connection, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, read_timeout_s: float | None = None
+    ) -> None:
+        self._connection = connection
+        self._client: Any = connection.api_client()  # its methods carry no types
+        asked = connection.request_timeout_s
+        self._read_timeout_s = read_timeout_s or asked or READ_TIMEOUT_S
+        self._connect_timeout_s = min(connect_timeout_s, asked) if asked else connect_timeout_s
+        self.server_now_s = time.time()
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def get(self, resource: str, query: Sequence[tuple[str, str]] = ()) -> bytes:
+        """GET, retried on 429, 5xx and a connection that broke. Raises ApiError."""
+        return self._retried("GET", resource, query, None)
+
+    def post(self, resource: str, body: Mapping[str, Any], query: Sequence[tuple[str, str]] = ()) -> bytes:
+        """POST of something that leaves nothing behind (a review, a dry run), retried as a GET is. Raises ApiError."""
+        return self._retried("POST", resource, query, body)
+
+    def _retried(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> bytes:
+        attempt = 0
+        while True:
+            try:
+                return self.send(method, resource, query, body)
+            except ApiError as error:
+                if attempt >= len(_BACKOFF_S) or not _worth_retrying(error):
+                    raise
+                asked_s = error.retry_after_s
+                time.sleep(_BACKOFF_S[attempt] if asked_s is None else min(asked_s, _LONGEST_RETRY_AFTER_S))
+                attempt += 1
+
+    def items(self, resource: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Iterator[T]:
+        """The items of a list, page by page. Raises ApiError, also where the answer has not the expected shape.
+
+        A `continue` token that expired between two pages (410 Gone) makes the list start again, as the API asks for.
+        """
+        for restart in (True, False):
+            found: list[T] = []
+            token: str | None = ""
+            try:
+                while token is not None:
+                    parameters = [*query, ("limit", str(PAGE)), *([("continue", token)] if token else [])]
+                    page = self.decode(self.get(resource, parameters), _Page)
+                    found += [self.decode(item, type_) for item in page.items or ()]
+                    token = (page.metadata.continue_ if page.metadata else None) or None
+            except ApiError as error:
+                if error.status == 410 and restart:
+                    continue
+                raise
+            yield from found
+            return
+
+    def decode(self, body: bytes | msgspec.Raw, type_: type[T]) -> T:
+        """An answer as a record; ApiError where it is not what the API would say (a login page, a proxy's error)."""
+        try:
+            return msgspec.json.decode(body, type=type_)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ApiError(self._connection.server, 0, f"the answer is not what a Kubernetes API says: {error}") from error
+
+    def send(self, method: str, resource: str, query: Sequence[tuple[str, str]] = (), body: Mapping[str, Any] | None = None) -> bytes:
+        """One request, not retried. Returns the body of a 2xx answer; raises ApiError for every other outcome."""
+        server = self._connection.server
+        headers = urllib3.HTTPHeaderDict(self._connection.headers())
+        headers["Accept"] = "application/json"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        url = self._connection.configuration.host + resource + ("?" + urlencode(query) if query else "")
+        try:
+            answer = self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=(self._connect_timeout_s, self._read_timeout_s)
+            )
+            data: bytes = answer.read()
+        except ApiException as error:
+            raise ApiError(server, 0, _tls_text(error), sent=False) from error
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            unsent = isinstance(error, urllib3.exceptions.ConnectTimeoutError)  # a refused connection is one, too
+            raise ApiError(server, 0, _network_text(error), sent=not unsent) from error
+        self._note_time(answer.headers.get("Date"))
+        if 200 <= answer.status < 300:
+            return data
+        raise refused(server, answer.status, data, answer.headers.get("Retry-After"), http_reason=answer.reason or "")
+
+    def _note_time(self, date: str | None) -> None:
+        """Keep the server's clock, so that ages of its objects are not measured with ours."""
+        if date:
+            parsed = email.utils.parsedate_tz(date)
+            self.server_now_s = float(email.utils.mktime_tz(parsed)) if parsed else time.time()
+
+
+def refused(server: str, status: int, body: bytes, retry_after: str | None = None, *, http_reason: str = "") -> ApiError:
+    """The error for an answer that is not 2xx: the message of the API's Status object, else the body's beginning."""
+    try:
+        said = msgspec.json.decode(body, type=_Status)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = body[:300].decode("utf-8", "replace").strip()
+        said = _Status(message=text or http_reason or None)
+    try:
+        wait_s = float(retry_after) if retry_after else None
+    except ValueError:
+        wait_s = None
+    if wait_s is not None and not (math.isfinite(wait_s) and wait_s >= 0):
+        wait_s = None
+    return ApiError(server, status, said.message or f"HTTP status {status}", reason=said.reason or "", retry_after_s=wait_s)
+
+
+def _worth_retrying(error: ApiError) -> bool:
+    """Overload and gateway errors, and connections that broke; never a refused one, a time-out or TLS, which would only cost time."""
+    if error.status:
+        return error.status in _RETRIED
+    return isinstance(error.__cause__, urllib3.exceptions.ProtocolError | http.client.HTTPException | ConnectionResetError)
+
+
+def _tls_text(error: ApiException) -> str:
+    """The client turns urllib3's SSLError into an ApiException with status 0 whose reason is two lines."""
+    return "TLS: " + str(error.reason or error).split("\n", 1)[-1]
+
+
+def _network_text(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its name cannot be resolved"
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+        return "no answer in time"
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return f"the proxy: {error.original_error}"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        inner = error.__cause__ or error.__context__
+        return inner.strerror or str(inner) if isinstance(inner, OSError) else str(error).split(": ", 1)[-1]
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):  # the parent of NewConnectionError
+        return "no connection in time"
+    return f"{type(error).__name__}: {error}"

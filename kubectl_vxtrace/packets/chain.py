@@ -1,0 +1,191 @@
+"""Where the records of a capture file begin, without a Python step for each record.
+
+A record's place is known only from the one before. Many segments of the data are therefore walked at once, each from a place that looks
+like a record; a segment counts only if the walk from before arrives exactly there. Where it does not, single steps go on until
+they meet a walked record again: the step from a place depends on nothing but the bytes there, so two walks that meet stay together.
+The result is that of the plain walk for every input.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.model.packets import I64, U8, U32
+
+IMPOSSIBLE = 1 << 62
+"""What a step answers where no record can be."""
+
+SEGMENT_BYTES = 32 << 10
+_FEWEST_LANES = 8
+_CANDIDATES = 16
+_CONFIRM = 4
+
+
+class Format(Protocol):
+    """How one kind of file chains its records. Offsets are indexes into the data."""
+
+    header_bytes: int
+
+    def step(self, data: U8, at: I64) -> I64:
+        """The offsets behind the records at `at`, or IMPOSSIBLE; `header_bytes` can be read at each."""
+        ...
+
+    def step_one(self, data: memoryview, at: int) -> int:
+        """The same for one record."""
+        ...
+
+    def look(self, words: U32) -> NDArray[np.bool_]:
+        """Whether the first four bytes (in the file's byte order) may begin a record."""
+        ...
+
+    def plausible(self, data: U8, at: I64) -> NDArray[np.bool_]:
+        """Whether a record may begin at `at`; a guess that is verified later."""
+        ...
+
+    @property
+    def word(self) -> str:
+        """The dtype of four bytes in the file's byte order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """Whole records in order. `end` is the offset behind the last one; `stuck` says that no record can be there."""
+
+    offsets: I64
+    end: int
+    stuck: bool
+
+
+def words(data: U8, dtype: str) -> NDArray[np.void]:
+    """A view that has at index i the bytes from i on, as `dtype`. Valid where so many bytes follow."""
+    size = np.dtype(dtype).itemsize
+    view: NDArray[np.void] = np.ndarray((max(len(data) - size + 1, 0),), dtype, data, 0, (1,))
+    return view
+
+
+def walk(data: U8, size: int, start: int, form: Format, segment_bytes: int = SEGMENT_BYTES) -> Chain:
+    """All whole records of `data[:size]` from `start`; `data` is longer than `size` by at least the header."""
+    starts = _starts(data, size, start, form, segment_bytes)
+    lanes = _walk_lanes(data, size, starts, form)
+    if np.array_equal(lanes.end[:-1], starts[1:]):
+        offsets, at = np.sort(lanes.offsets), int(lanes.end[-1])
+    else:
+        offsets, at = np.empty(0, np.int64), start
+    return _finish(data, size, form, lanes, offsets, at)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lanes:
+    """What the lock-step found: the record offsets with the lane of each, and where each lane ended."""
+
+    starts: I64
+    end: I64
+    offsets: I64
+    lane: I64
+
+
+def _walk_lanes(data: U8, size: int, starts: I64, form: Format) -> _Lanes:
+    """Walk from all starts at once, each until the next start, until it cannot go on, or until too few lanes are left to be worth it."""
+    last = size - form.header_bytes + 1
+    stops = np.minimum(np.append(starts[1:], last), last)
+    end = starts.copy()
+    lanes = np.flatnonzero(starts < stops)
+    at, stop = starts[lanes], stops[lanes]
+    found: list[I64] = [np.empty(0, np.int64)]
+    owner: list[I64] = [np.empty(0, np.int64)]
+    # A few stragglers may take as many steps again as all took together; beyond that single steps are cheaper.
+    together = alone = 0
+    while len(lanes) >= _FEWEST_LANES or (len(lanes) and alone < together):
+        if len(lanes) >= _FEWEST_LANES:
+            together += 1
+        else:
+            alone += 1
+        behind = form.step(data, at)
+        whole = behind <= size
+        if not whole.all():
+            end[lanes[~whole]] = at[~whole]
+            lanes, at, stop, behind = lanes[whole], at[whole], stop[whole], behind[whole]
+        found.append(at)
+        owner.append(lanes)
+        going = behind < stop
+        if going.all():
+            at = behind
+        else:
+            end[lanes[~going]] = behind[~going]
+            lanes, at, stop = lanes[going], behind[going], stop[going]
+    end[lanes] = at
+    return _Lanes(starts, end, np.concatenate(found), np.concatenate(owner))
+
+
+def _finish(data: U8, size: int, form: Format, lanes: _Lanes, offsets: I64, at: int) -> Chain:
+    """Go on from `at` until the end: along a lane where one holds the place, by single steps elsewhere."""
+    view = data.data
+    order = np.argsort(lanes.lane, kind="stable") if not len(offsets) else np.empty(0, np.int64)
+    sorted_offsets = lanes.offsets[order]
+    bounds = np.searchsorted(lanes.lane[order], np.arange(len(lanes.starts) + 1))
+    chains = [sorted_offsets[a:b] for a, b in pairwise(bounds.tolist())]
+    firsts, ends = lanes.starts.tolist(), lanes.end.tolist()
+    parts, single, lane = [offsets], list[int](), 0
+    stuck = False
+    while at + form.header_bytes <= size:
+        while lane + 1 < len(firsts) and firsts[lane + 1] <= at:
+            lane += 1
+        chain = chains[lane]
+        place = int(np.searchsorted(chain, at)) if len(chain) and at <= chain[-1] else len(chain)
+        if place < len(chain) and chain[place] == at:
+            parts += [np.array(single, np.int64), chain[place:]]
+            single, at = [], ends[lane]
+            continue
+        behind = form.step_one(view, at)
+        if behind > size:
+            stuck = behind == IMPOSSIBLE
+            break
+        single.append(at)
+        at = behind
+    parts.append(np.array(single, np.int64))
+    return Chain(np.concatenate(parts), at, stuck)
+
+
+def _starts(data: U8, size: int, start: int, form: Format, segment_bytes: int) -> I64:
+    """`start` and, about every `segment_bytes`, a place that looks like a record."""
+    first = np.array([start], np.int64)
+    count = (size - start) // segment_bytes - 1
+    if count < _FEWEST_LANES:
+        return first
+    bounds = start + segment_bytes * np.arange(1, count + 1)
+    span = _span(data, size, start, form, segment_bytes)
+    heads: U32 = np.ndarray((count, span), form.word, data, int(bounds[0]), (segment_bytes, 1))
+    lane, shift = np.nonzero(form.look(heads))
+    rank = np.arange(len(lane)) - np.searchsorted(lane, lane)
+    lane, shift = lane[rank < _CANDIDATES], shift[rank < _CANDIDATES]
+    at = bounds[lane] + shift
+    likely = _confirm(data, size, at, form)
+    lane, at = lane[likely], at[likely]
+    _, chosen = np.unique(lane, return_index=True)
+    return np.concatenate([first, at[chosen]])
+
+
+def _span(data: U8, size: int, start: int, form: Format, segment_bytes: int) -> int:
+    """How far to look for a record: four times the longest of the first few, within reason."""
+    view, at, longest = data.data, start, 0
+    for _ in range(32):
+        behind = form.step_one(view, at) if at + form.header_bytes <= size else IMPOSSIBLE
+        if behind > size:
+            break
+        longest, at = max(longest, behind - at), behind
+    return min(max(4 * longest, 256), 4096, segment_bytes)
+
+
+def _confirm(data: U8, size: int, at: I64, form: Format) -> NDArray[np.bool_]:
+    """Whether a few plausible records follow one another from `at`."""
+    good = np.ones(len(at), np.bool_)
+    for _ in range(_CONFIRM):
+        good &= at + form.header_bytes <= size
+        place = np.where(good, at, 0)
+        good &= form.plausible(data, place)
+        at = np.where(good, form.step(data, place), place)
+    return good

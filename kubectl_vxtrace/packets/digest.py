@@ -1,0 +1,46 @@
+"""A hash of the first bytes of L4 payload, the same at every hop."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.model.packets import I64, U64, Kind
+from kubectl_vxtrace.packets.cursor import Columns
+from kubectl_vxtrace.packets.frames import Frames, take
+
+DIGEST_BYTES = 64
+"""What is hashed; a DNS question has fewer. Must not exceed source.PADDING_BYTES."""
+
+_WORDS = DIGEST_BYTES // 8
+_SHIFT = np.uint64(32)
+_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
+# Odd multipliers, one for each place; taken from splitmix64's sequence.
+_PLACE = (np.arange(1, _WORDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+
+
+def digests(frames: Frames, decoded: Columns) -> U64:
+    """The digest column of PacketTable: never 0 where all of the first 64 bytes, or all that there are, were captured."""
+    length = np.minimum(decoded.payload_bytes, DIGEST_BYTES).astype(np.int64)
+    at = decoded.payload_at
+    known = (decoded.kind == Kind.IP) & (at + length <= frames.at + frames.captured_bytes)
+    if known.all():
+        return _hash(frames, at, length)
+    found = np.zeros(len(at), np.uint64)
+    found[known] = _hash(frames, at[known], length[known])
+    return found
+
+
+def _hash(frames: Frames, at: I64, length: I64) -> U64:
+    block: NDArray[np.uint64] = take(frames.data, at, np.dtype(f"V{DIGEST_BYTES}")).view("<u8").reshape(-1, _WORDS)
+    hashed = length.astype(np.uint64) * _MIX
+    longest = int(length.max(initial=0))
+    for word in range((longest + 7) // 8):
+        values = block[:, word] & _MASKS[np.clip(length - 8 * word, 0, 8)]
+        values = (values ^ _PLACE[word]) * _PLACE[word]
+        values ^= values >> _SHIFT
+        hashed += values * _MIX
+        hashed ^= hashed >> _SHIFT
+    hashed *= _MIX
+    hashed ^= hashed >> _SHIFT
+    never_zero: U64 = np.maximum(hashed, np.uint64(1))
+    return never_zero

@@ -1,0 +1,192 @@
+"""Frames to PacketTable: every header of many frames at once, by numpy columns."""
+
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.model.packets import I32, U8, U64, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, TUNNEL_COLUMNS, Columns, columns, first
+from kubectl_vxtrace.packets.digest import digests
+from kubectl_vxtrace.packets.frames import ROWS, Frames
+from kubectl_vxtrace.packets.intern import Interner, Key
+from kubectl_vxtrace.packets.network import ethernet, packets
+from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
+from kubectl_vxtrace.packets.transport import finish, open_tunnels
+
+
+def port_table(ports: Collection[int]) -> BOOL:
+    """`table[port]` says whether a UDP port carries VXLAN."""
+    table = np.zeros(65536, np.bool_)
+    table[[port for port in ports if 0 <= port <= 65535]] = True
+    return table
+
+
+def decode(frames: Frames, vxlan: BOOL) -> Columns:
+    """The headers of one batch. Never reads outside a frame's captured bytes, never raises for what is in them."""
+    out = columns(len(frames))
+    cursor, types = ethernet(frames, first(frames), out)
+    for network in packets(frames, cursor, types, out):
+        tunnels = finish(frames, network, out, vxlan)
+        if tunnels is None:
+            continue
+        inner, inner_types = ethernet(frames, open_tunnels(frames, tunnels, out), out)
+        for packet in packets(frames, inner, inner_types, out):
+            finish(frames, packet, out, None)
+    return out
+
+
+class TableBuilder:
+    """Collects decoded batches into one table."""
+
+    def __init__(self, vxlan_ports: Collection[int]) -> None:
+        self._vxlan = port_table(vxlan_ports)
+        self._parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
+        self._quotes: list[tuple[I32, ...]] = []
+        self._conversations = Interner(CONVERSATION_COLUMNS)
+        self._tunnels = Interner(TUNNEL_COLUMNS)
+        self._rows = 0
+
+    def add(self, frames: Frames) -> None:
+        """Decode frames, a cache's worth at a time, and keep their columns."""
+        for start in range(0, len(frames), ROWS):
+            self._add_part(frames.part(start, start + ROWS))
+
+    def _add_part(self, frames: Frames) -> None:
+        decoded = decode(frames, self._vxlan)
+        found: dict[str, NDArray[np.generic]] = {
+            "offset": frames.offset,
+            "time_ns": frames.time_ns,
+            "wire_bytes": frames.wire_bytes.astype(np.int32),
+            "captured_bytes": frames.captured_bytes.astype(np.int32),
+            "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
+            "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),
+            "digest": digests(frames, decoded),
+        }
+        for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "seq", "ack", "flags"):
+            found[name] = getattr(decoded, name)
+        for name, part in found.items():
+            self._parts[name].append(part)
+        quotes = read_quotes(frames, decoded, self._vxlan)
+        if quotes is not None:
+            self._add_quotes(quotes)
+        self._rows += len(frames)
+
+    def _add_quotes(self, quotes: Quotes) -> None:
+        everything = np.ones(len(quotes.row), np.bool_)
+        self._quotes.append(
+            (
+                (quotes.row + self._rows).astype(np.int32),
+                _number(self._conversations, quotes.conversation, everything),
+                quotes.ip_id.astype(np.int32),
+                _number(self._conversations, quotes.inner_conversation, quotes.has_inner),
+                quotes.inner_ip_id.astype(np.int32),
+            )
+        )
+
+    def finish(self, tap: Tap | None, whole: bool) -> PacketTable:
+        """The table; its arrays are read-only."""
+        conversations, conversation_number = self._conversations.finish()
+        tunnels, tunnel_number = self._tunnels.finish()
+        joined = {name: np.concatenate([np.empty(0, dtype), *self._parts.pop(name)]) for name, dtype in _COLUMNS.items()}
+        joined["conversation"] = conversation_number[joined["conversation"]]
+        joined["tunnel"] = tunnel_number[joined["tunnel"]]
+        joined["frame"] = np.arange(1, self._rows + 1, dtype=np.int32)
+        for column in joined.values():
+            column.flags.writeable = False
+        return PacketTable(
+            tap=tap,
+            **joined,
+            conversations=_conversations(conversations),
+            tunnels=_tunnels(tunnels),
+            icmp_quotes=self._finish_quotes(conversation_number),
+            whole=whole,
+        )
+
+    def _finish_quotes(self, number: I32) -> IcmpQuotes:
+        row, conversation, ip_id, inner_conversation, inner_ip_id = (
+            np.concatenate([np.empty(0, np.int32), *(part[column] for part in self._quotes)]) for column in range(5)
+        )
+        return IcmpQuotes(
+            row=_fixed(row),
+            conversation=_fixed(number[conversation]),
+            ip_id=_fixed(ip_id.astype(np.uint16)),
+            inner_conversation=_fixed(number[inner_conversation]),
+            inner_ip_id=_fixed(inner_ip_id.astype(np.uint16)),
+        )
+
+
+def build(batches: Iterable[Frames], vxlan_ports: Collection[int]) -> TableBuilder:
+    """Decode all batches."""
+    builder = TableBuilder(vxlan_ports)
+    for frames in batches:
+        builder.add(frames)
+    return builder
+
+
+Array = TypeVar("Array", bound=NDArray[Any])
+
+_COLUMNS: dict[str, type[np.generic]] = {
+    "offset": np.int64,
+    "time_ns": np.int64,
+    "wire_bytes": np.int32,
+    "captured_bytes": np.int32,
+    "kind": np.uint8,
+    "payload_bytes": np.int32,
+    "conversation": np.int32,
+    "tunnel": np.int32,
+    "ip_id": np.uint16,
+    "outer_id": np.uint16,
+    "ttl": np.uint8,
+    "fragment": np.uint16,
+    "seq": np.uint32,
+    "ack": np.uint32,
+    "flags": np.uint16,
+    "digest": np.uint64,
+}
+
+
+def _number(interner: Interner, key: Key, rows: BOOL) -> I32:
+    """Provisional numbers of the keys in `rows`, -1 elsewhere."""
+    if rows.all():
+        return interner.add(key)
+    numbers = np.full(len(rows), -1, np.int32)
+    if rows.any():
+        numbers[rows] = interner.add(tuple(column[rows] for column in key))
+    return numbers
+
+
+def _conversations(key: Key) -> Conversations:
+    ports = key[4]
+    return Conversations(
+        protocol=_fixed((ports & np.uint64(0xFF)).astype(np.uint8)),
+        source=_address(key[0], key[1]),
+        destination=_address(key[2], key[3]),
+        source_port=_fixed(((ports >> np.uint64(24)) & np.uint64(0xFFFF)).astype(np.uint16)),
+        destination_port=_fixed(((ports >> np.uint64(8)) & np.uint64(0xFFFF)).astype(np.uint16)),
+    )
+
+
+def _tunnels(key: Key) -> Tunnels:
+    encapsulation = key[4]
+    return Tunnels(
+        source=_address(key[0], key[1]),
+        destination=_address(key[2], key[3]),
+        source_port=_fixed((encapsulation >> np.uint64(40)).astype(np.uint16)),
+        port=_fixed(((encapsulation >> np.uint64(24)) & np.uint64(0xFFFF)).astype(np.uint16)),
+        vni=_fixed((encapsulation & np.uint64(0xFFFFFF)).astype(np.uint32)),
+        inner_source_mac=_fixed(key[5].copy()),
+        inner_destination_mac=_fixed(key[6].copy()),
+    )
+
+
+def _address(high: U64, low: U64) -> U8:
+    halves = np.stack([high, low], axis=1).astype(">u8")
+    return _fixed(halves.view(np.uint8).reshape(-1, 16))
+
+
+def _fixed(array: Array) -> Array:
+    array.flags.writeable = False
+    return array

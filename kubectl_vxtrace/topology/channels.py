@@ -1,0 +1,190 @@
+"""What captures saw, grouped: who asked whom, at which tap and how often. Packets are handled as columns throughout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.model.packets import I64, U8, IpProtocol, PacketTable, address_text
+
+Bools = NDArray[np.bool_]
+
+PROTOCOL_NAMES: Final = {IpProtocol.TCP.value: "TCP", IpProtocol.UDP.value: "UDP", IpProtocol.ICMP.value: "ICMP"}
+# TCP flags (RFC 9293, 3.1) and ICMP types (RFC 792).
+_SYN: Final = 0x02
+_SYN_ACK: Final = 0x12
+_ECHO_REPLY: Final = 0
+_ECHO_REQUEST: Final = 8
+# Below: needs a privilege to listen on (RFC 6335, system ports). From the second on: Linux' ip_local_port_range, where clients sit.
+_SYSTEM_PORTS: Final = 1024
+_EPHEMERAL_PORTS: Final = 32768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Channel:
+    """A client and what it asks: `server` and `port` as they stand in the packets. `port` is None for ICMP."""
+
+    protocol: str
+    client: str
+    server: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Channels:
+    """All channels over all tables, and each table's rows by channel.
+
+    channels: c distinct ones. row_channel: for each table its rows' channel, -1 for frames of none (ARP, ICMP errors, fragments).
+    row_forward: whether the client sent the row. row_client: a number for each client's protocol, address and port.
+    """
+
+    channels: tuple[Channel, ...]
+    row_channel: tuple[I64, ...]
+    row_forward: tuple[Bools, ...]
+    row_client: tuple[I64, ...]
+
+    def counts(self, table: int, rows: Bools | None = None) -> I64:
+        """Frames of each channel in a table, of the chosen `rows` only."""
+        of_channel = self.row_channel[table]
+        chosen = of_channel[rows] if rows is not None else of_channel
+        return np.bincount(chosen[chosen >= 0], minlength=len(self.channels)).astype(np.int64)
+
+
+def find_channels(tables: Sequence[PacketTable]) -> Channels:
+    """Group the conversations of all tables into channels.
+
+    Who the client is, is said by a SYN or an echo request; else the end with fewer partners is, else the one with the higher class of port
+    (system, registered, ephemeral), else the one that was seen sending first.
+    """
+    sizes = [len(table.conversations) for table in tables]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    protocol = _joined([table.conversations.protocol for table in tables], np.uint8)
+    source = _joined([table.conversations.source.reshape(-1, 16) for table in tables], np.uint8).reshape(-1, 16)
+    destination = _joined([table.conversations.destination.reshape(-1, 16) for table in tables], np.uint8).reshape(-1, 16)
+    source_port = _joined([table.conversations.source_port for table in tables], np.uint16)
+    destination_port = _joined([table.conversations.destination_port for table in tables], np.uint16)
+    evidence = [_sender_is_client(table) for table in tables]
+    usable = np.isin(protocol, list(PROTOCOL_NAMES)) & ((source_port != 0) | (destination_port != 0))
+    usable |= (protocol == IpProtocol.ICMP) & (_joined(evidence, np.int64) != 0)
+    ends = numbered(_packed(np.tile(protocol, 2), np.vstack([source, destination]), np.concatenate([source_port, destination_port])))
+    sender, receiver = ends[: len(protocol)], ends[len(protocol) :]
+    forward = _forward(sender, receiver, source_port, destination_port, evidence, _first_ns(tables), starts)
+    client = np.where(forward[:, None], source, destination)
+    server = np.where(forward[:, None], destination, source)
+    port = np.where(forward, destination_port, source_port)
+    port = np.where(protocol == IpProtocol.ICMP, 0, port).astype(np.uint16)
+    packed = _packed(protocol, np.hstack([client, server]), port)
+    first, channel = unique_rows(packed[usable])
+    numbers = np.full(len(protocol), -1, dtype=np.int64)
+    numbers[usable] = channel
+    rows = np.flatnonzero(usable)[first]
+    channels = tuple(_channel(int(protocol[row]), client[row], server[row], int(port[row])) for row in rows)
+    client_end = np.where(forward, sender, receiver)
+    return Channels(
+        channels=channels,
+        row_channel=tuple(_of_rows(table, numbers[starts[at] : starts[at + 1]], -1) for at, table in enumerate(tables)),
+        row_forward=tuple(_of_rows(table, forward[starts[at] : starts[at + 1]], 0) != 0 for at, table in enumerate(tables)),
+        row_client=tuple(_of_rows(table, client_end[starts[at] : starts[at + 1]], -1) for at, table in enumerate(tables)),
+    )
+
+
+def _channel(protocol: int, client: U8, server: U8, port: int) -> Channel:
+    name = PROTOCOL_NAMES[protocol]
+    return Channel(protocol=name, client=address_text(client), server=address_text(server), port=port if name != "ICMP" else None)
+
+
+def _joined(columns: Sequence[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+    """The columns of all tables one after the other."""
+    return np.concatenate(columns).astype(kind, copy=False) if columns else np.zeros(0, dtype=kind)
+
+
+def _packed(protocol: NDArray[np.generic], addresses: NDArray[np.generic], port: NDArray[np.generic]) -> U8:
+    """Protocol, addresses and port of each row as bytes that compare equal exactly if these do."""
+    ports = np.ascontiguousarray(port, dtype=">u2").view(np.uint8).reshape(-1, 2)
+    return np.ascontiguousarray(np.hstack([protocol.astype(np.uint8).reshape(-1, 1), addresses.astype(np.uint8), ports]))
+
+
+def unique_rows(packed: U8) -> tuple[I64, I64]:
+    """For rows of bytes: where each distinct row first stands, and each row's number among the distinct ones."""
+    if len(packed) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    rows = packed.view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    return first.astype(np.int64), inverse.reshape(-1).astype(np.int64)
+
+
+def numbered(packed: U8) -> I64:
+    """Each row's number among the distinct rows of bytes."""
+    return unique_rows(packed)[1]
+
+
+def _of_rows(table: PacketTable, values: NDArray[np.generic], absent: int) -> I64:
+    """The value of each row's conversation, `absent` for rows without one."""
+    found = np.full(len(table), absent, dtype=np.int64)
+    has = table.conversation >= 0
+    found[has] = values[table.conversation[has]]
+    return found
+
+
+def _sender_is_client(table: PacketTable) -> I64:
+    """For each conversation: frames that prove its sender the client, less those that prove it the server."""
+    has = (table.conversation >= 0) & (table.fragment & 0x1FFF == 0)
+    protocol = np.zeros(len(table), dtype=np.uint8)
+    protocol[has] = table.conversations.protocol[table.conversation[has]]
+    tcp, icmp = has & (protocol == IpProtocol.TCP), has & (protocol == IpProtocol.ICMP)
+    syn = table.flags & _SYN_ACK
+    opens = (tcp & (syn == _SYN)) | (icmp & (table.flags >> 8 == _ECHO_REQUEST))
+    answers = (tcp & (syn == _SYN_ACK)) | (icmp & (table.flags >> 8 == _ECHO_REPLY))
+    size = len(table.conversations)
+    return np.bincount(table.conversation[opens], minlength=size) - np.bincount(table.conversation[answers], minlength=size)
+
+
+def _first_ns(tables: Sequence[PacketTable]) -> I64:
+    """For each conversation of all tables the time of its first frame."""
+    found: list[I64] = []
+    for table in tables:
+        first = np.full(len(table.conversations), np.iinfo(np.int64).max, dtype=np.int64)
+        has = table.conversation >= 0
+        np.minimum.at(first, table.conversation[has], table.time_ns[has])
+        found.append(first)
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def _forward(
+    sender: I64,
+    receiver: I64,
+    source_port: NDArray[np.generic],
+    destination_port: NDArray[np.generic],
+    evidence: Sequence[I64],
+    first_ns: I64,
+    starts: I64,
+) -> Bools:
+    """For each conversation whether its sender is the client; the same for both directions and at every tap."""
+    if len(sender) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    low, high = np.minimum(sender, receiver), np.maximum(sender, receiver)
+    pair = numbered(np.ascontiguousarray(np.stack([low, high], axis=1)).view(np.uint8))
+    _, index = np.unique(pair, return_index=True)
+    sends_low = sender == low
+    votes = np.zeros(len(index), dtype=np.int64)
+    np.add.at(votes, pair, np.where(sends_low, 1, -1) * np.concatenate(evidence))
+    partners = np.bincount(np.concatenate([low[index], high[index]]))
+    rank_of = np.zeros(len(partners), dtype=np.int64)
+    rank_of[sender], rank_of[receiver] = _port_class(source_port), _port_class(destination_port)
+    table = np.searchsorted(starts, np.arange(len(sender)), side="right")
+    order = np.lexsort((first_ns, table, pair))
+    earliest = order[np.searchsorted(pair[order], np.arange(len(index)))]
+    began = np.where(sends_low[earliest], 1, -1)
+    one, two = low[index], high[index]
+    decided = votes
+    for further in (partners[two] - partners[one], rank_of[one] - rank_of[two], began):
+        decided = np.where(decided == 0, further, decided)
+    low_is_client = decided > 0
+    forward: Bools = low_is_client[pair] == sends_low
+    return forward
+
+
+def _port_class(port: NDArray[np.generic]) -> I64:
+    return np.searchsorted(np.array([_SYSTEM_PORTS, _EPHEMERAL_PORTS]), port, side="right").astype(np.int64)

@@ -1,0 +1,79 @@
+"""Reading a node's own tables: what its kernel answered to a lookup, and who owns an address. No routing is simulated here."""
+
+from typing import Final
+
+from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts, RouteLookup
+
+_BRIDGES: Final = ("bridge", "openvswitch")
+# Neighbour states in which the kernel has no usable MAC (ip-neighbour(8)).
+_UNUSABLE: Final = frozenset({"FAILED", "INCOMPLETE"})
+
+
+def bare_address(text: str) -> str:
+    """An address without its prefix length."""
+    return text.partition("/")[0]
+
+
+def lookup(facts: NodeFacts, destination: str, *, source: str | None = None) -> RouteLookup | None:
+    """The kernel's answer for `destination`, None if it was not asked.
+
+    The answer for packets from `source` is preferred, for a forwarding node may decide otherwise than for its own packets.
+    """
+    answers = [answer for answer in facts.lookups if answer.destination == destination]
+    exact = [answer for answer in answers if source is not None and answer.source == source]
+    plain = [answer for answer in answers if answer.source is None]
+    return next(iter(exact or plain or answers), None)
+
+
+def host_route_device(facts: NodeFacts, address: str) -> str | None:
+    """The device of a route to exactly this IPv4 address without a gateway: how CNIs with one route for each pod name its interface."""
+    exact = (address, f"{address}/32")
+    found = (route for route in facts.routes if route.destination in exact and route.type == "unicast" and route.gateway is None)
+    return next((route.device for route in found if route.device is not None), None)
+
+
+def usable(answer: RouteLookup | None) -> bool:
+    """Whether the kernel would send: it named a device and did not refuse."""
+    return answer is not None and answer.error is None and answer.type == "unicast" and answer.device is not None
+
+
+def vxlan_links(facts: NodeFacts) -> tuple[Link, ...]:
+    """The node's VXLAN devices."""
+    return tuple(link for link in facts.links if link.vxlan is not None)
+
+
+def is_bridge(facts: NodeFacts, device: str) -> bool:
+    """Whether `device` is a bridge."""
+    link = facts.link(device)
+    return link is not None and link.kind in _BRIDGES
+
+
+def owner_of(facts: NodeFacts, address: str) -> str | None:
+    """The interface that has `address`, loopback and VXLAN devices aside."""
+    found = (link for link in facts.links if address in map(bare_address, link.addresses))
+    return next((link.name for link in found if link.vxlan is None and link.name != "lo"), None)
+
+
+def neighbour_mac(facts: NodeFacts, address: str, device: str) -> str | None:
+    """The MAC that the node would send to for `address` on `device`, None if it has no usable entry."""
+    found = (each for each in facts.neighbours if each.address == address and each.device == device)
+    return next((each.mac.lower() for each in found if each.mac is not None and not _UNUSABLE.intersection(each.states)), None)
+
+
+def _fdb(facts: NodeFacts, mac: str) -> list[FdbEntry]:
+    return [entry for entry in facts.fdb if entry.mac.lower() == mac.lower()]
+
+
+def fdb_destination(facts: NodeFacts, mac: str, device: str) -> str | None:
+    """The underlay address that the forwarding database of a VXLAN device names for `mac`."""
+    return next((entry.destination for entry in _fdb(facts, mac) if entry.device == device and entry.destination is not None), None)
+
+
+def bridge_port(facts: NodeFacts, mac: str, bridge: str) -> str | None:
+    """The port of `bridge` behind which `mac` was learned."""
+    for entry in _fdb(facts, mac):
+        link = facts.link(entry.device)
+        master = entry.master or (link.master if link is not None else None)
+        if master == bridge and entry.device != bridge:
+            return entry.device
+    return None

@@ -1,0 +1,174 @@
+"""The overlay: each node's VXLAN device, as its kernel describes it."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
+from kubectl_vxtrace.model.facts import Link, NodeFacts
+from kubectl_vxtrace.model.path import Flow, Overlay, Vtep
+from kubectl_vxtrace.topology.ends import first_ipv4, is_ipv4
+from kubectl_vxtrace.topology.kernel import bare_address, lookup, vxlan_links
+from kubectl_vxtrace.topology.resolve import flow_nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cni:
+    """How one network plug-in names and numbers its VXLAN device. `vni` None: one for each packet."""
+
+    backend: str
+    device: str
+    port: int
+    vni: int | None
+
+
+# Calico: felix's defaults, VXLANPort 4789 and VXLANVNI 4096. flannel (also Canal, k3s): backend/vxlan, `flannel.<VNI>`, VNI 1, and the
+# kernel's default port 8472 (drivers/net/vxlan, vxlan_port). Cilium: tunnel port 8472, metadata mode, the VNI is the sender's identity.
+# Devices are found by kind; the table only names the backend and breaks ties.
+CNIS: Final = (
+    Cni(backend="calico-vxlan", device="vxlan.calico", port=4789, vni=4096),
+    Cni(backend="flannel-vxlan", device="flannel.*", port=8472, vni=1),
+    Cni(backend="cilium-vxlan", device="cilium_vxlan", port=8472, vni=None),
+)
+UNNAMED_BACKEND: Final = "vxlan"
+
+# Tunnels of other kinds, for the message where there is no VXLAN device (`ip -d link`, info_kind).
+_OTHER_TUNNELS: Final = ("geneve", "ipip", "wireguard", "gre", "sit")
+
+
+def backend_of(device: str | None, port: int | None, vni: int | None) -> str:
+    """The backend that a device's name gives away, else its port and VNI together; `vxlan` where neither does."""
+    for cni in CNIS:
+        if device and fnmatchcase(device, cni.device):
+            return cni.backend
+    for cni in CNIS:
+        if cni.vni is not None and (port, vni) == (cni.port, cni.vni):
+            return cni.backend
+    return UNNAMED_BACKEND
+
+
+def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], flows: Sequence[Flow]) -> Overlay:
+    """The overlay that `flows` take, with a VTEP for each node of the path.
+
+    Of several VXLAN devices on a node the one counts that the kernel's route to the remote ends uses, else the one that other nodes use,
+    else one that any route uses. A node that answered but has no such device gets no VTEP: that is evidence. A node that did not answer
+    gets one made of what the CNI has published in the API, without VNI, port and MTU.
+
+    Raises:
+        CannotRunError: no node of the path has a VXLAN device.
+    """
+    answered = {each.node: each for each in facts if each.links}
+    own = {node: _device_in_use(each, flows) for node, each in answered.items()}
+    voters = [node for node, each in answered.items() if _routed_devices(each, flows)]
+    votes = Counter(link.name for node, link in own.items() if link is not None and (not voters or node in voters))
+    if not votes:
+        raise _no_device(facts, flows)
+    elected = min(votes, key=lambda name: (-votes[name], name))
+    by_name = {node.name: node for node in snapshot.nodes} if snapshot is not None else {}
+    vteps: list[Vtep] = []
+    for node in dict.fromkeys([*flow_nodes(flows), *answered]):
+        if node not in answered:
+            vteps.append(_published(node, by_name.get(node), elected))
+            continue
+        link = own[node] if node in voters else _named(answered[node], elected) or own[node]
+        if link is not None:
+            vteps.append(_vtep(link, answered[node], by_name.get(node)))
+    first = next(vtep for vtep in vteps if vtep.interface == elected and vtep.node in answered)
+    return Overlay(backend=backend_of(elected, first.port, first.vni), vteps=tuple(vteps))
+
+
+def _remote_ends(node: str, flows: Sequence[Flow]) -> list[tuple[str, str]]:
+    """Pairs of a local and a remote address that flows of this node join."""
+    pairs: list[tuple[str, str]] = []
+    for flow in flows:
+        for server in (flow.server, *flow.candidates):
+            if server is not None and server.node != flow.client.node:
+                pairs += [(flow.client.address, server.address)] if flow.client.node == node else []
+                pairs += [(server.address, flow.client.address)] if server.node == node else []
+    return pairs
+
+
+def _routed_devices(facts: NodeFacts, flows: Sequence[Flow]) -> Counter[str]:
+    """VXLAN devices by the number of remote ends that the kernel routes to them."""
+    names = {link.name for link in vxlan_links(facts)}
+    answers = (lookup(facts, remote, source=local) for local, remote in _remote_ends(facts.node, flows))
+    return Counter(answer.device for answer in answers if answer is not None and answer.device in names)
+
+
+def _device_in_use(facts: NodeFacts, flows: Sequence[Flow]) -> Link | None:
+    """The node's device by the kernel's lookups, then by any route, then IPv4 before IPv6, then by the table of CNIs, then by name."""
+    routed = _routed_devices(facts, flows)
+    used = Counter(route.device for route in facts.routes if route.device is not None)
+
+    def rank(link: Link) -> tuple[int, bool, bool, bool, str]:
+        local = link.vxlan.local if link.vxlan is not None else None
+        known = any(fnmatchcase(link.name, cni.device) for cni in CNIS)
+        return (-routed[link.name], used[link.name] == 0, local is not None and not is_ipv4(local), not known, link.name)
+
+    return min(vxlan_links(facts), key=rank, default=None)
+
+
+def _named(facts: NodeFacts, name: str) -> Link | None:
+    return next((link for link in vxlan_links(facts) if link.name == name), None)
+
+
+def _vtep(link: Link, facts: NodeFacts, node: Node | None) -> Vtep:
+    device = link.vxlan
+    return Vtep(
+        node=facts.node,
+        interface=link.name,
+        address=first_ipv4(tuple(map(bare_address, link.addresses))),
+        underlay_address=(device.local if device is not None else None) or (first_ipv4(node.addresses) if node is not None else None),
+        mac=link.mac,
+        vni=device.vni if device is not None else None,
+        port=device.port if device is not None else None,
+        mtu_bytes=link.mtu_bytes,
+    )
+
+
+def _published(name: str, node: Node | None, interface: str) -> Vtep:
+    """A VTEP made of the CNI's annotations on the node; they are foreign text, so only addresses are taken over."""
+    said = node.annotations if node is not None else {}
+    underlay = (bare_address(said.get(key, "")) for key in ("projectcalico.org/IPv4Address", "flannel.alpha.coreos.com/public-ip"))
+    tunnel = bare_address(said.get("projectcalico.org/IPv4VXLANTunnelAddr", ""))
+    return Vtep(
+        node=name,
+        interface=interface,
+        address=tunnel if is_ipv4(tunnel) else None,
+        underlay_address=next(filter(is_ipv4, underlay), None) or (first_ipv4(node.addresses) if node is not None else None),
+        mac=_flannel_mac(said.get("flannel.alpha.coreos.com/backend-data", "")),
+    )
+
+
+def _flannel_mac(text: str) -> str | None:
+    """`VtepMAC` of flannel's annotation `backend-data`, a JSON object."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    mac = data.get("VtepMAC") if isinstance(data, dict) else None
+    return mac if isinstance(mac, str) else None
+
+
+def _no_device(facts: Sequence[NodeFacts], flows: Sequence[Flow]) -> CannotRunError:
+    """Says for every node of the path why it has no VXLAN device."""
+    by_node = {each.node: each for each in facts}
+    lines = [f"  {node}: {_why_none(by_node.get(node))}" for node in flow_nodes(flows)]
+    return CannotRunError(
+        "no node of the path has a VXLAN device:\n" + "\n".join(lines),
+        "this tool follows VXLAN overlays; look with `ip -d link show type vxlan` on the nodes, and at the CNI's configuration and pods",
+    )
+
+
+def _why_none(facts: NodeFacts | None) -> str:
+    if facts is None:
+        return "no debug pod looked"
+    if not facts.links:
+        reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(facts.absent.items())[:3])
+        return f"its interfaces are not known{f' ({reasons})' if reasons else ''}"
+    others = sorted(f"{link.name} ({link.kind})" for link in facts.links if link.kind in _OTHER_TUNNELS)
+    return f"no VXLAN device; it has {', '.join(others)}" if others else "no VXLAN device"

@@ -1,0 +1,165 @@
+"""Where addresses are, as far as captures tell: pods on nodes, and nodes on the underlay."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from kubectl_vxtrace.model.packets import PacketTable, address_text
+from kubectl_vxtrace.model.path import Role, Tap
+
+# Initial TTLs of common systems (Linux and BSD, Windows, network gear): a pod's own packets still have them at its interface.
+_INITIAL_TTLS: Final = (64, 128, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sight:
+    """One capture: its tap, the tap's role and what it saw."""
+
+    tap: Tap
+    role: Role
+    table: PacketTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """Encapsulated packets of one kind at a NIC: inner and outer addresses, VNI, port, the inner source MAC, and how many."""
+
+    tap: Tap
+    inner_source: str
+    inner_destination: str
+    source: str
+    destination: str
+    port: int
+    vni: int
+    mac: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What captures tell of places.
+
+    pod_address: the pod behind each pod tap that saw packets. underlay: each node's own address there, where it is known.
+    node_of: the node of pod addresses. carried: all encapsulated packets, grouped.
+    """
+
+    pod_address: Mapping[Tap, str]
+    underlay: Mapping[str, str]
+    node_of: Mapping[str, str]
+    carried: tuple[Carried, ...]
+
+    def outer_destinations(self, source: str, destination: str, node: str | None) -> Counter[str]:
+        """The underlay addresses that packets between two inner addresses were sent to, as seen at `node`'s NICs (None: at any)."""
+        found: Counter[str] = Counter()
+        for each in self.carried:
+            if (each.inner_source, each.inner_destination) == (source, destination) and node in (None, each.tap.node):
+                found[each.destination] += each.frames
+        return found
+
+
+def find_places(sights: Sequence[Sight]) -> Places:
+    """Read off the captures which pods and which underlay addresses their nodes have.
+
+    A pod tap's pod is the address that all its packets share. A node's underlay address is the outer source of its own pods' packets at its
+    NIC, else the one that all encapsulated packets there share, else the only one left. An inner address is where packets from it were
+    encapsulated, else where packets to it were sent.
+    """
+    pod_address: dict[Tap, str] = {}
+    for sight in sights:
+        if sight.role == Role.POD and (address := _pod_of(sight.table)) is not None:
+            pod_address[sight.tap] = address
+    carried = tuple(each for sight in sights if sight.role == Role.UNDERLAY for each in _carried(sight))
+    node_of = {address: tap.node for tap, address in pod_address.items()}
+    underlay = _underlay(sights, carried, node_of)
+    nodes = {address: node for node, address in underlay.items()}
+    for each in carried:
+        if each.source in nodes:
+            node_of.setdefault(each.inner_source, nodes[each.source])
+    for each in carried:
+        if each.destination in nodes:
+            node_of.setdefault(each.inner_destination, nodes[each.destination])
+    return Places(pod_address=pod_address, underlay=underlay, node_of=node_of, carried=carried)
+
+
+def _pod_of(table: PacketTable) -> str | None:
+    """The address that most packets share; of equals the one whose own packets have not been forwarded yet."""
+    has = table.conversation >= 0
+    if not has.any():
+        return None
+    size = len(table.conversations)
+    frames = np.bincount(table.conversation[has], minlength=size)
+    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, _INITIAL_TTLS)], minlength=size)
+    share: Counter[str] = Counter()
+    own: Counter[str] = Counter()
+    for row in np.flatnonzero((frames > 0) & (table.conversations.protocol != 0)):
+        source = address_text(table.conversations.source[row])
+        destination = address_text(table.conversations.destination[row])
+        share[source] += int(frames[row])
+        share[destination] += int(frames[row])
+        own[source] += int(2 * fresh[row] - frames[row])
+    return max(share, key=lambda address: (share[address], own[address], address), default=None)
+
+
+def _carried(sight: Sight) -> Iterable[Carried]:
+    table = sight.table
+    rows = (table.tunnel >= 0) & (table.conversation >= 0)
+    pairs, counts = np.unique(np.stack([table.conversation[rows], table.tunnel[rows]], axis=1), axis=0, return_counts=True)
+    grouped: Counter[tuple[str, str, str, str, int, int, int]] = Counter()
+    for (conversation, tunnel), count in zip(pairs, counts, strict=True):
+        key = (
+            address_text(table.conversations.source[conversation]),
+            address_text(table.conversations.destination[conversation]),
+            address_text(table.tunnels.source[tunnel]),
+            address_text(table.tunnels.destination[tunnel]),
+            int(table.tunnels.port[tunnel]),
+            int(table.tunnels.vni[tunnel]),
+            int(table.tunnels.inner_source_mac[tunnel]),
+        )
+        grouped[key] += int(count)
+    for (inner_source, inner_destination, source, destination, port, vni, mac), frames in grouped.items():
+        yield Carried(
+            tap=sight.tap,
+            inner_source=inner_source,
+            inner_destination=inner_destination,
+            source=source,
+            destination=destination,
+            port=port,
+            vni=vni,
+            mac=mac.to_bytes(6, "big").hex(":"),
+            frames=frames,
+        )
+
+
+def _underlay(sights: Sequence[Sight], carried: Sequence[Carried], node_of: Mapping[str, str]) -> dict[str, str]:
+    """Each node's underlay address."""
+    nodes = tuple(dict.fromkeys(sight.tap.node for sight in sights))
+    found: dict[str, str] = {}
+    for node in nodes:
+        sent = Counter[str]()
+        for each in carried:
+            if each.tap.node == node and node_of.get(each.inner_source) == node:
+                sent[each.source] += each.frames
+        if sent:
+            found[node] = max(sent, key=lambda address: (sent[address], address))
+    while (further := _next_by_share(nodes, carried, found)) is not None:
+        found[further[0]] = further[1]
+    left = {address for each in carried for address in (each.source, each.destination)} - set(found.values())
+    without = [node for node in nodes if node not in found]
+    if len(left) == 1 and len(without) == 1:
+        found[without[0]] = left.pop()
+    return found
+
+
+def _next_by_share(nodes: Iterable[str], carried: Sequence[Carried], found: Mapping[str, str]) -> tuple[str, str] | None:
+    """A node not yet found, and the one address no other node has that all encapsulated packets at its NIC share."""
+    for node in nodes:
+        ends = [{each.source, each.destination} for each in carried if each.tap.node == node]
+        if node in found or not ends:
+            continue
+        shared = set.intersection(*ends) - set(found.values())
+        if len(shared) == 1:
+            return node, shared.pop()
+    return None

@@ -1,0 +1,157 @@
+"""A target as it is typed: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]`, or an address with a port."""
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Final, TypeVar
+
+from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.request import Target
+
+# kubectl's singular, plural and short names (`kubectl api-resources`), and the form that `kubectl get -o name` prints.
+_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
+    "pod": ("pod", "pods", "po"),
+    "service": ("service", "services", "svc"),
+    "deployment": ("deployment", "deployments", "deploy", "deployment.apps", "deployments.apps"),
+    "statefulset": ("statefulset", "statefulsets", "sts", "statefulset.apps", "statefulsets.apps"),
+    "daemonset": ("daemonset", "daemonsets", "ds", "daemonset.apps", "daemonsets.apps"),
+    "node": ("node", "nodes", "no"),
+}
+_KINDS: Final = {spelling: kind for kind, spellings in _SPELLINGS.items() for spelling in spellings}
+_PROTOCOLS: Final = ("TCP", "UDP", "ICMP")
+
+# RFC 1123 subdomain as Kubernetes checks names, 253 characters; a trailing dash or dot is let through: a typed prefix may end so.
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}", re.ASCII)
+# RFC 1123 label: namespaces.
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_PORT_MAX: Final = 65535
+
+_FORM: Final = (
+    "a target is [TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]] or an address, for example svc/kube-system/kube-dns:53/udp or 10.96.0.10:53"
+)
+_BRACKETS: Final = "an IPv6 address with a port is written [fd00::1]:53"
+
+
+def shown(text: str) -> str:
+    """`text` in quotes as a message may repeat it: ASCII, without control characters, at most 80 characters."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+def parse_kind(text: str) -> str | None:
+    """The singular kubectl name of a type that `text` spells or abbreviates, or None."""
+    return _KINDS.get(text.lower())
+
+
+def parse_protocol(text: str) -> str:
+    """`TCP`, `UDP` or `ICMP`, in any case.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    protocol = text.upper()
+    if protocol not in _PROTOCOLS:
+        raise UsageError(f"protocol {shown(text)} is not known", "use tcp, udp or icmp")
+    return protocol
+
+
+def parse_target(text: str, *, protocol: str | None = None, port: int | None = None) -> Target:
+    """Read one end of a trace as it was typed.
+
+    Args:
+        text: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]`, `10.96.0.10:53/udp` or `[fd00::1]:53`. A first part that spells a TYPE is one.
+        protocol, port: of flags of their own; they may repeat what `text` says, not contradict it.
+
+    Raises:
+        UsageError: `text` is no target; says what is wrong with it.
+    """
+    if not text:
+        raise UsageError("the target is empty", _FORM)
+    if text.startswith("-"):
+        raise UsageError(f"{shown(text)} begins with a dash: it would be a flag, and no name begins so", _FORM)
+    head, tail = _split_port(text)
+    typed_port, typed_protocol = _parse_tail(tail, text)
+    chosen_port = _agreed("port", typed_port, _checked_port(port))
+    chosen_protocol = _agreed("protocol", typed_protocol, None if protocol is None else parse_protocol(protocol))
+    if chosen_protocol == "ICMP" and chosen_port is not None:
+        raise UsageError(f"ICMP has no ports, but port {chosen_port} was given", "leave the port out, or choose tcp or udp")
+    address = _address(head)
+    if address is not None:
+        return Target(address=address, port=chosen_port, protocol=chosen_protocol)
+    kind, namespace, name = _parse_head(head)
+    return Target(kind=kind, namespace=namespace, name=name, port=chosen_port, protocol=chosen_protocol)
+
+
+def _split_port(text: str) -> tuple[str, str | None]:
+    """What stands before and after the colon of the port; a bare IPv6 address has colons of its own."""
+    if text.startswith("["):
+        inside, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")) or ":" not in inside:
+            raise UsageError(f"{shown(text)} is no address in brackets", _BRACKETS)
+        if _address(inside) is None:
+            raise UsageError(f"{shown(inside)} is no IPv6 address", _FORM)
+        return inside, rest[1:] if rest else None
+    if text.count(":") > 1:
+        if _address(text) is None:
+            raise UsageError(
+                f"{shown(text)} is neither a target nor an IPv6 address", "an IPv6 address with a port is written [fd00::1]:53"
+            )
+        return text, None
+    head, colon, tail = text.partition(":")
+    return head, tail if colon else None
+
+
+def _parse_tail(tail: str | None, text: str) -> tuple[int | None, str | None]:
+    """Port and protocol from `PORT[/PROTO]`."""
+    if tail is None:
+        return None, None
+    number, slash, protocol = tail.partition("/")
+    if not _PORT.fullmatch(number):
+        raise UsageError(f"{shown(number)} in {shown(text)} is no port", "a port is a number from 1 to 65535")
+    return _checked_port(int(number)), parse_protocol(protocol) if slash else None
+
+
+def _checked_port(port: int | None) -> int | None:
+    if port is not None and not 1 <= port <= _PORT_MAX:
+        raise UsageError(f"{port} is no port", "a port is a number from 1 to 65535")
+    return port
+
+
+_Value = TypeVar("_Value", int, str)
+
+
+def _agreed(what: str, typed: _Value | None, flag: _Value | None) -> _Value | None:
+    """The one value that the target and a flag say."""
+    if typed is not None and flag is not None and typed != flag:
+        raise UsageError(f"the target says {what} {typed}, the flag --{what} says {flag}", "give it once")
+    return typed if typed is not None else flag
+
+
+def _address(text: str) -> str | None:
+    """The canonical text of an IP address without a zone, or None."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise UsageError(f"{shown(text)} has a zone: link-local addresses do not cross nodes", _FORM)
+    return str(address)
+
+
+def _parse_head(head: str) -> tuple[str | None, str | None, str]:
+    """Kind, namespace and name from `[TYPE/][NAMESPACE/]NAME`."""
+    parts = head.split("/")
+    kind = parse_kind(parts[0]) if len(parts) > 1 else None
+    rest = parts[1:] if kind else parts
+    if len(rest) > 2:
+        raise UsageError(f"{shown(head)} has too many parts, or its first is no TYPE", f"types: {', '.join(_SPELLINGS)}; {_FORM}")
+    namespace = rest[0] if len(rest) == 2 else None
+    name = rest[-1]
+    if kind == "node" and namespace is not None:
+        raise UsageError(f"{shown(head)}: nodes have no namespace", f"write node/{name}")
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise UsageError(f"{shown(namespace)} is no name of a namespace", "small letters, digits and dashes, 63 at most")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{shown(name)} is no name that Kubernetes allows", "small letters, digits, dashes and dots; the first is no dash or dot"
+        )
+    return kind, namespace, name

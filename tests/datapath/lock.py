@@ -1,0 +1,58 @@
+"""One command at a time: namespaces have the same names whoever makes them, so there is one lock for the machine."""
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .tools import LabError
+
+LOCK_FILE = Path("/run/vxtrace-lab.lock")
+
+
+@contextmanager
+def held(path: Path = LOCK_FILE, *, patience_s: float = 120.0) -> Iterator[None]:
+    """Hold the lock; the file is gone afterwards.
+
+    Raises:
+        LabError: another command held it for longer than `patience_s`, or the file cannot be made.
+    """
+    descriptor = _acquire(path, time.monotonic() + patience_s)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(path: Path, until: float) -> int:
+    told = False
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LabError(f"{path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > until:
+                raise LabError(f"another lab command still runs ({path} is locked)") from None
+            if not told:
+                print("lab: another command is running, waiting for it", file=sys.stderr)
+                told = True
+            time.sleep(0.05)
+            continue
+        if _is_same(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # its last holder removed the file; the lock is on nothing now
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False

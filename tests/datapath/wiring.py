@@ -1,0 +1,163 @@
+"""The commands that wire the lab: underlay, nodes, VXLAN devices, pods. Text for ip(8) and bridge(8); nothing runs here."""
+
+import ipaddress
+
+from .records import Lab, LabNode, LabPod
+from .shape import NODE_MTU_BYTES, mac
+
+GATEWAY = "10.128.0.1"  # owned by the underlay's bridge; it forwards nothing, so nothing leaves the lab
+UNDERLAY_BRIDGE = "br0"
+PREFIX_BITS = 24
+CALICO_POD_GATEWAY = (
+    "169.254.1.1"  # answered by proxy ARP on the node's end (Calico's documentation, "Why does my container have a route to 169.254.1.1?")
+)
+CALICO_HOST_MAC = "ee:ee:ee:ee:ee:ee"  # the same on every cali* device; a point-to-point link needs no other
+
+
+def marker(lab: Lab) -> str:
+    """What the lab writes on the loopback device of each namespace it makes, to know it again."""
+    return f"vxtrace-lab:{lab.state_dir}"
+
+
+def links(lab: Lab) -> list[str]:
+    """ip: every namespace, and the cables between them, made directly in their namespaces.
+
+    The two ends of a cable get different interface numbers: where they are equal by chance, the kernel takes the device for one that is
+    nobody's end (net/core/link_watch.c, linkwatch_urgent_event) and reports its carrier up to a second late.
+    """
+    lines = [f"netns add {name}" for name in lab.namespaces()]
+    for place, node in enumerate(lab.nodes):
+        lines.append(
+            f"link add {node.underlay_interface} index 2 address {node.underlay_mac} mtu {NODE_MTU_BYTES} netns {node.netns}"
+            f" type veth peer name {node.fabric_port} index {101 + place} mtu {NODE_MTU_BYTES} netns {lab.fabric}"
+        )
+        for number, pod in enumerate(lab.pods_on(node.name), start=11):
+            host_mac = CALICO_HOST_MAC if node.bridge is None else mac("ba", f"{pod.namespace}.{pod.name}")
+            lines.append(
+                f"link add {pod.host_interface} index {number} address {host_mac} mtu {node.mtu_bytes} netns {node.netns}"
+                f" type veth peer name eth0 index 3 address {pod_mac(node, pod)} mtu {node.mtu_bytes} netns {pod.netns}"
+            )
+    return lines
+
+
+def pod_mac(node: LabNode, pod: LabPod) -> str:
+    """The MAC of a pod's eth0; the bridge plug-in of CNI makes it from the address (0a:58 + IPv4)."""
+    if node.bridge is not None and pod.address is not None:
+        return "0a:58:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(pod.address).packed)
+    return mac("02", f"{pod.namespace}.{pod.name}")
+
+
+def mark(lab: Lab) -> list[str]:
+    """ip, in every namespace first: the loopback device, marked."""
+    return [f'link set lo alias "{marker(lab)}" up']
+
+
+def fabric(lab: Lab) -> list[str]:
+    """ip, in the fabric: the bridge that is the network between the nodes."""
+    lines = [f"link add {UNDERLAY_BRIDGE} mtu {NODE_MTU_BYTES} type bridge mcast_snooping 0 forward_delay 0"]
+    lines += [f"link set {node.fabric_port} master {UNDERLAY_BRIDGE} up" for node in lab.nodes]
+    return [*lines, f"addr add {GATEWAY}/{PREFIX_BITS} dev {UNDERLAY_BRIDGE}", f"link set {UNDERLAY_BRIDGE} up"]
+
+
+def node(lab: Lab, node: LabNode) -> list[str]:
+    """ip, in a node: NIC, default route, VXLAN device, routes to all pods."""
+    nic = node.underlay_interface
+    lines = [
+        f"addr add {node.address}/{PREFIX_BITS} brd + dev {nic}",
+        f"link set {nic} up",
+        f"route add default via {GATEWAY} dev {nic} proto dhcp src {node.address} metric 100",
+    ]
+    return [*lines, *overlay(lab, node), *(_bridged_pods(lab, node) if node.bridge else _routed_pods(lab, node))]
+
+
+def overlay(lab: Lab, node: LabNode, *, vni: int | None = None, port: int | None = None) -> list[str]:
+    """ip, in a node: its VXLAN device with address, routes and permanent neighbours; `vni`, `port` instead of the right ones.
+
+    Calico: VTEP address /32, one route per block. Flannel: the same with one /24 per node.
+    """
+    device = node.vtep_interface
+    lines = [
+        f"link add {device} address {node.vtep_mac} mtu {node.mtu_bytes} type vxlan id {node.vni if vni is None else vni}"
+        f" local {node.address} dev {node.underlay_interface} dstport {node.vxlan_port if port is None else port} nolearning",
+        f"addr add {node.vtep_address}/32 dev {device}",
+        f"link set {device} up",
+    ]
+    for peer in _peers(lab, node):
+        if lab.backend == "calico":
+            lines.append(f"route add {peer.vtep_address} dev {device} scope link")
+        lines += [f"route add {peer.pod_cidr} via {peer.vtep_address} dev {device} onlink", neighbour(node, peer)]
+    return lines
+
+
+def neighbour(node: LabNode, peer: LabNode) -> str:
+    """ip, in a node: the permanent neighbour entry for a peer's VTEP."""
+    return f"neigh replace {peer.vtep_address} lladdr {peer.vtep_mac} dev {node.vtep_interface} nud permanent"
+
+
+def forwarding(lab: Lab, node: LabNode) -> list[str]:
+    """bridge, in a node: where its VXLAN device sends each peer's MAC."""
+    return [fdb_entry(node, peer) for peer in _peers(lab, node)]
+
+
+def fdb_entry(node: LabNode, peer: LabNode) -> str:
+    """bridge, in a node: the entry for one peer."""
+    return f"fdb replace {peer.vtep_mac} dev {node.vtep_interface} dst {peer.address} self permanent"
+
+
+def _peers(lab: Lab, node: LabNode) -> list[LabNode]:
+    return [peer for peer in lab.nodes if peer.name != node.name]
+
+
+def _routed_pods(lab: Lab, node: LabNode) -> list[str]:
+    """Calico: a /32 per pod; what of the own block belongs to no pod goes nowhere."""
+    lines = [f"route add blackhole {node.pod_cidr} proto 80"]  # 80: Felix's mark of its own routes
+    for pod in lab.pods_on(node.name):
+        lines += [f"link set {pod.host_interface} up", f"route add {pod.address} dev {pod.host_interface} scope link"]
+    return lines
+
+
+def _bridged_pods(lab: Lab, node: LabNode) -> list[str]:
+    """Flannel: the pods' veths are ports of a bridge that owns the block's first address."""
+    address = ipaddress.IPv4Network(node.pod_cidr)[1]
+    lines = [f"link add {node.bridge} address {mac('5e', node.name)} mtu {node.mtu_bytes} type bridge mcast_snooping 0 forward_delay 0"]
+    for pod in lab.pods_on(node.name):
+        lines += [f"link set {pod.host_interface} master {node.bridge} up", f"link set {pod.host_interface} type bridge_slave hairpin on"]
+    return [*lines, f"addr add {address}/{PREFIX_BITS} brd + dev {node.bridge}", f"link set {node.bridge} up"]
+
+
+def pod(lab: Lab, pod: LabPod) -> list[str]:
+    """ip, in a pod: its address and its way out."""
+    host = lab.node(pod.node or "")
+    if host.bridge is None:
+        return [
+            "link set eth0 up",
+            f"addr add {pod.address}/32 dev eth0",
+            f"route add {CALICO_POD_GATEWAY} dev eth0 scope link",
+            f"route add default via {CALICO_POD_GATEWAY} dev eth0",
+        ]
+    gateway = ipaddress.IPv4Network(host.pod_cidr)[1]
+    return [
+        "link set eth0 up",
+        f"addr add {pod.address}/{PREFIX_BITS} brd + dev eth0",
+        f"route add {lab.pod_cidr} via {gateway} dev eth0",
+        f"route add default via {gateway} dev eth0",
+    ]
+
+
+def settings(lab: Lab, netns: str) -> dict[str, str]:
+    """Paths below /proc/sys -> values, for a namespace. Nothing here is left to the machine's defaults, which new namespaces inherit."""
+    values = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
+    values |= {"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0"}
+    hosts = {node.netns: node for node in lab.nodes}
+    values["net/ipv4/ip_forward"] = "1" if netns in hosts else "0"
+    if netns == lab.fabric:
+        values["net/bridge/bridge-nf-call-iptables"] = "0"
+    if netns not in hosts:
+        return values
+    values["net/bridge/bridge-nf-call-iptables"] = "1"
+    if lab.backend == "calico":
+        for pod in lab.pods_on(hosts[netns].name):
+            values[f"net/ipv4/conf/{pod.host_interface}/proxy_arp"] = "1"
+            # The kernel delays a proxy's answer by up to 0.8 s otherwise (arp(7), proxy_delay).
+            values[f"net/ipv4/neigh/{pod.host_interface}/proxy_delay"] = "0"
+    return values

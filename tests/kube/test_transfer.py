@@ -1,0 +1,135 @@
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.kube import transfer
+from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.exec import ExecResult, Sink, execute
+from kubectl_vxtrace.model.cluster import FetchResult
+from tests.kube.fake import Fake, Stream, run_locally
+
+CHUNK = 300_000
+CONTENT = bytes(range(256)) * 3000 + b"end"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_BACKOFF_S", (0.01, 0.01))
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    path = tmp_path / "remote dir; $(id)" / "-file.pcap"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    return path
+
+
+def fetch(connection: Connection, remote: Path, to: Path, *, size: int = len(CONTENT), sha: str = SHA, limit: int = 1 << 30) -> FetchResult:
+    def run(argv: Sequence[str], *, timeout_s: float, max_bytes: int, sink: Sink | None = None) -> ExecResult:
+        return execute(connection, "ns", "pod", argv, timeout_s=5, max_bytes=max_bytes, sink=sink)
+
+    return transfer.fetch(
+        run, node="n", remote_path=str(remote), destination=to, size_bytes=size, sha256=sha, max_bytes=limit, chunk_bytes=CHUNK
+    )
+
+
+def sometimes(fake: Fake, bad: Callable[[list[str], Stream], None], *, calls: set[int]) -> list[list[str]]:
+    """Let the numbered calls go wrong; returns what is asked."""
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], stream: Stream) -> None:
+        asked.append(argv)
+        (bad if len(asked) - 1 in calls else run_locally)(argv, stream)
+
+    fake.exec = run
+    return asked
+
+
+def half_with_success(argv: list[str], stream: Stream) -> None:
+    stream.send(1, CONTENT[:1000])
+    stream.exit(0)
+
+
+def cut(argv: list[str], stream: Stream) -> None:
+    stream.send(1, CONTENT[:1000])
+
+
+def wrong_bytes(argv: list[str], stream: Stream) -> None:
+    stream.send(1, b"x" * int(argv[-1]))
+    stream.exit(0)
+
+
+def test_whole_file(connection: Connection, remote: Path, tmp_path: Path) -> None:
+    result = fetch(connection, remote, tmp_path / "f")
+    assert result == FetchResult(node="n", file="f", size_bytes=len(CONTENT), sha256=SHA)
+    assert (tmp_path / "f").read_bytes() == CONTENT
+    assert not (tmp_path / "f.part").exists()
+
+
+def test_small_and_empty_files(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    asked = sometimes(fake, cut, calls=set())
+    remote.write_bytes(b"abc")
+    assert fetch(connection, remote, tmp_path / "f", size=3, sha=hashlib.sha256(b"abc").hexdigest()).reason is None
+    assert len(asked) == 1
+    assert fetch(connection, remote, tmp_path / "g", size=0, sha=hashlib.sha256(b"").hexdigest().upper()).reason is None
+    assert (tmp_path / "g").read_bytes() == b""
+
+
+@pytest.mark.parametrize("bad", [half_with_success, cut])
+def test_broken_pieces_are_fetched_again_from_where_they_broke(
+    fake: Fake, connection: Connection, remote: Path, tmp_path: Path, bad: Callable[[list[str], Stream], None]
+) -> None:
+    asked = sometimes(fake, bad, calls={1, 2})
+    assert fetch(connection, remote, tmp_path / "f").reason is None
+    assert (tmp_path / "f").read_bytes() == CONTENT
+    assert [argv[-2] for argv in asked[:4]] == ["1", "300001", "300001", "300001"]
+
+
+def test_given_up_after_three_tries_and_what_came_is_kept(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    asked = sometimes(fake, half_with_success, calls={1, 2, 3})
+    result = fetch(connection, remote, tmp_path / "f")
+    assert "1000 bytes came instead of" in (result.reason or "")
+    assert (result.size_bytes, result.sha256, len(asked)) == (CHUNK, None, 4)
+    assert not (tmp_path / "f").exists()
+    assert (tmp_path / "f.part").read_bytes() == CONTENT[:CHUNK]
+
+
+def test_wrong_content_of_the_right_length_is_noticed(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    sometimes(fake, wrong_bytes, calls={1})
+    assert "SHA-256" in (fetch(connection, remote, tmp_path / "f").reason or "")
+    assert not (tmp_path / "f").exists()
+
+
+def test_missing_remote_file(connection: Connection, tmp_path: Path) -> None:
+    reason = fetch(connection, tmp_path / "none", tmp_path / "f").reason or ""
+    assert "No such file" in reason
+
+
+def test_too_large_is_not_fetched(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    asked = sometimes(fake, cut, calls=set())
+    assert "limit" in (fetch(connection, remote, tmp_path / "f", limit=10).reason or "")
+    assert asked == []
+
+
+def test_a_pod_that_is_gone_is_not_asked_again(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(404, {"message": 'pods "pod" not found'}, {})]
+    asked = sometimes(fake, cut, calls=set())
+    assert "not found" in (fetch(connection, remote, tmp_path / "f").reason or "")
+    assert asked == []
+
+
+def test_a_planted_link_is_not_followed(connection: Connection, remote: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "f.part").symlink_to(victim)
+    assert fetch(connection, remote, tmp_path / "f").reason is None
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "f").is_symlink()
+
+
+def test_a_folder_that_cannot_be_written(connection: Connection, remote: Path, tmp_path: Path) -> None:
+    assert "cannot write" in (fetch(connection, remote, tmp_path / "none" / "f").reason or "")

@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import pytest
+
+from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.model.cluster import Node
+from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, VxlanDevice
+from kubectl_vxtrace.model.path import Vtep
+from kubectl_vxtrace.topology.overlay import backend_of, read_overlay
+from tests.topology.build import FLANNEL_PODS, calico, flannel, flow, nodes, snapshot, vtep_mac
+
+FLOWS = (flow(server="ada-ec-2"), flow(server="ada-ec-3", number=2))
+NODES = ("ada-ec-1", "ada-ec-2", "ada-ec-3")
+
+
+def test_reads_calicos_device_of_every_node() -> None:
+    overlay = read_overlay(snapshot(), [calico(node) for node in NODES], FLOWS)
+    assert overlay.backend == "calico-vxlan"
+    assert [vtep.node for vtep in overlay.vteps] == list(NODES)
+    assert overlay.vteps[0] == Vtep(
+        node="ada-ec-1",
+        interface="vxlan.calico",
+        address="10.244.114.64",
+        underlay_address="10.128.0.72",
+        mac=vtep_mac("ada-ec-1"),
+        vni=4096,
+        port=4789,
+        mtu_bytes=1410,
+    )
+
+
+def test_reads_flannels_device() -> None:
+    overlay = read_overlay(None, [flannel(node) for node in NODES], [flow(pods=FLANNEL_PODS)])
+    assert (overlay.backend, overlay.vteps[1].interface, overlay.vteps[1].vni, overlay.vteps[1].port) == (
+        "flannel-vxlan",
+        "flannel.1",
+        1,
+        8472,
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "port", "vni", "backend"),
+    [
+        ("vxlan.calico", None, None, "calico-vxlan"),
+        ("flannel.7", 4789, 7, "flannel-vxlan"),
+        ("cilium_vxlan", 8472, None, "cilium-vxlan"),
+        ("vx0", 4789, 4096, "calico-vxlan"),
+        (None, 8472, 1, "flannel-vxlan"),
+        ("vx0", 4789, 7, "vxlan"),
+        (None, None, None, "vxlan"),
+    ],
+)
+def test_names_the_backend(device: str | None, port: int | None, vni: int | None, backend: str) -> None:
+    assert backend_of(device, port, vni) == backend
+
+
+def extra_device(facts: NodeFacts, name: str) -> NodeFacts:
+    device = Link(name=name, index=9, kind="vxlan", vxlan=VxlanDevice(vni=7, port=4790, local="10.128.0.72"))
+    return replace(facts, links=(device, *facts.links))
+
+
+def test_the_device_that_the_kernel_routes_to_counts_not_its_name() -> None:
+    facts = extra_device(calico("ada-ec-1"), "vx7")
+    assert read_overlay(None, [facts], FLOWS).vteps[0].interface == "vxlan.calico"
+    lookups = tuple(replace(each, device="vx7") if each.gateway else each for each in facts.lookups)
+    overlay = read_overlay(None, [replace(facts, lookups=lookups)], FLOWS)
+    assert (overlay.backend, overlay.vteps[0].interface, overlay.vteps[0].vni) == ("vxlan", "vx7", 7)
+
+
+def test_a_node_without_a_route_takes_the_device_that_the_others_use() -> None:
+    lost = replace(extra_device(calico("ada-ec-1"), "vx7"), lookups=(), routes=())
+    overlay = read_overlay(None, [lost, calico("ada-ec-2")], FLOWS)
+    assert [(vtep.node, vtep.interface) for vtep in overlay.vteps if vtep.mac] == [
+        ("ada-ec-1", "vxlan.calico"),
+        ("ada-ec-2", "vxlan.calico"),
+    ]
+
+
+def test_without_any_route_the_ipv4_device_of_the_table_is_taken() -> None:
+    six = Link(name="vxlan-v6.calico", index=8, kind="vxlan", vxlan=VxlanDevice(vni=4096, port=4789, local="fd00::72"))
+    facts = replace(extra_device(calico("ada-ec-1"), "avx"), lookups=(), routes=())
+    assert read_overlay(None, [replace(facts, links=(six, *facts.links))], FLOWS).vteps[0].interface == "vxlan.calico"
+
+
+def test_a_missing_device_is_evidence_not_an_error() -> None:
+    gone = replace(calico("ada-ec-2"), links=tuple(link for link in calico("ada-ec-2").links if link.vxlan is None))
+    overlay = read_overlay(snapshot(), [calico("ada-ec-1"), gone, calico("ada-ec-3")], FLOWS)
+    assert [vtep.node for vtep in overlay.vteps] == ["ada-ec-1", "ada-ec-3"]
+
+
+def test_a_silent_node_has_what_its_cni_published() -> None:
+    calico_says = {"projectcalico.org/IPv4Address": "10.128.9.95/24", "projectcalico.org/IPv4VXLANTunnelAddr": "10.244.56.128"}
+    flannel_says = {
+        "flannel.alpha.coreos.com/public-ip": "10.128.9.96",
+        "flannel.alpha.coreos.com/backend-data": '{"VNI":1,"VtepMAC":"aa:bb"}',
+    }
+    second, third = (Node(name=node, annotations=said) for node, said in (("ada-ec-2", calico_says), ("ada-ec-3", flannel_says)))
+    silent = NodeFacts(node="ada-ec-2", absent={"links": "timeout"})
+    overlay = read_overlay(snapshot(nodes=(nodes()[0], second, third)), [calico("ada-ec-1"), silent], FLOWS)
+    assert overlay.vteps[1] == Vtep(node="ada-ec-2", interface="vxlan.calico", address="10.244.56.128", underlay_address="10.128.9.95")
+    assert overlay.vteps[2] == Vtep(node="ada-ec-3", interface="vxlan.calico", underlay_address="10.128.9.96", mac="aa:bb")
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, "[1]", '{"VtepMAC": 5}', "\x00"])
+def test_hostile_annotations_are_passed_over(data: str) -> None:
+    said = {"flannel.alpha.coreos.com/backend-data": data, "flannel.alpha.coreos.com/public-ip": "; reboot"}
+    strange = Node(name="ada-ec-2", addresses=("10.128.0.95",), annotations=said)
+    overlay = read_overlay(snapshot(nodes=(strange,)), [calico("ada-ec-1")], FLOWS[:1])
+    assert overlay.vteps[1] == Vtep(node="ada-ec-2", interface="vxlan.calico", underlay_address="10.128.0.95")
+
+
+def test_no_device_anywhere_says_why_for_every_node() -> None:
+    geneve = NodeFacts(node="ada-ec-1", links=(Link(name="genev_sys_6081", index=3, kind="geneve"),))
+    mute = NodeFacts(node="ada-ec-2", absent={"links": "ip is not installed"})
+    with pytest.raises(CannotRunError) as caught:
+        read_overlay(snapshot(), [geneve, mute], FLOWS)
+    assert "ada-ec-1: no VXLAN device; it has genev_sys_6081 (geneve)" in caught.value.message
+    assert "ada-ec-2: its interfaces are not known (links: ip is not installed)" in caught.value.message
+    assert "ada-ec-3: no debug pod looked" in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_route_to_a_strange_device_is_no_vote() -> None:
+    facts = replace(calico("ada-ec-1"), lookups=(RouteLookup(destination="10.244.56.129", device="ens4", gateway="10.128.0.1"),))
+    assert read_overlay(None, [facts], FLOWS).vteps[0].interface == "vxlan.calico"

@@ -1,0 +1,250 @@
+from dataclasses import replace
+
+import pytest
+
+from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Pod, Scope, Service, ServicePort, Workload
+from kubectl_vxtrace.model.path import Flow, ServiceRef
+from kubectl_vxtrace.model.request import Access, Request
+from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, parse_target, resolve
+from tests.topology.build import DNS, kube_dns, pod, snapshot
+
+KOTSADM = "kotsadm/kotsadm-58f859745b-x4nh8"
+
+
+def ask(source: str, target: str | None, cluster: ClusterSnapshot | None = None, namespace: str | None = None) -> tuple[Flow, ...]:
+    request = Request(
+        command="pod",
+        source=parse_target(source),
+        target=parse_target(target) if target is not None else None,
+        access=Access(namespace=namespace),
+    )
+    return resolve(request, cluster or snapshot())
+
+
+def servers(flows: tuple[Flow, ...]) -> list[tuple[str, str | None, int | None]]:
+    return [(flow.protocol, flow.server.address if flow.server else None, flow.server.port if flow.server else None) for flow in flows]
+
+
+def test_a_service_gives_a_flow_for_each_port_and_backend() -> None:
+    flows = ask(KOTSADM, "kube-dns")
+    assert [flow.id for flow in flows] == [1, 2, 3, 4, 5, 6]
+    assert servers(flows)[:3] == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53), ("TCP", "10.244.56.129", 53)]
+    first = flows[0]
+    assert first.service == ServiceRef(address=DNS, port=53, name="kube-system/kube-dns")
+    assert (first.client.address, first.client.port, first.client.node, first.client.pod) == ("10.244.114.75", None, "ada-ec-1", KOTSADM)
+    assert first.server is not None
+    assert (first.server.node, first.server.pod) == ("ada-ec-2", "kube-system/coredns-86b5dd7f68-9zdn8")
+    assert flow_nodes(flows) == ("ada-ec-1", "ada-ec-2", "ada-ec-3")
+
+
+@pytest.mark.parametrize(
+    ("target", "count"), [("kube-dns:53", 4), ("kube-dns:53/udp", 2), ("svc/kube-system/kube-dns:9153", 2), (DNS, 6), (f"{DNS}:53/tcp", 2)]
+)
+def test_port_and_protocol_choose_among_the_ports_of_a_service(target: str, count: int) -> None:
+    assert len(ask(KOTSADM, target)) == count
+
+
+@pytest.mark.parametrize("target", ["kube-dns:54", "kube-dns:9153/udp", f"{DNS}:80"])
+def test_an_unknown_port_lists_the_ports(target: str) -> None:
+    with pytest.raises(UsageError, match="has no port") as caught:
+        ask(KOTSADM, target)
+    assert "53/UDP (dns), 53/TCP (dns-tcp), 9153/TCP (metrics)" in caught.value.hint
+
+
+def test_ready_backends_count_and_all_if_none_is() -> None:
+    backends = kube_dns().backends
+    one = replace(kube_dns(), backends=(replace(backends[0], ready=False), backends[1]))
+    assert servers(ask(KOTSADM, "kube-dns:53/udp", snapshot(services=(one,)))) == [("UDP", "10.244.106.65", 53)]
+    none = replace(kube_dns(), backends=tuple(replace(backend, ready=False) for backend in backends))
+    assert len(ask(KOTSADM, "kube-dns:53/udp", snapshot(services=(none,)))) == 2
+
+
+def test_a_service_without_endpoints_still_has_a_flow_for_each_port() -> None:
+    flows = ask(KOTSADM, "kube-dns", snapshot(services=(kube_dns(backends=()),)))
+    assert [(flow.protocol, flow.server, flow.candidates) for flow in flows] == [("UDP", None, ()), ("TCP", None, ()), ("TCP", None, ())]
+    assert flow_nodes(flows) == ("ada-ec-1",)
+
+
+def test_a_headless_service_has_no_address() -> None:
+    flows = ask(KOTSADM, "kube-dns:53/udp", snapshot(services=(kube_dns(addresses=()),)))
+    assert [flow.service for flow in flows] == [ServiceRef(address=None, port=53, name="kube-system/kube-dns")] * 2
+    assert servers(flows)[0] == ("UDP", "10.244.56.129", 53)
+
+
+def test_an_unnamed_port_joins_and_missing_parts_of_a_backend_come_from_the_pod() -> None:
+    service = Service(
+        namespace="kotsadm",
+        name="postgres",
+        addresses=("10.105.80.214",),
+        ports=(ServicePort(port=5432),),
+        selector={},
+        backends=(Backend(address="10.244.56.129", port=15432, port_name=""), Backend(address="10.128.0.96", port=5432)),
+    )
+    flows = ask(KOTSADM, "postgres", snapshot(services=(service,)))
+    assert servers(flows) == [("TCP", "10.244.56.129", 15432), ("TCP", "10.128.0.96", 5432)]
+    ends = [flow.server for flow in flows if flow.server is not None]
+    assert [(end.node, end.pod, end.host_network) for end in ends] == [
+        ("ada-ec-2", "kube-system/coredns-86b5dd7f68-9zdn8", False),
+        ("ada-ec-3", None, True),
+    ]
+
+
+def test_a_pod_target_without_port_is_followed_by_every_protocol() -> None:
+    flows = ask(KOTSADM, "kube-system/coredns-86b5dd7f68-9zdn8")
+    assert servers(flows) == [(protocol, "10.244.56.129", None) for protocol in ("TCP", "UDP", "ICMP")]
+    assert all(flow.service is None for flow in flows)
+    assert servers(ask(KOTSADM, "10.244.56.129:53")) == [("TCP", "10.244.56.129", 53), ("UDP", "10.244.56.129", 53)]
+    assert servers(ask(KOTSADM, "10.244.56.129:53/udp")) == [("UDP", "10.244.56.129", 53)]
+
+
+def test_a_workload_target_means_its_running_pods() -> None:
+    flows = ask(KOTSADM, "coredns:53/udp")
+    assert servers(flows) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+
+
+def test_a_node_target_is_an_end_in_the_hosts_network() -> None:
+    (flow,) = ask(KOTSADM, "node/ada-ec-2:10250/tcp")
+    assert flow.server is not None
+    assert (flow.server.address, flow.server.node, flow.server.host_network) == ("10.128.0.95", "ada-ec-2", True)
+    assert ask(KOTSADM, "10.128.0.95:10250/tcp") == (flow,)
+
+
+def test_an_unknown_address_is_a_bare_end_only_once_everything_was_listed() -> None:
+    (flow,) = ask(KOTSADM, "192.0.2.1:443/tcp")
+    assert flow.server is not None
+    assert (flow.server.address, flow.server.node) == ("192.0.2.1", None)
+    with pytest.raises(NotFoundError):
+        ask(KOTSADM, "192.0.2.1:443/tcp", snapshot(scope=Scope.NEAR))
+
+
+@pytest.mark.parametrize(
+    ("source", "namespace"),
+    [
+        (KOTSADM, None),
+        ("pod/" + KOTSADM, None),
+        ("kotsadm-58f859745b-x4nh8", "kotsadm"),
+        ("kotsadm/kotsadm-58f", "default"),
+        ("kotsadm-58", "kotsadm"),
+        ("deploy/kotsadm", "kotsadm"),
+        ("10.244.114.75", None),
+    ],
+)
+def test_the_source_is_a_pod_by_name_prefix_workload_or_address(source: str, namespace: str | None) -> None:
+    assert ask(source, "kube-dns", namespace=namespace)[0].client.pod == KOTSADM
+
+
+def test_a_workload_as_source_gives_its_first_ready_pod_by_name() -> None:
+    listed = snapshot()
+    unready = tuple(replace(each, ready=not each.name.endswith("9zdn8")) for each in listed.pods)
+    assert ask("deploy/kube-system/coredns", "kotsadm/kotsadm-58", listed)[0].client.node == "ada-ec-2"
+    assert ask("deploy/kube-system/coredns", "kotsadm/kotsadm-58", replace(listed, pods=unready))[0].client.node == "ada-ec-3"
+
+
+def test_a_deployment_is_known_by_its_pods_where_workloads_may_not_be_listed() -> None:
+    listed = snapshot(workloads=(), missing=("deployments", "replicasets"))
+    assert servers(ask(KOTSADM, "deploy/coredns:53/udp", listed)) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+
+
+def test_a_replicasets_listed_owner_counts_not_its_name() -> None:
+    adopted = Workload(kind="replicaset", namespace="kube-system", name="coredns-86b5dd7f68", owner="deployment/other")
+    listed = snapshot(workloads=(adopted, Workload(kind="deployment", namespace="kube-system", name="other")))
+    assert len(ask(KOTSADM, "deploy/other:53/udp", listed)) == 2
+    with pytest.raises(NotFoundError, match="has no pods"):
+        ask(KOTSADM, "deploy/coredns:53/udp", listed)
+
+
+def test_the_wrong_namespace_says_where_it_is() -> None:
+    with pytest.raises(NotFoundError, match="exists elsewhere") as caught:
+        ask("kotsadm-58f859745b-x4nh8", "kube-dns")
+    assert KOTSADM in caught.value.message
+    with pytest.raises(NotFoundError, match="service/kube-system/kube-dns"):
+        ask(KOTSADM, "kotsadm/kube-dns")
+    with pytest.raises(NotFoundError, match="service/kube-system/kube-dns"):
+        ask(KOTSADM, "pod/kube-dns")
+
+
+@pytest.mark.parametrize(
+    ("target", "suggested"), [("kubedns", "service/kube-system/kube-dns"), ("coredn", "coredns"), ("ada-ec-9", "node/ada-ec-1")]
+)
+def test_a_name_that_is_not_there_brings_the_nearest(target: str, suggested: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(KOTSADM, target)
+    assert suggested in caught.value.message + caught.value.hint
+
+
+def test_several_candidates_can_be_pasted_back() -> None:
+    with pytest.raises(UsageError) as caught:
+        ask("kotsadm", "kube-dns", namespace="kotsadm")
+    lines = [line.strip() for line in caught.value.message.splitlines()[1:]]
+    assert lines == [KOTSADM, "kotsadm/kotsadm-rqlite-0"]
+    assert {ask(line, "kube-dns")[0].client.pod for line in lines} == set(lines)
+
+
+def test_an_exact_name_beats_a_prefix_and_the_own_namespace_beats_others() -> None:
+    own = Service(namespace="kotsadm", name="kube-dns", addresses=("10.96.1.1",), ports=(ServicePort(port=80),), selector={})
+    longer = pod("kotsadm/kube-dns-debug-1", "ada-ec-2", "10.244.56.140")
+    listed = snapshot()
+    assert ask(KOTSADM, "kube-dns", replace(listed, services=(*listed.services, own)))[0].service == ServiceRef(
+        address="10.96.1.1", port=80, name="kotsadm/kube-dns"
+    )
+    assert len(ask(KOTSADM, "kube-dns", replace(listed, pods=(*listed.pods, longer)))) == 6
+    twice = tuple(replace(own, namespace=namespace) for namespace in ("b", "a"))
+    with pytest.raises(UsageError, match="means 2 things:\n  service/a/kube-dns\n  service/b/kube-dns"):
+        ask(KOTSADM, "kube-dns", replace(listed, services=twice))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (pod(KOTSADM, None, None, phase="Pending", reason="Unschedulable"), r"Pending \(Unschedulable\)"),
+        (pod(KOTSADM, "ada-ec-1", "10.244.114.75", phase="Succeeded"), "Succeeded"),
+        (pod(KOTSADM, "ada-ec-1", None), "no IP address"),
+        (pod(KOTSADM, None, "10.244.114.75"), "no node"),
+        (pod(KOTSADM, "ada-ec-1", "fd00::7"), "no IPv4 address"),
+    ],
+)
+def test_a_source_that_cannot_send_is_refused(changed: Pod, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        ask(KOTSADM, "kube-dns", snapshot(pods=(changed,)))
+    assert not isinstance(caught.value, NotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (KOTSADM, "same"),
+        ("fd00::1", "IPv6"),
+        ("external", "ExternalName"),
+        ("six", "no IPv4 address"),
+        ("empty", "no ports"),
+        ("sixes", "IPv6 backends"),
+        (None, "where the traffic goes"),
+    ],
+)
+def test_targets_that_cannot_be_traced_are_refused(target: str | None, said: str) -> None:
+    services = (
+        Service(namespace="kotsadm", name="external", type="ExternalName", selector={}),
+        Service(namespace="kotsadm", name="six", addresses=("fd00::10",), ports=(ServicePort(port=1),), selector={}),
+        Service(namespace="kotsadm", name="empty", selector={}),
+        Service(
+            namespace="kotsadm",
+            name="sixes",
+            ports=(ServicePort(port=1),),
+            backends=(Backend(address="fd00::20", port=1),),
+            selector={},
+        ),
+    )
+    with pytest.raises(UsageError, match=said):
+        ask(KOTSADM, target, snapshot(services=services))
+
+
+@pytest.mark.parametrize("source", ["svc/kube-system/kube-dns", "node/ada-ec-1"])
+def test_only_pods_send(source: str) -> None:
+    with pytest.raises(UsageError, match="starts at a pod"):
+        ask(source, "kube-dns")
+
+
+def test_a_source_in_the_hosts_network_is_marked() -> None:
+    client = ask("kube-system/kube-proxy-abcde", "kube-dns")[0].client
+    assert (client.host_network, client.address) == (True, "10.128.0.95")
