@@ -49,8 +49,8 @@ class Encapsulation:
 
 
 def place_text(hop: Hop) -> str:
-    """`node/interface` of a hop; the node alone where the interface is not known."""
-    return f"{hop.tap.node}/{hop.tap.interface}" if hop.tap.interface else hop.tap.node
+    """`node/interface` of a hop; its role where only a file's name is known."""
+    return f"{hop.tap.node}/{hop.tap.interface or hop.role}"
 
 
 def direction_noun(direction: Direction, packets: int) -> str:

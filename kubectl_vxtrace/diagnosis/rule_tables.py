@@ -65,7 +65,7 @@ def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
     workload = _CALICO_WORKLOAD.search(rule.chain)
     if workload is not None and stretch.place is Place.FORWARD:
         interfaces = {hop.tap.interface for hop in (stretch.start, stretch.end) if hop is not None}
-        if workload["interface"] not in interfaces:
+        if workload["interface"] not in interfaces and "" not in interfaces:
             return Fit.EXCLUDES
         return Fit.EXCLUDES if text_fit(rule.text, traits) is Fit.EXCLUDES else Fit.NAMES
     return text_fit(rule.text, traits)
@@ -95,7 +95,8 @@ def _growth(first: NodeFacts | None, rule: Rule) -> Growth:
     earlier = next((old for old in first.rules if old.id == rule.id), None)
     if earlier is None or earlier.packets is None or earlier.packets > rule.packets:
         return Growth(rule.packets, False)
-    return Growth(rule.packets - earlier.packets, True)
+    # A policy that was changed keeps its id: what its counter held before was accepted.
+    return Growth(rule.packets - earlier.packets, earlier.target == rule.target)
 
 
 def _chain(rule: Rule) -> tuple[str, str, str]:

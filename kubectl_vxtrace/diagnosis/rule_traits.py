@@ -6,7 +6,7 @@ from kubectl_vxtrace.diagnosis.rule_fit import Traits
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import address_text
-from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.path import Direction, Hop, Role
 
 
 def traits(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
@@ -33,8 +33,8 @@ def _outer(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
         sources=frozenset(sources),
         destinations=frozenset(destinations),
         destination_ports=frozenset(ports),
-        inputs=frozenset() if sending else frozenset({stretch.start.tap.interface}),
-        outputs=frozenset({stretch.end.tap.interface}) if sending and stretch.end is not None else frozenset(),
+        inputs=frozenset() if sending else _interface(stretch.start),
+        outputs=_interface(stretch.end) if sending else frozenset(),
     )
 
 
@@ -67,6 +67,11 @@ def _inner(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
         destinations=frozenset(destinations),
         source_ports=frozenset(source_ports) if has_ports else frozenset(),
         destination_ports=frozenset(destination_ports) if has_ports else frozenset(),
-        inputs=frozenset({stretch.start.tap.interface}),
-        outputs=frozenset({stretch.end.tap.interface}) if stretch.end is not None else frozenset(),
+        inputs=_interface(stretch.start),
+        outputs=_interface(stretch.end),
     )
+
+
+def _interface(hop: Hop | None) -> frozenset[str]:
+    """The hop's interface; nothing where it is not known."""
+    return frozenset({hop.tap.interface}) - {""} if hop is not None else frozenset()

@@ -48,4 +48,4 @@ def _unexpected(flow: int, count: HopCount) -> Finding:
 
 
 def _place(count: HopCount) -> str:
-    return f"{count.node}/{count.interface}" if count.interface else count.node
+    return f"{count.node}/{count.interface or count.role}"

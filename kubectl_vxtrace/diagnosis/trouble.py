@@ -167,7 +167,8 @@ def _starts(journey: JourneyTable, rows: I32) -> I32:
 def _seen_last(journey: JourneyTable, rows: I32) -> I32:
     """For each row the number of the last hop that saw the packet, a witness or not."""
     hops = journey.row.shape[1]
-    return (hops - np.argmax(journey.row[rows][:, ::-1] >= 0, axis=1)).astype(np.int32)
+    last: I32 = (hops - np.argmax(journey.row[rows][:, ::-1] >= 0, axis=1)).astype(np.int32)
+    return last
 
 
 def _trouble(case: Case, index: int, kind: Kind, leg: Leg, rows: I32) -> Trouble:

@@ -71,12 +71,12 @@ def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:
     return ExitCode.UNDECIDED
 
 
-def final_exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:
-    """`exit_code`, but LEFT_BEHIND where something may be left in the cluster that nobody asked to keep."""
+def left_behind(report: TraceReport) -> bool:
+    """Whether something may be left in the cluster that nobody asked to keep: LEFT_BEHIND then wins over every other exit code."""
     cleanup = report.cleanup
-    if cleanup is not None and cleanup.state is not CleanupState.KEPT and (cleanup.left or cleanup.state is CleanupState.UNCONFIRMED):
-        return ExitCode.LEFT_BEHIND
-    return exit_code(report, strict=strict)
+    return (
+        cleanup is not None and cleanup.state is not CleanupState.KEPT and bool(cleanup.left or cleanup.state is CleanupState.UNCONFIRMED)
+    )
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

@@ -74,6 +74,12 @@ class Clocks:
             return EXACT
         return self._bounds(node).minus(self._bounds(other))
 
+    def middle_ns(self, node: str, other: str) -> int:
+        """The likeliest of `node`'s clock minus `other`'s; a clock that nothing bounds is taken for the reference's."""
+        bounds = self.offset(node, other)
+        known = bounds.low is not None and bounds.high is not None
+        return bounds.middle_ns if known else self._bounds(node).middle_ns - self._bounds(other).middle_ns
+
     def steady(self, node: str) -> bool:
         """Whether the clock's bounds agree."""
         return node not in self.nodes or not self.nodes[node].stepped

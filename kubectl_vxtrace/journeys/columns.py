@@ -33,3 +33,9 @@ def look_up(keys: NDArray[Any], wanted: NDArray[Any]) -> I64:
     ordered = keys[order]
     place = np.minimum(np.searchsorted(ordered, wanted), len(keys) - 1)
     return np.where(ordered[place] == wanted, order[place], -1).astype(np.int64)
+
+
+def distinct(values: I64) -> I64:
+    """The different values, ascending: by sorting, which for these is faster than the hash table of numpy.unique."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

@@ -10,11 +10,13 @@ from kubectl_vxtrace.journeys import outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
-from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings, backends_seen, joined, later_fragments, name_backends, sight
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
+from kubectl_vxtrace.model.facts import ConntrackEntry
 from kubectl_vxtrace.model.journeys import Case, JourneyTable
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
@@ -59,7 +61,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
     """
     seen, roles = _sightings(recording, tables)
-    groups = groups_of(recording, address_book(recording))
+    groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
     parts = [_part(candidate, path, seen, tables, recording) for candidate in candidates for path in candidate.paths]
     clocks = _clocks(recording, parts, tables)
@@ -104,14 +106,25 @@ def _with_client_port(flow: Flow, ports: NDArray[np.int32]) -> Flow:
 
 def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
     """The frames that belong to planned flows, with their backends as far as anything names them."""
-    book = address_book(recording)
-    groups = groups_of(recording, book)
-    names = conntrack_names(recording, book, groups)
-    roles = classify(groups, {tap: ends_of(table, book) for tap, table in tables.items()}, names)
-    firsts = {tap: sight(table, roles[tap]) for tap, table in tables.items()}
-    later = later_fragments(tables, book, firsts)
-    seen = {tap: joined(one, later.get(tap)) for tap, one in firsts.items()}
-    return name_backends(tables, seen, backends_seen(groups, seen, names)), roles
+    known = connections_of(recording)
+    first = _Identified(recording, tables, known)
+    learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
+    last = _Identified(recording, tables, (*known, *learned)) if learned else first
+    later = later_fragments(tables, last.book, last.seen)
+    seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
+    return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
+
+
+class _Identified:
+    """Whose conversations and frames are, as far as these connections tell."""
+
+    def __init__(self, recording: Recording, tables: Mapping[Tap, PacketTable], connections: Sequence[ConntrackEntry]) -> None:
+        self.book = address_book(recording, connections)
+        self.groups = groups_of(recording, self.book)
+        self.names = conntrack_names(connections, self.book, self.groups)
+        self.ends = {tap: ends_of(table, self.book) for tap, table in tables.items()}
+        self.roles = classify(self.groups, self.ends, self.names)
+        self.seen = {tap: sight(table, self.roles[tap]) for tap, table in tables.items()}
 
 
 def _part(
@@ -180,6 +193,8 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     if trails.way.tcp:
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
+    if not trails.way.comparable:
+        outcome.forget(outcomes)
     if request:
         rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
     inside = np.flatnonzero(tally.counted(trails, scene.window))
@@ -212,7 +227,7 @@ def _journeys(trails: Trails, outcomes: outcome.Outcomes, which: NDArray[np.intp
         outcome=outcomes.outcome[which],
         lost_from=outcomes.lost_from[which],
         lost_to=outcomes.lost_to[which],
-        weight_packets=np.ones(len(which), dtype=np.int32),
+        weight_packets=trails.weight,
         client_port=trails.client_port,
         time_ns=trails.time_ns,
     )

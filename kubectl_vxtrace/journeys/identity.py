@@ -5,7 +5,7 @@ conversation is in service form (addressed to the ClusterIP) or in server form (
 client's port, by which the forms are joined.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +101,7 @@ def client_addresses(recording: Recording, client: Endpoint) -> tuple[str, ...]:
     return (client.address, *own)
 
 
-def address_book(recording: Recording) -> AddressBook:
+def address_book(recording: Recording, connections: Iterable[ConntrackEntry]) -> AddressBook:
     """All addresses that flows, VTEPs and the connections of the clients name."""
     texts: list[str] = []
     for flow in recording.flows:
@@ -109,16 +109,15 @@ def address_book(recording: Recording) -> AddressBook:
         texts += [flow.service.address] if flow.service and flow.service.address else []
         texts += [flow.server.address] if flow.server else []
     clients = set(texts)
-    for entry in connections(recording):
+    for entry in connections:
         if entry.original_source in clients:
             texts.append(entry.reply_destination)
     return AddressBook(texts)
 
 
-def connections(recording: Recording) -> Iterator[ConntrackEntry]:
+def connections_of(recording: Recording) -> tuple[ConntrackEntry, ...]:
     """All conntrack entries of all nodes, before and after."""
-    for facts in (*recording.before, *recording.after):
-        yield from facts.conntrack
+    return tuple(entry for facts in (*recording.before, *recording.after) for entry in facts.conntrack)
 
 
 def groups_of(recording: Recording, book: AddressBook) -> tuple[Group, ...]:
@@ -167,11 +166,11 @@ class Names:
     masquerades: tuple[Masquerade, ...]
 
 
-def conntrack_names(recording: Recording, book: AddressBook, groups: Sequence[Group]) -> Names:
+def conntrack_names(connections: Iterable[ConntrackEntry], book: AddressBook, groups: Sequence[Group]) -> Names:
     """Backends and rewritten clients that the nodes' conntrack tables name."""
     backends = np.full((len(groups), PORTS), NOBODY, dtype=np.int32)
     masquerades: list[Masquerade] = []
-    for entry in connections(recording):
+    for entry in connections:
         if (client := book.number(entry.original_source)) == UNKNOWN:
             continue
         for index, group in enumerate(groups):

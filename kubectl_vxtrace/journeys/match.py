@@ -105,10 +105,16 @@ def _times(times_ns: Times, order: tuple[NDArray[np.intp], ...]) -> Times:
 
 def _counts(left: I64, right: I64) -> tuple[I64, I64, I64]:
     """Keys that both sides have, and how many of each; both sorted."""
-    left_values, left_counts = np.unique(left, return_counts=True)
-    right_values, right_counts = np.unique(right, return_counts=True)
+    left_values, left_counts = _runs(left)
+    right_values, right_counts = _runs(right)
     keys, at_left, at_right = np.intersect1d(left_values, right_values, assume_unique=True, return_indices=True)
     return keys, left_counts[at_left], right_counts[at_right]
+
+
+def _runs(ordered: I64) -> tuple[I64, I64]:
+    """The different ones of sorted values, and how many of each."""
+    begin = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    return ordered[begin], np.diff(np.append(begin, len(ordered)))
 
 
 def _members(values: I64, keys: I64) -> NDArray[np.intp]:

@@ -76,3 +76,11 @@ def merged_away(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArra
     outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
     outcomes.lost_from[lost] = 0
     outcomes.lost_to[lost] = 0
+
+
+def forget(outcomes: Outcomes) -> None:
+    """Where absence proves nothing, what was lost is not to be known."""
+    lost = outcomes.outcome == OutcomeCode.LOST
+    outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
+    outcomes.lost_from[lost] = 0
+    outcomes.lost_to[lost] = 0

@@ -1,8 +1,8 @@
 """TCP frames split into the segments that they held on the wire.
 
 A 64 kB frame at one hop and 45 frames at another carry the same bytes. Every data frame is cut at all boundaries that frames of the
-same connection and direction have at any hop, so that what is the same at two hops becomes equal pieces. Frames that are larger
-than a packet can be and that nobody saw in parts are cut at multiples of the segment size.
+same connection and direction have at any hop, so that what is the same at two hops becomes equal pieces. A piece that is larger than a
+packet can be (nobody saw it in parts) stands for as many packets as segments fit.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.columns import pack
+from kubectl_vxtrace.journeys.columns import distinct, pack
 from kubectl_vxtrace.journeys.units import Draft, Frames
 from kubectl_vxtrace.model.packets import I32, I64
 
@@ -18,7 +18,7 @@ ETHERNET_TCP_BYTES = 1460
 JUMBO_TCP_BYTES = 9216 - 40
 TIMESTAMP_BYTES = 12
 SMALLEST_SEGMENT_BYTES = 536
-PIECES_PER_TRACE = 8_000_000
+MAX_PIECES = 6_000_000
 DATA = 0xFFFF
 SYN, PUSH, FIN = 0x02, 0x08, 0x01
 
@@ -54,11 +54,14 @@ def sizes_of(hops: list[Frames], mtu_bytes: int | None, ipv6: bool) -> Sizes:
     return Sizes(largest_bytes=largest, segment_bytes=divisor if fits else largest - TIMESTAMP_BYTES)
 
 
-def tcp_units(hops: list[Frames], sizes: Sizes) -> list[Draft]:
-    """The units of a TCP path: pieces of data, and packets without data by sequence, acknowledgement and flags."""
+def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
+    """The units of a TCP path: pieces of data, and packets without data by sequence, acknowledgement and flags.
+
+    False if frames could not be cut at each other's boundaries: then what is absent at a hop may be there in other pieces.
+    """
     spans = _spans(hops)
-    boundaries = _boundaries(spans, sizes)
-    return [_draft(hop, *span, boundaries, sizes) for hop, span in zip(hops, spans, strict=True)]
+    boundaries, comparable = _boundaries(spans)
+    return [_draft(hop, *span, boundaries, sizes) for hop, span in zip(hops, spans, strict=True)], comparable
 
 
 Span = tuple[I32, I64, I64]
@@ -77,32 +80,13 @@ def _spans(hops: list[Frames]) -> list[Span]:
     return [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
 
 
-def _boundaries(spans: list[Span], sizes: Sizes) -> I64:
-    """All places where a frame begins or ends, and in super-packets that nobody saw in parts, where segments would."""
-    marks = np.unique(np.concatenate([part for _, start, end in spans for part in (start, end)]))
+def _boundaries(spans: list[Span]) -> tuple[I64, bool]:
+    """All places where a frame begins or ends; False if frames overlap so much that cutting them there would take too much memory."""
+    marks = distinct(np.concatenate([part for _, start, end in spans for part in (start, end)]))
     pieces = sum(int((np.searchsorted(marks, end) - np.searchsorted(marks, start)).sum()) for _, start, end in spans)
-    if pieces > PIECES_PER_TRACE:
-        # frames that overlap everywhere: cut by the segment grid alone, so that memory stays bounded
-        marks = np.zeros(0, dtype=np.int64)
-    whole = [np.stack([start, end])[:, end - start > sizes.largest_bytes] for _, start, end in spans]
-    supers = np.unique(np.concatenate(whole, axis=1), axis=1)
-    if not supers.shape[1]:
-        return marks
-    edges = np.unique(np.concatenate([marks, supers.ravel()]))
-    gap_at = np.flatnonzero(np.diff(edges) > sizes.largest_bytes)
-    covered = _covered(supers, edges[gap_at])
-    gap_at = gap_at[covered]
-    counts = -(-(edges[gap_at + 1] - edges[gap_at]) // sizes.segment_bytes) - 1
-    grid = np.repeat(edges[gap_at], counts) + (_ordinals(counts) + 1) * sizes.segment_bytes
-    return np.unique(np.concatenate([marks, grid]))
-
-
-def _covered(supers: I64, starts: I64) -> NDArray[np.bool_]:
-    """Whether the bytes from `starts` on lie in a super-packet, and not between two."""
-    order = np.argsort(supers[0], kind="stable")
-    ends = np.maximum.accumulate(supers[1][order])
-    place = np.searchsorted(supers[0][order], starts, side="right") - 1
-    return np.asarray((place >= 0) & (ends[np.maximum(place, 0)] > starts))
+    if pieces > MAX_PIECES:
+        return np.zeros(0, dtype=np.int64), False
+    return marks, True
 
 
 def _ordinals(counts: I64) -> I64:
@@ -130,5 +114,11 @@ def _draft(hop: Frames, data: I32, start: I64, end: I64, marks: I64, sizes: Size
         np.concatenate([hop.payload_bytes[control].astype(np.uint64), zeros + np.uint64(1 << 40)]),
     )
     ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal).astype(np.uint16)])
-    head = np.concatenate([np.ones(len(control), np.bool_), (ordinal == 0) | ((end - start)[frame] > sizes.largest_bytes)])
-    return Draft(frame=np.concatenate([control, data[frame]]).astype(np.int32), parts=parts, ip_id=ip_id, head=head)
+    weight = np.concatenate([np.ones(len(control), np.int32), _weights(end - start, frame, ordinal, stop - begin, sizes)])
+    return Draft(frame=np.concatenate([control, data[frame]]).astype(np.int32), parts=parts, ip_id=ip_id, weight=weight)
+
+
+def _weights(lengths: I64, frame: NDArray[np.intp], ordinal: I64, pieces: I64, sizes: Sizes) -> I32:
+    """Packets per piece: a frame that fits one packet is one, at its first piece; in a super-packet each piece is one or more."""
+    several = np.where(pieces > sizes.largest_bytes, -(-pieces // sizes.segment_bytes), 1)
+    return np.where(lengths[frame] > sizes.largest_bytes, several, ordinal == 0).astype(np.int32)

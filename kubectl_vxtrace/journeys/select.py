@@ -8,7 +8,6 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.report import Verdict
 
-
 _WORDS = {
     OutcomeCode.DELIVERED: Verdict.DELIVERED,
     OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,

@@ -46,7 +46,7 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
                 node=hop.tap.node,
                 interface=hop.tap.interface or None,
                 capture=testimony.capture,
-                packets=int((seen >= 0).sum()),
+                packets=int(trails.weight[seen >= 0].sum()),
                 frames=count,
                 control=max(frames_in_window(view, hop.tap) - count, 0),
                 witness=testimony.witness,
@@ -162,10 +162,10 @@ def leg_tallies(trails: Trails, journeys: JourneyTable, witness: Sequence[bool],
             LegTally(
                 from_=start + 1,
                 to=end + 1,
-                sent=int(sent.sum()),
-                arrived=int(arrived.sum()),
-                lost=int(lost.sum()),
-                undetermined=int(unknown.sum()),
+                sent=int(trails.weight[sent].sum()),
+                arrived=int(trails.weight[arrived].sum()),
+                lost=int(trails.weight[lost].sum()),
+                undetermined=int(trails.weight[unknown].sum()),
                 latency_ns=latency(trails, start, end, clocks),
             )
         )
@@ -178,8 +178,8 @@ def open_leg(trails: Trails, journeys: JourneyTable) -> tuple[LegTally, ...]:
     lost = _vanished(journeys) & (journeys.lost_from == length) & (journeys.lost_to == 0)
     if not length or not lost.any():
         return ()
-    sent = int(trails.seen[:, -1].sum())
-    return (LegTally(from_=length, to=None, sent=sent, arrived=0, lost=int(lost.sum()), undetermined=sent - int(lost.sum())),)
+    sent, vanished = int(trails.weight[trails.seen[:, -1]].sum()), int(trails.weight[lost].sum())
+    return (LegTally(from_=length, to=None, sent=sent, arrived=0, lost=vanished, undetermined=sent - vanished),)
 
 
 def _vanished(journeys: JourneyTable) -> NDArray[np.bool_]:

@@ -18,13 +18,17 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Way:
-    """A path, its frames at each hop and the units in them. `largest_bytes`: TCP payload that one packet can hold."""
+    """A path, its frames at each hop and the units in them. `largest_bytes`: TCP payload that one packet can hold.
+
+    `comparable`: whether absence at a hop means absence; see tcp_units.
+    """
 
     path: Path
     frames: tuple[Frames, ...]
     units: tuple[Units, ...]
     tcp: bool
     largest_bytes: int
+    comparable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +37,7 @@ class Trails:
 
     frame: shape (n, hops), index into the hop's Frames, -1 where unseen. first: the hop (from 0) of the first sighting; time_ns: when, in
     that node's clock. payload_bytes: shape (n, hops), of the frame that held it there, -1 where unseen. flags, ip_id: of the first
-    sighting. identity: equal for copies that the sender sent again.
+    sighting. identity: equal for copies that the sender sent again. weight: packets on the wire that it stands for.
     """
 
     way: Way
@@ -45,6 +49,7 @@ class Trails:
     flags: U16
     ip_id: U16
     identity: I64
+    weight: I32
 
     def __len__(self) -> int:
         return len(self.first)
@@ -66,12 +71,13 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     tcp = protocol == "TCP"
     sizes = sizes_of(hops, mtu_bytes, ipv6)
     if tcp:
-        drafts = tcp_units(hops, sizes)
+        drafts, comparable = tcp_units(hops, sizes)
     else:
         usable = digests_usable(hops)
         drafts = [datagrams(hop, usable) for hop in hops]
+        comparable = True
     units = numbered(drafts, hops) if hops else []
-    return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes)
+    return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 
 
 def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
@@ -127,19 +133,22 @@ def trails_of(way: Way, clocks: Clocks) -> Trails:
     unit = follow_units(way.units, least, way.tcp)
     count, length = unit.shape
     frame, payload = np.full_like(unit, -1), np.full_like(unit, -1)
-    head = np.zeros((count, length), dtype=np.bool_)
+    weight = np.zeros((count, length), dtype=np.int32)
     for hop, units in enumerate(way.units):
         seen = unit[:, hop] >= 0
         chosen = unit[seen, hop]
         frame[seen, hop] = units.frame[chosen]
         payload[seen, hop] = way.frames[hop].payload_bytes[units.frame[chosen]]
-        head[seen, hop] = units.head[chosen]
-    finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1) if length else np.zeros(0, np.int64)
-    keep = np.flatnonzero(head[np.arange(count), finest]) if length else np.zeros(0, np.int64)
-    return _described(way, frame[keep], payload[keep], unit[keep])
+        weight[seen, hop] = units.weight[chosen]
+    if not length:
+        return _described(way, frame, payload, unit, np.zeros(0, np.int32))
+    finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1)
+    stands_for = weight[np.arange(count), finest]
+    keep = np.flatnonzero(stands_for)
+    return _described(way, frame[keep], payload[keep], unit[keep], stands_for[keep])
 
 
-def _described(way: Way, frame: I32, payload: I32, unit: I32) -> Trails:
+def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32) -> Trails:
     count, length = frame.shape
     first = np.argmax(frame >= 0, axis=1).astype(np.int32) if length else np.zeros(0, np.int32)
     columns: dict[str, NDArray[np.int64]] = {
@@ -163,6 +172,7 @@ def _described(way: Way, frame: I32, payload: I32, unit: I32) -> Trails:
         flags=columns["flags"].astype(np.uint16),
         ip_id=columns["ip_id"].astype(np.uint16),
         identity=columns["identity"],
+        weight=weight,
     )
 
 

@@ -7,12 +7,9 @@ train is one.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.columns import number_rows, pack
 from kubectl_vxtrace.model.packets import I32, I64, U16, U64, PacketTable
-
-EMPTY = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,15 +34,15 @@ class Frames:
 class Units:
     """The units at one hop, n rows.
 
-    frame: index into the hop's Frames. key: the same for the same unit at all hops. base: like key, without the IP ID. loose: whether
-    a unit may be found by base alone. head: whether it counts as a packet where this frame is the finest.
+    frame: index into the hop's Frames. key: the same for the same unit at all hops. base: like key, without the IP ID.
+    weight: packets on the wire that it stands for where this frame is the finest, 0 for a part of a packet that another unit stands for.
     """
 
     frame: I32
     key: I64
     base: I64
     time_ns: I64
-    head: NDArray[np.bool_]
+    weight: I32
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -58,7 +55,7 @@ class Draft:
     frame: I32
     parts: tuple[U64, ...]
     ip_id: U16
-    head: NDArray[np.bool_]
+    weight: I32
 
 
 def datagrams(frames: Frames, use_digest: bool) -> Draft:
@@ -70,7 +67,7 @@ def datagrams(frames: Frames, use_digest: bool) -> Draft:
         frame=np.arange(len(rows), dtype=np.int32),
         parts=(numbers, digest.astype(np.uint64), frames.table.seq[rows].astype(np.uint64)),
         ip_id=frames.table.ip_id[rows],
-        head=np.ones(len(rows), dtype=np.bool_),
+        weight=np.ones(len(rows), dtype=np.int32),
     )
 
 
@@ -87,6 +84,6 @@ def numbered(drafts: list[Draft], hops: list[Frames]) -> list[Units]:
     cuts = np.cumsum([len(draft.frame) for draft in drafts])[:-1]
     bases, keys = np.split(base, cuts), np.split(key, cuts)
     return [
-        Units(frame=draft.frame, key=keys[i], base=bases[i], time_ns=hop.table.time_ns[hop.row][draft.frame], head=draft.head)
+        Units(frame=draft.frame, key=keys[i], base=bases[i], time_ns=hop.table.time_ns[hop.row][draft.frame], weight=draft.weight)
         for i, (draft, hop) in enumerate(zip(drafts, hops, strict=True))
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kubectl_vxtrace.journeys.clocks import Clocks
+from kubectl_vxtrace.journeys.clocks import Clocks, Interval
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus
@@ -57,17 +57,26 @@ def window_of(stretches: Sequence[Stretch], clocks: Clocks, nodes: Sequence[str]
     """
     if not stretches:
         return None
-    presumed = any(stretch.presumed for stretch in stretches)
-    start, end = {}, {}
-    for node in nodes:
-        starts, ends = [], []
-        for one in stretches:
-            offset = clocks.offset(node, one.node)
-            middle = offset.middle_ns
-            late = middle if presumed or offset.high is None else offset.high
-            early = middle if presumed or offset.low is None else offset.low
-            starts.append(one.start_ns + late)
-            ends.append(one.end_ns + (middle if presumed else early))
-        start[node] = max(starts)
-        end[node] = max(ends) if presumed else min(ends) - MARGIN_NS
-    return Window(start_ns=start, end_ns=end)
+    return Window(
+        start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(stretches, clocks, node)) for node in nodes},
+        end_ns={node: _end(node, stretches, clocks) for node in nodes},
+    )
+
+
+def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence[Stretch]:
+    """The captures that can be placed on a node's clock: of timed ones those whose clock anything relates to it."""
+    placed = [one for one in stretches if one.presumed or clocks.offset(node, one.node) != Interval()]
+    return placed or stretches
+
+
+def _on(node: str, stretch: Stretch, clocks: Clocks) -> tuple[int, int]:
+    """Start and end of a capture on a node's clock: the latest start and the earliest end that are possible, unless presumed."""
+    offset, middle = clocks.offset(node, stretch.node), clocks.middle_ns(node, stretch.node)
+    late = middle if stretch.presumed or offset.high is None else offset.high
+    early = middle if stretch.presumed or offset.low is None else offset.low
+    return stretch.start_ns + late, stretch.end_ns + early
+
+
+def _end(node: str, stretches: Sequence[Stretch], clocks: Clocks) -> int:
+    ends = [_on(node, one, clocks)[1] for one in _placed(stretches, clocks, node)]
+    return max(ends) if stretches[0].presumed else min(ends) - MARGIN_NS

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import urllib3
@@ -54,6 +55,7 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Conn
         context_namespace = selected.namespace or "default"
         credentials = Credentials(_load(configuration, selected))
     configuration.host = configuration.host.rstrip("/")
+    _authenticate_to_proxy(configuration)
     # Our own retries (rest.py) know which requests may be repeated; urllib3's would repeat a refused connection three times.
     configuration.retries = False
     if not configuration.verify_ssl:
@@ -177,6 +179,14 @@ def _apply(configuration: Configuration, selected: Selected, user: Mapping[str, 
             f'the kubeconfig cannot be used (cluster "{selected.cluster_name}", user "{selected.user_name}"): {error}',
             f"check {', '.join(selected.files)} with `kubectl config view`",
         ) from error
+
+
+def _authenticate_to_proxy(configuration: Configuration) -> None:
+    """Send the user and password of the proxy's address to it; the client leaves them out."""
+    proxy = urlsplit(configuration.proxy or "")
+    if proxy.scheme in ("http", "https") and proxy.username and not configuration.proxy_headers:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=pair)
 
 
 def _token_file(name: str) -> str:

@@ -17,12 +17,12 @@ finish() {
     trap '' TERM INT HUP
     [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
     # Only in a process namespace of our own is $$ 1, and only there is everything else ours: captures end on INT, what
-    # ignores it on TERM, and whatever is left dies with us.
+    # ignores it on TERM, and whatever is left dies with us. (dash takes `-s INT -1` for an unknown option.)
     if [ "$$" -eq 1 ]; then
-        kill -s INT -1 2>/dev/null
+        kill -INT -1 2>/dev/null
         turn=0
         while [ "$turn" -lt 20 ] && ! alone; do
-            [ "$turn" -ne 10 ] || kill -s TERM -1 2>/dev/null
+            [ "$turn" -ne 10 ] || kill -TERM -1 2>/dev/null
             sleep 0.1
             turn=$((turn + 1))
         done

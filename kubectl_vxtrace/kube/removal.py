@@ -33,18 +33,19 @@ def client(connection: Connection) -> Api:
 
 
 def remove(
-    connection: Connection, names: Collection[Name], *, doubtful: Collection[Name] = (), bound_s: float = BOUND_S
+    connection: Connection, names: Collection[Name], *, doubtful: Collection[Name] = (), bound_s: float | None = None
 ) -> tuple[set[Name], set[Name]]:
     """Delete pods and wait until they are gone.
 
     Args:
         names: (namespace, name) of each.
         doubtful: those whose creation has no known outcome.
-        bound_s: bound of the whole.
+        bound_s: bound of the whole; BOUND_S by default.
 
     Returns (removed, left): pods that were there and are gone, and those that may still be there. Never raises an ApiError.
     """
     started = time.monotonic()
+    bound_s = BOUND_S if bound_s is None else bound_s
     removed: set[Name] = set()
     left: set[Name] = set()
 
@@ -118,9 +119,9 @@ def _wait(api: Api, name: Name, deadline: float) -> bool:
 
 
 def cleanup(removed: Iterable[Name], left: Iterable[Name]) -> Cleanup:
-    """The outcome as a record."""
+    """The outcome as a record; `pods` counts all, gone or not."""
     rest = tuple(sorted(f"{namespace}/{name}" for namespace, name in left))
-    return Cleanup(state=CleanupState.UNCONFIRMED if rest else CleanupState.CONFIRMED, left=rest, pods=len(set(removed)))
+    return Cleanup(state=CleanupState.UNCONFIRMED if rest else CleanupState.CONFIRMED, left=rest, pods=len(set(removed)) + len(rest))
 
 
 def sweep(

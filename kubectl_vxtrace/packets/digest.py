@@ -35,11 +35,11 @@ def _hash(frames: Frames, at: I64, length: I64) -> U64:
     hashed = length.astype(np.uint64) * _MIX
     longest = int(length.max(initial=0))
     for word in range((longest + 7) // 8):
-        values = block[:, word] & _MASKS[np.clip(length - 8 * word, 0, 8)]
-        values = (values ^ _PLACE[word]) * _PLACE[word]
+        # A word of zeros adds nothing, so those behind the longest payload of a batch can be left out.
+        values = (block[:, word] & _MASKS[np.clip(length - 8 * word, 0, 8)]) * _PLACE[word]
         values ^= values >> _SHIFT
         hashed += values * _MIX
-        hashed ^= hashed >> _SHIFT
+    hashed ^= hashed >> _SHIFT
     hashed *= _MIX
     hashed ^= hashed >> _SHIFT
     never_zero: U64 = np.maximum(hashed, np.uint64(1))

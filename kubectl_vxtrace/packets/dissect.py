@@ -86,16 +86,23 @@ def _run(tshark: str, file: Path, vxlan_ports: Collection[int]) -> tuple[list[st
             eventloop=loop,
         )
         try:
-            capture.apply_on_packets(lambda packet: lines.append(describe(packet)), timeout=TIMEOUT_S)
+            loop.run_until_complete(asyncio.wait_for(_read(capture, lines), TIMEOUT_S))
         except TimeoutError:
             failure = f"it took longer than {TIMEOUT_S:.0f} s"
         except (TSharkCrashException, OSError, ValueError) as error:
-            failure = str(error).splitlines()[0] if str(error) else type(error).__name__
+            failure = _reason(error)
         finally:
             failure = _close(capture) or failure
     finally:
         loop.close()
     return lines, failure
+
+
+async def _read(capture: Any, lines: list[str]) -> None:
+    """Read all packets and wait for tshark to end by itself: killing it while it ends makes asyncio lose its exit status, and say so."""
+    await capture.packets_from_tshark(lambda packet: lines.append(describe(packet)), close_tshark=False)
+    for process in tuple(capture._running_processes):
+        await process.wait()
 
 
 def _close(capture: Any) -> str | None:
@@ -105,11 +112,20 @@ def _close(capture: Any) -> str | None:
     try:
         capture.close()
     except (TSharkCrashException, TimeoutError) as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return _reason(error)
     finally:
         # pyshark's destructor closes again where processes are left, and fails on the closed loop.
         capture._running_processes.clear()
     return None
+
+
+def _reason(error: Exception) -> str:
+    """tshark's own last words where pyshark quotes them; the rest of its message is a command line."""
+    for line in str(error).splitlines():
+        label, _, words = line.partition(": ")
+        if label == "Last error line" and words:
+            return words
+    return "it ended with an error" if "crashed" in str(error) else str(error) or type(error).__name__
 
 
 def describe(packet: "Packet") -> str:
@@ -176,7 +192,7 @@ def _dns(layer: "XmlLayer") -> list[str]:
 
 
 def _arp(layer: "XmlLayer") -> list[str]:
-    return [_named(layer, "arp.opcode"), *_between("arp.src.proto_ipv4", "arp.dst.proto_ipv4")(layer)]
+    return [_worded(layer, "arp.opcode"), *_between("arp.src.proto_ipv4", "arp.dst.proto_ipv4")(layer)]
 
 
 def _nothing(_: "XmlLayer") -> list[str]:

@@ -29,11 +29,13 @@ def distinct(key: Key) -> tuple[I64, I32]:
     rows = len(key[0])
     if not rows:
         return np.empty(0, np.int64), np.empty(0, np.int32)
-    hashed = _hash(key)
-    owner = np.empty(rows, np.int64)
-    left = np.arange(rows)
+    # A column that is the same everywhere tells nothing apart: the upper halves of IPv4 addresses are all 0.
+    key = tuple(column for column in key if (column != column[0]).any())
+    hashed = _hash(key, rows)
+    owner = np.empty(rows, np.int32)
+    left = np.arange(rows, dtype=np.int32)
     bits = max(int(2 * rows).bit_length(), 4)
-    table = np.empty(1 << bits, np.int64)
+    table = np.empty(1 << bits, np.int32)
     for _ in range(_ROUNDS):
         slot = (hashed >> np.uint64(64 - bits)).astype(np.int64)
         # Of several values written to one place the last one stays; backwards that is the first row.
@@ -41,10 +43,11 @@ def distinct(key: Key) -> tuple[I64, I32]:
         found = table[slot]
         same = np.ones(len(left), np.bool_)
         for column in key:
-            same &= column[found] == column[left]
-        owner[left[same]] = found[same]
+            same &= column[found] == (column if len(left) == rows else column[left])
         if same.all():
+            owner[left] = found
             break
+        owner[left[same]] = found[same]
         left, hashed = left[~same], hashed[~same] * _SPREAD + np.uint64(1)
     else:
         owner[left] = _sorted_owner(key, left)
@@ -53,17 +56,18 @@ def distinct(key: Key) -> tuple[I64, I32]:
     return np.flatnonzero(first), number[owner].astype(np.int32)
 
 
-def _hash(key: Key) -> U64:
-    hashed = np.zeros(len(key[0]), np.uint64)
+def _hash(key: Key, rows: int) -> U64:
+    hashed = np.zeros(rows, np.uint64)
     for column, odd in zip(key, _ODD, strict=False):
         hashed = (hashed ^ column) * np.uint64(odd)
         hashed ^= hashed >> _HALF
     return hashed * _SPREAD
 
 
-def _sorted_owner(key: Key, left: I64) -> I64:
+def _sorted_owner(key: Key, left: I32) -> I32:
     """The first row with the same key, for each row of `left`, by sorting."""
-    order = np.lexsort([left, *(column[left] for column in key)])
+    keys: list[U64] = [left.astype(np.uint64), *(column[left] for column in key)]
+    order = np.lexsort(keys)
     ordered = left[order]
     new = np.ones(len(left), np.bool_)
     new[1:] = False

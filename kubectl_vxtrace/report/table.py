@@ -15,6 +15,8 @@ _MIN_WIDTH = 60
 # Directions of which the hops are drawn; every flow always has its line.
 _MAX_DRAWN = 8
 _MAX_LOST_SHOWN = 5
+# What tshark says of a packet mostly repeats its summary; a few lines show the layers.
+_MOST_DISSECTED = 2
 
 
 def render(report: TraceReport, *, width: int | None, color: bool, bundle: str | None = None) -> str:
@@ -146,7 +148,7 @@ def _packet_table(report: TraceReport) -> str:
     rows = [_packet_row(report, line, width) for line in chosen]
     table = "\n".join(line.rstrip() for line in _table(rows, headers, right={0}).splitlines())
     total = sum(hop.packets for flow in report.flows for each in flow.directions for hop in each.hops[:1])
-    dissected = [f"  {line.id}: {_clean(line.dissection)}" for line in chosen if line.dissection]
+    dissected = [f"  {line.id}: {_clean(line.dissection)}" for line in (lost or delivered)[:_MOST_DISSECTED] if line.dissection]
     return "\n".join([f"packets ({len(chosen)} of {total})", table, *dissected])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.model.packets import I64, U8, IpProtocol, PacketTable, address_text
 
 Bools = NDArray[np.bool_]
+# A column of whatever integers.
+Column = NDArray[Any]
 
 PROTOCOL_NAMES: Final = {IpProtocol.TCP.value: "TCP", IpProtocol.UDP.value: "UDP", IpProtocol.ICMP.value: "ICMP"}
 # TCP flags (RFC 9293, 3.1) and ICMP types (RFC 792).
@@ -20,6 +22,9 @@ _ECHO_REQUEST: Final = 8
 # Below: needs a privilege to listen on (RFC 6335, system ports). From the second on: Linux' ip_local_port_range, where clients sit.
 _SYSTEM_PORTS: Final = 1024
 _EPHEMERAL_PORTS: Final = 32768
+# IPv4 as IPv6 (RFC 4291, 2.5.5.2); multicast and broadcast begin at 224.0.0.0 (RFC 5771).
+_MAPPED: Final = np.frombuffer(bytes(10) + b"\xff\xff", dtype=np.uint8)
+_MULTICAST: Final = 224
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -36,7 +41,7 @@ class Channel:
 class Channels:
     """All channels over all tables, and each table's rows by channel.
 
-    channels: c distinct ones. row_channel: for each table its rows' channel, -1 for frames of none (ARP, ICMP errors, fragments).
+    channels: c distinct ones. row_channel: for each table its rows' channel, -1 for none (ARP, IPv6, multicast, errors, later fragments).
     row_forward: whether the client sent the row. row_client: a number for each client's protocol, address and port.
     """
 
@@ -55,8 +60,8 @@ class Channels:
 def find_channels(tables: Sequence[PacketTable]) -> Channels:
     """Group the conversations of all tables into channels.
 
-    Who the client is, is said by a SYN or an echo request; else the end with fewer partners is, else the one with the higher class of port
-    (system, registered, ephemeral), else the one that was seen sending first.
+    Who the client is, is said by a SYN or an echo request; else the end with fewer partners at one tap is, else the one with the higher
+    class of port (system, registered, ephemeral), else the one that was seen sending first.
     """
     sizes = [len(table.conversations) for table in tables]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -68,6 +73,7 @@ def find_channels(tables: Sequence[PacketTable]) -> Channels:
     evidence = [_sender_is_client(table) for table in tables]
     usable = np.isin(protocol, list(PROTOCOL_NAMES)) & ((source_port != 0) | (destination_port != 0))
     usable |= (protocol == IpProtocol.ICMP) & (_joined(evidence, np.int64) != 0)
+    usable &= is_mapped(source) & is_mapped(destination) & (source[:, 12] < _MULTICAST) & (destination[:, 12] < _MULTICAST)
     ends = numbered(_packed(np.tile(protocol, 2), np.vstack([source, destination]), np.concatenate([source_port, destination_port])))
     sender, receiver = ends[: len(protocol)], ends[len(protocol) :]
     forward = _forward(sender, receiver, source_port, destination_port, evidence, _first_ns(tables), starts)
@@ -90,17 +96,28 @@ def find_channels(tables: Sequence[PacketTable]) -> Channels:
     )
 
 
+def is_mapped(addresses: U8) -> Bools:
+    """Which rows of 16-byte addresses are IPv4."""
+    mapped: Bools = np.all(addresses[:, :12] == _MAPPED, axis=1)
+    return mapped
+
+
+def as_bytes(numbers: Column) -> U8:
+    """Each row of a matrix of 64-bit integers as bytes."""
+    return np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), 8 * numbers.shape[1])
+
+
 def _channel(protocol: int, client: U8, server: U8, port: int) -> Channel:
     name = PROTOCOL_NAMES[protocol]
     return Channel(protocol=name, client=address_text(client), server=address_text(server), port=port if name != "ICMP" else None)
 
 
-def _joined(columns: Sequence[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+def _joined(columns: Sequence[Column], kind: type[np.generic]) -> Column:
     """The columns of all tables one after the other."""
     return np.concatenate(columns).astype(kind, copy=False) if columns else np.zeros(0, dtype=kind)
 
 
-def _packed(protocol: NDArray[np.generic], addresses: NDArray[np.generic], port: NDArray[np.generic]) -> U8:
+def _packed(protocol: Column, addresses: Column, port: Column) -> U8:
     """Protocol, addresses and port of each row as bytes that compare equal exactly if these do."""
     ports = np.ascontiguousarray(port, dtype=">u2").view(np.uint8).reshape(-1, 2)
     return np.ascontiguousarray(np.hstack([protocol.astype(np.uint8).reshape(-1, 1), addresses.astype(np.uint8), ports]))
@@ -120,7 +137,7 @@ def numbered(packed: U8) -> I64:
     return unique_rows(packed)[1]
 
 
-def _of_rows(table: PacketTable, values: NDArray[np.generic], absent: int) -> I64:
+def _of_rows(table: PacketTable, values: Column, absent: int) -> I64:
     """The value of each row's conversation, `absent` for rows without one."""
     found = np.full(len(table), absent, dtype=np.int64)
     has = table.conversation >= 0
@@ -155,8 +172,8 @@ def _first_ns(tables: Sequence[PacketTable]) -> I64:
 def _forward(
     sender: I64,
     receiver: I64,
-    source_port: NDArray[np.generic],
-    destination_port: NDArray[np.generic],
+    source_port: Column,
+    destination_port: Column,
     evidence: Sequence[I64],
     first_ns: I64,
     starts: I64,
@@ -165,15 +182,14 @@ def _forward(
     if len(sender) == 0:
         return np.zeros(0, dtype=np.bool_)
     low, high = np.minimum(sender, receiver), np.maximum(sender, receiver)
-    pair = numbered(np.ascontiguousarray(np.stack([low, high], axis=1)).view(np.uint8))
-    _, index = np.unique(pair, return_index=True)
+    _, index, pair = np.unique(low * (int(high.max()) + 1) + high, return_index=True, return_inverse=True)
     sends_low = sender == low
     votes = np.zeros(len(index), dtype=np.int64)
     np.add.at(votes, pair, np.where(sends_low, 1, -1) * np.concatenate(evidence))
-    partners = np.bincount(np.concatenate([low[index], high[index]]))
+    table = np.searchsorted(starts, np.arange(len(sender)), side="right")
+    partners = _partners(table, low, high)
     rank_of = np.zeros(len(partners), dtype=np.int64)
     rank_of[sender], rank_of[receiver] = _port_class(source_port), _port_class(destination_port)
-    table = np.searchsorted(starts, np.arange(len(sender)), side="right")
     order = np.lexsort((first_ns, table, pair))
     earliest = order[np.searchsorted(pair[order], np.arange(len(index)))]
     began = np.where(sends_low[earliest], 1, -1)
@@ -186,5 +202,17 @@ def _forward(
     return forward
 
 
-def _port_class(port: NDArray[np.generic]) -> I64:
+def _partners(table: I64, low: I64, high: I64) -> I64:
+    """For each end the most partners that it has at one tap. Over several taps a client of a Service has two: before and after DNAT."""
+    size = int(high.max()) + 1
+    pairs = np.unique((table * size + low) * size + high)
+    tables_low, highs = np.divmod(pairs, size)
+    tables, lows = np.divmod(tables_low, size)
+    ends, counts = np.unique(np.concatenate([tables * size + lows, tables * size + highs]), return_counts=True)
+    found = np.zeros(size, dtype=np.int64)
+    np.maximum.at(found, ends % size, counts)
+    return found
+
+
+def _port_class(port: Column) -> I64:
     return np.searchsorted(np.array([_SYSTEM_PORTS, _EPHEMERAL_PORTS]), port, side="right").astype(np.int64)

@@ -12,15 +12,15 @@ from kubectl_vxtrace.topology.overlay import backend_of
 from kubectl_vxtrace.topology.places import Places, Sight, find_places
 from kubectl_vxtrace.topology.translations import find_translations
 
-_PLACES_WORDS = {Role.POD: "pod's interface", Role.BRIDGE: "bridge", Role.VXLAN: "VXLAN device", Role.UNDERLAY: "NIC"}
+_ROLE_WORDS = {Role.POD: "pod's interface", Role.BRIDGE: "bridge", Role.VXLAN: "VXLAN device", Role.UNDERLAY: "NIC"}
 
 
 def infer(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
     """Fill a recording's flows, paths and overlay from what its captures saw; the basis of the paths is `inferred`.
 
-    Followed is what a pod tap saw, if it is addressed to a Service that was translated, crosses nodes or comes from the tap's own pod; without
-    pod taps everything that was encapsulated. A Service is learned from packets that reappear with another server. A client's packets that
-    no other tap saw make a flow without server, with the servers of that port on other nodes as candidates.
+    Followed is what a pod tap saw, if another tap saw it as well or the tap's own pod asked; without pod taps everything that was
+    encapsulated. A Service is learned from packets that reappear with another server. A client's packets that no other tap saw make a
+    flow without server, with the servers of that port elsewhere as candidates.
 
     Args:
         recording: its captures say each tap's role; the rest is replaced.
@@ -38,9 +38,10 @@ def infer(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """Frames of one channel at one tap, and how many of them were encapsulated."""
+    """Frames of one channel at one tap, how many of them the client sent, and how many were encapsulated."""
 
     frames: int
+    requests: int
     tunnelled: int
 
 
@@ -54,6 +55,7 @@ class _Evidence:
         self._node_of = dict(self._places.node_of)
         tables = [sight.table for sight in sights]
         channels = find_channels(tables)
+        self._roles = {sight.tap: sight.role for sight in sights}
         self._seen = _by_channel(sights, channels)
         self._translations = self._translated(tables, channels)
         self._gaps: dict[Gap, None] = {}
@@ -79,30 +81,29 @@ class _Evidence:
     def flows(self) -> list[Flow]:
         """Flows in the order of their addresses, without doubles; their ids are still to be given."""
         found: dict[tuple[Channel, Channel | None], None] = {}
-        translated = {(other) for others in self._translations.values() for other in others}
+        translated = {other for others in self._translations.values() for other in others}
         for channel in sorted(self._followed(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)):
             if channel in self._translations:
                 found.update(dict.fromkeys((channel, other) for other in sorted(self._translations[channel], key=str)))
-            elif channel not in translated:
+            elif channel not in translated or self._from_own_pod(channel):
                 found[channel, channel if self._is_known_server(channel) else None] = None
         return [self._flow(asked, server) for asked, server in found]
 
     def _followed(self) -> Iterable[Channel]:
         """Channels worth following."""
-        at_pods = {tap for tap in self._places.pod_address}
+        at_pods = set(self._places.pod_address)
         for channel, seen in self._seen.items():
             if not at_pods:
-                if any(each.tunnelled for each in seen.values()) or any(self._role(tap) == Role.VXLAN for tap in seen):
+                if any(each.tunnelled for each in seen.values()) or any(self._roles[tap] == Role.VXLAN for tap in seen):
                     yield channel
             elif at_pods.intersection(seen) and (len(seen) > 1 or self._from_own_pod(channel)):
                 yield channel
 
     def _is_known_server(self, channel: Channel) -> bool:
-        """Whether the address that the client used is the server's own: another tap saw it, or it is a pod's."""
-        return self._is_pod(channel.server) or any(self._places.pod_address.get(tap) != channel.client for tap in self._seen[channel])
-
-    def _role(self, tap: Tap) -> Role:
-        return next(sight.role for sight in self._sights if sight.tap == tap)
+        """Whether the address that the client used is the server's own: a pod's, or seen at another tap, or all was answered from it."""
+        seen = self._seen[channel]
+        elsewhere = any(self._places.pod_address.get(tap) != channel.client for tap in seen)
+        return self._is_pod(channel.server) or elsewhere or all(2 * each.requests <= each.frames for each in seen.values())
 
     def _flow(self, asked: Channel, server: Channel | None) -> Flow:
         service = None if asked == server else ServiceRef(address=asked.server, port=asked.port)
@@ -129,12 +130,17 @@ class _Evidence:
 
     def place_by_elimination(self, flows: Sequence[Flow]) -> None:
         """One server whose place nothing tells, and one node whose pod tap saw nothing: they belong together."""
-        unplaced = {flow.server.address for flow in flows if flow.server is not None and flow.server.address not in self._node_of}
+        servers = {flow.server.address for flow in flows if flow.server is not None and self._left_its_pod(flow)}
+        unplaced = servers - set(self._node_of)
         told = {tap.node for tap in self._places.pod_address}
         silent = {sight.tap.node for sight in self._sights if sight.role == Role.POD} - told
         silent -= {self._node_of.get(end.address) for flow in flows for end in (flow.client, flow.server) if end is not None}
         if len(unplaced) == 1 and len(silent) == 1:
             self._node_of[unplaced.pop()] = silent.pop()
+
+    def _left_its_pod(self, flow: Flow) -> bool:
+        """Whether any tap but the client's own saw the flow."""
+        return any(self._places.pod_address.get(tap) != flow.client.address for tap in self._of_flow(flow))
 
     def placed(self, flow: Flow) -> Flow:
         """The flow with the nodes of its ends."""
@@ -164,14 +170,26 @@ class _Evidence:
         client, server = flow.client, flow.server
         near = self._half(client.node, client.address, flow) if client.node is not None else []
         if server is None:
-            remote = flow.candidates and all(end.node not in (None, client.node) for end in flow.candidates)
-            return near if remote else near[:1], "nothing beyond these hops names the backend"
+            return near if self._is_bound_elsewhere(flow) else near[:1], "nothing beyond these hops names the backend"
+        if near and server.node is None and not self._left_its_pod(flow):
+            return near[:1], "answered, and no other capture saw it: it may not have left the node"
         if client.node is not None and client.node == server.node:
             return [near[0], *self._half(server.node, server.address, flow)[:1]], None
         if server.node is not None:
             far = self._half(server.node, server.address, flow)
             return [*near, *far[::-1]], None if near else f"nothing recorded says where {client.address} is"
         return [*near, *self._unrecorded(server.address)], f"nothing recorded says where {server.address} is"
+
+    def _is_bound_elsewhere(self, flow: Flow) -> bool:
+        """Whether packets without a named backend must leave the node: all candidates are elsewhere.
+
+        Where no capture names a candidate, the pods whose interfaces were recorded stand for them: nobody records a pod without cause.
+        """
+        nodes = {end.node for end in flow.candidates}
+        if not nodes:
+            own = {tap for tap, address in self._places.pod_address.items() if address == flow.client.address}
+            nodes = {sight.tap.node for sight in self._sights if sight.role == Role.POD and sight.tap not in own}
+        return bool(nodes) and not nodes & {None, flow.client.node}
 
     def _unrecorded(self, address: str) -> list[tuple[Role, Tap]]:
         """Blind hops of a node of which there is no capture; it is called by its underlay address where that was seen."""
@@ -198,10 +216,10 @@ class _Evidence:
             silent = [tap for tap in taps if tap not in self._places.pod_address]
             taps = own or (silent if len(silent) == 1 else [])
         if not taps:
-            self._gaps[Gap(node=node, interface="", reason=f"no capture of the {_PLACES_WORDS[role]} was given ({address})")] = None
+            self._gaps[Gap(node=node, interface="", reason=f"no capture of the {_ROLE_WORDS[role]} was given ({address})")] = None
             return Tap(node=node, interface="")
         seen = self._of_flow(flow)
-        return max(taps, key=lambda tap: seen.get(tap, _Seen(frames=0, tunnelled=0)).frames)
+        return max(taps, key=lambda tap: seen[tap].frames if tap in seen else 0)
 
     def _of_flow(self, flow: Flow) -> Mapping[Tap, _Seen]:
         if flow.server is None:
@@ -212,8 +230,8 @@ class _Evidence:
     def _went_bare(self, flow: Flow) -> bool:
         """Whether NICs of both nodes saw the flow without encapsulation, and nothing saw it with: then it is meant to go so."""
         seen = self._of_flow(flow)
-        bare = {tap.node for tap, each in seen.items() if self._role(tap) == Role.UNDERLAY and not each.tunnelled}
-        wrapped = any(each.tunnelled for each in seen.values()) or any(self._role(tap) == Role.VXLAN for tap in seen)
+        bare = {tap.node for tap, each in seen.items() if self._roles[tap] == Role.UNDERLAY and not each.tunnelled}
+        wrapped = any(each.tunnelled for each in seen.values()) or any(self._roles[tap] == Role.VXLAN for tap in seen)
         return len(bare) > 1 and not wrapped
 
     def overlay(self) -> Overlay:
@@ -241,7 +259,10 @@ def _by_channel(sights: Sequence[Sight], channels: Channels) -> dict[Channel, di
     found: dict[Channel, dict[Tap, _Seen]] = {channel: {} for channel in channels.channels}
     for at, sight in enumerate(sights):
         frames = channels.counts(at)
+        requests = channels.counts(at, channels.row_forward[at])
         tunnelled = channels.counts(at, sight.table.tunnel >= 0)
         for number in frames.nonzero()[0]:
-            found[channels.channels[number]][sight.tap] = _Seen(frames=int(frames[number]), tunnelled=int(tunnelled[number]))
+            found[channels.channels[number]][sight.tap] = _Seen(
+                frames=int(frames[number]), requests=int(requests[number]), tunnelled=int(tunnelled[number])
+            )
     return found

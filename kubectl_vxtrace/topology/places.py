@@ -9,9 +9,12 @@ import numpy as np
 
 from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.path import Role, Tap
+from kubectl_vxtrace.topology.channels import as_bytes, is_mapped, unique_rows
 
 # Initial TTLs of common systems (Linux and BSD, Windows, network gear): a pod's own packets still have them at its interface.
 _INITIAL_TTLS: Final = (64, 128, 255)
+# 169.254.0.0/16 (RFC 3927): servers on the node itself, as NodeLocal DNSCache, never pods.
+_LINK_LOCAL: Final = np.array([169, 254], dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,51 +88,48 @@ def find_places(sights: Sequence[Sight]) -> Places:
 
 
 def _pod_of(table: PacketTable) -> str | None:
-    """The address that most packets share; of equals the one whose own packets have not been forwarded yet."""
+    """The IPv4 address that most packets share; of equals the one whose own packets have not been forwarded yet, else who sent first."""
+    of = table.conversations
+    size = len(of)
+    mapped = (is_mapped(of.source) & is_mapped(of.destination) & (of.protocol != 0)).astype(np.int64)
     has = table.conversation >= 0
-    if not has.any():
+    frames = np.bincount(table.conversation[has], minlength=size) * mapped
+    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, _INITIAL_TTLS)], minlength=size) * mapped
+    if not frames.any():
         return None
-    size = len(table.conversations)
-    frames = np.bincount(table.conversation[has], minlength=size)
-    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, _INITIAL_TTLS)], minlength=size)
-    share: Counter[str] = Counter()
-    own: Counter[str] = Counter()
-    for row in np.flatnonzero((frames > 0) & (table.conversations.protocol != 0)):
-        source = address_text(table.conversations.source[row])
-        destination = address_text(table.conversations.destination[row])
-        share[source] += int(frames[row])
-        share[destination] += int(frames[row])
-        own[source] += int(2 * fresh[row] - frames[row])
-    return max(share, key=lambda address: (share[address], own[address], address), default=None)
+    first, number = unique_rows(np.ascontiguousarray(np.vstack([of.source, of.destination])))
+    share = np.bincount(number, weights=np.tile(frames, 2)).astype(np.int64)
+    own = np.bincount(number[:size], weights=2 * fresh - frames, minlength=len(first)).astype(np.int64)
+    addresses = np.vstack([of.source, of.destination])[first]
+    began = number[table.conversation[np.flatnonzero(has)[np.argmax(mapped[table.conversation[has]])]]]
+    routable = np.any(addresses[:, 12:14] != _LINK_LOCAL, axis=1)
+    best = np.lexsort((np.arange(len(first)) == began, routable, own, share))[-1]
+    return address_text(addresses[best])
 
 
 def _carried(sight: Sight) -> Iterable[Carried]:
+    """The encapsulated packets of a NIC; ports of the inner packets and the outer source port do not tell groups apart."""
     table = sight.table
+    inner, outer = table.conversations, table.tunnels
+    first_inner, inner_of = unique_rows(np.hstack([inner.source, inner.destination]))
+    columns = (outer.port, outer.vni, outer.inner_source_mac)
+    numbers = as_bytes(np.stack([column.astype(np.uint64) for column in columns], axis=1))
+    first_outer, outer_of = unique_rows(np.hstack([outer.source, outer.destination, numbers]))
     rows = (table.tunnel >= 0) & (table.conversation >= 0)
-    pairs, counts = np.unique(np.stack([table.conversation[rows], table.tunnel[rows]], axis=1), axis=0, return_counts=True)
-    grouped: Counter[tuple[str, str, str, str, int, int, int]] = Counter()
-    for (conversation, tunnel), count in zip(pairs, counts, strict=True):
-        key = (
-            address_text(table.conversations.source[conversation]),
-            address_text(table.conversations.destination[conversation]),
-            address_text(table.tunnels.source[tunnel]),
-            address_text(table.tunnels.destination[tunnel]),
-            int(table.tunnels.port[tunnel]),
-            int(table.tunnels.vni[tunnel]),
-            int(table.tunnels.inner_source_mac[tunnel]),
-        )
-        grouped[key] += int(count)
-    for (inner_source, inner_destination, source, destination, port, vni, mac), frames in grouped.items():
+    pairs = np.stack([inner_of[table.conversation[rows]], outer_of[table.tunnel[rows]]], axis=1)
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    for (one, two), count in zip(distinct, counts, strict=True):
+        conversation, tunnel = first_inner[one], first_outer[two]
         yield Carried(
             tap=sight.tap,
-            inner_source=inner_source,
-            inner_destination=inner_destination,
-            source=source,
-            destination=destination,
-            port=port,
-            vni=vni,
-            mac=mac.to_bytes(6, "big").hex(":"),
-            frames=frames,
+            inner_source=address_text(inner.source[conversation]),
+            inner_destination=address_text(inner.destination[conversation]),
+            source=address_text(outer.source[tunnel]),
+            destination=address_text(outer.destination[tunnel]),
+            port=int(outer.port[tunnel]),
+            vni=int(outer.vni[tunnel]),
+            mac=int(outer.inner_source_mac[tunnel]).to_bytes(6, "big").hex(":"),
+            frames=int(count),
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kubectl_vxtrace.model.packets import I64, U8, PacketTable
-from kubectl_vxtrace.topology.channels import Channel, Channels, numbered, unique_rows
+from kubectl_vxtrace.topology.channels import Channel, Channels, as_bytes, numbered, unique_rows
 
 
 def find_translations(
@@ -56,6 +56,5 @@ def _keyed(tables: Sequence[PacketTable], channels: Channels, chosen: Sequence[i
         )
         columns.append(np.stack([part[rows].astype(np.int64) for part in parts], axis=1))
     joined = np.concatenate(columns)
-    distinct = joined[unique_rows(np.ascontiguousarray(joined).view(np.uint8).reshape(len(joined), -1))[0]]
-    keys = np.ascontiguousarray(distinct[:, :-1]).view(np.uint8).reshape(len(distinct), -1)
-    return keys, distinct[:, -1]
+    distinct = joined[unique_rows(as_bytes(joined))[0]]
+    return as_bytes(distinct[:, :-1]), distinct[:, -1]

@@ -14,6 +14,9 @@ from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer,
 
 # `sh` of a node's image: Debian's, and Alpine's.
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
+# What busybox brings itself in such an image.
+APPLETS = ("sh", "cat", "date", "grep", "head", "kill", "mkdir", "nohup", "setsid", "sha256sum", "sleep", "tail", "timeout", "tr", "wc")
+DIRECTORY = "/capture"
 TOOLS = ("ip", "tcpdump", "dash", "busybox", "setsid", "ping")
 
 
@@ -56,10 +59,25 @@ def wire(left: str, right: str) -> None:
 
 
 class NamespaceNodes:
-    """Nodes that are network namespaces, with `sh` being one of SHELLS."""
+    """Nodes that are network namespaces, each with a folder of its own as /capture, and `sh` being one of SHELLS.
 
-    def __init__(self, shell: str) -> None:
+    Under busybox its own tools come first, as in Alpine.
+    """
+
+    def __init__(self, shell: str, root: Path) -> None:
         self._shell = SHELLS[shell]
+        self._root = root
+        self._environment = dict(os.environ)
+        if shell == "busybox":
+            tools = root / "bin"
+            tools.mkdir(exist_ok=True)
+            for applet in APPLETS:
+                (tools / applet).symlink_to(str(shutil.which("busybox")))
+            self._environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+
+    def folder(self, node: str) -> Path:
+        """What the node's captures see as /capture."""
+        return self._root / node
 
     def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
         with ThreadPoolExecutor(4) as pool:
@@ -67,13 +85,15 @@ class NamespaceNodes:
 
     def answer(self, command: NodeCommand) -> NodeAnswer:
         assert command.argv[0] == "sh"
+        folder = self.folder(command.node)
         sent_ns = time.time_ns()
         done = subprocess.run(
-            ["ip", "netns", "exec", command.node, *self._shell, *command.argv[1:]],
+            ["ip", "netns", "exec", command.node, *self._shell, *(str(folder) if word == DIRECTORY else word for word in command.argv[1:])],
             capture_output=True,
             check=False,
             timeout=command.timeout_s,
             stdin=subprocess.DEVNULL,
+            env=self._environment,
         )
         return NodeAnswer(
             command=command,
@@ -86,7 +106,7 @@ class NamespaceNodes:
         )
 
     def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
-        raw = Path(remote_path).read_bytes()
+        raw = (self.folder(node) / Path(remote_path).relative_to(DIRECTORY)).read_bytes()
         destination.write_bytes(raw)
         same = len(raw) == size_bytes and hashlib.sha256(raw).hexdigest() == sha256 and len(raw) <= max_bytes
         return FetchResult(node=node, file=destination.name, size_bytes=len(raw), sha256=sha256, reason=None if same else "it changed")

@@ -81,7 +81,11 @@ def input_rule(make: RuleMaker) -> tuple[Action, Action]:
 
 
 def _has_rule(node: LabNode, chain: str, spec: list[str]) -> bool:
-    return tools.run_inside(node.netns, ["iptables", "-w", "-C", chain, *spec], check=False).returncode == 0
+    """Whether the rule is there; a chain it would jump to may be missing, the namespace may not."""
+    done = tools.run_inside(node.netns, ["iptables", "-w", "-C", chain, *spec], check=False)
+    if done.stderr.startswith("nsenter:"):
+        raise tools.LabError(f"{node.name}: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 def nft_firewall(lab: Lab, node: LabNode, percent: int) -> None:

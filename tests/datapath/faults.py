@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import fault_actions as actions
+from . import servers
 from .fault_actions import Action
 from .records import Lab, LabNode, write_json
 from .tools import LabError, LabUsageError
@@ -185,6 +186,13 @@ def heal(lab: Lab) -> tuple[Active, ...]:
     if trouble:
         raise LabError("\n".join([*trouble, "what could not be undone: `down`, then `up`, makes the lab anew"]))
     return tuple(done)
+
+
+def stopped(lab: Lab) -> set[str]:
+    """Names of the processes that do not run because of a fault that is on."""
+    on = active(Path(lab.state_dir))
+    nodes = [lab.node(fault.node) for fault in on if find(fault.name).cause == "nothing-listening"]
+    return {servers.dns_name(actions.dns_pod(lab, node)) for node in nodes}
 
 
 def _switch_off(lab: Lab, fault: Active) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from . import calico_rules, flannel_rules, processes, records, servers, tools, wiring
+from . import calico_rules, faults, flannel_rules, processes, records, servers, tools, wiring
 from .records import Lab, LabNode
 
 PLAN_FILE = "plan.json"  # written before anything is made: what a `remove` must look for
@@ -114,8 +114,8 @@ def remove(directory: Path) -> None:
 
 
 def problems(lab: Lab) -> list[str]:
-    """What is missing of a lab that is recorded as up: namespaces and processes; () if it is whole."""
+    """What is missing of a lab that is recorded as up, and that no fault took away: namespaces and processes; [] if it is whole."""
     gone = sorted(set(lab.namespaces()) - tools.namespaces())
     running = {process.name for process in processes.recorded(lab.state_dir) if processes.alive(process)}
-    dead = sorted(servers.expected(lab) - running)
+    dead = sorted(servers.expected(lab) - running - faults.stopped(lab))
     return [*(f"namespace {name} is gone" for name in gone), *(f"process {name} does not run" for name in dead)]

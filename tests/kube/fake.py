@@ -133,11 +133,12 @@ class Fake:
             status, answer, headers = canned
             if status == 0:  # cut the connection without a word
                 http.close_connection = True
-                return
-            return self.reply(http, status, answer, headers)
-        if url.path.endswith("/exec"):
-            return self.stream(http, parse_qs(url.query)["command"])
-        return self.rest(http, method, url.path, dict(parse_qsl(url.query)), json.loads(body) if body else {})
+            else:
+                self.reply(http, status, answer, headers)
+        elif url.path.endswith("/exec"):
+            self.stream(http, parse_qs(url.query)["command"])
+        else:
+            self.rest(http, method, url.path, dict(parse_qsl(url.query)), json.loads(body) if body else {})
 
     def rest(self, http: BaseHTTPRequestHandler, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> None:
         name = path.rsplit("/", 1)[-1]

@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 
 from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.kube import rest
 from kubectl_vxtrace.kube.config import connect, server_version
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.model.request import Access
 from tests.kube.fake import TLS, Fake
 
 
-def write(path: Path, *, current: str | None = None, names: tuple[str, ...] = ("a",), server: str = "https://{}.test", **user: Any) -> Path:
+def write(
+    path: Path,
+    *,
+    current: str | None = None,
+    names: tuple[str, ...] = ("a",),
+    server: str = "https://{}.test",
+    user: dict[str, Any] | None = None,
+) -> Path:
     document: dict[str, Any] = {
         "clusters": [{"name": f"{name}-cluster", "cluster": {"server": server.format(name)}} for name in names],
         "users": [{"name": f"{name}-user", "user": user or {"token": f"{name}-token"}} for name in names],
@@ -32,7 +40,7 @@ def plugin(tmp_path: Path, script: str, **more: Any) -> Access:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     spec = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin", "interactiveMode": "Never", **more}
-    return Access(kubeconfig=str(write(tmp_path / "config", current="a", exec=spec)))
+    return Access(kubeconfig=str(write(tmp_path / "config", current="a", user={"exec": spec})))
 
 
 def credential(**status: str) -> str:
@@ -73,8 +81,9 @@ def test_cluster_and_user_override_the_context(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("flag", "known"), [("context", "a, b"), ("cluster", "a-cluster, b-cluster"), ("user", "a-user, b-user")])
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path, flag: str, known: str) -> None:
     path = str(write(tmp_path / "config", names=("a", "b"), current="a"))
+    wrong: dict[str, Any] = {flag: "nope"}
     with pytest.raises(UsageError) as caught:
-        connect(Access(**{"kubeconfig": path, flag: "nope"}), environ={})
+        connect(Access(kubeconfig=path, **wrong), environ={})
     assert "nope" in caught.value.message
     assert known in caught.value.hint
 
@@ -106,14 +115,14 @@ def test_broken_files(tmp_path: Path, text: str) -> None:
 
 def test_broken_certificates(tmp_path: Path) -> None:
     for user in ({"client-certificate-data": "%%%"}, {"client-certificate": "none.pem"}, {"tokenFile": "none"}):
-        path = write(tmp_path / "config", current="a", **user)
+        path = write(tmp_path / "config", current="a", user=user)
         with pytest.raises(CannotRunError):
             connect(Access(kubeconfig=str(path)), environ={})
 
 
 def test_token_file_is_relative_to_its_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
-    path = write(tmp_path / "config", current="a", tokenFile="token")
+    path = write(tmp_path / "config", current="a", user={"tokenFile": "token"})
     assert authorization(connect(Access(kubeconfig=str(path)), environ={})) == "Bearer secret"
 
 
@@ -125,11 +134,8 @@ def test_impersonation(tmp_path: Path) -> None:
         connect(Access(kubeconfig=path, as_groups=("x",)), environ={})
     with pytest.raises(UsageError, match="line breaks"):
         connect(Access(kubeconfig=path, as_user="bob\r\nX: y"), environ={})
-    path = str(
-        write(
-            tmp_path / "config", current="a", token="t", **{"as": "eve", "as-groups": ["g"], "as-uid": "7", "as-user-extra": {"k": ["v"]}}
-        )
-    )
+    user = {"token": "t", "as": "eve", "as-groups": ["g"], "as-uid": "7", "as-user-extra": {"k": ["v"]}}
+    path = str(write(tmp_path / "config", current="a", user=user))
     names = [f"{name}={value}" for name, value in connect(Access(kubeconfig=path), environ={}).impersonation]
     assert names == ["Impersonate-User=eve", "Impersonate-Group=g", "Impersonate-Uid=7", "Impersonate-Extra-k=v"]
 
@@ -154,7 +160,7 @@ def test_plugin_certificate(tmp_path: Path) -> None:
     pem = (TLS / "client.pem").read_text()
     (tmp_path / "answer").write_text(credential(clientCertificateData=pem, clientKeyData=pem))
     connection = connect(plugin(tmp_path, f"cat {tmp_path}/answer"), environ={})
-    assert Path(connection.configuration.cert_file).read_text() == pem
+    assert Path(connection.configuration.cert_file or "").read_text() == pem
     assert authorization(connection) is None
 
 
@@ -188,7 +194,7 @@ def test_plugin_that_must_ask_needs_a_terminal(tmp_path: Path, monkeypatch: pyte
 
 
 def test_auth_provider_without_a_token_is_not_anonymous(tmp_path: Path) -> None:
-    path = write(tmp_path / "config", current="a", **{"auth-provider": {"name": "azure", "config": {}}})
+    path = write(tmp_path / "config", current="a", user={"auth-provider": {"name": "azure", "config": {}}})
     with pytest.raises(CannotRunError, match="azure"):
         connect(Access(kubeconfig=str(path)), environ={})
 
@@ -210,7 +216,7 @@ def test_unreachable_server_fails_quickly_and_says_where(tmp_path: Path) -> None
 def test_untrusted_server(tmp_path: Path) -> None:
     with Fake(tls=True) as fake:
         path = fake.kubeconfig(tmp_path, cluster={"certificate-authority": str(TLS / "client.pem")})
-        with pytest.raises(CannotRunError, match="no trusted connection.*CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(CannotRunError, match=r"no trusted connection.*CERTIFICATE_VERIFY_FAILED"):
             server_version(connect(Access(kubeconfig=str(path)), environ={}))
 
 
@@ -230,8 +236,9 @@ def test_what_the_api_may_answer(fake: Fake, connection: Connection, status: int
         server_version(connection)
 
 
-def test_overload_and_cut_connections_are_retried(fake: Fake, connection: Connection) -> None:
-    good = (200, {"gitVersion": "v1"}, {})
+def test_overload_and_cut_connections_are_retried(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "_BACKOFF_S", (0.01,) * 3)
+    good: tuple[int, Any, dict[str, str]] = (200, {"gitVersion": "v1"}, {})
     fake.replies["GET", "/version"] = [(429, {}, {"Retry-After": "0"}), (0, b"", {}), (503, b"later", {}), good]
     assert server_version(connection) == "v1"
     fake.replies["GET", "/version"] = [(500, {"message": "etcd is ill"}, {"Retry-After": "0"})] * 4

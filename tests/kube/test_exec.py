@@ -119,7 +119,8 @@ def test_refused_handshake_says_what_the_api_said(fake: Fake, connection: Connec
     assert (caught.value.status, caught.value.message, caught.value.reason) == (403, 'pods "pod" is forbidden: no', "Forbidden")
 
 
-def test_overload_at_the_handshake_is_retried(fake: Fake, connection: Connection) -> None:
+def test_overload_at_the_handshake_is_retried(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exec_module, "_BACKOFF_S", (0.01, 0.01))
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(502, b"bad gateway", {}), (429, {}, {})]
     assert run(connection, "echo", "x").stdout == b"x\n"
 

@@ -125,9 +125,9 @@ def down(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """Say what is up; LabError if no lab is, or not all of it."""
+    lab = require_lab()
     from tests.lab import apiserver
 
-    lab = require_lab()
     directory = Path(lab.state_dir)
     print(f"{lab.backend}, IPv{lab.family}, state in {lab.state_dir}")
     for node in lab.nodes:
@@ -218,6 +218,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
+    # Where root's PATH is that of the user it was before, as with su(1) on Debian, the network tools are missing from it.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     try:
         options.run(options)
     except LabUsageError as error:

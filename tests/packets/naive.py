@@ -5,7 +5,8 @@ import struct
 
 def pcap_offsets(data: bytes, start: int, order: str) -> tuple[list[int], int, bool]:
     """Offsets of the whole records, the offset behind them, and whether an impossible length stopped it."""
-    offsets, at = [], start
+    offsets: list[int] = []
+    at = start
     while at + 16 <= len(data):
         (captured,) = struct.unpack_from(order + "I", data, at + 8)
         if captured > 262144:
@@ -19,7 +20,8 @@ def pcap_offsets(data: bytes, start: int, order: str) -> tuple[list[int], int, b
 
 def pcapng_offsets(data: bytes, start: int, order: str) -> tuple[list[int], int, bool]:
     """The same for the blocks of one pcapng section; a new section is a stop."""
-    offsets, at = [], start
+    offsets: list[int] = []
+    at = start
     while at + 12 <= len(data):
         kind, length = struct.unpack_from(order + "II", data, at)
         least = {1: 20, 2: 32, 6: 32}.get(kind, 12)

@@ -28,7 +28,7 @@ def write(path: Path, data: bytes) -> Path:
 def test_times_lengths_and_offsets(tmp_path: Path, order: str, nanoseconds: bool) -> None:
     path = tmp_path / "a.pcap"
     frames.write_pcap(path, [(time_ns, packet(n)) for n, time_ns in enumerate(TIMES_NS)], order=order, nanoseconds=nanoseconds, snaplen=43)
-    table = read_pcap(path, tap=Tap("n", "eth0"))
+    table = read_pcap(path, tap=Tap(node="n", interface="eth0"))
     unit = 1 if nanoseconds else 1000
     assert table.time_ns.tolist() == [time_ns // unit * unit for time_ns in TIMES_NS]
     assert table.wire_bytes.tolist() == [42, 43, 44]
@@ -36,7 +36,7 @@ def test_times_lengths_and_offsets(tmp_path: Path, order: str, nanoseconds: bool
     assert table.offset.tolist() == [24, 24 + 58, 24 + 58 + 59]
     assert table.frame.tolist() == [1, 2, 3]
     assert table.whole
-    assert table.tap == Tap("n", "eth0")
+    assert table.tap == Tap(node="n", interface="eth0")
 
 
 def test_a_file_without_packets_is_an_empty_table(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""A client that asks at a steady pace and never waits for an answer before the next question. One try each, 1 s time-out.
+"""A client that asks at a steady pace and never waits for an answer before the next question. One try each.
 
 ask.py dns ADDRESS:PORT NAME | http ADDRESS:PORT PATH | ping ADDRESS[,ADDRESS...] -
-       [--rate N] [--seconds N] [--stats FILE] [--until-answered]
+       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered]
 
 dns: an A question, each from a new socket. http: a GET, each on a new connection. ping: one ICMP identifier, the addresses in turn.
 Without --seconds it runs until it is ended. The last line says "sent N answered M".
@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-TIMEOUT_S = 1.0
+LONGEST_PAUSE_S = 1.0
 STATS_EVERY_S = 1.0
 
 
@@ -157,7 +157,7 @@ class Asker:
         except OSError:
             self.refused += 1
             return
-        self.waiting[exchange.sock.fileno()] = (exchange, now + TIMEOUT_S)
+        self.waiting[exchange.sock.fileno()] = (exchange, now + self.options.timeout)
         self.poll.register(exchange.sock, exchange.events)
 
     def read(self, wait_s: float) -> None:
@@ -208,7 +208,7 @@ class Asker:
             if now >= due:
                 self.ask(now)
                 # After a pause of the machine the pace goes on; what was missed is not made up for.
-                due = now if now - due > TIMEOUT_S else due + 1 / self.options.rate
+                due = now if now - due > LONGEST_PAUSE_S else due + 1 / self.options.rate
             self.expire(now)
             if now >= stats_at:
                 self.write_stats()
@@ -237,6 +237,7 @@ def main() -> int:
     parser.add_argument("what")
     parser.add_argument("--rate", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--timeout", type=float, default=1.0)
     parser.add_argument("--stats")
     parser.add_argument("--until-answered", action="store_true", help="end with the first answer; exit status 1 if there was none")
     asker = Asker(parser.parse_args())

@@ -1,0 +1,357 @@
+"""Sessions: with nodes that say what a test wants, and for real on two namespaces."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path as FilePath
+
+import pytest
+
+from kubectl_vxtrace.capture.plan import plan_captures
+from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
+from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureStatus
+from kubectl_vxtrace.model.request import Limits
+from tests.capture import netns
+
+LEFT, RIGHT = "fc-left", "fc-right"
+_WHY_NOT = netns.missing()
+real = pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or "")
+shells = pytest.mark.parametrize("shell", list(netns.SHELLS))
+
+
+def _plan(*taps: tuple[Role, str, str], limits: Limits | None = None, user_filter: str | None = None) -> CapturePlan:
+    """Captures of a ping from LEFT to RIGHT, by default at both ends."""
+    steps = taps or ((Role.POD, LEFT, "eth0"), (Role.POD, RIGHT, "eth0"))
+    hops = tuple(
+        Hop(hop=number, role=role, tap=Tap(node=node, interface=interface)) for number, (role, node, interface) in enumerate(steps, 1)
+    )
+    flow = Flow(id=1, protocol="ICMP", client=Endpoint(address="10.9.0.1", node=LEFT), server=Endpoint(address="10.9.0.2", node=RIGHT))
+    return plan_captures(
+        limits=limits or Limits(duration_s=0.8),
+        user_filter=user_filter,
+        flows=(flow,),
+        paths=(Path(flow=1, direction=Direction.REQUEST, hops=hops),),
+        watch=(),
+        overlay=Overlay(),
+        facts=(),
+    )
+
+
+class Actor:
+    """Nodes that answer by a script of the test's: (what was asked) -> stdout."""
+
+    def __init__(self, play: Callable[[NodeCommand], bytes | None]) -> None:
+        self._play = play
+        self.asked: list[NodeCommand] = []
+
+    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
+        self.asked += commands
+        return tuple(self._answer(command) for command in commands)
+
+    def _answer(self, command: NodeCommand) -> NodeAnswer:
+        stdout = self._play(command)
+        if stdout is None:
+            return NodeAnswer(command=command, status=AnswerStatus.ABSENT, reason="connection refused")
+        return NodeAnswer(command=command, status=AnswerStatus.OK, exit_code=0, stdout=stdout)
+
+    def fetch(self, node: str, remote_path: str, destination: FilePath, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        destination.write_bytes(b"x")
+        return FetchResult(node=node, file=destination.name, size_bytes=1, reason="connection lost")
+
+
+_LISTENING = b"tcpdump: listening on eth0, link-type EN10MB\n"
+_DONE = _LISTENING + b"1 packet captured\n1 packet received by filter\n0 packets dropped by kernel\n"
+
+
+def _report(record: int, state: str, said: bytes, *, number: str = "0", digest: str = "-") -> bytes:
+    return b"vxtrace-capture 1 1795413650114222219\n" + f"{record} {state} up {number} {digest} {len(said)}\n".encode() + said + b"\n"
+
+
+def _all_well(command: NodeCommand) -> bytes:
+    record = 1 if command.node == LEFT else 2
+    if command.key == "capture-stop":
+        return _report(record, "stopped", _DONE, number="24", digest="a" * 64)
+    return _report(record, "listening" if command.key == "capture-start" else "running", _LISTENING)
+
+
+def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
+    session = CaptureSession(Actor(lambda command: _all_well(command) if command.node == LEFT else None), _plan(), "/capture")
+    session.start()
+    session.stop()
+    left, right = session.collect(tmp_path, fetch=False)
+    assert left.reason == "the file could not be fetched whole: it was not fetched"
+    assert (right.status, right.reason) == (CaptureStatus.FAILED, "connection refused")
+
+
+def test_no_node_at_all_cannot_run() -> None:
+    with pytest.raises(CannotRunError, match="connection refused"):
+        CaptureSession(Actor(lambda _: None), _plan(), "/capture").start()
+
+
+def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:
+    session = CaptureSession(Actor(_all_well), _plan(), "/capture")
+    session.start()
+    session.stop()
+    results = session.collect(tmp_path)
+    assert [(result.status, result.file) for result in results] == [
+        (CaptureStatus.PARTIAL, "fc-left-pod.pcap"),
+        (CaptureStatus.PARTIAL, "fc-right-pod.pcap"),
+    ]
+
+
+def test_stop_asks_a_silent_node_again_and_an_answered_one_not() -> None:
+    lost = iter([None])
+    actor = Actor(
+        lambda command: next(lost, _all_well(command)) if command.key == "capture-stop" and command.node == RIGHT else _all_well(command)
+    )
+    session = CaptureSession(actor, _plan(), "/capture")
+    session.start()
+    session.stop()
+    session.stop()
+    assert [command.node for command in actor.asked if command.key == "capture-stop"] == [LEFT, RIGHT, RIGHT]
+
+
+def test_wait_ends_when_nothing_runs_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._HEARTBEAT_S", 0.02)
+    actor = Actor(lambda command: _report(1 if command.node == LEFT else 2, "ended", b""))
+    session = CaptureSession(actor, _plan(limits=Limits(duration_s=30.0)), "/capture")
+    session.wait(threading.Event())
+    assert [command.key for command in actor.asked] == ["capture-poll", "capture-poll"]
+
+
+def test_wait_goes_on_while_a_node_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._HEARTBEAT_S", 0.05)
+    actor = Actor(lambda command: _report(1, "ended", b"") if command.node == LEFT else None)
+    CaptureSession(actor, _plan(limits=Limits(duration_s=0.2)), "/capture").wait(threading.Event())
+    assert len(actor.asked) >= 4
+
+
+def test_nothing_of_a_plan_is_part_of_a_script() -> None:
+    scripts = []
+    for plan in (_plan(), _plan((Role.UNDERLAY, LEFT, "ens4"), limits=Limits(duration_s=0.01, packets=3))):
+        actor = Actor(_all_well)
+        session = CaptureSession(actor, plan, "/capture")
+        session.start()
+        session.stop()
+        scripts.append({command.key: command.argv[:3] for command in actor.asked})
+    assert scripts[0] == scripts[1]
+    assert scripts[0].keys() == {"capture-start", "capture-stop"}
+
+
+@pytest.fixture
+def wired() -> Iterator[None]:
+    with netns.namespaces(LEFT, RIGHT):
+        netns.wire(LEFT, RIGHT)
+        yield
+
+
+def _ping(count: int = 4) -> None:
+    netns.run("ip", "netns", "exec", LEFT, "ping", "-q", "-c", str(count), "-i", "0.05", "10.9.0.2")
+
+
+def _by_interface(results: Sequence[CaptureResult]) -> dict[tuple[str, str], CaptureResult]:
+    return {(result.task.tap.node, result.task.tap.interface): result for result in results}
+
+
+def _read(path: FilePath) -> list[str]:
+    done = subprocess.run(["tcpdump", "-Z", "root", "-nn", "-r", str(path)], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if "ICMP" in line]
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(), netns.DIRECTORY)
+    before_ns = time.time_ns()
+    session.start()
+    _ping(4)
+    session.wait(threading.Event())
+    session.stop()
+    results = session.collect(tmp_path)
+    for result in results:
+        assert (result.status, result.reason) == (CaptureStatus.COMPLETE, None)
+        assert result.captured is not None
+        assert result.captured >= 8
+        assert result.dropped_by_kernel == 0
+        assert len(_read(tmp_path / (result.file or ""))) == 8
+        assert result.started_ns is not None
+        assert result.stopped_ns is not None
+        slack_ns = 1_000_000_000 if shell == "busybox" and shutil.which("bash") is None else 0
+        assert before_ns - slack_ns <= result.started_ns < result.stopped_ns <= time.time_ns()
+        assert result.task.argv[:3] == ("tcpdump", "-Z", "root")
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tmp_path: FilePath) -> None:
+    netns.run("ip", "-n", LEFT, "link", "add", "down0", "type", "veth", "peer", "name", "down1")
+    plan = _plan((Role.POD, LEFT, "eth0"), (Role.VXLAN, LEFT, "down0"), (Role.UNDERLAY, LEFT, "nope"), (Role.POD, LEFT, "-w"))
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), plan, netns.DIRECTORY)
+    session.start()
+    session.stop()
+    results = _by_interface(session.collect(tmp_path))
+    assert results[LEFT, "eth0"].status is CaptureStatus.COMPLETE
+    assert (results[LEFT, "down0"].status, results[LEFT, "down0"].reason) == (CaptureStatus.ZERO, "down0 is down")
+    assert (results[LEFT, "nope"].status, results[LEFT, "nope"].reason) == (CaptureStatus.ZERO, "there is no interface nope")
+    assert results[LEFT, "-w"].status is CaptureStatus.FAILED
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(), netns.DIRECTORY)
+    session.start()
+    _ping(2)
+    netns.run("ip", "-n", LEFT, "link", "del", "eth0")
+    time.sleep(0.3)
+    session.stop()
+    for result in session.collect(tmp_path):
+        assert result.status is CaptureStatus.PARTIAL
+        assert (result.reason or "").startswith("the capture ended by itself")
+        assert len(_read(tmp_path / (result.file or ""))) == 4
+        assert result.stopped_ns is None
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(limits=Limits(duration_s=5.0, file_bytes=1024)), netns.DIRECTORY)
+    session.start()
+    _ping(10)
+    time.sleep(0.1)
+    session.stop()
+    for result in session.collect(tmp_path):
+        assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "the capture reached its limit of 1024 bytes and ended")
+        assert result.size_bytes <= 1024
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._COUNTING_S", 0.1)
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(limits=Limits(duration_s=20.0, packets=6)), netns.DIRECTORY)
+    session.start()
+    _ping(4)
+    started_s = time.monotonic()
+    session.wait(threading.Event())
+    assert time.monotonic() - started_s < 5.0
+    session.stop()
+    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.COMPLETE}
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+@pytest.mark.parametrize("bad", ["udp and and", "foo bar", "port 53)", "port 53; touch /tmp/x"])
+def test_a_filter_that_libpcap_refuses_starts_nothing(shell: str, bad: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(user_filter=bad), netns.DIRECTORY)
+    with pytest.raises(UsageError, match="--filter"):
+        session.start()
+    session.stop()
+    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.FAILED}
+    assert not list(tmp_path.glob("*/*.pcap"))
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_the_users_filter_is_applied(shell: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(user_filter="icmp and greater 500"), netns.DIRECTORY)
+    session.start()
+    _ping(3)
+    session.wait(threading.Event())
+    session.stop()
+    left, right = session.collect(tmp_path)
+    assert [line.split()[4] for line in _read(tmp_path / (left.file or ""))] == ["10.9.0.1:"] * 3
+    assert len(_read(tmp_path / (right.file or ""))) == 6
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: FilePath) -> None:
+    """The answer to start never came: the captures run, and the session knows nothing of it."""
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    CaptureSession(nodes, _plan(), netns.DIRECTORY).start()
+    late = CaptureSession(nodes, _plan(), netns.DIRECTORY)
+    late.stop()
+    assert _processes() == []
+    assert {result.status for result in late.collect(tmp_path)} == {CaptureStatus.PARTIAL}
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
+    session.stop()
+    with pytest.raises(CannotRunError):
+        CaptureSession(nodes, _plan(), netns.DIRECTORY).start()
+    assert _processes() == []
+    assert {result.reason for result in session.collect(tmp_path)} == {"it was stopped before it began"}
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(shell: str, tmp_path: FilePath) -> None:
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
+    session.start()
+    assert len(_processes()) >= 2
+    session.stop()
+    first = session.collect(tmp_path)
+    session._stopped.clear()
+    session.stop()
+    assert session.collect(tmp_path) == first
+    time.sleep(1.2)  # busybox' timeout looks once a second whether what it bounds is still there
+    assert _processes() == []
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_a_stranger_under_a_captures_number_is_left_alone(shell: str, tmp_path: FilePath) -> None:
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    stranger = subprocess.Popen(["sleep", "30"])
+    try:
+        nodes.folder(LEFT).mkdir()
+        (nodes.folder(LEFT) / "1.pid").write_text(f"{stranger.pid}\n")
+        CaptureSession(nodes, _plan((Role.POD, LEFT, "eth0")), netns.DIRECTORY).stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.terminate()
+        stranger.wait()
+
+
+def _processes() -> list[str]:
+    """What runs in the namespaces."""
+    found = []
+    for name in (LEFT, RIGHT):
+        for pid in netns.run("ip", "netns", "pids", name).split():
+            path = FilePath("/proc", pid, "cmdline")
+            if path.exists():
+                found.append(path.read_text().replace("\0", " "))
+    return found

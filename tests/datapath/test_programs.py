@@ -1,0 +1,74 @@
+"""The pods' programs, over the loopback device: counts are true, and odd requests end nothing."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.datapath import servers
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with subprocess.Popen(servers.program("web", "a-pod", str(port))) as process:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        yield port
+        process.terminate()
+
+
+def fetch(port: int, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_the_server_answers_and_survives_nonsense(web: int) -> None:
+    assert fetch(web, b"GET / HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\na-pod\n")
+    assert len(fetch(web, b"GET /bytes/70000 HTTP/1.1\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")[2]) == 70000
+    assert fetch(web, b"GET / HTTP/1.1\r\n\r\n" * 2).count(b"200 OK") == 2
+    for nonsense in (b"\r\n\r\n", b"\xff\x00" * 10000, b"GET /bytes/-1 HTTP/1.1\r\n\r\n", b"GET /bytes/999999999 HTTP/1.1\r\n\r\n"):
+        assert b" 404 " in fetch(web, nonsense) or nonsense.startswith(b"\xff")
+    assert b"200 OK" in fetch(web, b"GET / HTTP/1.0\r\n\r\n")
+
+
+def ask(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(servers.program("ask", *arguments), capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stdout.strip()
+
+
+def test_http_counts_whole_answers_only(web: int) -> None:
+    assert ask("http", f"127.0.0.1:{web}", "/bytes/100000", "--rate", "20", "--seconds", "0.25") == (0, "sent 5 answered 5")
+    assert ask("http", f"127.0.0.1:{web}", "/nothing", "--rate", "20", "--seconds", "0.25") == (0, "sent 5 answered 0")
+
+
+def test_dns_counts_answers_with_the_right_identifier_and_refusals_end_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        ports = set()
+
+        def answer() -> None:
+            for turn in range(10):
+                question, client = server.recvfrom(512)
+                ports.add(client[1])
+                server.sendto(question if turn % 2 else b"\0\0wrong", client)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert ask("dns", address, "a.b", "--rate", "50", "--seconds", "0.19", "--timeout", "0.2") == (0, "sent 10 answered 5")
+        thread.join(5)
+        assert len(ports) == 10
+    assert ask("dns", address, "a.b", "--rate", "50", "--seconds", "0.1", "--until-answered") == (1, "sent 5 answered 0")

@@ -1,0 +1,410 @@
+"""Cases built by hand: a kotsadm pod on ada-ec-1 asks a DNS server on ada-ec-2, six hops each way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+
+import numpy as np
+
+from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
+from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.packets import U8, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
+from kubectl_vxtrace.model.report import HopCount, LegTally
+
+A, B = "ada-ec-1", "ada-ec-2"
+NIC_A, NIC_B = "10.128.0.72", "10.128.0.95"
+CLIENT, SERVER, SERVICE = "10.244.114.75", "10.244.56.129", "10.96.0.10"
+VTEP_A, VTEP_B = "10.244.114.64", "10.244.56.128"
+MAC_A, MAC_B = "66:00:00:00:00:01", "66:00:00:00:00:02"
+POD_A, POD_B = "cali9d8b6a7d855", "cali2b903875fe4"
+VX, NIC = "vxlan.calico", "ens4"
+SECOND_NS = 1_000_000_000
+START_NS = 1_795_000_000 * SECOND_NS
+
+TAPS = (
+    Tap(node=A, interface=POD_A),
+    Tap(node=A, interface=VX),
+    Tap(node=A, interface=NIC),
+    Tap(node=B, interface=NIC),
+    Tap(node=B, interface=VX),
+    Tap(node=B, interface=POD_B),
+)
+ROLES = (Role.POD, Role.VXLAN, Role.UNDERLAY, Role.UNDERLAY, Role.VXLAN, Role.POD)
+PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One frame of a capture file. `tunnel`: outer source, destination, UDP source port, port, VNI. `quotes`: a quoted packet."""
+
+    source: str
+    destination: str
+    protocol: int = 17
+    source_port: int = 0
+    destination_port: int = 0
+    flags: int = 0
+    seq: int = 0
+    ack: int = 0
+    payload_bytes: int = 40
+    wire_bytes: int = 132
+    kind: Kind = Kind.IP
+    tunnel: tuple[str, str, int, int, int] | None = None
+    quotes: "Frame | None" = None
+    quotes_inner: bool = False
+
+
+def icmp(source: str, code: int, quotes: Frame, *, type_: int = 3, inner: bool = False) -> Frame:
+    """An ICMP error; `inner`: what it quotes is a VXLAN packet, `quotes` the packet in that."""
+    flags = type_ << 8 | code
+    return Frame(source=source, destination=quotes.source, protocol=1, flags=flags, quotes=quotes, quotes_inner=inner)
+
+
+def arp(source: str, target: str, *, reply: bool = False) -> Frame:
+    return Frame(source=source, destination=target, protocol=0, kind=Kind.ARP, flags=2 if reply else 1)
+
+
+def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
+    """The columns of a capture file with these frames."""
+    talks: dict[tuple[int, str, str, int, int], int] = {}
+    tunnels: dict[tuple[str, str, int, int, int], int] = {}
+    talk = [talks.setdefault(_key(frame), len(talks)) for frame in frames]
+    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault(frame.tunnel, len(tunnels)) for frame in frames]
+    quotes = [(row, frame) for row, frame in enumerate(frames) if frame.quotes is not None]
+    quoted = [talks.setdefault(_key(frame.quotes), len(talks)) for _, frame in quotes if frame.quotes is not None]
+    inside = np.array([frame.quotes_inner for _, frame in quotes], dtype=bool)
+    count = len(frames)
+    return PacketTable(
+        tap=tap,
+        frame=np.arange(1, count + 1, dtype=np.int32),
+        offset=np.arange(count, dtype=np.int64) * 148 + 24,
+        time_ns=START_NS + np.arange(count, dtype=np.int64) * SECOND_NS // 5,
+        wire_bytes=np.array([frame.wire_bytes for frame in frames], dtype=np.int32),
+        captured_bytes=np.array([frame.wire_bytes for frame in frames], dtype=np.int32),
+        kind=np.array([frame.kind for frame in frames], dtype=np.uint8),
+        payload_bytes=np.array([frame.payload_bytes for frame in frames], dtype=np.int32),
+        conversation=np.array(talk, dtype=np.int32),
+        tunnel=np.array(tunnel, dtype=np.int32),
+        ip_id=np.arange(count, dtype=np.uint16),
+        outer_id=np.zeros(count, dtype=np.uint16),
+        ttl=np.full(count, 63, dtype=np.uint8),
+        fragment=np.zeros(count, dtype=np.uint16),
+        seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
+        ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
+        flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
+        digest=np.zeros(count, dtype=np.uint64),
+        conversations=Conversations(
+            protocol=np.array([key[0] for key in talks], dtype=np.uint8),
+            source=_addresses([key[1] for key in talks]),
+            destination=_addresses([key[2] for key in talks]),
+            source_port=np.array([key[3] for key in talks], dtype=np.uint16),
+            destination_port=np.array([key[4] for key in talks], dtype=np.uint16),
+        ),
+        tunnels=Tunnels(
+            source=_addresses([key[0] for key in tunnels]),
+            destination=_addresses([key[1] for key in tunnels]),
+            source_port=np.array([key[2] for key in tunnels], dtype=np.uint16),
+            port=np.array([key[3] for key in tunnels], dtype=np.uint16),
+            vni=np.array([key[4] for key in tunnels], dtype=np.uint32),
+            inner_source_mac=np.zeros(len(tunnels), dtype=np.uint64),
+            inner_destination_mac=np.zeros(len(tunnels), dtype=np.uint64),
+        ),
+        icmp_quotes=IcmpQuotes(
+            row=np.array([row for row, _ in quotes], dtype=np.int32),
+            conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),
+            ip_id=np.zeros(len(quotes), dtype=np.uint16),
+            inner_conversation=np.where(inside, np.array(quoted, dtype=np.int32), -1).astype(np.int32),
+            inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
+        ),
+    )
+
+
+def _key(frame: Frame) -> tuple[int, str, str, int, int]:
+    return frame.protocol, frame.source, frame.destination, frame.source_port, frame.destination_port
+
+
+def _addresses(texts: Sequence[str]) -> U8:
+    raw = b""
+    for text in texts:
+        address = ip_address(text)
+        raw += address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """`count` packets of one direction that `reach` the hop of that number and no later one.
+
+    leg: where they were lost, to None for `null`; None: delivered, or `outcome`. segment: TCP flags, seq, ack, payload bytes.
+    """
+
+    count: int = 1
+    reach: int = 6
+    leg: tuple[int, int | None] | None = None
+    outcome: OutcomeCode = OutcomeCode.DELIVERED
+    segment: tuple[int, int, int, int] = (0, 0, 0, 40)
+    port: int | None = None
+
+
+def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = OutcomeCode.LOST) -> Fate:
+    return Fate(count=count, reach=from_, leg=(from_, to), outcome=outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a case is made of; tests replace the parts they are about. `extra`: further frames by hop number of the request."""
+
+    requests: tuple[Fate, ...] = (Fate(count=24),)
+    replies: tuple[Fate, ...] | None = (Fate(count=24),)
+    protocol: str = "UDP"
+    vni: int = 4096
+    port: int = 4789
+    outer_destination: str = NIC_B
+    wire_bytes: int = 132
+    hops: int = 6
+    server: Endpoint | None = Endpoint(address=SERVER, port=53, pod="kube-system/coredns-b", node=B)  # noqa: RUF009 - frozen
+    extra: Mapping[int, tuple[Frame, ...]] = field(default_factory=dict)
+    before: tuple[NodeFacts, ...] = ()
+    after: tuple[NodeFacts, ...] = ()
+    status: CaptureStatus = CaptureStatus.COMPLETE
+    blind: Mapping[int, str] = field(default_factory=dict)
+    zero: Mapping[int, str] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    snapshot: ClusterSnapshot | None = None
+    cleanup: Cleanup | None = None
+    interrupted: bool = False
+    roles: tuple[Role, ...] = ROLES
+
+    def flow(self) -> Flow:
+        return Flow(
+            id=1,
+            protocol=self.protocol,
+            client=Endpoint(address=CLIENT, pod="kotsadm/kotsadm-1", node=A),
+            service=ServiceRef(address=SERVICE, port=53, name="kube-system/kube-dns"),
+            server=self.server,
+        )
+
+    def path(self, direction: Direction) -> Path:
+        order = range(self.hops) if direction is Direction.REQUEST else range(self.hops - 1, -1, -1)
+        hops = tuple(Hop(hop=number, role=self.roles[place], tap=TAPS[place]) for number, place in enumerate(order, 1))
+        return Path(flow=1, direction=direction, hops=hops)
+
+    def frame(self, direction: Direction, place: int, port: int, fate: Fate) -> Frame:
+        """A packet of the flow as it looks at the tap `place`, from 0."""
+        request = direction is Direction.REQUEST
+        server = SERVICE if place == 0 else SERVER
+        outer = None
+        if self.roles[place] is Role.UNDERLAY:
+            outer = (NIC_A, self.outer_destination) if request else (NIC_B, NIC_A)
+        flags, seq, ack, payload = fate.segment
+        ends = (CLIENT, server, port, 53) if request else (server, CLIENT, 53, port)
+        return Frame(
+            source=ends[0],
+            destination=ends[1],
+            protocol=PROTOCOLS[self.protocol],
+            source_port=ends[2],
+            destination_port=ends[3],
+            flags=flags,
+            seq=seq,
+            ack=ack,
+            payload_bytes=payload,
+            wire_bytes=self.wire_bytes,
+            tunnel=None if outer is None else (*outer, 50000, self.port, self.vni),
+        )
+
+    def case(self) -> Case:
+        frames: list[list[Frame]] = [list(self.extra.get(number, ())) for number in range(1, len(TAPS) + 1)]
+        ways = [(Direction.REQUEST, self.requests)] + ([(Direction.REPLY, self.replies)] if self.replies is not None else [])
+        paths = tuple(self.path(direction) for direction, _ in ways)
+        journeys = tuple(self._journey(path, fates, frames) for path, (_, fates) in zip(paths, ways, strict=True))
+        return Case(
+            recording=self._recording(paths),
+            tables={tap: table(tap, seen) for tap, seen in zip(TAPS, frames, strict=True)},
+            flows=(self.flow(),),
+            paths=paths,
+            journeys=journeys,
+            hops=tuple(self._hops(path, journey) for path, journey in zip(paths, journeys, strict=True)),
+            legs=tuple(self._legs(journey) for journey in journeys),
+            clocks=(),
+            connections={1: sum(fate.count for fate in self.requests)},
+        )
+
+    def _journey(self, path: Path, fates: Sequence[Fate], frames: list[list[Frame]]) -> JourneyTable:
+        rows, outcome, legs, ports = [], [], [], []
+        number = 0
+        for fate in fates:
+            for _ in range(fate.count):
+                port = fate.port or 40000 + number
+                number += 1
+                row = [-1] * len(path.hops)
+                for index, hop in enumerate(path.hops[: fate.reach]):
+                    place = TAPS.index(hop.tap)
+                    row[index] = len(frames[place])
+                    frames[place].append(self.frame(path.direction, place, port, fate))
+                rows.append(row)
+                outcome.append(fate.outcome)
+                legs.append((0, 0) if fate.leg is None else (fate.leg[0], fate.leg[1] or 0))
+                ports.append(port)
+        return JourneyTable(
+            path=path,
+            row=np.array(rows, dtype=np.int32).reshape(len(rows), len(path.hops)),
+            outcome=np.array(outcome, dtype=np.uint8),
+            lost_from=np.array([leg[0] for leg in legs], dtype=np.int32),
+            lost_to=np.array([leg[1] for leg in legs], dtype=np.int32),
+            weight_packets=np.ones(len(rows), dtype=np.int32),
+            client_port=np.array(ports, dtype=np.int32),
+            time_ns=START_NS + np.arange(len(rows), dtype=np.int64) * SECOND_NS // 5,
+        )
+
+    def _hops(self, path: Path, journey: JourneyTable) -> tuple[HopCount, ...]:
+        found = []
+        for index, hop in enumerate(path.hops):
+            place = TAPS.index(hop.tap) + 1
+            seen = int((journey.row[:, index] >= 0).sum())
+            found.append(
+                HopCount(
+                    hop=hop.hop,
+                    role=hop.role,
+                    node=hop.tap.node,
+                    interface=hop.tap.interface,
+                    capture=place,
+                    packets=seen,
+                    frames=seen,
+                    control=31,
+                    witness=place not in self.blind,
+                    reason=self.blind.get(place) or self.zero.get(place),
+                )
+            )
+        return tuple(found)
+
+    def _legs(self, journey: JourneyTable) -> tuple[LegTally, ...]:
+        found = []
+        pairs = {(int(start), int(end) or None) for start, end in zip(journey.lost_from, journey.lost_to, strict=True) if start}
+        pairs |= {(number, number + 1) for number in range(1, self.hops)}
+        for start, end in sorted(pairs, key=lambda pair: (pair[0], pair[1] or 99)):
+            sent = journey.row[:, start - 1] >= 0
+            gone = sent & (journey.lost_from == start) & (journey.lost_to == (end or 0))
+            arrived = int((sent & (journey.row[:, end - 1] >= 0)).sum()) if end is not None else 0
+            found.append(LegTally(from_=start, to=end, sent=int(sent.sum()), arrived=arrived, lost=int(gone.sum())))
+        return tuple(found)
+
+    def _recording(self, paths: tuple[Path, ...]) -> Recording:
+        return Recording(
+            session="7f3a",
+            version="0.1.0",
+            started_ns=START_NS,
+            duration_s=5.0,
+            overlay=Overlay(backend="calico-vxlan", vteps=(vtep(A), vtep(B))),
+            flows=(self.flow(),),
+            paths=paths,
+            before=self.before,
+            after=self.after,
+            captures=tuple(self._capture(number, tap) for number, tap in enumerate(TAPS, 1)),
+            snapshot=self.snapshot,
+            cleanup=self.cleanup,
+            interrupted=self.interrupted,
+            gaps=self.gaps,
+        )
+
+    def _capture(self, number: int, tap: Tap) -> CaptureResult:
+        status = CaptureStatus.PARTIAL if number in self.blind else CaptureStatus.ZERO if number in self.zero else self.status
+        timed = status is not CaptureStatus.PRESUMED
+        return CaptureResult(
+            task=CaptureTask(id=number, tap=tap, role=self.roles[number - 1], file=f"{number}.pcap", argv=("tcpdump", "-i", tap.interface)),
+            status=status,
+            reason=self.blind.get(number) or self.zero.get(number),
+            started_ns=START_NS if timed else None,
+            stopped_ns=START_NS + 5 * SECOND_NS if timed else None,
+            dropped_by_kernel=0 if timed else None,
+            file=f"{number}.pcap",
+        )
+
+
+def vtep(node: str) -> Vtep:
+    overlay, outer, mac = (VTEP_A, NIC_A, MAC_A) if node == A else (VTEP_B, NIC_B, MAC_B)
+    return Vtep(node=node, interface=VX, address=overlay, underlay_address=outer, mac=mac, vni=4096, port=4789, mtu_bytes=1410)
+
+
+COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InNoRoutes", "softnet.dropped"), 100)
+LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
+
+
+def facts(
+    node: str,
+    *,
+    later: bool = False,
+    counters: Mapping[str, int] | None = None,
+    nic: Mapping[str, int] | None = None,
+    vx: Mapping[str, int] | None = None,
+    rules: tuple[Rule, ...] = (),
+    device: Link | None = None,
+    xdp: bool = False,
+) -> NodeFacts:
+    """What a healthy node says. `counters`, `nic`, `vx`: how much counters have grown since the first look."""
+    peer, remote, mac = (VTEP_B, SERVER, MAC_B) if node == A else (VTEP_A, CLIENT, MAC_A)
+    local, pod, outer = (CLIENT, POD_A, NIC_B) if node == A else (SERVER, POD_B, NIC_A)
+    own = vtep(node)
+    made = device or Link(name=VX, index=7, kind="vxlan", mac=own.mac, vxlan=VxlanDevice(vni=4096, port=4789, local=own.underlay_address))
+    return NodeFacts(
+        node=node,
+        taken_ns=START_NS + (7 if later else -2) * SECOND_NS,
+        links=(
+            Link(name=NIC, index=2, addresses=(f"{own.underlay_address}/24",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
+            replace(made, counters=_sum(LINK_COUNTERS, vx)),
+            Link(name=pod, index=4, counters=dict(LINK_COUNTERS)),
+        ),
+        lookups=(
+            RouteLookup(destination=remote, source=local, input=pod, gateway=peer, device=VX),
+            RouteLookup(destination=local, device=pod),
+        ),
+        neighbours=(
+            Neighbour(address=peer, device=VX, mac=mac, states=("PERMANENT",)),
+            Neighbour(address=local, device=pod, mac="02:32:0b:3a:d6:a5", states=("REACHABLE",)),
+        ),
+        fdb=(FdbEntry(mac=mac, device=VX, destination=outer), FdbEntry(mac="33:33:00:00:00:01", device=NIC)),
+        rules=rules,
+        counters=_sum(COUNTERS, counters),
+    )
+
+
+def _sum(base: Mapping[str, int], growth: Mapping[str, int] | None) -> dict[str, int]:
+    return {name: base.get(name, 0) + (growth or {}).get(name, 0) for name in {*base, *(growth or {})}}
+
+
+def rule(chain: str, text: str, packets: int | None, *, backend: str = "iptables-nft", hook: str | None = None) -> Rule:
+    """A packet filter rule as the facts have it: the word behind -j is its target, what stands behind --comment its comment."""
+    words = text.replace('"', "").split()
+    return Rule(
+        id=f"{backend}/{chain}/{text}",
+        backend=backend,
+        table="filter" if backend != "nft" else "inet filter",
+        chain=chain,
+        text=text,
+        target=words[words.index("-j") + 1] if "-j" in words else words[-1].upper(),
+        comment=text.split('--comment "')[-1].split('"')[0] if "--comment" in text else None,
+        packets=packets,
+        hook=hook,
+    )
+
+
+def policy(chain: str, target: str, packets: int) -> Rule:
+    """The policy of a built-in chain."""
+    name, hook = f"policy/{chain}", chain.lower()
+    return Rule(id=name, backend="iptables-nft", table="filter", chain=chain, text="policy", target=target, packets=packets, hook=hook)
+
+
+def ruled(node: str, *rules: tuple[Rule, int]) -> tuple[tuple[NodeFacts, ...], tuple[NodeFacts, ...]]:
+    """Both looks at both nodes, healthy but for rules of `node`: each with the growth of its counter."""
+    own = {one.chain for one, _ in rules if one.text == "policy"}
+    chains = tuple(policy(chain, "ACCEPT", 900) for chain in ("INPUT", "FORWARD", "OUTPUT") if chain not in own)
+    first = (*chains, *(one for one, _ in rules))
+    last = (*chains, *(replace(one, packets=None if one.packets is None else one.packets + growth) for one, growth in rules))
+    before = tuple(facts(name, rules=first if name == node else ()) for name in (A, B))
+    after = tuple(facts(name, later=True, rules=last if name == node else ()) for name in (A, B))
+    return before, after
+
+
+HEALTHY = World(before=(facts(A), facts(B)), after=(facts(A, later=True), facts(B, later=True)))
+"""24 requests, 24 replies, two looks at both nodes in which nothing grew."""

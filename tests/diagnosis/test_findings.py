@@ -1,0 +1,87 @@
+"""What holds for the findings of a case together: order, one error for each loss, warnings, infos."""
+
+from dataclasses import replace
+
+from kubectl_vxtrace.diagnosis import CHECKS, diagnose
+from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, HopCount, Leg, Severity
+from tests.diagnosis.build import HEALTHY, A, B, Fate, facts, lost, rule, ruled
+
+DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
+
+
+def test_a_healthy_case_has_no_findings() -> None:
+    assert diagnose(HEALTHY.case()) == ()
+
+
+def test_every_cause_says_what_it_is_and_what_to_do() -> None:
+    assert all(slug == cause.slug for slug, cause in CAUSES.items())
+    assert all(cause.title and cause.text and cause.remediation and cause.source for cause in CAUSES.values())
+    wanted = {"underlay-udp-blocked", "host-firewall", "vni-mismatch", "vxlan-port-mismatch", "fdb-missing", "neighbour-missing"}
+    assert wanted | {"network-policy-drop", "nothing-listening", "calico-unknown-vtep", "unknown", "capture-blind"} <= set(CAUSES)
+
+
+def test_checks_are_a_plain_tuple() -> None:
+    assert isinstance(CHECKS, tuple)
+
+
+def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:
+    (found,) = diagnose(replace(HEALTHY, requests=(lost(24, 5, 6),), replies=()).case())
+    assert (found.cause, found.confidence, found.leg, found.packets) == ("unknown", Confidence.POSSIBLE, Leg(from_=5, to=6), 24)
+    assert found.evidence[0].frames
+    assert "none of them at hop 6" in found.evidence[1].text
+    assert "31 other packets" in found.evidence[1].text
+
+
+def test_an_unexplained_loss_lists_the_counters_that_grew_and_is_not_admitted() -> None:
+    after = (facts(A), facts(B, later=True, counters={"Udp.InCsumErrors": 24}))
+    (found,) = diagnose(replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), after=after).case())
+    assert found.cause == "unknown"
+    assert any(proof.kind is EvidenceKind.COUNTER and "Udp.InCsumErrors by 24" in proof.text for proof in found.evidence)
+
+
+def test_each_loss_has_one_error_and_the_surest_comes_first() -> None:
+    before, after = ruled(B, (DROP, 5))
+    world = replace(HEALTHY, requests=(lost(20, 3, 4), lost(5, 4, 5), Fate(count=3)), replies=(), before=before, after=after)
+    findings = diagnose(world.case())
+    assert [(found.cause, found.leg, found.packets) for found in findings] == [
+        ("host-firewall", Leg(from_=4, to=5), 5),
+        ("underlay-loss", Leg(from_=3, to=4), 20),
+    ]
+
+
+def test_a_blind_hop_is_a_warning_once_for_both_directions() -> None:
+    findings = diagnose(replace(HEALTHY, blind={4: "the kernel dropped 9 packets"}).case())
+    assert [(found.cause, found.severity, found.flow) for found in findings] == [("capture-blind", Severity.WARNING, None)]
+    assert "the kernel dropped 9 packets" in findings[0].summary
+
+
+def test_an_unexpected_sighting_alone_is_an_info() -> None:
+    case = HEALTHY.case()
+    odd = HopCount(hop=7, role=Role.UNDERLAY, node="ada-ec-3", interface="ens4", expected=False, packets=3, frames=3, tuple="a > b:53")
+    hops = ((*case.hops[0], odd), case.hops[1])
+    (found,) = diagnose(replace(case, hops=hops))
+    assert (found.cause, found.severity, found.packets, found.leg) == ("unknown", Severity.INFO, 3, None)
+    assert "ada-ec-3/ens4 as a > b:53" in found.summary
+
+
+def test_a_device_that_was_down_is_cited_with_its_reason() -> None:
+    world = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), zero={5: "vxlan.calico was down"}, before=(), after=())
+    (found,) = diagnose(world.case())
+    assert any("vxlan.calico was down" in proof.text for proof in found.evidence)
+
+
+def test_a_packet_seen_at_a_blind_hop_is_lost_behind_it() -> None:
+    """Hop 4 is no witness for absence, yet its sightings stand: a rule of the node before it is not to blame."""
+    before, after = ruled(A, (rule("OUTPUT", "-p udp --dport 4789 -j DROP", 0, hook="output"), 24))
+    fate = Fate(count=24, reach=4, leg=(2, 5), outcome=lost(1, 2, 5).outcome)
+    world = replace(HEALTHY, requests=(fate,), replies=(), before=before, after=after, blind={3: "failed", 4: "failed"})
+    error = next(found for found in diagnose(world.case()) if found.severity is Severity.ERROR)
+    assert error.cause == "unknown"
+
+
+def test_directions_are_judged_each_for_itself() -> None:
+    world = replace(HEALTHY, requests=(Fate(count=24),), replies=(lost(4, 1, 2), Fate(count=20)))
+    (found,) = diagnose(world.case())
+    assert (found.direction, found.leg, found.packets) == (Direction.REPLY, Leg(from_=1, to=2), 4)

@@ -1,0 +1,122 @@
+"""A whole answer, read into facts."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_vxtrace.facts import parse, texts
+from kubectl_vxtrace.facts.answer import QUESTIONS
+from kubectl_vxtrace.model.cluster import AnswerStatus
+from kubectl_vxtrace.model.facts import ClockReading
+from tests.facts.samples import answer, framed, recorded
+
+_FILES = {
+    "links": "ip-link.json",
+    "addresses": "ip-addr.json",
+    "routes": "ip-route.json",
+    "neighbours": "ip-neigh.json",
+    "fdb": "bridge-fdb.json",
+    "conntrack": "conntrack.txt",
+    "iptables": "iptables-save.txt",
+    "snmp": "proc-net-snmp.txt",
+    "ethtool-k.vxlan.calico": "ethtool-k-vxlan.txt",
+}
+
+
+def test_a_recorded_node() -> None:
+    parts = {key: ("0", recorded(name), b"") for key, name in _FILES.items()}
+    parts["kernel"] = ("0", b"6.18.44\n", b"")
+    parts["tc-ingress.ens4"] = ("0", b"filter protocol all pref 1 bpf chain 0 handle 0x1\n", b"")
+    facts = parse(answer(framed(parts)))
+    assert (facts.node, facts.kernel) == ("ada-ec-2", "6.18.44")
+    assert all((facts.links, facts.routes, facts.neighbours, facts.fdb, facts.conntrack, facts.rules, facts.counters))
+    nic = facts.link("ens4")
+    assert nic is not None
+    assert nic.bpf
+    assert "vxlan.calico.tx-checksum-ip-generic" in facts.ethtool
+    assert facts.absent["netstat"] == "not asked"
+    assert "links" not in facts.absent
+    assert facts.absent["sysctl.net.bridge.bridge-nf-call-iptables"] == "the node has no such setting"
+
+
+def test_the_clock_is_bounded_by_the_client_less_the_time_that_the_look_took() -> None:
+    facts = parse(answer(framed({"clock": ("0", b"5000000 1 5003000\n", b"")})))
+    assert facts.clock == ClockReading(node_ns=5_000_000, sent_ns=1_000, received_ns=6_001, resolution_ns=1)
+    assert facts.taken_ns == 5_000_000
+
+
+def test_a_clock_that_was_stepped_back_bounds_by_the_answer_alone() -> None:
+    facts = parse(answer(framed({"clock": ("0", b"5000000 1000000000 4000000\n", b"")})))
+    assert facts.clock is not None
+    assert (facts.clock.received_ns, facts.clock.resolution_ns) == (9_000, 1_000_000_000)
+
+
+def test_one_broken_answer_leaves_the_others() -> None:
+    facts = parse(
+        answer(framed({"links": ("0", b"[{", b""), "routes": ("absent", b"", b"ip is not installed"), "snmp": ("0", b"A: b\nA: 1\n", b"")}))
+    )
+    assert facts.absent["links"].startswith("not JSON")
+    assert facts.absent["routes"] == "ip is not installed"
+    assert facts.counters == {"A.b": 1}
+
+
+def test_route_questions_that_the_kernel_refused_are_answers() -> None:
+    parts = {
+        "lookups-asked": ("0", b"route get 10.7.0.1\n", b""),
+        "lookups": ("1", b"", b"RTNETLINK answers: Network is unreachable\nCommand failed lookups.batch:1\n"),
+    }
+    facts = parse(answer(framed(parts)))
+    assert [found.error for found in facts.lookups] == ["Network is unreachable"]
+    assert "lookups" not in facts.absent
+
+
+def test_a_node_that_could_not_be_asked_has_every_question_absent() -> None:
+    facts = parse(answer(b"", status=AnswerStatus.ABSENT, reason="no debug pod"))
+    assert facts.absent == dict.fromkeys(QUESTIONS, "no debug pod")
+
+
+def test_texts_keep_every_answer_raw() -> None:
+    kept = texts(answer(framed({"links": ("0", b"[]", b"warning"), "nft": ("absent", b"", b"nft is not installed")})))
+    assert kept == {"links": b"[]", "nft": b"nft is not installed"}
+    assert texts(answer(b"sh: no", stderr=b"!")) == {"look": b"sh: no!"}
+
+
+_KEYS = [
+    *QUESTIONS,
+    "lookups-asked",
+    "pairs-asked",
+    "iptables-legacy",
+    "bpf",
+    "ethtool-S.ens4",
+    "ethtool-k.ens4",
+    "ethtool-i.ens4",
+    "tc-egress.ens4",
+]
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(_KEYS), st.tuples(st.sampled_from(["0", "1", "absent"]), st.binary(max_size=60), st.binary(max_size=20))
+    )
+)
+def test_hostile_bytes_never_raise(parts: dict[str, tuple[str, bytes, bytes]]) -> None:
+    assert parse(answer(framed(parts))).node == "ada-ec-2"
+
+
+@given(st.binary(max_size=100))
+def test_hostile_answers_never_raise(raw: bytes) -> None:
+    assert parse(answer(b"vxtrace-look 1\n" + raw)).node == "ada-ec-2"
+
+
+@given(st.dictionaries(st.sampled_from(["links", "addresses", "routes", "neighbours", "fdb", "nft", "bpf"]), _JSON))
+def test_hostile_json_never_raises(values: dict[str, object]) -> None:
+    parts = {
+        key: ("0", json.dumps([value, {"nftables": value, "ifname": "x", "ifindex": 1, "linkinfo": value, "dst": value}]).encode(), b"")
+        for key, value in values.items()
+    }
+    assert parse(answer(framed(parts))).node == "ada-ec-2"

@@ -1,0 +1,49 @@
+"""Counters and settings of the kernel."""
+
+from kubectl_vxtrace.facts import counters
+from tests.facts.samples import recorded
+
+
+def test_snmp_and_netstat() -> None:
+    before = counters.read_tables(recorded("proc-net-snmp.txt"))
+    after = counters.read_tables(recorded("proc-net-snmp.txt", "after"))
+    assert before["Udp.NoPorts"] <= after["Udp.NoPorts"]
+    assert {"Ip.InDelivers", "Udp.InCsumErrors", "Tcp.RetransSegs", "Icmp.OutDestUnreachs"} <= before.keys()
+    assert {"TcpExt.IPReversePathFilter", "IpExt.InNoRoutes"} <= counters.read_tables(recorded("proc-net-netstat.txt")).keys()
+
+
+def test_odd_tables_give_what_can_be_read() -> None:
+    raw = b"Udp: A B C\nUdp: 1 x\nTcp: D\nIp: 5\nTcp: MaxConn\nTcp: -1\nEnd"
+    assert counters.read_tables(raw) == {"Udp.A": 1, "Tcp.MaxConn": -1}
+
+
+def test_snmp6() -> None:
+    assert counters.read_list(b"Ip6InReceives   \t12\nbroken\nUdp6NoPorts 0\nx y\n") == {"Ip6InReceives": 12, "Udp6NoPorts": 0}
+
+
+def test_softnet_sums_the_cpus() -> None:
+    assert counters.read_softnet(b"0000000a 00000001 00000002 0\n00000014 00000003 00000000 0\n") == {
+        "softnet.processed": 30,
+        "softnet.dropped": 4,
+        "softnet.time_squeeze": 2,
+    }
+    assert counters.read_softnet(recorded("proc-net-softnet_stat.txt"))["softnet.processed"] > 0
+
+
+def test_conntrack_statistics_sum_the_cpus_but_not_the_entries() -> None:
+    raw = b"entries  drop insert_failed\n00000010 00000001 00000002\n00000010 00000001 0000000f\n"
+    assert counters.read_conntrack_statistics(raw) == {"conntrack.entries": 16, "conntrack.drop": 2, "conntrack.insert_failed": 17}
+    assert "conntrack.insert_failed" in counters.read_conntrack_statistics(recorded("proc-net-stat-nf_conntrack.txt"))
+    assert counters.read_conntrack_statistics(b"") == {}
+
+
+def test_ethtool() -> None:
+    assert counters.read_ethtool_features("vx", recorded("ethtool-k-vxlan.txt"))["vx.tx-checksum-ip-generic"] in ("on", "off")
+    assert counters.read_ethtool_driver("ens4", recorded("ethtool-i-ens4.txt"))["ens4.driver"] == "veth"
+    assert counters.read_ethtool_counters("ens4", recorded("ethtool-S-ens4.txt"))["ethtool.ens4.rx_queue_0_drops"] == 0
+    assert counters.read_ethtool_counters("e", b"NIC statistics:\n  Rx ring full: 7\n  odd: x\n") == {"ethtool.e.Rx ring full": 7}
+
+
+def test_sysctls_are_spelled_as_sysctl_spells_them() -> None:
+    raw = b"net/ipv4/ip_forward:1\nnet/ipv4/conf/vxlan.calico/rp_filter:2\nno value\n"
+    assert counters.read_sysctls(raw) == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.vxlan/calico.rp_filter": "2"}

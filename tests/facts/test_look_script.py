@@ -1,0 +1,196 @@
+"""The script for real, in a network namespace shaped like a Calico node, under the shells of Debian and Alpine."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.facts import look, parse, texts
+from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
+from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
+
+NODE = "fc-look"
+# What busybox brings itself in an image where it is everything but the network tools.
+APPLETS = ("sh", "cat", "date", "echo", "grep", "head", "mkdir", "rm", "sleep", "timeout", "wc")
+SHELLS = ("dash", "busybox")
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(
+        any(shutil.which(tool) is None for tool in ("ip", "bridge", "dash", "busybox", "nft", "iptables", "ethtool", "conntrack")),
+        reason="needs iproute2, dash, busybox, nftables, iptables, ethtool, conntrack",
+    ),
+]
+
+_WIRING = """
+ip link set lo up
+ip link add ens4 type veth peer name ens4p
+ip addr add 10.128.0.72/24 dev ens4
+ip link set ens4 up
+ip link set ens4p up
+ip link add cali1 type veth peer name pod1
+ip link set cali1 up
+ip link set pod1 up
+ip link add vxlan.calico type vxlan id 4096 local 10.128.0.72 dev ens4 dstport 4789 nolearning
+ip addr add 10.244.114.64/32 dev vxlan.calico
+ip link set vxlan.calico up
+ip route add 10.244.114.75 dev cali1
+ip route add 10.244.56.128/26 via 10.244.56.128 dev vxlan.calico onlink
+ip route add blackhole 10.244.114.64/26
+ip neigh add 10.244.56.128 lladdr 66:0a:9c:5e:ee:5e dev vxlan.calico nud permanent
+bridge fdb add 66:0a:9c:5e:ee:5e dev vxlan.calico dst 10.128.0.95
+sysctl -qw net.ipv4.ip_forward=1
+"""
+_TABLE = """
+table inet firewalld {
+    chain filter_INPUT {
+        type filter hook input priority 10; policy accept;
+        udp dport 4789 counter drop
+    }
+}
+"""
+
+
+def _in_node(*argv: str, text: str | None = None) -> None:
+    subprocess.run(["ip", "netns", "exec", NODE, *argv], input=text, text=True, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def node() -> Iterator[None]:
+    try:
+        subprocess.run(["ip", "netns", "add", NODE], check=True, capture_output=True)
+    except subprocess.CalledProcessError:
+        pytest.skip("network namespaces are not allowed here")
+    try:
+        _in_node("sh", "-e", text=_WIRING)
+        _in_node("iptables", "-A", "FORWARD", "-m", "comment", "--comment", 'a "quoted" one', "-j", "DROP")
+        _in_node("nft", "-f", "-", text=_TABLE)
+        yield
+    finally:
+        subprocess.run(["ip", "netns", "del", NODE], check=False, capture_output=True)
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> "Ask":
+    return Ask(tmp_path)
+
+
+class Ask:
+    """Asks the node with `sh` being dash, or being busybox with busybox's own tools."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.applets = folder / "bin"
+        self.applets.mkdir()
+        for applet in APPLETS:
+            (self.applets / applet).symlink_to(str(shutil.which("busybox")))
+
+    def __call__(self, shell: str, *, local: str = "10.244.114.75", path: str | None = None) -> NodeAnswer:
+        command = look(NODE, local=[local], remote=["10.244.56.129", "10.244.106.65"], underlay=["10.128.0.95"])
+        env = {"PATH": path or os.environ["PATH"], "TMPDIR": str(self.folder)}
+        if shell == "busybox" and path is None:
+            env["PATH"] = f"{self.applets}:{env['PATH']}"
+        interpreter = {"dash": "dash", "busybox": str(self.applets / "sh")}[shell]
+        script = list(command.argv[1:])
+        if path is not None:
+            script[1] = script[1].replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
+        sent_ns = time.time_ns()
+        ip = str(shutil.which("ip"))
+        done = subprocess.run([ip, "netns", "exec", NODE, interpreter, *script], capture_output=True, check=False, env=env)
+        status = AnswerStatus.OK if done.returncode == 0 else AnswerStatus.FAILED
+        return NodeAnswer(
+            command=command,
+            status=status,
+            exit_code=done.returncode,
+            stdout=done.stdout,
+            stderr=done.stderr,
+            sent_ns=sent_ns,
+            received_ns=time.time_ns(),
+        )
+
+
+def _stable(facts: NodeFacts) -> tuple[object, ...]:
+    """What cannot have changed between two looks."""
+    links = [(link.name, link.kind, link.mac, link.vxlan, link.up, link.addresses) for link in facts.links]
+    return links, facts.routes, facts.lookups, facts.neighbours, facts.fdb, facts.rules, facts.sysctls, facts.ethtool, facts.kernel
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_everything_is_answered(shell: str, ask: Ask) -> None:
+    answer = ask(shell)
+    assert answer.stderr == b""
+    facts = parse(answer)
+    expected = {"bpf", "ethtool-S.vxlan.calico", "sysctl.net.ipv4.neigh.default.gc_thresh3", "sysctl.net.bridge.bridge-nf-call-iptables"}
+    assert facts.absent.keys() <= expected
+    tunnel = facts.link("vxlan.calico")
+    assert tunnel is not None
+    assert tunnel.vxlan is not None
+    assert (tunnel.vxlan.vni, tunnel.vxlan.port, tunnel.vxlan.local, tunnel.vxlan.device) == (4096, 4789, "10.128.0.72", "ens4")
+    assert [entry.destination for entry in facts.fdb if entry.device == "vxlan.calico"] == ["10.128.0.95"]
+    assert facts.sysctls["net.ipv4.ip_forward"] == "1"
+    assert int(facts.sysctls["net.netfilter.nf_conntrack_max"]) > 9
+    assert facts.sysctls["net.ipv4.conf.vxlan/calico.rp_filter"] in ("0", "1", "2")
+    assert facts.ethtool["ens4.driver"] == "veth"
+    assert {"Udp.NoPorts", "TcpExt.IPReversePathFilter", "softnet.dropped", "conntrack.insert_failed"} <= facts.counters.keys()
+    assert {(rule.backend, rule.chain, rule.target) for rule in facts.rules if rule.text != "policy"} == {
+        ("iptables-nft", "FORWARD", "DROP"),
+        ("nft", "filter_INPUT", "DROP"),
+    }
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_routes_are_asked_as_packets_ask(shell: str, ask: Ask) -> None:
+    lookups = {(each.destination, each.source, each.input): each for each in parse(ask(shell)).lookups}
+    outward = lookups["10.244.56.129", "10.244.114.75", "cali1"]
+    assert (outward.device, outward.gateway) == ("vxlan.calico", "10.244.56.128")
+    assert lookups["10.244.114.75", "10.244.56.129", "vxlan.calico"].device == "cali1"
+    assert lookups["10.128.0.95", "10.128.0.72", None].device == "ens4"
+    assert lookups["10.244.106.65", None, None] == RouteLookup(destination="10.244.106.65", error="Network is unreachable")
+
+
+def test_both_shells_answer_alike(ask: Ask) -> None:
+    dash, busybox = ask("dash"), ask("busybox")
+    assert texts(dash).keys() == texts(busybox).keys()
+    assert _stable(parse(dash)) == _stable(parse(busybox))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_clock_is_the_clients_own_here(shell: str, ask: Ask) -> None:
+    clock = parse(ask(shell)).clock
+    assert clock is not None
+    assert clock.sent_ns - clock.resolution_ns <= clock.node_ns <= clock.received_ns + clock.resolution_ns
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_address_of_the_node_itself(shell: str, ask: Ask) -> None:
+    lookups = {(each.destination, each.source, each.input): each for each in parse(ask(shell, local="10.128.0.72")).lookups}
+    assert lookups["10.128.0.72", None, None].type == "local"
+    assert ("10.244.56.129", "10.128.0.72", None) in lookups
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nothing_is_left_on_the_node(shell: str, ask: Ask) -> None:
+    ask(shell)
+    assert [path.name for path in ask.folder.iterdir()] == ["bin"]
+
+
+def test_a_node_without_tools_says_so(ask: Ask) -> None:
+    facts = parse(ask("busybox", path=str(ask.applets)))
+    assert facts.absent["links"] == "ip is not installed"
+    assert facts.absent["fdb"] == "bridge is not installed"
+    assert facts.absent["iptables"] == "iptables-save is not installed"
+    assert facts.absent["nft"] == "nft is not installed"
+    assert facts.kernel
+    assert facts.counters["Ip.InDelivers"] >= 0
+
+
+def test_a_look_is_quick(ask: Ask) -> None:
+    """A guard against questions that wait for each other: alone it takes about 0.1 s, and this machine may be busy."""
+    started_s = time.monotonic()
+    ask("dash")
+    assert time.monotonic() - started_s < 2.0

@@ -1,0 +1,28 @@
+"""Neighbour table and forwarding database."""
+
+from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
+from kubectl_vxtrace.model.facts import FdbEntry
+from tests.facts.samples import recorded
+
+
+def test_a_recorded_calico_node() -> None:
+    neighbours = {(each.device, each.address): each for each in read_neighbours(recorded("ip-neigh.json"))}
+    vtep = neighbours["vxlan.calico", "10.244.106.64"]
+    assert vtep.states == ("PERMANENT",)
+    destinations = {entry.mac: entry.destination for entry in read_fdb(recorded("bridge-fdb.json")) if entry.device == "vxlan.calico"}
+    assert vtep.mac is not None
+    assert destinations[vtep.mac] == "10.128.0.96"
+
+
+def test_a_failed_neighbour_has_no_mac() -> None:
+    (failed,) = read_neighbours(b'[{"dst":"10.128.0.99","dev":"ens4","state":["FAILED"]},{"dst":"10.0.0.1"},{}]')
+    assert (failed.mac, failed.states) == (None, ("FAILED",))
+
+
+def test_a_bridge_port_and_a_foreign_vni() -> None:
+    raw = b'[{"mac":"a","ifname":"veth1","master":"cni0","flags":[],"state":""},'
+    raw += b'{"mac":"b","ifname":"vx","dst":"10.0.0.2","port":8472,"vni":7,"flags":["self"],"state":"permanent"}]'
+    assert read_fdb(raw) == (
+        FdbEntry(mac="a", device="veth1", master="cni0"),
+        FdbEntry(mac="b", device="vx", destination="10.0.0.2", port=8472, vni=7, states=("permanent", "self")),
+    )

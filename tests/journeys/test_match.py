@@ -1,0 +1,91 @@
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubectl_vxtrace.journeys.match import follow_units, pair
+from kubectl_vxtrace.journeys.units import Units
+
+EVENTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=7)
+
+
+def _arrays(events: list[tuple[int, int]]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    columns = np.array(events, dtype=np.int64).reshape(-1, 2)
+    return columns[:, 0], columns[:, 1]
+
+
+def _most(departures: list[int], arrivals: list[int]) -> int:
+    """The most that can be joined, by trying everything."""
+    small, large, forward = (arrivals, departures, True) if len(arrivals) <= len(departures) else (departures, arrivals, False)
+    best = 0
+    for chosen in itertools.permutations(large, len(small)):
+        pairs = zip(chosen, small, strict=True) if forward else zip(small, chosen, strict=True)
+        best = max(best, sum(departure <= arrival for departure, arrival in pairs))
+    return best
+
+
+@settings(max_examples=150, deadline=None)
+@given(departures=EVENTS, arrivals=EVENTS)
+def test_as_many_as_possible_and_none_before_its_departure(departures: list[tuple[int, int]], arrivals: list[tuple[int, int]]) -> None:
+    left, left_times = _arrays(departures)
+    right, right_times = _arrays(arrivals)
+    ours, theirs = pair(left, right, (left_times, right_times))
+    assert len(set(ours.tolist())) == len(ours) == len(set(theirs.tolist()))
+    assert (left[ours] == right[theirs]).all()
+    for key in range(3):
+        mine = [time for number, time in departures if number == key]
+        other = [time for number, time in arrivals if number == key]
+        joined = left[ours] == key
+        if len(mine) == len(other):
+            assert int(joined.sum()) == len(mine)
+            continue
+        assert int(joined.sum()) == _most(mine, other)
+        assert (left_times[ours[joined]] <= right_times[theirs[joined]]).all()
+
+
+def test_the_copy_that_was_sent_again_is_the_one_that_arrived() -> None:
+    left, right = np.zeros(2, np.int64), np.zeros(1, np.int64)
+    ours, theirs = pair(left, right, (np.array([0, 1_000]), np.array([1_050])))
+    assert (ours.tolist(), theirs.tolist()) == ([1], [0])
+    ours, _ = pair(left, right, (np.array([0, 1_000]), np.array([900])))
+    assert ours.tolist() == [0]
+
+
+def test_of_two_arrivals_the_first_is_the_packet() -> None:
+    ours, theirs = pair(np.zeros(1, np.int64), np.zeros(2, np.int64), (np.array([10]), np.array([11, 500])))
+    assert (ours.tolist(), theirs.tolist()) == ([0], [0])
+
+
+def test_without_clocks_the_last_ones_count_as_arrived() -> None:
+    ours, _ = pair(np.zeros(3, np.int64), np.zeros(2, np.int64), None)
+    assert sorted(ours.tolist()) == [1, 2]
+
+
+def _units(keys: list[int], times: list[int]) -> Units:
+    key = np.array(keys, dtype=np.int64)
+    return Units(
+        frame=np.arange(len(keys), dtype=np.int32),
+        key=key,
+        base=key // 10,
+        time_ns=np.array(times, dtype=np.int64),
+        weight=np.ones(len(keys), dtype=np.int32),
+    )
+
+
+def test_a_hop_that_missed_a_packet_is_passed_over() -> None:
+    hops = [_units([1, 2], [0, 1]), _units([2], [2]), _units([1, 2], [5, 6])]
+    unit = follow_units(hops, [[0] * 3] * 3, by_base=False)
+    assert unit.tolist() == [[0, -1, 0], [1, 0, 1]]
+
+
+def test_an_arrival_belongs_to_the_copy_that_the_hop_before_saw() -> None:
+    hops = [_units([1, 1], [0, 1]), _units([1], [2]), _units([1], [4])]
+    unit = follow_units(hops, [[0] * 3] * 3, by_base=False)
+    assert sorted(unit.tolist()) == [[0, -1, -1], [1, 0, 0]]
+
+
+def test_renumbered_segments_are_joined_without_their_ip_id() -> None:
+    hops = [_units([11, 21], [0, 1]), _units([12, 22], [2, 3])]
+    assert follow_units(hops, [[0] * 2] * 2, by_base=True).tolist() == [[0, 0], [1, 1]]
+    assert len(follow_units(hops, [[0] * 2] * 2, by_base=False)) == 4

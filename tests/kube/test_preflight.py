@@ -1,0 +1,63 @@
+from typing import Any
+
+import pytest
+
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.manifest import manifest
+from kubectl_vxtrace.kube.preflight import check, review
+from kubectl_vxtrace.model.request import PodOptions
+from tests.kube.fake import Fake
+
+PODS = "/api/v1/namespaces/debug/pods"
+
+
+def run(connection: Connection) -> None:
+    options = PodOptions()
+    bodies = [manifest(node, session="7f3a", namespace="debug", options=options, lifetime_s=60) for node in ("a", "b")]
+    check(connection, options=options, namespace="debug", manifests=bodies)
+
+
+def test_all_well_and_nothing_made(fake: Fake, connection: Connection) -> None:
+    run(connection)
+    assert fake.pods == {}
+    assert [query for method, path, _, query in fake.seen if path == PODS] == [[("dryRun", "All")]] * 2
+    asked = {(right.verb, right.resource) for right in review(connection, "debug")}
+    assert {("get", "pods/exec"), ("create", "pods/exec"), ("create", "pods"), ("delete", "pods"), ("list", "nodes")} <= asked
+
+
+def test_every_missing_right_is_listed(fake: Fake, connection: Connection) -> None:
+    fake.denied = {("create", "pods/exec"), ("list", "nodes")}
+    with pytest.raises(UsageError) as caught:
+        run(connection)
+    assert caught.value.message == "missing rights:\n  create pods/exec in namespace debug\n  list nodes"
+    assert "docs/rbac.yaml" in caught.value.hint
+    assert all(path != PODS for _, path, _, _ in fake.seen)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "hint"),
+    [
+        (403, 'pods "p" is forbidden: violates PodSecurity "baseline:latest": no', "kubectl label namespace debug pod-security"),
+        (403, 'pods "p" is forbidden: exceeded quota: q, requested: pods=1', "quota"),
+        (403, 'pods "p" is forbidden: unable to validate against any security context constraint', "oc adm policy"),
+        (400, 'admission webhook "validate.kyverno.svc-fail" denied the request: no', "--profile netraw"),
+        (400, "admission webhook \"gkepolicy\" denied the request: GKE Warden constraints: no", "Autopilot"),
+        (404, 'namespaces "debug" not found', "kubectl create namespace debug"),
+        (422, "Pod is invalid: spec.containers[0].image: Required value", "--debug-namespace"),
+        (403, 'pods is forbidden: User "u" cannot create resource "pods"', "docs/rbac.yaml"),
+    ],
+)  # fmt: skip
+def test_admission_speaks_for_itself(fake: Fake, connection: Connection, status: int, message: str, hint: str) -> None:
+    fake.replies["POST", PODS] = [(status, {"message": message, "reason": "Forbidden"}, {})]
+    with pytest.raises(UsageError) as caught:
+        run(connection)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("reply", [(500, {"message": "no endpoints for webhook"}, {"Retry-After": "0"}), (401, {}, {})])
+def test_an_api_that_does_not_work(fake: Fake, connection: Connection, reply: tuple[int, Any, dict[str, str]]) -> None:
+    fake.replies["POST", PODS] = [reply] * 8
+    with pytest.raises(CannotRunError):
+        run(connection)

@@ -1,0 +1,74 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.errors import PcapError
+from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets.cut import cut, read_frames
+from tests.wire import frames
+
+TIME_NS = 1_766_000_000_123_456_789
+PACKETS = [
+    frames.ethernet(
+        frames.ipv4(frames.udp(bytes([n]) * n, source=n, destination=9), source="10.0.0.1", destination="10.0.0.2", protocol=17)
+    )
+    for n in range(40)
+]
+
+
+def sample(folder: Path, kind: str) -> Path:
+    path = folder / "a"
+    if kind == "pcapng":
+        blocks = [frames.pcapng_packet(TIME_NS + n, packet) for n, packet in enumerate(PACKETS)]
+        path.write_bytes(frames.pcapng_section() + frames.pcapng_interface(resolution=9) + b"".join(blocks))
+        return path
+    frames.write_pcap(path, [(TIME_NS + n, packet) for n, packet in enumerate(PACKETS)], order=">" if kind == "big" else "<", snaplen=70)
+    if kind == "gzip":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["little", "big", "gzip", "pcapng"])
+def test_the_cut_file_holds_the_same_frames(tmp_path: Path, kind: str) -> None:
+    path = sample(tmp_path, kind)
+    table = read_pcap(path)
+    rows = [39, 3, 0, 17]
+    cut(path, table, rows, tmp_path / "b.pcap")
+    small = read_pcap(tmp_path / "b.pcap")
+    assert small.whole
+    for name in ("time_ns", "wire_bytes", "captured_bytes", "digest", "payload_bytes"):
+        assert getattr(small, name).tolist() == getattr(table, name)[rows].tolist()
+    assert read_frames(tmp_path / "b.pcap", small, range(4)) == read_frames(path, table, rows)
+
+
+def test_frames_are_their_bytes(tmp_path: Path) -> None:
+    path = sample(tmp_path, "pcapng")
+    assert read_frames(path, read_pcap(path), [5, 5, 2]) == (PACKETS[5], PACKETS[5], PACKETS[2])
+
+
+def test_snaplen(tmp_path: Path) -> None:
+    path = sample(tmp_path, "little")
+    cut(path, read_pcap(path), [20, 1], tmp_path / "b.pcap", snaplen_bytes=50)
+    small = read_pcap(tmp_path / "b.pcap")
+    assert (small.captured_bytes.tolist(), small.wire_bytes.tolist()) == ([50, 43], [62, 43])
+
+
+def test_nothing_to_cut(tmp_path: Path) -> None:
+    path = sample(tmp_path, "little")
+    cut(path, read_pcap(path), [], tmp_path / "b.pcap")
+    assert len(read_pcap(tmp_path / "b.pcap")) == 0
+
+
+def test_a_file_that_shrank(tmp_path: Path) -> None:
+    path = sample(tmp_path, "little")
+    table = read_pcap(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(PcapError, match="shorter than when"):
+        cut(path, table, [39], tmp_path / "b.pcap")
+
+
+def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
+    path = sample(tmp_path, "little")
+    with pytest.raises(PcapError, match="cannot be written"):
+        cut(path, read_pcap(path), [1], tmp_path / "missing" / "b.pcap")

@@ -1,0 +1,122 @@
+import shutil
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.packets import dissect as module
+from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets.dissect import DissectError, dissect, tshark_available
+from tests.packets import oracle
+from tests.packets.test_headers import A, B, in_vxlan, udp_packet
+from tests.wire import frames
+
+OUTER = "eth / ip 10.128.0.72 > 10.128.0.95 / udp 50123 > {port} / vxlan 4096 / "
+INNER = f"eth / ip {A} > {B} / udp 41234 > 53 / dns query A kotsadm-rqlite"
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> tuple[Path, PacketTable]:
+    question = frames.ethernet(udp_packet(frames.dns_question("kotsadm-rqlite")))
+    tcp = frames.tcp(b"GET / HTTP/1.1\r\n\r\n", source=4000, destination=80, seq=5, flags=frames.PSH | frames.ACK)
+    packets = [
+        question,
+        in_vxlan(question),
+        in_vxlan(question, port=8472),
+        in_vxlan(frames.ethernet(frames.ipv4(tcp, source=A, destination=B, protocol=6))),
+        frames.ethernet(frames.arp(sender=A, target=B), ethertype=frames.ARP),
+        frames.ethernet(frames.ipv4(frames.echo(7, 3), source=A, destination=B, protocol=1)),
+        frames.ethernet(udp_packet(frames.dns_question("a\x1b[0m<&"))),
+    ]
+    path = tmp_path / "a.pcap"
+    frames.write_pcap(path, [(n, packet) for n, packet in enumerate(packets)])
+    return path, read_pcap(path)
+
+
+@oracle.needs_tshark
+def test_layers_from_the_outside_in(sample: tuple[Path, PacketTable]) -> None:
+    path, table = sample
+    lines = dissect(path, table, range(len(table)), vxlan_ports=(4789, 8472))
+    assert list(lines) == list(range(7))
+    assert lines[0] == INNER
+    assert lines[1] == OUTER.format(port=4789) + INNER
+    assert lines[2] == OUTER.format(port=8472) + INNER
+    assert "/ tcp 4000 > 80 [PSH, ACK] seq 5 len 18 / http GET / HTTP/1.1" in lines[3]
+    assert lines[4] == f"eth / arp request {A} > {B}"
+    assert "icmp Echo (ping) request" in lines[5]
+    assert lines[5].endswith("seq 3")
+    assert all(line.isascii() and line.isprintable() for line in lines.values())
+
+
+@oracle.needs_tshark
+def test_rows_keep_their_numbers(sample: tuple[Path, PacketTable]) -> None:
+    path, table = sample
+    lines = dissect(path, table, [4, 1, 4], vxlan_ports=(4789,))
+    assert list(lines) == [4, 1]
+    assert lines[4].startswith("eth / arp")
+    assert dissect(path, table, [], vxlan_ports=(4789,)) == {}
+
+
+@oracle.needs_tshark
+def test_in_another_thread(sample: tuple[Path, PacketTable]) -> None:
+    path, table = sample
+    found: dict[int, str] = {}
+    thread = threading.Thread(target=lambda: found.update(dissect(path, table, [1], vxlan_ports=(4789,))))
+    thread.start()
+    thread.join(30)
+    assert found[1].endswith("dns query A kotsadm-rqlite")
+
+
+def fake_tshark(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A program of that name; pyshark asks it for its version first."""
+    program = folder / "bin" / "tshark"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ "$1" = -v ] && {{ echo "TShark (Wireshark) 4.0.17"; exit 0; }}\n{body}\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def test_no_tshark(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not tshark_available()
+    with pytest.raises(DissectError, match="not installed") as raised:
+        dissect(*sample, [0], vxlan_ports=(4789,))
+    assert "install tshark" in raised.value.hint
+
+
+def test_tshark_that_fails(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tshark(tmp_path, monkeypatch, "echo cannot >&2; exit 2")
+    with pytest.raises(DissectError, match="could not dissect"):
+        dissect(*sample, [0], vxlan_ports=(4789,))
+
+
+def test_tshark_that_says_nothing(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tshark(tmp_path, monkeypatch, "echo '<pdml></pdml>'")
+    assert dissect(*sample, [0], vxlan_ports=(4789,)) == {}
+
+
+FIELDS = "".join(f'<field name="{name}" show="1" value="1.0" size="1"/>' for name in ("num", "len", "caplen", "timestamp"))
+PACKET = f'<packet><proto name="geninfo">{FIELDS}</proto><proto name="frame"/><proto name="eth"/></packet>'
+
+
+def test_tshark_that_hangs_or_dies_after_the_first_packet(
+    sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 1.0)
+    fake_tshark(tmp_path, monkeypatch, f"echo '<pdml>{PACKET}'; [ -e {tmp_path}/die ] && sleep 0.3 && exit 2; exec sleep 30")
+    assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth"}
+    (tmp_path / "die").touch()
+    assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth"}
+
+
+def test_tshark_that_hangs(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
+    fake_tshark(tmp_path, monkeypatch, "exec sleep 30")
+    with pytest.raises(DissectError, match="longer than"):
+        dissect(*sample, [0], vxlan_ports=(4789,))
+
+
+def test_available() -> None:
+    assert tshark_available() == (shutil.which("tshark") is not None)

@@ -1,0 +1,102 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets.summary import summarise
+from tests.packets.test_headers import A6, B6, NODE_A, NODE_B, A, B, in_vxlan, udp_packet
+from tests.wire import frames
+
+
+def line(folder: Path, frame: bytes, snaplen: int = 262144) -> str:
+    path = folder / "a.pcap"
+    frames.write_pcap(path, [(1, frame)], snaplen=snaplen)
+    (said,) = summarise(path, read_pcap(path), [0])
+    return said
+
+
+def ip(message: bytes, protocol: int) -> bytes:
+    return frames.ethernet(frames.ipv4(message, source=A, destination=B, protocol=protocol))
+
+
+QUESTION = udp_packet(frames.dns_question("kotsadm-rqlite.kotsadm"))
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (frames.ethernet(QUESTION), "DNS A? kotsadm-rqlite.kotsadm"),
+        (in_vxlan(frames.ethernet(QUESTION)), "DNS A? kotsadm-rqlite.kotsadm"),
+        (ip(frames.udp(frames.dns_answer("a.b", "10.0.0.1"), source=53, destination=4000), 17), "DNS A a.b NOERROR 10.0.0.1"),
+        (ip(frames.tcp(b"\0\x21" + frames.dns_question("a.b"), source=4000, destination=53), 6), "DNS A? a.b (TCP)"),
+        (ip(frames.udp(b"no dns at all", source=4000, destination=53), 17), "UDP 4000 > 53 len 13"),
+        (ip(frames.udp(b"quic", source=4000, destination=443), 17), "UDP 4000 > 443 len 4"),
+        (ip(frames.tcp(source=41234, destination=80, seq=1, flags=frames.SYN), 6), "TCP SYN 41234 > 80 seq 1 len 0"),
+        (
+            ip(frames.tcp(b"abc", source=80, destination=41234, seq=7, ack=9, flags=frames.PSH | frames.ACK), 6),
+            "TCP PSH,ACK 80 > 41234 seq 7 ack 9 len 3",
+        ),
+        (ip(frames.tcp(source=1, destination=2, flags=0), 6), "TCP none 1 > 2 seq 0 len 0"),
+        (ip(frames.echo(7, 3), 1), "ICMP echo request id 7 seq 3"),
+        (ip(frames.echo(7, 3, reply=True), 1), "ICMP echo reply id 7 seq 3"),
+        (ip(frames.icmp(3, 3, payload=udp_packet()[:28]), 1), f"ICMP port unreachable for UDP {A}:41234 > {B}:53"),
+        (
+            ip(frames.icmp(3, 4, payload=in_vxlan(frames.ethernet(udp_packet()))[14:]), 1),
+            f"ICMP fragmentation needed for UDP {A}:41234 > {B}:53",
+        ),
+        (ip(frames.icmp(11, 0, payload=ip(frames.echo(1, 1), 1)[14:]), 1), f"ICMP time exceeded for ICMP {A} > {B}"),
+        (ip(frames.icmp(3, 99), 1), "ICMP unreachable code 99"),
+        (ip(frames.icmp(13, 0), 1), "ICMP type 13 code 0"),
+        (ip(b"x" * 30, 132), "IP protocol 132 len 30"),
+        (frames.ethernet(frames.arp(sender=A, target=B), ethertype=frames.ARP), f"ARP who has {B}? tell {A}"),
+        (frames.ethernet(frames.arp(sender=A, target=B, reply=True), ethertype=frames.ARP), f"ARP {A} answers {B}"),
+        (frames.ethernet(bytes(46), ethertype=0x88CC), "not IP, 60 bytes"),
+        (frames.ethernet(udp_packet(total=900)), "malformed, 47 bytes"),
+        (
+            frames.ethernet(frames.ipv4(b"r" * 8, source=A, destination=B, protocol=17, fragment=3, ident=9)),
+            "fragment of IP id 9 at 24 len 8",
+        ),
+        (
+            frames.ethernet(
+                frames.ipv6(
+                    frames.icmp(
+                        1, 4, payload=frames.ipv6(frames.udp(b"", source=1, destination=2), source=B6, destination=A6, protocol=17)
+                    ),
+                    source=A6,
+                    destination=B6,
+                    protocol=58,
+                ),
+                ethertype=frames.IPV6,
+            ),
+            f"ICMPv6 port unreachable for UDP [{B6}]:1 > [{A6}]:2",
+        ),
+    ],
+)
+def test_one_line(tmp_path: Path, frame: bytes, said: str) -> None:
+    assert line(tmp_path, frame) == said
+
+
+def test_headers_that_were_not_captured(tmp_path: Path) -> None:
+    assert line(tmp_path, frames.ethernet(QUESTION), snaplen=36) == f"headers not captured, {14 + len(QUESTION)} bytes"
+
+
+def test_a_hostile_name(tmp_path: Path) -> None:
+    question = frames.dns_question("x")[:12] + b"\x05\x1b]0;\x07\x00\0\1\0\1"
+    assert line(tmp_path, frames.ethernet(udp_packet(question))) == r"DNS A? \x1b]0;\x07"
+
+
+def test_rows_in_the_order_given_and_from_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    frames.write_pcap(path, [(n, ip(frames.echo(1, n), 1)) for n in range(5)])
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    said = summarise(path, read_pcap(path), [4, 0])
+    assert said == ("ICMP echo request id 1 seq 4", "ICMP echo request id 1 seq 0")
+    assert summarise(path, read_pcap(path), []) == ()
+
+
+def test_a_vxlan_port_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    frame = frames.encapsulate(frames.ethernet(QUESTION), source=NODE_A, destination=NODE_B, port=6081)
+    frames.write_pcap(path, [(1, frame)])
+    assert summarise(path, read_pcap(path, vxlan_ports=(6081,)), [0]) == ("DNS A? kotsadm-rqlite.kotsadm",)
