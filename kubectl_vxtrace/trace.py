@@ -11,12 +11,12 @@ from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
 from kubectl_vxtrace.interruption import Interruption, Phase
 from kubectl_vxtrace.kube import preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.debugpod import DebugPods
+from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node, NodeCommand, Scope
 from kubectl_vxtrace.model.facts import NodeFacts
@@ -70,6 +70,7 @@ class Trace:
             KeyboardInterrupt: somebody gave up what there is.
         """
         prepared = prepare(self._request, self._console, self.session, self._interruption)
+        self._sweep(prepared)
         self._interruption.phase = Phase.RECORDING
         try:
             self._pods = prepared.pods
@@ -82,6 +83,16 @@ class Trace:
     def clean_up(self) -> Cleanup | None:
         """Remove the debug pods; None if none was asked for. Never raises for a cluster's failure."""
         return None if self._pods is None else self._pods.delete()
+
+    def _sweep(self, prepared: Prepared) -> None:
+        """Remove what earlier traces left and whose time is over; that this fails is no reason not to trace."""
+        try:
+            swept = sweep(prepared.connection, namespace=prepared.pods.namespace, keep_session=self.session)
+        except VxtraceError as error:
+            self._console.warn(f"cannot look for debug pods of earlier traces: {error.message}")
+            return
+        if swept.pods:
+            self._console.step(f"{swept.pods - len(swept.left)} of {swept.pods} debug pods of earlier traces removed")
 
     def _spawn(self, pods: DebugPods, nodes: Sequence[Node]) -> tuple[Gap, ...]:
         """Step 3. What has no pod is a gap; the rest goes on."""

@@ -15,6 +15,12 @@ if ! command -v tcpdump >/dev/null; then
     record 0 refused unknown 0 - 0.err
     exit 0
 fi
+if [ -e stop ]; then
+    echo "vxtrace-capture 1 $(now)"
+    echo 'it was stopped before it began' >0.err
+    record 0 refused unknown 0 - 0.err
+    exit 0
+fi
 options=$(tcpdump_options)
 if [ -n "$user_filter" ] && ! tcpdump -y EN10MB -d -- "$user_filter" >/dev/null 2>0.err </dev/null; then
     echo "vxtrace-capture 1 $(now)"
@@ -22,14 +28,17 @@ if [ -n "$user_filter" ] && ! tcpdump -y EN10MB -d -- "$user_filter" >/dev/null 
     exit 0
 fi
 
-# A capture that would grow beyond its blocks gets an error from write(), says so, and ends: XFSZ would end it without a word.
+# No hang-up of the exec reaches a session of its own; where there is a terminal, HUP is ignored too.
+# A capture that would grow beyond its blocks is ended by XFSZ. It must not be ignored: tcpdump does not look whether its writes succeed,
+# and would go on counting packets that it did not keep.
 # Who stops before we got here has left a file named stop.
 runner='
 id=$1 blocks=$2 limit_s=$3
 shift 3
-[ -e stop ] && exit
+trap "" HUP
+[ -e stop ] && echo stopped >"$id.rc" && exit
 ulimit -f "$blocks"
-trap "" XFSZ
+ulimit -c 0
 timeout -s INT "$limit_s" "$@" &
 echo $! >"$id.pid"
 wait $!
@@ -46,7 +55,7 @@ begin() {
     command=$1
     shift
     # shellcheck disable=SC2086
-    setsid nohup sh -c "$runner" vxtrace-capture "$id" "$blocks" "$limit_s" "$command" $options "$@" >"$id.out" 2>"$id.err" </dev/null &
+    setsid sh -c "$runner" vxtrace-capture "$id" "$blocks" "$limit_s" "$command" $options "$@" >"$id.out" 2>"$id.err" </dev/null &
 }
 
 # state ID: listening, ended or waiting, as its stderr and its exit status say.

@@ -1,14 +1,15 @@
 """Proofs out of the captures: frames of lost packets, absence at a witness, ICMP errors and resets that answer them."""
 
-from collections import Counter
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Trouble
 from kubectl_vxtrace.diagnosis.turned import answering
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, FrameRef, HopCount
 
@@ -35,17 +36,6 @@ class IcmpAnswer:
     def text(self) -> str:
         """`ICMP 3/1 from 10.128.0.72`, as the RFCs number types and codes."""
         return f"ICMP {self.type}/{self.code} from {self.source}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encapsulation:
-    """One outer header of lost packets, with how many frames carried it."""
-
-    source: str
-    destination: str
-    port: int
-    vni: int
-    frames: int
 
 
 def place_text(hop: Hop) -> str:
@@ -117,18 +107,7 @@ def bounded(confidence: Confidence, trouble: Trouble) -> Confidence:
 def encapsulations(case: Case, trouble: Trouble, hop: Hop) -> tuple[Encapsulation, ...]:
     """The outer headers of the trouble's packets as `hop` saw them, the most frequent first."""
     table = case.tables.get(hop.tap)
-    if table is None:
-        return ()
-    tunnels = table.tunnel[rows_at(case, trouble, hop)]
-    counted: Counter[tuple[str, str, int, int]] = Counter()
-    for tunnel, frames in zip(*(array.tolist() for array in np.unique(tunnels[tunnels >= 0], return_counts=True)), strict=True):
-        small = table.tunnels
-        key = (address_text(small.source[tunnel]), address_text(small.destination[tunnel]), int(small.port[tunnel]), int(small.vni[tunnel]))
-        counted[key] += frames
-    return tuple(
-        Encapsulation(source=source, destination=destination, port=port, vni=vni, frames=frames)
-        for (source, destination, port, vni), frames in counted.most_common()
-    )
+    return () if table is None else outer_headers(table, rows_at(case, trouble, hop))
 
 
 def icmp_answers(case: Case, trouble: Trouble) -> tuple[IcmpAnswer, ...]:
@@ -152,8 +131,9 @@ def _icmp_at(case: Case, trouble: Trouble, hop: Hop) -> tuple[IcmpAnswer, ...]:
     lost = np.unique(table.conversation[rows_at(case, trouble, hop)])
     quotes = table.icmp_quotes
     rows = quotes.row[np.isin(quotes.conversation, lost) | np.isin(quotes.inner_conversation, lost)]
+    kinds = np.unique(np.stack([table.conversation[rows], table.flags[rows].astype(np.int32)], axis=1), axis=0)
     answers = []
-    for conversation, flags in sorted({(int(table.conversation[row]), int(table.flags[row])) for row in rows}):
+    for conversation, flags in kinds.tolist():
         protocol = int(table.conversations.protocol[conversation]) if conversation >= 0 else -1
         if _ICMP_UNREACHABLE.get(protocol) != flags >> 8:
             continue
@@ -177,16 +157,22 @@ def resets(case: Case, trouble: Trouble, hop: Hop) -> I32:
 
 
 def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
-    """Rows of ARP requests for `address` at a tap, and whether anybody answered there."""
-    table = case.tables.get(tap)
-    if table is None:
+    """Rows of ARP requests for `address` at a tap, and whether anybody answered there. Text that is no address was never asked for."""
+    table, packed = case.tables.get(tap), _packed(address)
+    if table is None or packed is None:
         return np.zeros(0, dtype=np.int32), False
-    arp = np.flatnonzero((table.kind == Kind.ARP) & (table.conversation >= 0)).tolist()
-    asked = [row for row in arp if table.flags[row] == _ARP_REQUEST and _arp_address(table, row, asked=True) == address]
-    told = any(table.flags[row] == _ARP_REPLY and _arp_address(table, row, asked=False) == address for row in arp)
-    return np.array(asked, dtype=np.int32), told
+    raw = np.frombuffer(packed, dtype=np.uint8)
+    arp = np.flatnonzero((table.kind == Kind.ARP) & (table.conversation >= 0))
+    talk, opcode = table.conversation[arp], table.flags[arp]
+    asked = (opcode == _ARP_REQUEST) & (table.conversations.destination[talk] == raw).all(axis=1)
+    told = (opcode == _ARP_REPLY) & (table.conversations.source[talk] == raw).all(axis=1)
+    return arp[asked].astype(np.int32), bool(told.any())
 
 
-def _arp_address(table: PacketTable, row: int, *, asked: bool) -> str:
-    ends = table.conversations.destination if asked else table.conversations.source
-    return address_text(ends[table.conversation[row]])
+def _packed(address: str) -> bytes | None:
+    """The 16 bytes under which a PacketTable holds an address (RFC 4291, 2.5.5.2)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    return parsed.packed if parsed.version == 6 else bytes(10) + b"\xff\xff" + parsed.packed

@@ -1,11 +1,13 @@
 """What the packets of a trouble look like to the packet filter at one stretch."""
 
+import numpy as np
+
 from kubectl_vxtrace.diagnosis import nodes
 from kubectl_vxtrace.diagnosis.evidence import encapsulations, rows_at
 from kubectl_vxtrace.diagnosis.rule_fit import Traits
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import address_text
+from kubectl_vxtrace.model.packets import U8, address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Role
 
 
@@ -25,9 +27,9 @@ def _outer(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
     if not headers:
         sender = next((hop for hop in trouble.path.hops if hop.role is Role.VXLAN), None)
         end = nodes.vtep(case, sender.tap.node) if sender is not None else None
-        sources = {end.underlay_address} - {None} if end is not None else set()  # type: ignore[assignment]
+        sources = {end.underlay_address} if end is not None and end.underlay_address is not None else set()
         ports = set(nodes.device_ports(case, sender)) if sender is not None else set()
-        destinations = {trouble.path.outer_destination} - {None}  # type: ignore[assignment]
+        destinations = {trouble.path.outer_destination} if trouble.path.outer_destination is not None else set()
     return Traits(
         protocol="udp",
         sources=frozenset(sources),
@@ -41,23 +43,25 @@ def _outer(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
 def _inner(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
     """Both ends with every address and port that translation gives them: which of them a rule sees depends on its hook."""
     flow = trouble.flow
-    client, client_ports = {flow.client.address}, set()
-    servers = {end.address for end in (flow.server, *flow.candidates) if end is not None}
-    server_ports = {end.port for end in (flow.server, *flow.candidates) if end is not None and end.port is not None}
+    client, client_ports = {flow.client.address}, set[int]()
+    ends = [end for end in (flow.server, *flow.candidates) if end is not None]
+    servers = {end.address for end in ends}
+    server_ports = {end.port for end in ends if end.port is not None}
     if flow.service is not None:
-        servers |= {flow.service.address} - {None}  # type: ignore[arg-type]
-        server_ports |= {flow.service.port} - {None}  # type: ignore[arg-type]
+        servers |= {flow.service.address} if flow.service.address is not None else set()
+        server_ports |= {flow.service.port} if flow.service.port is not None else set()
     request = trouble.path.direction is Direction.REQUEST
     table = case.tables.get(trouble.start.tap)
     if table is not None:
+        talk = table.conversation[rows_at(case, trouble, trouble.start)]
+        talk = np.unique(talk[talk >= 0])
         small = table.conversations
-        for conversation in {int(number) for number in table.conversation[rows_at(case, trouble, trouble.start)] if number >= 0}:
-            source, destination = address_text(small.source[conversation]), address_text(small.destination[conversation])
-            ports = int(small.source_port[conversation]), int(small.destination_port[conversation])
-            client.add(source if request else destination)
-            servers.add(destination if request else source)
-            client_ports.add(ports[0] if request else ports[1])
-            server_ports.add(ports[1] if request else ports[0])
+        senders, receivers = (client, servers) if request else (servers, client)
+        senders |= _texts(small.source[talk])
+        receivers |= _texts(small.destination[talk])
+        sending, receiving = (client_ports, server_ports) if request else (server_ports, client_ports)
+        sending |= set(small.source_port[talk].tolist())
+        receiving |= set(small.destination_port[talk].tolist())
     has_ports = flow.protocol != "ICMP"
     sources, destinations = (client, servers) if request else (servers, client)
     source_ports, destination_ports = (client_ports, server_ports) if request else (server_ports, client_ports)
@@ -70,6 +74,10 @@ def _inner(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
         inputs=_interface(stretch.start),
         outputs=_interface(stretch.end),
     )
+
+
+def _texts(raw: U8) -> set[str]:
+    return {address_text(address) for address in np.unique(raw, axis=0)}
 
 
 def _interface(hop: Hop | None) -> frozenset[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes
-from kubectl_vxtrace.diagnosis.evidence import Encapsulation, direction_noun, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
+from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 # Fewer lost packets than this may be an accident and not a rule on the way.
@@ -53,11 +53,8 @@ def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, .
     if table is None:
         return False
     pairs = {(header.source, header.destination) for header in headers}
-    return any(_pair(table, tunnel) in pairs for tunnel in np.unique(table.tunnel[table.tunnel >= 0]))
-
-
-def _pair(table: PacketTable, tunnel: int) -> tuple[str, str]:
-    return address_text(table.tunnels.source[tunnel]), address_text(table.tunnels.destination[tunnel])
+    every_row = np.arange(len(table), dtype=np.int32)
+    return any((header.source, header.destination) in pairs for header in outer_headers(table, every_row))
 
 
 def _blocked(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation) -> Finding:

@@ -39,3 +39,9 @@ def distinct(values: I64) -> I64:
     """The different values, ascending: by sorting, which for these is faster than the hash table of numpy.unique."""
     ordered = np.sort(values)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+
+
+def within(counts: I64) -> I64:
+    """0..count-1 for each count, one after the other."""
+    total = int(counts.sum())
+    return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)

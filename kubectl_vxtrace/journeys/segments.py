@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.columns import distinct, pack
+from kubectl_vxtrace.journeys.columns import distinct, pack, within
 from kubectl_vxtrace.journeys.units import Draft, Frames
 from kubectl_vxtrace.model.packets import I32, I64
 
@@ -89,16 +89,10 @@ def _boundaries(spans: list[Span]) -> tuple[I64, bool]:
     return marks, True
 
 
-def _ordinals(counts: I64) -> I64:
-    """0..count-1 for each count, one after the other."""
-    total = int(counts.sum())
-    return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
 def _draft(hop: Frames, data: I32, start: I64, end: I64, marks: I64, sizes: Sizes) -> Draft:
     first = np.searchsorted(marks, start, side="right")
     pieces = np.searchsorted(marks, end, side="left") - first + 1
-    ordinal = _ordinals(pieces)
+    ordinal = within(pieces)
     frame = np.repeat(np.arange(len(data)), pieces)
     inner = np.repeat(first, pieces) + ordinal
     begin = np.where(ordinal == 0, start[frame], marks[np.maximum(inner - 1, 0)] if len(marks) else start[frame])

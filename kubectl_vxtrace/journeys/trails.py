@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval
+from kubectl_vxtrace.journeys.datagrams import datagram_units
 from kubectl_vxtrace.journeys.match import follow_units
 from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
-from kubectl_vxtrace.journeys.units import Frames, Units, datagrams, digests_usable, numbered
+from kubectl_vxtrace.journeys.units import Frames, Units, numbered
 from kubectl_vxtrace.model.packets import I32, I64, U16
 from kubectl_vxtrace.model.path import Path
 
@@ -70,13 +71,14 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     hops = list(frames)
     tcp = protocol == "TCP"
     sizes = sizes_of(hops, mtu_bytes, ipv6)
+    if not hops:
+        return Way(path=path, frames=(), units=(), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=True)
     if tcp:
         drafts, comparable = tcp_units(hops, sizes)
     else:
-        usable = digests_usable(hops)
-        drafts = [datagrams(hop, usable) for hop in hops]
-        comparable = True
-    units = numbered(drafts, hops) if hops else []
+        # behind the same IP header a UDP header is 12 bytes shorter than a TCP header without options
+        drafts, comparable = datagram_units(hops, sizes.largest_bytes + 12), True
+    units = numbered(drafts, hops)
     return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubectl_vxtrace.journeys.columns import number_rows, pack
+from kubectl_vxtrace.journeys.columns import number_rows
 from kubectl_vxtrace.model.packets import I32, I64, U16, U64, PacketTable
 
 
@@ -56,24 +56,6 @@ class Draft:
     parts: tuple[U64, ...]
     ip_id: U16
     weight: I32
-
-
-def datagrams(frames: Frames, use_digest: bool) -> Draft:
-    """One unit for each frame: UDP and ICMP by client port, length, ICMP sequence and digest of the payload."""
-    rows = frames.row
-    digest = frames.table.digest[rows] if use_digest else np.zeros(len(rows), dtype=np.uint64)
-    numbers = pack(frames.client_port, np.zeros(len(rows), dtype=np.uint16), frames.payload_bytes)
-    return Draft(
-        frame=np.arange(len(rows), dtype=np.int32),
-        parts=(numbers, digest.astype(np.uint64), frames.table.seq[rows].astype(np.uint64)),
-        ip_id=frames.table.ip_id[rows],
-        weight=np.ones(len(rows), dtype=np.int32),
-    )
-
-
-def digests_usable(hops: list[Frames]) -> bool:
-    """Whether all hops captured enough payload of all packets to compare it."""
-    return all(bool(((hop.table.digest[hop.row] != 0) | (hop.payload_bytes == 0)).all()) for hop in hops)
 
 
 def numbered(drafts: list[Draft], hops: list[Frames]) -> list[Units]:

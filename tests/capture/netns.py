@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer,
 # `sh` of a node's image: Debian's, and Alpine's.
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 # What busybox brings itself in such an image.
-APPLETS = ("sh", "cat", "date", "grep", "head", "kill", "mkdir", "nohup", "setsid", "sha256sum", "sleep", "tail", "timeout", "tr", "wc")
+APPLETS = ("sh", "cat", "date", "grep", "head", "kill", "mkdir", "setsid", "sha256sum", "sleep", "tail", "timeout", "tr", "wc")
 DIRECTORY = "/capture"
 TOOLS = ("ip", "tcpdump", "dash", "busybox", "setsid", "ping")
 

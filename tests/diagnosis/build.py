@@ -33,6 +33,7 @@ TAPS = (
     Tap(node=B, interface=POD_B),
 )
 ROLES = (Role.POD, Role.VXLAN, Role.UNDERLAY, Role.UNDERLAY, Role.VXLAN, Role.POD)
+SERVER_END = Endpoint(address=SERVER, port=53, pod="kube-system/coredns-b", node=B)
 PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17}
 
 
@@ -164,7 +165,7 @@ class World:
     outer_destination: str = NIC_B
     wire_bytes: int = 132
     hops: int = 6
-    server: Endpoint | None = Endpoint(address=SERVER, port=53, pod="kube-system/coredns-b", node=B)  # noqa: RUF009 - frozen
+    server: Endpoint | None = SERVER_END
     extra: Mapping[int, tuple[Frame, ...]] = field(default_factory=dict)
     before: tuple[NodeFacts, ...] = ()
     after: tuple[NodeFacts, ...] = ()

@@ -147,6 +147,12 @@ def test_neighbour_near_misses(before: NodeFacts, after: NodeFacts, extra: dict[
     assert diagnose(sending((1, 2), before, after, extra=extra).case())[0].cause == "unknown"
 
 
+def test_a_gateway_that_is_no_address_breaks_nothing() -> None:
+    odd = replace(BEFORE, lookups=tuple(replace(lookup, gateway="\x1b[0m; rm") for lookup in BEFORE.lookups))
+    found = diagnose(sending((1, 2), odd, odd).case())[0]
+    assert (found.cause, found.confidence) == ("neighbour-missing", Confidence.POSSIBLE)
+
+
 def test_the_candidates_of_an_unnamed_backend_lead_to_the_neighbour() -> None:
     world = sending((1, 2), no_neighbour(BEFORE), no_neighbour(AFTER), extra=ASKING)
     case = replace(world, server=None, hops=3, replies=None).case()
