@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kubectl_vxtrace.analysis import dissected, examine
 from kubectl_vxtrace.bundle import archive, folder, source
 from kubectl_vxtrace.console import Stderr
-from kubectl_vxtrace.diagnosis.verdict import final_exit_code
+from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError
 from kubectl_vxtrace.interruption import Interruption
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
@@ -197,11 +197,11 @@ def _colored(mode: Color) -> bool:
 
 def _final_code(report: TraceReport, delivery: Delivery, *, interrupted: bool) -> int:
     """The contract's exit code: something left wins over everything, then an interruption."""
-    code = final_exit_code(report, strict=delivery.strict)
-    if code is ExitCode.LEFT_BEHIND:
-        return code
+    if left_behind(report):
+        return ExitCode.LEFT_BEHIND
     if interrupted:
         return ExitCode.INTERRUPTED
+    code = exit_code(report, strict=delivery.strict)
     return ExitCode.DELIVERED if delivery.exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code
 
 

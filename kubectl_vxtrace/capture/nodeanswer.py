@@ -16,6 +16,7 @@ class State(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
     ENDED = "ended"
+    FULL = "full"
     STOPPED = "stopped"
     KILLED = "killed"
     NONE = "none"

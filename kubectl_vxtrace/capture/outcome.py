@@ -7,8 +7,6 @@ from kubectl_vxtrace.capture.nodeanswer import Device, NodeReport, Record, State
 from kubectl_vxtrace.model.cluster import FetchResult
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask
 
-_TOO_LARGE = "File too large"  # strerror(EFBIG): the file reached the limit that start.sh set
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
@@ -97,8 +95,11 @@ def _without_file(course: Course, begun: Record | None, ended: Record) -> Captur
 
 
 def _status(course: Course, begun: Record | None, ended: Record) -> tuple[CaptureStatus, str | None]:
+    if ended.state is State.FULL:
+        return CaptureStatus.PARTIAL, f"the capture reached its limit of {course.task.file_bytes} bytes and ended"
     if ended.state is State.ENDED:
-        return CaptureStatus.PARTIAL, _why_ended(course.task, ended)
+        said = tcpdump.complaint(ended.said)
+        return CaptureStatus.PARTIAL, f"the capture ended by itself: {said}" if said else "the capture ended by itself"
     if ended.state is not State.STOPPED:
         return CaptureStatus.PARTIAL, "tcpdump did not end when it was told to"
     if begun is None or begun.state is not State.LISTENING:
@@ -106,10 +107,3 @@ def _status(course: Course, begun: Record | None, ended: Record) -> tuple[Captur
     if not tcpdump.closing(ended.said).whole:
         return CaptureStatus.PARTIAL, tcpdump.complaint(ended.said) or "tcpdump ended without its closing numbers"
     return CaptureStatus.COMPLETE, None
-
-
-def _why_ended(task: CaptureTask, ended: Record) -> str:
-    if _TOO_LARGE in ended.said:
-        return f"the capture reached its limit of {task.file_bytes} bytes and ended"
-    said = tcpdump.complaint(ended.said)
-    return f"the capture ended by itself: {said}" if said else "the capture ended by itself"

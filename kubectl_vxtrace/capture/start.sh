@@ -41,6 +41,7 @@ ulimit -f "$blocks"
 ulimit -c 0
 timeout -s INT "$limit_s" "$@" &
 echo $! >"$id.pid"
+[ -e stop ] && kill $!
 wait $!
 echo $? >"$id.rc"
 '

@@ -2,7 +2,8 @@
 #
 # Usage: stop.sh DIRECTORY WAIT_TWENTIETHS { ID INTERFACE FILE }...
 # Output: see record in clock.sh. NUMBER is the file's size in bytes, DIGEST its SHA-256. STATE: stopped (ended on our INT), ended
-# (had ended by itself), killed (did not end on INT), none (never started). The time in the first line is that before the first INT.
+# (had ended by itself), full (had ended at its limit of
+# bytes), killed (did not end on INT), none (never started). The time in the first line is that before the first INT.
 set -u -f
 directory=$1 turns=$2
 shift 2
@@ -27,6 +28,17 @@ signal_all() {
     done
 }
 
+# By coreutils' timeout the capture is in a group of its own, which must go with it; by busybox' it is the process itself.
+kill_all() {
+    while [ $# -gt 2 ]; do
+        if [ ! -e "$1.rc" ] && ours "$1" "$3"; then
+            kill -KILL "-$pid" 2>/dev/null
+            kill -KILL "$pid" 2>/dev/null
+        fi
+        shift 3
+    done
+}
+
 await() {
     patience=$1
     shift
@@ -44,10 +56,16 @@ running() {
     return 1
 }
 
+# 153: ended by signal 25, XFSZ.
+how_ended() {
+    read -r status <"$1.rc"
+    if [ "$status" = 153 ]; then echo full; else echo ended; fi
+}
+
 note() {
     while [ $# -gt 2 ]; do
         if [ ! -s "$1.state" ]; then
-            if [ -e "$1.rc" ]; then echo ended; elif ours "$1" "$3"; then echo stopped; else echo none; fi >"$1.state"
+            if [ -e "$1.rc" ]; then how_ended "$1"; elif ours "$1" "$3"; then echo stopped; elif [ -s "$1.pid" ]; then echo ended; else echo none; fi >"$1.state"
         fi
         shift 3
     done
@@ -75,7 +93,7 @@ await "$turns" "$@"
 kill_rest "$@"
 signal_all TERM "$@"
 await 10 "$@"
-signal_all KILL "$@"
+kill_all "$@"
 await 10 "$@"
 hash_all "$@"
 echo "vxtrace-capture 1 $stopped"

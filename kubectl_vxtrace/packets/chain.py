@@ -72,10 +72,12 @@ def walk(data: U8, size: int, start: int, form: Format, segment_bytes: int = SEG
     starts = _starts(data, size, start, form, segment_bytes)
     lanes = _walk_lanes(data, size, starts, form)
     if np.array_equal(lanes.end[:-1], starts[1:]):
-        offsets, at = np.sort(lanes.offsets), int(lanes.end[-1])
+        parts, at = [np.sort(lanes.offsets)], int(lanes.end[-1])
     else:
-        offsets, at = np.empty(0, np.int64), start
-    return _finish(data, size, form, lanes, offsets, at)
+        parts, at = _mend(data, size, form, lanes)
+    tail, at, _ = _step_on(data.data, size, at, size, [], form)
+    stuck = at + form.header_bytes <= size and form.step_one(data.data, at) == IMPOSSIBLE
+    return Chain(np.concatenate([*parts, np.array(tail, np.int64)]), at, stuck)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,33 +123,44 @@ def _walk_lanes(data: U8, size: int, starts: I64, form: Format) -> _Lanes:
     return _Lanes(starts, end, np.concatenate(found), np.concatenate(owner))
 
 
-def _finish(data: U8, size: int, form: Format, lanes: _Lanes, offsets: I64, at: int) -> Chain:
-    """Go on from `at` until the end: along a lane where one holds the place, by single steps elsewhere."""
-    view = data.data
-    order = np.argsort(lanes.lane, kind="stable") if not len(offsets) else np.empty(0, np.int64)
-    sorted_offsets = lanes.offsets[order]
+def _mend(data: U8, size: int, form: Format, lanes: _Lanes) -> tuple[list[I64], int]:
+    """Join lanes that do not join by themselves: single steps until they meet the lane's walk, then along it."""
+    order = np.argsort(lanes.lane, kind="stable")
+    offsets = lanes.offsets[order]
     bounds = np.searchsorted(lanes.lane[order], np.arange(len(lanes.starts) + 1))
-    chains = [sorted_offsets[a:b] for a, b in pairwise(bounds.tolist())]
-    firsts, ends = lanes.starts.tolist(), lanes.end.tolist()
-    parts, single, lane = [offsets], list[int](), 0
-    stuck = False
-    while at + form.header_bytes <= size:
-        while lane + 1 < len(firsts) and firsts[lane + 1] <= at:
-            lane += 1
-        chain = chains[lane]
-        place = int(np.searchsorted(chain, at)) if len(chain) and at <= chain[-1] else len(chain)
-        if place < len(chain) and chain[place] == at:
-            parts += [np.array(single, np.int64), chain[place:]]
-            single, at = [], ends[lane]
+    nexts = [*lanes.starts[1:].tolist(), size]
+    at = int(lanes.starts[0])
+    parts: list[I64] = []
+    for (first, last), bound, end in zip(pairwise(bounds.tolist()), nexts, lanes.end.tolist(), strict=True):
+        if at >= bound:
             continue
-        behind = form.step_one(view, at)
-        if behind > size:
-            stuck = behind == IMPOSSIBLE
+        chain = offsets[first:last]
+        single, at, met = _step_on(data.data, size, at, bound, chain.tolist(), form)
+        parts.append(np.array(single, np.int64))
+        if met >= 0:
+            parts.append(chain[met:])
+            single, at, _ = _step_on(data.data, size, end, bound, [], form)
+            parts.append(np.array(single, np.int64))
+        if at < bound:
             break
-        single.append(at)
+    return parts, at
+
+
+def _step_on(data: memoryview, size: int, at: int, bound: int, chain: list[int], form: Format) -> tuple[list[int], int, int]:
+    """Single steps from `at` to `bound`, until one is on `chain` (its place there; -1 if none) or impossible: the steps, where they end."""
+    steps: list[int] = []
+    place = 0
+    while at < bound and at + form.header_bytes <= size:
+        while place < len(chain) and chain[place] < at:
+            place += 1
+        if place < len(chain) and chain[place] == at:
+            return steps, at, place
+        behind = form.step_one(data, at)
+        if behind > size:
+            break
+        steps.append(at)
         at = behind
-    parts.append(np.array(single, np.int64))
-    return Chain(np.concatenate(parts), at, stuck)
+    return steps, at, -1
 
 
 def _starts(data: U8, size: int, start: int, form: Format, segment_bytes: int) -> I64:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I32, U8, U64, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, TUNNEL_COLUMNS, Columns, columns, first
@@ -38,6 +39,10 @@ def decode(frames: Frames, vxlan: BOOL) -> Columns:
     return out
 
 
+MAX_ROWS = 20_000_000
+"""Packets of one file, some 100 bytes of memory each. A small gzip file of empty records would otherwise fill any machine."""
+
+
 class TableBuilder:
     """Collects decoded batches into one table."""
 
@@ -50,7 +55,9 @@ class TableBuilder:
         self._rows = 0
 
     def add(self, frames: Frames) -> None:
-        """Decode frames, a cache's worth at a time, and keep their columns."""
+        """Decode frames, a cache's worth at a time, and keep their columns. Raises PcapError beyond MAX_ROWS."""
+        if self._rows + len(frames) > MAX_ROWS:
+            raise PcapError(f"it holds more than {MAX_ROWS:,} packets", "cut it into parts: editcap -c 10000000 OLD NEW")
         for start in range(0, len(frames), ROWS):
             self._add_part(frames.part(start, start + ROWS))
 

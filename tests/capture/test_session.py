@@ -1,6 +1,8 @@
 """Sessions: with nodes that say what a test wants, and for real on two namespaces."""
 
+import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -32,7 +34,7 @@ def _plan(*taps: tuple[Role, str, str], limits: Limits | None = None, user_filte
     )
     flow = Flow(id=1, protocol="ICMP", client=Endpoint(address="10.9.0.1", node=LEFT), server=Endpoint(address="10.9.0.2", node=RIGHT))
     return plan_captures(
-        limits=limits or Limits(duration_s=0.8),
+        limits=limits or Limits(duration_s=0.3),
         user_filter=user_filter,
         flows=(flow,),
         paths=(Path(flow=1, direction=Direction.REQUEST, hops=hops),),
@@ -163,6 +165,13 @@ def _read(path: FilePath) -> list[str]:
     return [line for line in done.stdout.splitlines() if "ICMP" in line]
 
 
+def _settle(path: FilePath, packets: int) -> None:
+    """Wait until tcpdump has written what the kernel gave it, which may take a while on a busy machine."""
+    end_s = time.monotonic() + 3.0
+    while len(_read(path)) < packets and time.monotonic() < end_s:
+        time.sleep(0.05)
+
+
 @real
 @shells
 @pytest.mark.root
@@ -210,9 +219,12 @@ def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tm
 @pytest.mark.root
 @pytest.mark.usefixtures("wired")
 def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: FilePath) -> None:
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(), netns.DIRECTORY)
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
     session.start()
     _ping(2)
+    for node, file in ((LEFT, "fc-left-pod.pcap"), (RIGHT, "fc-right-pod.pcap")):
+        _settle(nodes.folder(node) / file, 4)
     netns.run("ip", "-n", LEFT, "link", "del", "eth0")
     time.sleep(0.3)
     session.stop()
@@ -293,7 +305,7 @@ def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: File
     CaptureSession(nodes, _plan(), netns.DIRECTORY).start()
     late = CaptureSession(nodes, _plan(), netns.DIRECTORY)
     late.stop()
-    assert _processes() == []
+    assert _all_gone()
     assert {result.status for result in late.collect(tmp_path)} == {CaptureStatus.PARTIAL}
 
 
@@ -306,7 +318,7 @@ def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
     session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
     session.stop()
     with pytest.raises(CannotRunError):
-        CaptureSession(nodes, _plan(), netns.DIRECTORY).start()
+        session.start()
     assert _processes() == []
     assert {result.reason for result in session.collect(tmp_path)} == {"it was stopped before it began"}
 
@@ -325,8 +337,28 @@ def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(
     session._stopped.clear()
     session.stop()
     assert session.collect(tmp_path) == first
-    time.sleep(1.2)  # busybox' timeout looks once a second whether what it bounds is still there
-    assert _processes() == []
+    assert _all_gone()
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_what_does_not_end_is_killed(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.commands._STOP_TURNS", 2)
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    session = CaptureSession(nodes, _plan((Role.POD, LEFT, "eth0")), netns.DIRECTORY)
+    session.start()
+    _ping(2)
+    _settle(nodes.folder(LEFT) / "fc-left-pod.pcap", 4)
+    for pid in netns.run("ip", "netns", "pids", LEFT).split():
+        if FilePath("/proc", pid, "comm").read_text().strip() in ("timeout", "tcpdump"):
+            os.kill(int(pid), signal.SIGSTOP)
+    session.stop()
+    (result,) = session.collect(tmp_path)
+    assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "tcpdump did not end when it was told to")
+    assert len(_read(tmp_path / (result.file or ""))) == 4
+    assert [line for line in _processes() if line.startswith("tcpdump")] == []
 
 
 @real
@@ -344,6 +376,14 @@ def test_a_stranger_under_a_captures_number_is_left_alone(shell: str, tmp_path: 
     finally:
         stranger.terminate()
         stranger.wait()
+
+
+def _all_gone() -> bool:
+    """Whether nothing runs in the namespaces any more. Busybox' timeout looks once a second whether what it bounds is still there."""
+    end_s = time.monotonic() + 3.0
+    while _processes() and time.monotonic() < end_s:
+        time.sleep(0.1)
+    return _processes() == []
 
 
 def _processes() -> list[str]:

@@ -100,6 +100,25 @@ def strays(state_dir: str, namespaces: Collection[str]) -> tuple[Running, ...]:
     return tuple(found)
 
 
+def with_arguments(tail: Sequence[str]) -> tuple[Running, ...]:
+    """Processes that lead a session and whose arguments end with exactly these (proc(5), /proc/PID/cmdline)."""
+    wanted = [word.encode() for word in tail]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        pid = int(entry.name)
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
+            ours = words[-len(wanted) :] == wanted and os.getsid(pid) == pid
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        ticks = start_ticks(pid)
+        if ours and ticks is not None:
+            found.append(Running(name=f"stray-{pid}", pid=pid, start_ticks=ticks))
+    return tuple(found)
+
+
 def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino

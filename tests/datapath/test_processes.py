@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.datapath import processes
@@ -34,6 +35,19 @@ def test_one_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
         recorded_as(tmp_path, "stubborn", stubborn.pid, processes.start_ticks(stubborn.pid) or 0)
         processes.stop(str(tmp_path), processes.recorded(str(tmp_path)), patience_s=0.2)
         assert stubborn.wait(5) == -9
+
+
+def test_a_process_is_found_by_the_whole_end_of_its_arguments(tmp_path: Path) -> None:
+    tail = ["-m", "nobody", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *tail], start_new_session=True) as process:
+        until = time.monotonic() + 10
+        while not (found := processes.with_arguments(tail)) and time.monotonic() < until:
+            time.sleep(0.01)  # until it has become the program
+        assert [one.pid for one in found] == [process.pid]
+        assert processes.with_arguments(tail[:-1]) == ()
+        assert processes.with_arguments(["nobody", f"{tmp_path}/x"]) == ()
+        processes.stop(str(tmp_path), found)
+        assert process.wait(5) == -15
 
 
 def test_damaged_pid_files_and_gone_processes_are_nothing(tmp_path: Path) -> None:

@@ -91,6 +91,13 @@ def test_forwarding_entry_near_misses(before: NodeFacts, after: NodeFacts) -> No
     assert diagnose(sending((2, 3), before, after).case())[0].cause == "unknown"
 
 
+def test_counters_of_a_device_that_was_made_anew_are_not_compared() -> None:
+    after = no_fdb(facts(A, vx={"tx.dropped": 24}))
+    anew = replace(after, links=tuple(replace(link, index=link.index + 10) for link in after.links))
+    found = diagnose(sending((2, 3), no_fdb(BEFORE), anew).case())[0]
+    assert (found.cause, found.confidence) == ("fdb-missing", Confidence.LIKELY)
+
+
 def test_an_output_rule_explains_the_same_leg_and_counter() -> None:
     """A packet that OUTPUT drops counts as tx dropped of the VXLAN device as well; the entry is there."""
     drop = rule("OUTPUT", "-p udp --dport 4789 -j DROP", 0, hook="output")

@@ -173,7 +173,7 @@ def test_one_counter_for_the_losses_of_both_directions_must_hold_both() -> None:
 
 def test_the_same_rule_listed_by_nft_is_no_second_suspect() -> None:
     twin = rule("INPUT", "meta l4proto udp xt counter drop", 10, backend="nft", hook="input")
-    found = best(world((4, 5), B, (INPUT, 24), (twin, 24)))
+    found = best(world((4, 5), B, (rule("INPUT", "-m addrtype --dst-type LOCAL -j DROP", 10), 24), (twin, 24)))
     assert (found.confidence, found.not_ruled_out) == (Confidence.CERTAIN, ())
 
 
@@ -212,6 +212,26 @@ def test_packets_of_an_unknown_backend_dropped_on_the_clients_node() -> None:
     nameless = replace(HEALTHY, server=None, hops=3, requests=(lost(24, 1, 2),), replies=None, before=before, after=after)
     found = best(nameless)
     assert (found.cause, found.confidence, found.leg) == ("network-policy-drop", Confidence.CERTAIN, Leg(from_=1, to=2))
+
+
+def test_where_nothing_names_the_next_hop_a_rule_explains_but_nobody_is_between_two_witnesses() -> None:
+    before, after = ruled(A, *workload(f"cali-fw-{POD_A}"))
+    case = replace(HEALTHY, server=None, hops=1, requests=(lost(24, 1, None),), replies=None, before=before, after=after).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence, findings[0].leg) == (
+        "network-policy-drop",
+        Confidence.CERTAIN,
+        Leg(from_=1, to=None),
+    )
+    assert not accounted(case, findings)[0].any()
+
+
+def test_a_policy_that_was_changed_between_the_looks_counted_accepted_packets_before() -> None:
+    changed = world((5, 6), B, (policy("FORWARD", "DROP", 5), 24))
+    earlier = changed.before[1]
+    rules = tuple(replace(one, target="ACCEPT") for one in earlier.rules)
+    found = best(replace(changed, before=(changed.before[0], replace(earlier, rules=rules))))
+    assert (found.cause, found.confidence) == ("forward-policy-drop", Confidence.LIKELY)
 
 
 def test_a_rule_that_names_the_service_fits_packets_before_translation() -> None:

@@ -92,6 +92,12 @@ def test_another_device_with_the_vni_takes_the_packets() -> None:
     assert diagnose(both.case())[0].cause == "unknown"
 
 
+def test_a_device_whose_name_nobody_knows_is_not_called_absent() -> None:
+    case = LOST.case()
+    hops = tuple(replace(hop, tap=replace(hop.tap, interface="")) if hop.hop == 5 else hop for hop in case.paths[0].hops)
+    assert diagnose(replace(case, paths=(replace(case.paths[0], hops=hops), case.paths[1])))[0].cause == "unknown"
+
+
 def test_port_unreachable_is_cited() -> None:
     world = at_b(device(port=4790), counters={"Udp.NoPorts": 24})
     asked = world.frame(Direction.REQUEST, 3, 40000, Fate())

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.model.facts import ClockReading, NodeFacts
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
@@ -140,5 +138,10 @@ def read_clocks(recording: Recording, skew_ns: Mapping[str, int], *, spread_ns: 
     return replace(recording, before=facts)
 
 
-def sums(case: Case) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.array([len(one) for one in case.journeys])
+def lookups(simulator: wire.Simulator, count: int, *, server: str = wire.FIRST, vanished: int | None = None, first: int = 0) -> None:
+    """Questions from a new port each, 10 ms apart, with their answers if they arrive."""
+    for number in range(first, first + count):
+        at = wire.EPOCH + number * 10_000_000
+        simulator.udp(server, time_ns=at, payload=b"q%d" % number, client_port=40_000 + number, ident=number + 1, vanished=vanished)
+        if vanished is None:
+            simulator.udp(server, time_ns=at + 500_000, payload=b"a%d" % number, client_port=40_000 + number, ident=number + 1, reply=True)

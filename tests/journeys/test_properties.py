@@ -13,7 +13,7 @@ from tests.wire import simulator as wire
 
 FATE = st.one_of(st.none(), st.none(), st.integers(1, 5))
 SKEWS = st.fixed_dictionaries({node: st.integers(-3 * wire.SECOND, 3 * wire.SECOND) for node in ("ada-ec-2", "ada-ec-3")})
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _legs(simulator: wire.Simulator, server: str, *, reply: bool = False) -> dict[tuple[int, int], int]:
@@ -155,3 +155,30 @@ def test_blind_hops_never_invent_a_loss(fates: list[int | None], blind: set[int]
     legs = case.legs[0]
     assert [(leg.from_, leg.to) for leg in legs] == list(pairwise(sighted))
     assert {(leg.from_, leg.to): leg.lost for leg in legs if leg.lost} == expected
+
+
+@QUICK
+@given(
+    damage=st.lists(st.tuples(st.integers(0, 500), st.integers(14, 110), st.integers(0, 255)), max_size=60),
+    protocol=st.sampled_from(["UDP", "TCP"]),
+)
+def test_hostile_frames_never_crash(damage: list[tuple[int, int, int]], protocol: str) -> None:
+    """Bytes of any header may be anything; what still belongs to a flow is counted without an exception."""
+    simulator = wire.Simulator(service=None)
+    for number in range(6):
+        at = wire.EPOCH + number * 1_000_000
+        simulator.udp(wire.FIRST, time_ns=at, payload=b"%d" % number, client_port=40_000, port=80, ident=number)
+    simulator.bulk(wire.FIRST, time_ns=wire.EPOCH, client_port=40_000, seq=1, segments=6, mss=900, ident=1, merge=(6, 6, 6, 1, 3, 3))
+    simulator.fragments(wire.FIRST, time_ns=wire.EPOCH, payload=bytes(900), client_port=40_000, ident=3, size=400)
+    simulator.refusal(wire.FIRST, time_ns=wire.EPOCH, quoted=simulator.asked(wire.FIRST, b"\0" * 8, protocol=17, ident=1))
+    files = [packets for packets in simulator.files.values() if packets]
+    for place, offset, value in damage:
+        packets = files[place % len(files)]
+        time_ns, frame = packets[place % len(packets)]
+        changed = bytearray(frame)
+        changed[offset % len(changed)] = value
+        packets[place % len(packets)] = (time_ns, bytes(changed))
+    case = follow_all(simulator, record(simulator, protocol=protocol, port=80))
+    for table, hops in zip(case.journeys, case.hops, strict=True):
+        assert all(count.packets >= 0 and count.frames >= 0 for count in hops)
+        assert ((table.row >= 0).any(axis=1)).all()

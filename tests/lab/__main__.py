@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.datapath import faults, lock, network, records, servers, shape, tools
+from tests.datapath import faults, lock, network, processes, records, servers, shape, tools
 from tests.datapath.records import Lab
 from tests.datapath.tools import LabError, LabUsageError
 
@@ -94,15 +94,17 @@ def _tell(problems: Sequence[str]) -> bool:
 def _serve(lab: Lab) -> Path:
     from tests.lab import apiserver
 
-    if apiserver.running(Path(lab.state_dir)):
-        return Path(lab.state_dir) / KUBECONFIG
-    return apiserver.start(lab)
+    try:
+        return apiserver.start(lab)
+    except RuntimeError as error:
+        raise LabError(str(error)) from error
 
 
 def _take_down(directory: Path) -> None:
     from tests.lab import apiserver
 
     apiserver.stop(directory)
+    processes.stop(str(directory), processes.with_arguments(["-m", apiserver.__name__, str(directory)]))  # one whose pid file is lost
     network.remove(directory)
 
 

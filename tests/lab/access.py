@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from tests.lab.control import Control, User
@@ -34,7 +35,7 @@ class Access:
         self._control = control
         self._token = token
 
-    def identify(self, headers: Mapping[str, str], groups: list[str], certificate: Mapping[str, Any] | None) -> Identity:
+    def identify(self, headers: Message, groups: list[str], certificate: Mapping[str, Any] | None) -> Identity:
         """Who sent the request; `groups` are its Impersonate-Group headers. Raises ApiError 401 or 403."""
         real = self._authenticate(headers.get("Authorization") or "", certificate)
         name = headers.get("Impersonate-User")

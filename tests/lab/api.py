@@ -57,7 +57,7 @@ class Api:
             return self._create_pod(route, body)
         if not isinstance(body.get("metadata"), dict) or not body["metadata"].get("name"):
             raise bad_request("metadata.name is required")
-        obj = {"apiVersion": route.kind.group_version, "kind": route.kind.kind} | body
+        obj: JsonObject = {"apiVersion": route.kind.group_version, "kind": route.kind.kind} | body
         if route.kind.namespaced:
             self._store.get(NAMESPACES, "", route.namespace)
             obj = obj | {"metadata": obj["metadata"] | {"namespace": route.namespace}}

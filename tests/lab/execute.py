@@ -80,7 +80,6 @@ class ExecSession:
         self._left_bytes = cut_after_bytes
         self._output = threading.Lock()
         self._input: int | None = None
-        self._terminal: int | None = None
 
     def refuse(self, status: JsonObject) -> None:
         """Say that it could not be run, and end."""
@@ -106,17 +105,15 @@ class ExecSession:
         self._finish(exit_status(code if code >= 0 else 128 - code))
         listener.join(_GOODBYE_S)
         self._cut()
-        listener.join()
-        self._close_input()
 
     def _start(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple["subprocess.Popen[bytes]", list[threading.Thread]]:
         wanted = self._wanted
         if wanted.tty:
-            self._terminal, inner = pty.openpty()
-            self._input = os.dup(self._terminal)
+            terminal, inner = pty.openpty()
+            self._input = os.dup(terminal)
             process = subprocess.Popen(argv, env=dict(environment), stdin=inner, stdout=inner, stderr=inner, start_new_session=True)
             os.close(inner)
-            return process, [threading.Thread(target=self._pump, args=(STDOUT, self._terminal), daemon=True)]
+            return process, [threading.Thread(target=self._pump, args=(STDOUT, terminal), daemon=True)]
         process = subprocess.Popen(
             argv,
             env=dict(environment),
@@ -180,7 +177,7 @@ class ExecSession:
                 continue
             if message[0] == STDIN:
                 self._write_input(message[1:])
-            elif message[0] == RESIZE and self._terminal is not None:
+            elif message[0] == RESIZE and self._wanted.tty:
                 self._resize(message[1:])
             elif message[0] == CLOSE and message[1:] == bytes([STDIN]):
                 self._close_input()
@@ -203,7 +200,7 @@ class ExecSession:
         try:
             size = json.loads(data)
             rows, columns = int(size["Height"]), int(size["Width"])
-            assert self._terminal is not None
-            fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            if self._input is not None:
+                fcntl.ioctl(self._input, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         except (ValueError, KeyError, TypeError, OSError, struct.error):
             return  # a size that is none changes nothing

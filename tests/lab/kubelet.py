@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -102,6 +103,7 @@ class PodRunner:
         self._force = threading.Event()  # the server itself ends: the kubelet's node need not be ready
         self.log = os.memfd_create(f"log-{self.id.name}")
         self.container: Container | None = None
+        self._commands: list[subprocess.Popen[bytes]] = []  # exec'ed, as seen from outside
         self.thread = threading.Thread(target=self._run, name=f"pod {self.id.name}", daemon=True)
 
     # --- called by others ---
@@ -112,6 +114,10 @@ class PodRunner:
         if force:
             self._force.set()
         os.eventfd_write(self._wake, 1)
+
+    def exec_started(self, process: "subprocess.Popen[bytes]") -> None:
+        """A command runs in the container; the pod is not gone before it is."""
+        self._commands = [*(known for known in self._commands if known.poll() is None), process]
 
     # --- the thread ---
 
@@ -128,7 +134,6 @@ class PodRunner:
         spec = pod["spec"]
         node = self._wait_for_node()
         if node is not None:
-            self._event("Normal", "Scheduled", f"Successfully assigned {self.id.namespace}/{self.id.name} to {self.id.node}")
             self._patch(lambda status: status.update(startTime=now(), hostIP=node.address, hostIPs=[{"ip": node.address}]))
             self._container_status(spec, {"waiting": {"reason": "ContainerCreating"}})
             if self._pull(spec):
@@ -198,8 +203,10 @@ class PodRunner:
         self._event("Normal", "Started", f"Started container {spec['containers'][0]['name']}")
         self._container_status(spec, {"running": {"startedAt": started_at}}, phase="Running", address=node.address)
         overdue = self._wait_for_end(self.container, spec)
-        code = self.container.reap()
-        self.container = None
+        container, self.container = self.container, None
+        code = container.reap()
+        for command in self._commands:
+            command.wait()
         ended = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": started_at, "finishedAt": now()}
         phase = "Failed" if code or overdue else "Succeeded"
         self._container_status(spec, {"terminated": ended}, phase=phase)
@@ -212,7 +219,8 @@ class PodRunner:
         deadline = spec.get("activeDeadlineSeconds")
         ends_s = None if deadline is None else self._started_s + deadline
         grace_s: float = spec.get("terminationGracePeriodSeconds", 30)
-        overdue, kill_s = False, None
+        overdue = killed = False
+        kill_s: float | None = None
         watch = select.poll()
         watch.register(container.pidfd, select.POLLIN)
         while not watch.poll(0):
@@ -220,13 +228,15 @@ class PodRunner:
                 overdue = not self._ending()
                 self._event("Normal", "Killing", f"Stopping container {spec['containers'][0]['name']}")
                 container.signal(signal.SIGTERM)
-                kill_s = time.monotonic() + (grace_s if self._stop_within_s is None else self._stop_within_s)
-            if kill_s is not None and time.monotonic() >= kill_s:
+                kill_s = time.monotonic() + grace_s
+            if kill_s is not None and self._stop_within_s is not None:
+                kill_s = min(kill_s, time.monotonic() + self._stop_within_s)
+            if kill_s is not None and not killed and time.monotonic() >= kill_s:
                 container.signal(signal.SIGKILL)
-            times = [moment - time.monotonic() for moment in (ends_s if kill_s is None else None, kill_s) if moment is not None]
-            if self._stop_within_s is not None:
-                times.append(_POLL_S)  # the node may become ready, or somebody may shorten the grace period
-            self._sleep(min(times) if times else None, container.pidfd)
+                killed = True
+            next_s = None if killed else (ends_s if kill_s is None else kill_s)
+            waiting_for_node = kill_s is None and self._stop_within_s is not None
+            self._sleep(_POLL_S if waiting_for_node else next_s and next_s - time.monotonic(), container.pidfd)
         return overdue
 
     # --- what the API is told ---
@@ -246,7 +256,11 @@ class PodRunner:
         def change(found: JsonObject) -> None:
             found["phase"] = phase
             found["containerStatuses"] = [status]
-            done = ("PodCompleted", None) if phase in ("Succeeded", "Failed") else ("ContainersNotReady", f"containers with unready status: {names}")
+            done = (
+                ("PodCompleted", None)
+                if phase in ("Succeeded", "Failed")
+                else ("ContainersNotReady", f"containers with unready status: {names}")
+            )
             ready = [condition(kind, "True") if running else condition(kind, "False", *done) for kind in ("Ready", "ContainersReady")]
             found["conditions"] = [condition("PodScheduled", "True"), condition("Initialized", "True"), *ready]
             if address:

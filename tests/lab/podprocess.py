@@ -8,6 +8,7 @@ live as long as the container).
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -59,10 +60,8 @@ exec "$@"
 """
 
 # What containerd leaves a container that is not privileged (containerd, pkg/oci, defaultUnixCaps).
-DEFAULT_CAPABILITIES = frozenset(
-    ("chown", "dac_override", "fsetid", "fowner", "mknod", "net_raw", "setgid", "setuid")
-    + ("setfcap", "setpcap", "net_bind_service", "sys_chroot", "kill", "audit_write")
-)
+_DEFAULT = "chown dac_override fsetid fowner mknod net_raw setgid setuid setfcap setpcap net_bind_service sys_chroot kill audit_write"
+DEFAULT_CAPABILITIES = frozenset(re.findall(r"\w+", _DEFAULT))
 
 
 class StartError(Exception):
@@ -165,4 +164,3 @@ class Container:
         """The command that runs `argv` inside. It keeps running when its starter goes, and ends with the container."""
         spaces = ["--mount", "--pid", "--uts", "--ipc", "--net"]
         return ["/usr/bin/nsenter", "--target", str(self.pid), *spaces, "--", *self.spec.confine(), *argv]
-

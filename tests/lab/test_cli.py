@@ -101,6 +101,7 @@ def run(own_state: Path) -> Iterator[Run]:
     yield command
     assert command("down").returncode == 0
     assert not own_state.exists()
+    assert processes.with_arguments(["-m", "tests.lab.apiserver", str(own_state)]) == ()
     assert not lock.LOCK_FILE.exists()
     assert not tools.namespaces() & set(shape.lab("calico", shape.MAX_NODES, "").namespaces())
 
@@ -126,11 +127,13 @@ def test_up_twice_other_shape_status_and_down(run: Run, own_state: Path) -> None
     assert status.returncode == 0, status.stderr
     assert "vxlan.calico" in status.stdout
 
+    (own_state / "apiserver.pid").unlink()  # it is found, and not left behind, all the same
     other = run("up", "--nodes", "2", "--backend", "flannel")
     assert (other.returncode, other.stdout.splitlines()[-1:]) == (0, [str(kubeconfig)]), other.stderr
     assert "taking down" in other.stderr
     assert "flannel.1" in run("status").stdout
     assert not any(processes.alive(process) for process in pids)
+    assert len(processes.with_arguments(["-m", "tests.lab.apiserver", str(own_state)])) == 1
 
     assert run("down").returncode == 0
     assert run("status").returncode == 1

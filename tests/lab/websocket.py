@@ -1,10 +1,10 @@
 """The server's side of WebSocket (RFC 6455)."""
 
 import base64
-import binascii
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from email.message import Message
 from typing import Protocol
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -30,12 +30,12 @@ class _BrokenError(Exception):
         self.code = code
 
 
-def is_upgrade(headers: Mapping[str, str]) -> bool:
+def is_upgrade(headers: Message) -> bool:
     """Whether a request asks for WebSocket."""
     return (headers.get("Upgrade") or "").lower() == "websocket"
 
 
-def answer(headers: Mapping[str, str]) -> str:
+def answer(headers: Message) -> str:
     """The Sec-WebSocket-Accept of a handshake (4.2.2). Raises HandshakeError."""
     connection = {word.strip().lower() for word in (headers.get("Connection") or "").split(",")}
     if "upgrade" not in connection or (headers.get("Sec-WebSocket-Version") or "").strip() != "13":
@@ -43,14 +43,14 @@ def answer(headers: Mapping[str, str]) -> str:
     key = (headers.get("Sec-WebSocket-Key") or "").strip()
     try:
         nonce = base64.b64decode(key, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise HandshakeError("Sec-WebSocket-Key is not base64") from error
     if len(nonce) != 16:
         raise HandshakeError("Sec-WebSocket-Key is not 16 bytes")
     return base64.b64encode(hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()).decode()
 
 
-def offered_protocols(headers: Mapping[str, str]) -> list[str]:
+def offered_protocols(headers: Message) -> list[str]:
     """The subprotocols that the client offers, in its order."""
     return [word.strip() for word in (headers.get("Sec-WebSocket-Protocol") or "").split(",") if word.strip()]
 

@@ -7,7 +7,7 @@ import pytest
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
-from kubectl_vxtrace.packets import read_pcap, source
+from kubectl_vxtrace.packets import headers, read_pcap, source
 from tests.wire import frames
 
 TIMES_NS = (1_766_000_000_123_456_000, 1_766_000_000_123_456_789, 1_766_000_001_000_000_000)
@@ -138,6 +138,14 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_pcap(tmp_path / "missing.pcap")
     with pytest.raises(PcapError, match="not a regular file"):
         read_pcap(tmp_path)
+
+
+def test_too_many_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "MAX_ROWS", 99)
+    path = write(tmp_path / "a.pcap.gz", gzip.compress(frames.pcap_header() + bytes(1600)))
+    with pytest.raises(PcapError, match="more than 99 packets") as raised:
+        read_pcap(path)
+    assert "editcap" in raised.value.hint
 
 
 def test_arrays_are_read_only(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Which packets are counted."""
+
+from kubectl_vxtrace.journeys import follow
+from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.path import Direction, Tap
+from kubectl_vxtrace.model.recording import CaptureStatus
+from tests.journeys.build import (
+    STOP,
+    change,
+    follow_all,
+    hop_packets,
+    lookups,
+    lost_of,
+    outcomes,
+    record,
+    tables_of,
+)
+from tests.wire import simulator as wire
+
+A, B = wire.FIRST, wire.SECOND_SERVER
+TAPS = [Tap(node=node, interface=name) for node, name in wire.hops_to(A)]
+AT = wire.EPOCH
+SECOND = wire.SECOND
+
+
+class TestWindow:
+    def test_what_was_first_seen_outside_is_not_counted(self) -> None:
+        simulator = wire.Simulator()
+        for number, at in enumerate([AT - 6 * SECOND, AT, STOP - SECOND // 2]):
+            simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1, vanished=3)
+        assert lost_of(follow_all(simulator), A) == {(3, 4): 1}
+
+    def test_received_but_not_captured_moves_the_end_to_the_last_frame(self) -> None:
+        simulator = wire.Simulator()
+        for number in range(5):
+            fate = None if number < 3 else 3
+            at = AT + number * 2 * SECOND
+            simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1, vanished=fate)
+        recording = change(record(simulator), TAPS[3], received=5)
+        case = follow(recording, tables_of(simulator))
+        assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 2
+        assert all(hop.witness for hop in case.hops[0])
+
+    def test_files_of_others_run_from_the_latest_first_to_the_latest_last_frame(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 3)
+        lookups(simulator, 2, first=3, vanished=3)
+        recording = record(simulator, status=CaptureStatus.PRESUMED)
+        case = follow(recording, tables_of(simulator))
+        assert lost_of(case, A) == {(3, 4): 2}
+        assert hop_packets(case, A)[0] == 4
+        assert all(hop.witness for hop in case.hops[0])
+
+    def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
+        simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})
+        lookups(simulator, 3)
+        lookups(simulator, 2, first=3, vanished=3)
+        case = follow_all(simulator)
+        assert hop_packets(case, A) == [5, 5, 5, 3, 3, 3]
+        assert hop_packets(case, A, Direction.REPLY) == [3] * 6
