@@ -73,7 +73,7 @@ def _neighbour(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
         def present(facts: NodeFacts, gateway: str = gateway) -> bool:
             return _entry(facts, gateway, interface) is not None
 
-        missing, looked = _looks_without(case, node, "neigh", present)
+        missing, looked = _looks_without(case, node, "neighbours", present)
         if not missing:
             continue
         proofs, witnessed = _unresolved(case, trouble, device, gateway)

@@ -23,8 +23,8 @@ def looks(case: Case, node: str) -> tuple[NodeFacts, ...]:
 
 
 def answered(facts: NodeFacts, question: str) -> bool:
-    """Whether a question whose name holds `question` was answered: an empty table is then an empty table."""
-    return not any(question in key for key in facts.absent)
+    """Whether `question` was answered: an empty table is then an empty table. Its name is that of the raw answer (`neighbours`, `fdb`)."""
+    return question not in facts.absent
 
 
 def grown(case: Case, node: str, counter: str) -> int | None:

@@ -43,7 +43,7 @@ def _receiving(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) -> I
 def _state(case: Case, device: Hop) -> str | None:
     """`down` or `absent` if every look at the device's node found it so."""
     looks = nodes.looks(case, device.tap.node)
-    if not looks or not device.tap.interface or not all(nodes.answered(facts, "link") for facts in looks):
+    if not looks or not device.tap.interface or not all(nodes.answered(facts, "links") for facts in looks):
         return None
     links = [nodes.link(facts, device.tap.interface) for facts in looks]
     if all(link is None for link in links):

@@ -136,6 +136,12 @@ def test_host_unreachable_is_evidence_and_leaves_the_packets_rejected() -> None:
     assert not accounted(case, findings)[0].any()
 
 
+def test_a_setting_that_was_not_read_does_not_hide_the_table() -> None:
+    unread = {"sysctl.net.ipv4.neigh.default.gc_thresh3": "the node has no such setting"}
+    before, after = (replace(no_neighbour(look), absent=unread) for look in (BEFORE, AFTER))
+    assert diagnose(sending((1, 2), before, after, extra=ASKING).case())[0].cause == "neighbour-missing"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "extra"),
     [

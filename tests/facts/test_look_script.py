@@ -27,7 +27,9 @@ pytestmark = [
     ),
 ]
 
+# Without IPv6: its addresses and routes come about a second or two after a link is up.
 _WIRING = """
+sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ip link set lo up
 ip link add ens4 type veth peer name ens4p
 ip addr add 10.128.0.72/24 dev ens4

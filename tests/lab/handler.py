@@ -149,6 +149,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _discover(self, who: Identity, path: str) -> bool:
         """Answer what is not about objects; False if the path is about objects."""
+        path = path.rstrip("/")
         words = path.strip("/").split("/")
         documents: dict[str, Callable[[], JsonObject]] = {
             "/version": lambda: resources.VERSION,
@@ -160,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         access.require_discovery(who, path)
         if path in ("/healthz", "/livez", "/readyz"):
             self._send(200, b"ok", "text/plain")
-        elif make := documents.get(path.rstrip("/")):
+        elif make := documents.get(path):
             self._send_json(200, make())
         elif words[0] == "apis" and len(words) == 2 and words[1] in resources.groups():
             self._send_json(200, resources.group_document(words[1]))

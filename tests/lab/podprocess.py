@@ -10,6 +10,7 @@ live as long as the container).
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # $1 host name, $2 "ro" or "rw" root, $3 "ro" or "rw" kernel settings, $4 the program, then pairs of volume path and size up to
-# "--", then the command. Standard input is a pipe: it is told the PID, as seen outside, just before this becomes the command.
+# "--", then the command. Standard input is a socket: its other end is told the PID, as seen outside, and answers with a line when
+# it holds on to that process; only then does this become the command.
 _SETUP = r"""
 set -eu
 path=$PATH
@@ -55,6 +57,7 @@ if [ "$root" = ro ]; then mount -n -o remount,ro /; fi
 PATH=$path
 if ! command -v "$program" > /dev/null; then echo "exec: \"$program\": executable file not found in \$PATH" >&2; exit 128; fi
 echo "$pid" >&0
+read -r go
 exec < /dev/null
 exec "$@"
 """
@@ -107,6 +110,7 @@ class Container:
         self.spec = spec
         self._process = process
         self.pid = pid  # of the container's first process, as seen from the machine
+        self._killed = False
         self._first = os.pidfd_open(pid)
         self.pidfd = os.pidfd_open(process.pid)
 
@@ -118,27 +122,24 @@ class Container:
         setup = ["/bin/sh", "-c", _SETUP, "sh", spec.hostname, "ro" if spec.read_only else "rw", kernel, spec.argv[0], *volumes, "--"]
         spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation", "private", "--kill-child"]
         enter = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "/usr/bin/nsenter", f"--net={spec.netns}", "/usr/bin/unshare", *spaces, "--"]
-        read_end, write_end = os.pipe()
-        try:
-            process = subprocess.Popen(
-                [*enter, *setup, *spec.confine(), *spec.argv],
-                env=dict(spec.environment),
-                stdin=write_end,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        except OSError:
-            os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)
-        with os.fdopen(read_end, "rb") as ready:
-            said = ready.readline().strip()
-        if not said:
-            code = process.wait()
-            raise StartError(os.pread(log, 4096, 0).decode(errors="replace").strip() or f"exit status {code}")
-        return cls(spec, process, int(said))
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = subprocess.Popen(
+                    [*enter, *setup, *spec.confine(), *spec.argv],
+                    env=dict(spec.environment),
+                    stdin=theirs,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            said = ours.makefile("rb").readline().strip()
+            if not said:
+                code = process.wait()
+                raise StartError(os.pread(log, 4096, 0).decode(errors="replace").strip() or f"exit status {code}")
+            container = cls(spec, process, int(said))
+            ours.sendall(b"go\n")
+        return container
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the container's first process, if it is still there."""
@@ -146,12 +147,15 @@ class Container:
             signal.pidfd_send_signal(self._first, number)
         except ProcessLookupError:
             return
+        self._killed = self._killed or number == signal.SIGKILL
 
     def reap(self) -> int:
         """Wait for its end and give the exit code, 128 + n for signal n, as container runtimes do."""
         code = self._process.wait()
         os.close(self._first)
         os.close(self.pidfd)
+        if self._killed and code == 1:
+            return 128 + signal.SIGKILL  # unshare of util-linux 2.38 cannot pass this one signal on, and exits 1
         return code if code >= 0 else 128 - code
 
     def has_program(self, name: str) -> bool:

@@ -1,5 +1,6 @@
 """The lab's API, asked by the real Kubernetes client and by kubectl."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -122,8 +123,7 @@ def test_what_is_not_there(core: client.CoreV1Api, kubeconfig: str) -> None:
 def test_credentials(kubeconfig: str, users: Users) -> None:
     users([{"name": "old", "token": "o", "expired": True}])
     for token in ("unknown", "o"):
-        other = client.CoreV1Api(api(kubeconfig, token=token))
-        code, status = refused(lambda other=other: other.list_node())  # type: ignore[misc] # mypy cannot infer a lambda with a default
+        code, status = refused(client.CoreV1Api(api(kubeconfig, token=token)).list_node)
         assert (code, status["message"], status["reason"]) == (401, "Unauthorized", "Unauthorized")
     nobody = client.CoreV1Api(api(kubeconfig, token=""))
     message = 'nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope'
@@ -164,7 +164,10 @@ def test_impersonation(kubeconfig: str, users: Users) -> None:
     bob_as_admin = api(kubeconfig, token="b")
     bob_as_admin.set_default_header("Impersonate-User", "kubernetes-admin")
     message = refused(client.CoreV1Api(bob_as_admin).list_node)[1]["message"]
-    assert message == 'users "kubernetes-admin" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope'
+    assert (
+        message
+        == 'users "kubernetes-admin" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope'
+    )
 
 
 def test_dry_run_leaves_nothing(core: client.CoreV1Api) -> None:
@@ -205,8 +208,7 @@ def test_pod_security(core: client.CoreV1Api, dry_run: str | None) -> None:
     ],
 )
 def test_pods_that_are_invalid(core: client.CoreV1Api, pod: dict[str, Any], field: str, message: str) -> None:
-    # `_preload_content` and the raw body: the client's own models would refuse some of these before asking.
-    code, status = refused(lambda: core.api_client.call_api("/x") if False else core.create_namespaced_pod("default", pod))
+    code, status = refused(lambda: core.create_namespaced_pod("default", pod))
     assert (code, status["reason"]) == (422, "Invalid")
     (cause,) = status["details"]["causes"]
     assert cause["field"] == field
@@ -317,7 +319,8 @@ def test_what_is_not_http_harms_nobody(core: client.CoreV1Api) -> None:
     with socket.create_connection((address, int(port)), timeout=5) as silent:
         with socket.create_connection((address, int(port)), timeout=5) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert b"HTTP/1.1 200" not in plain.recv(100)
+            with contextlib.suppress(ConnectionResetError):
+                assert b"HTTP" not in plain.recv(100)
         assert len(core.list_node().items) == 3  # while `silent` has not begun to speak
         assert silent.fileno() >= 0
 
@@ -325,7 +328,7 @@ def test_what_is_not_http_harms_nobody(core: client.CoreV1Api) -> None:
 def test_requests_that_make_no_sense(core: client.CoreV1Api) -> None:
     def call(method: str, path: str, body: Any = None) -> int:
         client_ = core.api_client
-        headers = {"Authorization": client_.configuration.get_api_key_with_prefix("authorization"), "Content-Type": "application/json"}
+        headers = {"Authorization": client_.configuration.get_api_key_with_prefix("BearerToken"), "Content-Type": "application/json"}
         try:
             answer = client_.rest_client.request(method, client_.configuration.host + path, headers=headers, body=body)
         except ApiException as error:

@@ -14,7 +14,9 @@ from tests.lab.websocket import HandshakeError, WebSocket
 def masked(opcode: int, data: bytes, *, final: bool = True, key: bytes = b"\x37\xfa\x21\x3d") -> bytes:
     """A client's frame."""
     size = len(data)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
+    length = (
+        bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
+    )
     return bytes([(0x80 if final else 0) | opcode]) + length + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(data))
 
 
