@@ -91,10 +91,19 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
                 judged = replace(capture, status=CaptureStatus.FAILED, reason=f"the file cannot be read: {error.message}")
             else:
                 tables[capture.task.tap] = table
-                if not table.whole:
-                    judged = replace(capture, status=CaptureStatus.PARTIAL, reason="the file ends in the middle of a packet")
+                if (doubt := _doubt(capture, table)) is not None:
+                    judged = replace(capture, status=CaptureStatus.PARTIAL, reason=doubt)
         captures.append(judged)
     return replace(recording, captures=tuple(captures)), tables
+
+
+def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
+    """Why a file is not all that was captured, or None. tcpdump does not notice that a write failed, on a full disk for example."""
+    if not table.whole:
+        return "the file ends in the middle of a packet"
+    if capture.captured is not None and len(table) < capture.captured:
+        return f"the file holds {len(table)} of {capture.captured} captured packets"
+    return None
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:

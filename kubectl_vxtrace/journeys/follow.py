@@ -170,6 +170,8 @@ def _clocks(recording: Recording, parts: Sequence[_Part], tables: Mapping[Tap, P
 def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
     """All paths of one flow: outcomes of requests depend on what the replies say."""
     trails = [trails_of(part.way, scene.clocks) for part in parts]
+    if scene.recording.request is not None and scene.recording.request.filter is not None:
+        trails = _picked(trails)
     replies = next((one for one in trails if one.way.path.direction is Direction.REPLY), None)
     found = []
     for part, one in zip(parts, trails, strict=True):
@@ -180,10 +182,22 @@ def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
     return found
 
 
+def _picked(trails: Sequence[Trails]) -> list[Trails]:
+    """What the user's filter picked, which the capture applied to what the client sends at its first hop; and the replies to that."""
+    requests = [one for one in trails if one.way.path.direction is Direction.REQUEST]
+    ports = np.concatenate([one.client_port[one.first == 0] for one in requests] or [np.zeros(0, np.int32)])
+    return [
+        one.take(np.flatnonzero(one.first == 0 if one.way.path.direction is Direction.REQUEST else np.isin(one.client_port, ports)))
+        for one in trails
+    ]
+
+
 def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> _Judged:
     path = part.way.path
     known = [testimony_of(hop.tap, scene.known, scene.recording) for hop in path.hops]
-    missed = outcome.demoted(trails.seen, [one.witness for one in known])
+    # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
+    counted = tally.counted(trails, scene.window)
+    missed = outcome.demoted(trails.seen[counted], [one.witness for one in known])
     known = [_less(one, count) for one, count in zip(known, missed, strict=True)]
     witness = [one.witness for one in known]
     request = path.direction is Direction.REQUEST
@@ -197,7 +211,7 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
         outcome.forget(outcomes)
     if request:
         rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
-    inside = np.flatnonzero(tally.counted(trails, scene.window))
+    inside = np.flatnonzero(counted)
     inside = inside[np.argsort(rejected.reference_times(trails, scene.clocks)[inside], kind="stable")]
     chosen = trails.take(inside)
     journeys = _journeys(chosen, outcomes, inside)

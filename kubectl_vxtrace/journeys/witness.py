@@ -21,16 +21,26 @@ def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable]) -> dict
     """The testimony of every tap that was to be captured.
 
     A witness ran the whole window, lost nothing in the kernel and was stopped by us, or its device was absent or down before and
-    after. A tap with an XDP program is none: the program can take packets away before the tap sees them.
+    after. A tap with an XDP program is none: the program can take packets away before the tap sees them. Nor is any tap of a node
+    where a captured interface has a tc program: it can hand packets to another interface past all others (bpf_redirect, tcx).
     """
     found = {capture.task.tap: _of_capture(capture, tables) for capture in recording.captures}
     for facts in (*recording.before, *recording.after):
-        for link in facts.links:
-            tap = Tap(node=facts.node, interface=link.name)
-            if link.xdp and tap in found and found[tap].witness:
-                reason = f"an XDP program on {link.name} can take packets away before the capture sees them"
-                found[tap] = Testimony(witness=False, reason=reason, capture=found[tap].capture)
+        taps = [tap for tap in found if tap.node == facts.node]
+        links = {link.name: link for tap in taps if (link := facts.link(tap.interface)) is not None}
+        redirecting = [name for name, link in links.items() if link.bpf]
+        for tap in taps:
+            link = links.get(tap.interface)
+            if link is not None and link.xdp:
+                _discredit(found, tap, f"an XDP program on {link.name} can take packets away before the capture sees them")
+            elif redirecting:
+                _discredit(found, tap, f"a tc program on {redirecting[0]} can take packets past the captured interfaces")
     return found
+
+
+def _discredit(found: dict[Tap, Testimony], tap: Tap, reason: str) -> None:
+    if found[tap].witness:
+        found[tap] = Testimony(witness=False, reason=reason, capture=found[tap].capture)
 
 
 def testimony_of(tap: Tap, known: Mapping[Tap, Testimony], recording: Recording) -> Testimony:

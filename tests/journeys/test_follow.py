@@ -10,6 +10,7 @@ from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
 from kubectl_vxtrace.model.report import Verdict
+from kubectl_vxtrace.model.request import Request, Target
 from tests.journeys.build import (
     change,
     follow_all,
@@ -284,3 +285,14 @@ def test_arrays_are_read_only_and_rows_point_at_the_frames() -> None:
     assert not table.row.flags.writeable
     for hop, rows in zip(table.path.hops, table.row.T, strict=True):
         assert np.array_equal(case.tables[hop.tap].ip_id[rows], [1, 2])
+
+
+def test_only_what_the_user_s_filter_picked_at_the_first_hop_is_followed() -> None:
+    """The filter kept the other request away from the first hop's file; its later sightings are not a packet without a beginning."""
+    simulator = wire.Simulator(gaps={wire.hops_to(wire.FIRST)[0]: (wire.EPOCH + wire.SECOND, wire.EPOCH + 2 * wire.SECOND)})
+    for number, (port, at) in enumerate([(40_000, wire.EPOCH), (40_001, wire.EPOCH + wire.SECOND)]):
+        simulator.udp(wire.FIRST, time_ns=at, payload=b"%d" % number, client_port=port, ident=number + 1)
+    request = Request(command="pod", source=Target(name="kotsadm"), filter="src port 40000")
+    case = follow(replace(record(simulator), request=request), tables_of(simulator))
+    assert [hop.packets for hop in case.hops[0]] == [1] * 6
+    assert case.connections == {1: 1}

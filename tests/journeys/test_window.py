@@ -30,6 +30,14 @@ class TestWindow:
             simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1, vanished=3)
         assert lost_of(follow_all(simulator), A) == {(3, 4): 1}
 
+    def test_a_capture_that_started_later_did_not_miss_what_went_before(self) -> None:
+        simulator = wire.Simulator(gaps={wire.hops_to(A)[3]: (AT - 7 * SECOND, AT - 5 * SECOND)})
+        for number, at in enumerate([AT - 6 * SECOND, AT]):
+            simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1)
+        case = follow_all(simulator)
+        assert [hop.witness for hop in case.hops[0]] == [True] * 6
+        assert hop_packets(case, A) == [1] * 6
+
     def test_received_but_not_captured_moves_the_end_to_the_last_frame(self) -> None:
         simulator = wire.Simulator()
         for number in range(5):
