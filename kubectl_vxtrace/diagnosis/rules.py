@@ -79,11 +79,12 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     claimed = sum(other.packets for other in others if _may_claim(case, other, stretch, best.rule))
     if claimed > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
-    plausible = _plausible(case, trouble)
+    plausible = _plausible(case, trouble, max(claimed, trouble.packets))
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
     certain = best.growth.exact and not doubts
-    text = f"the counter of {describe(best.rule)} on {stretch.start.tap.node} grew by {growth}; {trouble.packets} packets were lost"
+    counter = f"the counter of {describe(best.rule)} on {stretch.start.tap.node} grew by {growth} between the two looks at the node"
+    text = f"{counter}; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
     if not best.growth.exact:
         text += " (the rule was made or reset between the two looks: it counts from then)"
     return _finding(
@@ -195,8 +196,8 @@ def _may_claim(case: Case, other: Trouble, stretch: Stretch, rule: Rule) -> bool
     )
 
 
-def _plausible(case: Case, trouble: Trouble) -> float | None:
-    """The most that a counter between the two looks can have grown by this loss alone, if the loss went on at its rate."""
+def _plausible(case: Case, trouble: Trouble, packets: int) -> float | None:
+    """The most that a counter between the two looks can have grown by a loss of `packets` alone, if it went on at its rate."""
     node = trouble.start.tap.node
     first, last = nodes.before(case, node), nodes.after(case, node)
     times = [
@@ -207,4 +208,4 @@ def _plausible(case: Case, trouble: Trouble) -> float | None:
     if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
         return None
     window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
-    return trouble.packets * _PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2
+    return packets * _PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2
