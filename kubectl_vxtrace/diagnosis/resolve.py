@@ -64,6 +64,10 @@ def is_admitted(finding: Finding) -> bool:
     return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
 
 
+# What holds the rules that most often drop packets; not read with --profile netraw.
+_RULE_QUESTIONS = ("iptables", "nft")
+
+
 def settle_findings(case: Case, found: Iterable[Finding], troubles: Iterable[Trouble]) -> tuple[Finding, ...]:
     """One error finding for each trouble, `unknown` where no check explained it; warnings and infos as they are; sorted, best first.
 
@@ -117,3 +121,14 @@ def _telling(case: Case, trouble: Trouble) -> Iterator[Evidence]:
         grown = [f"{name} by {growth}" for name in _TELLING if (growth := nodes.grown(case, node, name))]
         if grown:
             yield Evidence(kind=EvidenceKind.COUNTER, text=f"grown on {node}: {', '.join(grown)}")
+        unread = [f"{question} ({reason})" for question in _RULE_QUESTIONS if (reason := _unread(case, node, question)) is not None]
+        if unread:
+            yield Evidence(kind=EvidenceKind.ABSENCE, text=f"not read on {node}: {'; '.join(unread)}")
+
+
+def _unread(case: Case, node: str, question: str) -> str | None:
+    """Why no look at a node answered a question, None if one did or there was none."""
+    looks = nodes.looks(case, node)
+    if not looks or any(nodes.answered(facts, question) for facts in looks):
+        return None
+    return looks[-1].absent[question]

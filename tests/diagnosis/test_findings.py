@@ -41,6 +41,16 @@ def test_an_unexplained_loss_lists_the_counters_that_grew_and_is_not_admitted() 
     assert any(proof.kind is EvidenceKind.COUNTER and "Udp.InCsumErrors by 24" in proof.text for proof in found.evidence)
 
 
+def test_an_unexplained_loss_says_which_rules_could_not_be_read() -> None:
+    """As with --profile netraw, which may not read packet filters."""
+    unread = {"iptables": "Permission denied", "nft": "Operation not permitted"}
+    looks = [tuple(replace(facts(node, later=later), absent=unread) for node in (A, B)) for later in (False, True)]
+    world = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), before=looks[0], after=looks[1])
+    (found,) = diagnose(world.case())
+    [absence] = [proof.text for proof in found.evidence if "not read" in proof.text]
+    assert absence == "not read on ada-ec-2: iptables (Permission denied); nft (Operation not permitted)"
+
+
 def test_each_loss_has_one_error_and_the_surest_comes_first() -> None:
     before, after = ruled(B, (DROP, 5))
     world = replace(HEALTHY, requests=(lost(20, 3, 4), lost(5, 4, 5), Fate(count=3)), replies=(), before=before, after=after)
