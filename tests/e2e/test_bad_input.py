@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from tests.e2e.listing import pods
 from tests.e2e.place import CLIENT, Lab, Run
 
-pytestmark = [pytest.mark.lab]
+pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
 
 def _assert_refused(run: Run, code: int, *said: str) -> None:
@@ -33,12 +34,24 @@ def _assert_refused(run: Run, code: int, *said: str) -> None:
         (["pod", CLIENT, "--to", "kube-dns:54"], 2, "53"),
         (["pod", CLIENT, "--to", "kube-dns", "--filter", "-z /bin/sh"], 2, "-z"),
         (["pod", CLIENT, "--to", "kube-dns", "--filter", "port is 53"], 2, "filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", ""], 2, "--filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "port 53; touch /tmp/x"], 2, "filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "port 53 \x1b[2J"], 2, "--filter"),
+        (["pod", "-x/-y", "--to", "kube-dns"], 2, "-x"),
+        (["pod", "--to", "kube-dns", "--", "-x/-y"], 2, "-x"),
+        (["pod", CLIENT, "--to", "a b;id"], 2, "a b;id"),
+        (["pod", CLIENT, "--to", "[fd00::1]:53"], 2, "IPv6"),
+        (["pod", CLIENT, "--to", "kube-dns", "--user", "nobody-knows"], 2, "nobody-knows"),
+        (["pod", CLIENT, "--to", "kube-dns", "--as-group", "x"], 2, "--as"),
+        (["pod", CLIENT, "--to", "kube-dns", "--bundle", "/nonexistent/x.zip"], 2, "/nonexistent"),
+        (["pod", CLIENT, "--to", "kube-dns", "--dry-run", "client", "-o", "name"], 2, "-o name"),
+        (["check", "everything"], 2, "everything"),
         (["pod", CLIENT, "--to", "kube-dns", "--duration", "15"], 2, "15"),
         (["pod", CLIENT], 2, "--to"),
         (["pod", CLIENT, "--to", "kube-dns", "--bundle", "none", "-o", "name"], 2, "--bundle"),
         (["pod", CLIENT, "--to", "kube-dns", "--image", "docker.io/library/absent:v1"], 1, "absent:v1"),
         (["pod", CLIENT, "--to", "kube-dns", "--context", "nowhere"], 2, "nowhere"),
-        (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 1, "/nonexistent"),
+        (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 2, "/nonexistent"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "locked"], 2, "PodSecurity"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "absent"], 2, "absent"),
         (["analyze", "/nonexistent.zip"], 2, "/nonexistent.zip"),
@@ -77,6 +90,67 @@ def test_expired_credentials(place: Lab, tmp_path: Path) -> None:
     other.write_text(json.dumps(config))
     run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--kubeconfig", str(other), cwd=tmp_path)
     _assert_refused(run, 1, "nauthorized")
+
+
+@pytest.fixture
+def state(place: Lab) -> Iterator[Lab]:
+    """The lab, whose files of failures and users are gone afterwards."""
+    yield place
+    place.state("control.json", None)
+    place.state("users.json", None)
+
+
+READER = [["get", "*"], ["list", "*"]]
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        ([], ["list nodes", "list pods in namespace kotsadm", "create pods/exec in namespace default", "get pods/exec"]),
+        (READER, ["create pods in namespace default", "delete pods in namespace default", "create pods/exec in namespace default"]),
+        ([*READER, ["*", "pods"], ["get", "pods/exec"]], ["create pods/exec in namespace default"]),
+        ([["*", "pods"], ["*", "pods/exec"], ["*", "services"], ["*", "endpointslices"]], ["list nodes"]),
+    ],
+)
+def test_missing_rights_are_listed_with_their_verbs(state: Lab, rules: list[list[str]], missing: list[str], tmp_path: Path) -> None:
+    state.state("users.json", [{"name": "bob", "token": "t", "allowed": rules}])
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", "--as", "bob", cwd=tmp_path)
+    _assert_refused(run, 2, "missing rights", "docs/rbac.yaml", *missing)
+
+
+def test_the_api_does_not_work(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"unavailable": True})
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
+    _assert_refused(run, 1, "503")
+
+
+def test_no_node_is_ready(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"node_not_ready": ["ada-ec-1", "ada-ec-2", "ada-ec-3"]})
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
+    _assert_refused(run, 1, "ada-ec-1: the node is not ready", "ada-ec-3: the node is not ready")
+
+
+@pytest.mark.parametrize("key", ["node_not_ready", "refuse_exec"])
+def test_one_node_does_not_answer(state: Lab, key: str, tmp_path: Path) -> None:
+    """What the others saw is reported, and that this one could not be seen."""
+    before = pods(state.kubeconfig)
+    state.state("control.json", {key: ["ada-ec-2"]})
+    run = state.trace("--bundle", "none", cwd=tmp_path)
+    assert run.code == 4, run.stderr
+    assert run.report["completeness"]["complete"] is False
+    said = [blind["reason"] for blind in run.report["completeness"]["blind"] if blind["node"] == "ada-ec-2"]
+    assert [text for text in said if {"node_not_ready": "not ready", "refuse_exec": "refused"}[key] in text], said
+    healthy = next(flow for flow in run.report["flows"] if flow["server"] is not None and flow["server"]["node"] == "ada-ec-3")
+    assert {direction["verdict"] for direction in healthy["directions"]} == {"delivered"}
+    assert run.report["cleanup"]["state"] == "confirmed"
+    state.state("control.json", None)
+    assert pods(state.kubeconfig) == before
+
+
+def test_connections_that_are_cut_are_taken_up_again(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"exec_cut_after_bytes": 3000, "exec_cut_times": 2})
+    run = state.trace("--bundle", "none", cwd=tmp_path)
+    assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
 
 
 def test_no_vxlan_device_anywhere(place: Lab, backend: str, tmp_path: Path) -> None:

@@ -50,6 +50,23 @@ def test_output_name_prints_the_bundle_alone(place: Lab, tmp_path: Path) -> None
     assert (tmp_path / "ticket.zip").is_file()
 
 
+def test_without_tshark_it_is_the_same_but_for_the_dissection(place: Lab, tmp_path: Path) -> None:
+    nowhere = {"PATH": str(tmp_path)}
+    arguments = ["pod", CLIENT, "--to", "kube-dns", "--duration", "3s", "-o", "json", "--bundle", "ticket.zip"]
+    run = place.vxtrace(*arguments, cwd=tmp_path, environment=nowhere)
+    assert run.code == 0, run.stderr
+    assert run.stderr.count("tshark") == 1
+    assert {packet["dissection"] for packet in run.report["packets"]} == {None}
+    again = place.vxtrace("analyze", "ticket.zip", "-o", "json", cwd=tmp_path, environment=nowhere)
+    assert again.stdout == run.stdout
+    dissected = place.vxtrace("analyze", "ticket.zip", "-o", "json", cwd=tmp_path).report
+    assert None not in {packet.pop("dissection") for packet in dissected["packets"]}
+    plain = run.report
+    for packet in plain["packets"]:
+        packet.pop("dissection")
+    assert dissected == plain
+
+
 def test_bundle_none_writes_nothing(place: Lab, tmp_path: Path) -> None:
     assert place.trace("--bundle", "none", cwd=tmp_path, duration="2s").code == 0
     assert list(tmp_path.iterdir()) == []
