@@ -68,14 +68,15 @@ PLATFORM = $(shell uname -sm | tr A-Z a-z | sed 's/ x86_64$$/_amd64/; s/ aarch64
 ARCHIVE = kubectl-vxtrace_v$(VERSION)_$(PLATFORM).tar.gz
 PACK := --onedir --noconfirm --log-level ERROR --distpath $(WORK)/dist --workpath $(WORK)/build --specpath $(WORK) \
 	--collect-data kubectl_vxtrace --collect-data pyshark --collect-submodules kubernetes.client --recursive-copy-metadata kubectl-vxtrace \
-	--exclude-module kubernetes.aio --exclude-module kubernetes.client.apis --exclude-module readline
+	--exclude-module kubernetes.aio --exclude-module kubernetes.client.apis --exclude-module readline \
+	--exclude-module setuptools
 
 krew: setup ## the archive for krew of the machine this runs on, and the manifest with its SHA-256
 	@tests/lab/debian.sh krew
 	@rm -rf build
 	@$(PYTHON) -m venv $(WORK)/venv
 	@$(WORK)/venv/bin/pip install --quiet '.[krew]'
-	@$(WORK)/venv/bin/pyinstaller $(PACK) $(WORK)/venv/bin/kubectl-vxtrace
+	@PYTHONWARNINGS=ignore $(WORK)/venv/bin/pyinstaller $(PACK) $(WORK)/venv/bin/kubectl-vxtrace
 	@# numpy finds its own libraries; krew refuses links.
 	@find $(WORK)/dist -type l -lname 'numpy.libs/*' -delete
 	@mkdir $(WORK)/archive && cp -RL $(WORK)/dist/kubectl-vxtrace LICENSE $(WORK)/archive/

@@ -13,7 +13,7 @@ from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode
-from kubectl_vxtrace.model.cluster import Cleanup
+from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.options import Color, Output
@@ -38,10 +38,22 @@ def completed(recording: Recording, removal: Future[Cleanup | None], place: Path
     if cleanup is not None:
         report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
         folder.write_recording(place, replace(recording, cleanup=cleanup))
+        _say(cleanup, console)
     (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
     (place / folder.SUMMARY).write_text(markdown.render(report), encoding="utf-8")
     folder.write_manifest(place)
     return report
+
+
+def _say(cleanup: Cleanup, console: Console) -> None:
+    """What became of the debug pods; who reads JSON sees it here as well."""
+    match cleanup.state:
+        case CleanupState.CONFIRMED:
+            console.step(f"{cleanup.pods} of {cleanup.pods} debug pods gone")
+        case CleanupState.KEPT:
+            console.step(f"debug pods kept: {', '.join(cleanup.left)}")
+        case CleanupState.UNCONFIRMED:
+            console.warn(f"debug pods that may be left: {', '.join(cleanup.left)}; later: kubectl vxtrace cleanup")
 
 
 def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:

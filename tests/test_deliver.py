@@ -22,6 +22,8 @@ def test_a_trace_starts_without_the_analysis() -> None:
 
 
 def test_what_is_imported_meanwhile_is_the_analysis() -> None:
-    code = "import sys\nfrom kubectl_vxtrace.deliver import _import_analysis\n_import_analysis()\nprint('kubectl_vxtrace.analysis' in sys.modules)"
+    code = (
+        "import sys\nfrom kubectl_vxtrace.deliver import _import_analysis as load\nload()\nprint('kubectl_vxtrace.analysis' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "True\n"

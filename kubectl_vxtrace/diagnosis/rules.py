@@ -83,7 +83,7 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     best = max(full, key=rank)
     rivals = [suspect for suspect in full if suspect is not best and suspect.fit is best.fit]
     growth = best.growth.packets or 0
-    doubts = [f"the rule {describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
+    doubts = [f"{describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
     rivalling = [other for other in others if _may_claim(case, other, stretch, best.rule)]
     claimed = sum(other.packets for other in rivalling)
     if sum(_taken(case, other) for other in rivalling) > growth:

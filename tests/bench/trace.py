@@ -37,6 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     median_s, peer_s = statistics.median(overheads_s), statistics.median(peers_s)
     print(f"trace   {runs} of {duration_s:g} s at {len(traces[0].captures)} taps on the lab, {place.load()}")
     print(f"  kubectl-vxtrace   duration + {median_s:.2f} s (median; {min(overheads_s):.2f} to {max(overheads_s):.2f})")
+    print("    of the quickest:")
     for text in breakdown(traces, duration_s):
         print(f"    {text}")
     print(f"  tcpdump by hand   duration + {peer_s - duration_s:.2f} s (no names, no fetching, no matching, no report)")

@@ -33,9 +33,14 @@ class Traced:
 
     @property
     def captures(self) -> list[dict[str, Any]]:
-        """The report's captures."""
-        found = self.report["captures"]
-        assert isinstance(found, list)
+        """The report's captures, but for those whose interface nobody knew (an idle pod behind a bridge).
+
+        BrokenError where one has no closing numbers.
+        """
+        found = [capture for capture in self.report["captures"] if capture["interface"] is not None]
+        for capture in found:
+            if None in (capture["received"], capture["captured"], capture["dropped_by_kernel"]):
+                raise BrokenError(f"the capture on {capture['node']} {capture['interface']} ended without its numbers")
         return found
 
 
@@ -70,7 +75,7 @@ def trace(lab: records.Lab, *arguments: str, listening: Callable[[], None] = lam
 
 
 def breakdown(traces: Sequence[Traced], duration_s: float) -> list[str]:
-    """Median seconds up to each line that was said, the last one up to the end; the longest is less by the time of the capture."""
+    """Where the quickest trace spent its time: seconds up to each line that it said, and to its end, less the time of the capture."""
     shown = min(traces, key=lambda traced: traced.wall_s)
     ends = [*(line.at_s for line in shown.lines), shown.wall_s]
     spent = [end - start for start, end in zip([0.0, *ends], ends, strict=False)]

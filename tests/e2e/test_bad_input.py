@@ -1,7 +1,9 @@
 """Bad input: one clear message, a next step, the contract's exit code, and nothing left in the cluster."""
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +149,34 @@ def test_one_node_does_not_answer(state: Lab, key: str, tmp_path: Path) -> None:
     assert pods(state.kubeconfig) == before
 
 
+def test_a_node_that_goes_away_keeps_its_pod_and_the_report_is_kept_too(state: Lab, tmp_path: Path) -> None:
+    before = pods(state.kubeconfig)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "4s", "-o", "json"],
+        cwd=tmp_path,
+        env={**os.environ, **state.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("listening" in line for line in process.stderr)
+    state.state("control.json", {"node_not_ready": ["ada-ec-2"]})
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 5, stderr
+    report = json.loads(stdout)
+    [left] = report["cleanup"]["left"]
+    assert report["cleanup"]["state"] == "unconfirmed"
+    assert left in stderr
+    assert [blind for blind in report["completeness"]["blind"] if blind["node"] == "ada-ec-2"]
+    assert len(list(tmp_path.glob("*.zip"))) == 1
+    state.state("control.json", None)
+    deadline = time.monotonic() + 10
+    while pods(state.kubeconfig) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pods(state.kubeconfig) == before
+
+
 def test_connections_that_are_cut_are_taken_up_again(state: Lab, tmp_path: Path) -> None:
     state.state("control.json", {"exec_cut_after_bytes": 3000, "exec_cut_times": 2})
     run = state.trace("--bundle", "none", cwd=tmp_path)
@@ -196,9 +226,6 @@ def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> 
 
 def test_killed_without_a_chance_the_pods_end_by_themselves(place: Lab, tmp_path: Path) -> None:
     """The lease in the pod: nobody called for a minute, so PID 1 ends."""
-    import os
-    import sys
-
     before = pods(place.kubeconfig)
     process = subprocess.Popen(
         [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "60s"],

@@ -60,6 +60,7 @@ krew)
     ;;
 esac
 
+missing=${missing# }
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
     echo "missing packages: $missing. As root on Debian: apt-get install $missing" >&2
