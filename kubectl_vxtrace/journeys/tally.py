@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.clocks import Clocks
 from kubectl_vxtrace.journeys.sightings import Sightings
 from kubectl_vxtrace.journeys.trails import Trails
-from kubectl_vxtrace.journeys.window import Window
+from kubectl_vxtrace.journeys.window import STAGGER_NS, Window
 from kubectl_vxtrace.journeys.witness import Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import I64, IpProtocol, PacketTable, address_text
@@ -18,6 +18,10 @@ from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.report import HopCount, Latency, LegTally, Outer
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
+
+
+_FEW = 10
+"""At most one packet in so many is put down to captures that ended one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +75,29 @@ def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bo
 
 
 def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
-    """Whether each journey's first sighting lies in the common window."""
-    inside = np.zeros(len(trails), dtype=np.bool_)
+    """Whether each journey's first sighting lies in the common window, and no node's files may have ended before it came there."""
+    inside, late = np.zeros(len(trails), dtype=np.bool_), np.zeros(len(trails), dtype=np.bool_)
     for index, hop in enumerate(trails.way.path.hops):
         mine = trails.first == index
         inside[mine] = _in_window(window, hop.tap.node, trails.time_ns[mine])
-    return inside
+        late[mine] = _after_the_last_frame(window, trails, index, mine)
+    late &= inside
+    # More than a few are no accident of the end, but a loss that began late.
+    return inside & ~late if late.sum() * _FEW <= inside.sum() else inside
+
+
+def _after_the_last_frame(window: Window | None, trails: Trails, first: int, mine: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Journeys of the very end that a node did not see any more, all of whose files end before; only for files of others."""
+    node = trails.way.path.hops[first].tap.node
+    times_ns = trails.time_ns[mine]
+    late = np.zeros(len(times_ns), dtype=np.bool_)
+    if window is None or node not in window.last_ns:
+        return late
+    for other, last_ns in window.last_ns[node].items():
+        hops = [index for index, hop in enumerate(trails.way.path.hops) if index > first and hop.tap.node == other]
+        if hops and other != node:
+            late |= (times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)) & ~trails.seen[mine][:, hops].any(axis=1)
+    return late
 
 
 def unexpected_counts(

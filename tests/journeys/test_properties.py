@@ -94,6 +94,10 @@ def test_bulk_through_offloads(
     recording = read_clocks(record(simulator, protocol="TCP", port=80, mtu_bytes=1410 if mtu_known else None), {}, spread_ns=1_000_000)
     case = follow_all(simulator, recording)
     expected = {(3, 4): len(lost) + len(lost & again)} if lost else {}
+    if not mtu_known and 1 not in merged:
+        # Nobody saw a single segment and nothing says how large one is: where they were lost is known, how many they were is not.
+        assert set(lost_of(case, wire.FIRST)) == set(expected)
+        return
     assert lost_of(case, wire.FIRST) == expected
     assert hop_packets(case, wire.FIRST)[0] == 40 + len(lost)
     assert hop_packets(case, wire.FIRST)[3] == 40 - len(lost & again)

@@ -59,6 +59,14 @@ class TestWindow:
         assert hop_packets(case, A)[0] == 4
         assert all(hop.witness for hop in case.hops[0])
 
+    def test_files_of_others_that_end_one_after_the_other_show_no_loss(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 20)
+        lookups(simulator, 1, first=20, vanished=3)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {}
+        assert set(outcomes(case, A)) == {OutcomeCode.DELIVERED}
+
     def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})
         lookups(simulator, 3)

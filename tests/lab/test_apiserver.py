@@ -18,7 +18,7 @@ from kubernetes.client import ApiException
 from tests.datapath.records import Lab
 from tests.lab import apiserver
 from tests.lab.client import ask, debug_pod, gone, refused, running, wait_for
-from tests.lab.conftest import Control, needs_root
+from tests.lab.conftest import Control
 
 Users = Callable[[list[dict[str, Any]]], None]
 Watch: Any = watch.Watch
@@ -355,7 +355,7 @@ def test_kubectl_reads_it(kubeconfig: str, lab: Lab) -> None:
     assert json.loads(kubectl("get", "rs,sts,ds", "-A", "-o", "json"))["kind"] == "List"
 
 
-@needs_root
+@pytest.mark.root
 def test_a_node_that_comes_back_starts_what_waited(core: Any, faults: Control) -> None:
     faults(node_not_ready=["ada-ec-3"])
     core.create_namespaced_pod("default", debug_pod("patient", "ada-ec-3"))

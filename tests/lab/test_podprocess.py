@@ -18,10 +18,10 @@ from websocket import WebSocketBadStatusException, WebSocketTimeoutException
 from tests.datapath.records import Lab
 from tests.lab import apiserver
 from tests.lab.client import V4, V5, Exec, Result, ask, debug_pod, finish, gone, running, wait_for
-from tests.lab.conftest import Control, needs_root, own_lab
+from tests.lab.conftest import Control, own_lab
 from tests.lab.podprocess import PATH, Container, ContainerSpec, StartError
 
-pytestmark = needs_root
+pytestmark = pytest.mark.root
 
 Run = Callable[..., Result]
 
