@@ -17,23 +17,17 @@ def path_of(node: str) -> str:
     return f"/{OURS}/{node}"
 
 
-def hierarchies(mounts: str) -> tuple[list[Path], Path | None]:
-    """Where version 1's hierarchies are mounted, and version 2's, from the text of /proc/self/mounts (proc(5)).
-
-    Version 2 beside version 1 (the hybrid layout) has no controllers of its own and is left out.
-    """
-    first: list[Path] = []
-    second: list[Path] = []
+def hierarchies(mounts: str) -> tuple[list[Path], list[Path]]:
+    """Where version 1's hierarchies are mounted, and version 2's, from the text of /proc/self/mounts (proc(5))."""
+    found: dict[str, list[Path]] = {"cgroup": [], "cgroup2": []}
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split(" ")
-        if kind == "cgroup":
-            first.append(Path(place))
-        elif kind == "cgroup2":
-            second.append(Path(place))
-    return first, None if first or not second else second[0]
+        if kind in found:
+            found[kind].append(Path(place))
+    return found["cgroup"], found["cgroup2"]
 
 
-def _here() -> tuple[list[Path], Path | None]:
+def _here() -> tuple[list[Path], list[Path]]:
     return hierarchies(Path("/proc/self/mounts").read_text())
 
 
@@ -43,15 +37,16 @@ def make(nodes: tuple[str, ...]) -> None:
     Raises:
         LabError: this machine lets nobody make any.
     """
-    first, unified = _here()
+    first, second = _here()
     try:
         for place in first:
             for path in (place / OURS, *(place / OURS / node for node in nodes)):
                 path.mkdir(exist_ok=True)
                 _inherit_cpuset(path)
-        if unified is not None:
-            _delegate(unified)
-            for path in (unified / OURS, *(unified / OURS / node for node in nodes)):
+        # Beside version 1 (the hybrid layout) version 2 has no controllers, and runc makes what it wants there.
+        for place in [] if first else second:
+            _delegate(place)
+            for path in (place / OURS, *(place / OURS / node for node in nodes)):
                 path.mkdir(exist_ok=True)
                 _delegate(path)
     except OSError as error:
@@ -74,8 +69,8 @@ def _delegate(path: Path) -> None:
 
 def _groups() -> Iterator[Path]:
     """Every directory of ours, the innermost first."""
-    first, unified = _here()
-    for place in (*first, *([unified] if unified else [])):
+    first, second = _here()
+    for place in (*first, *second):
         for path, _, _ in os.walk(place / OURS, topdown=False):
             yield Path(path)
 

@@ -28,7 +28,7 @@ _CONTAINERD = """version = 2
 def cni_directory(machine: Machine) -> Path:
     """Where containerd looks for the network's configuration: until one is there, the node is not ready.
 
-    Files must be written in place: containerd 1.6 passes over a file that is renamed into the directory (pkg/cri/server/cni_conf_syncer.go).
+    Files must be written in place: containerd 1.6 passes over one that is renamed into the directory (cri/server/cni_conf_syncer.go).
     """
     return machine.directory / "cni"
 
