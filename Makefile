@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth clean
+.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth clean cluster-up cluster-down cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,18 @@ bench-smoke: debian setup ## the same, small
 
 truth: debian setup ## the table of faults, each switched on and diagnosed
 	$(BIN)/python -m pytest tests/e2e/test_faults.py -v
+
+CNI ?= flannel
+
+cluster-up: setup ## a real Kubernetes on this machine, CNI=flannel|calico-shaped; kubeconfig in build/cluster/kubeconfig (root)
+	tests/cluster/debian.sh
+	$(BIN)/python -m tests.cluster up --cni $(CNI)
+
+cluster-down: ## take it down
+	$(BIN)/python -m tests.cluster down
+
+cluster-status: ## what is up
+	$(BIN)/python -m tests.cluster status
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info

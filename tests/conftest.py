@@ -7,7 +7,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--on", choices=["lab"], default="lab", help="where the end-to-end tests run")
+    parser.addoption("--on", choices=["lab", "cluster"], default="lab", help="where the end-to-end tests run")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ Object = dict[str, Any]
 
 PROGRAMS = ("ask.py", "web.py")
 NODE_PORT = 30300
+LOCKED = "locked"  # a namespace that takes no privileged pod
 # Daemons that are no pods here: the nodes run them themselves.
 _NOT_PODS = ("kube-proxy", "calico-node", "kube-flannel-ds")
 _HOSTNAME = "kubernetes.io/hostname"
@@ -46,8 +47,9 @@ def wanted(lab: Lab) -> list[LabPod]:
 def namespaces(lab: Lab) -> list[Object]:
     """Those that there must be before anything is put into them."""
     present = {"default", "kube-system"}
-    wanted_names = sorted({pod.namespace for pod in wanted(lab)} - present)
-    return [_object("v1", "Namespace", name) for name in wanted_names]
+    found = [_object("v1", "Namespace", name) for name in sorted({pod.namespace for pod in wanted(lab)} - present)]
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return [*found, _object("v1", "Namespace", "slackernews"), _object("v1", "Namespace", LOCKED, labels=enforced)]
 
 
 def foundation(lab: Lab) -> list[Object]:
