@@ -3,12 +3,11 @@
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import places
+from tests.cluster import building, places
 from tests.datapath.tools import LabError
 
 MODULES = Path(__file__).parent / "binaries"
@@ -116,18 +115,11 @@ def _build(module: Module, folder: Path) -> None:
     argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", f"{scratch}/"]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     log = folder.with_name(folder.name + ".log")
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [*argv, *module.packages], cwd=MODULES / module.name, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode != 0:
-        words = log.read_text(errors="replace").strip()
-        raise LabError(f"building {module.name} failed (all of it in {log}):\n{words[-1500:]}")
+    building.run(f"building {module.name}", [*argv, *module.packages], cwd=MODULES / module.name, log=log, environment=environment)
     for package, binary in module.packages.items():
         _settle(scratch, package, binary)
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
-    log.unlink()
 
 
 def _settle(scratch: Path, package: str, binary: str) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.cluster import places
+from tests.cluster import building, places
 from tests.cluster.binaries import Binaries, coredns_version
-from tests.datapath.tools import LabError
 
 TOOLS_TAG = "docker.io/nicolaka/netshoot:v0.16"
 PAUSE_TAG = "registry.k8s.io/pause:3.10"
@@ -69,10 +68,14 @@ def _make_tools(layer: Path) -> None:
     layer.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=layer.parent, prefix="image-") as scratch:
         root, whole = Path(scratch) / "root", Path(scratch) / "layer.tar"
-        _run(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", _release(), str(root), MIRROR])
+        # In namespaces of its own: what it mounts and starts is gone with it, also when it is cut short.
+        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+        argv = [*apart, "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", _release(), str(root), MIRROR]
+        building.run("debootstrap", argv, cwd=Path(scratch), log=layer.with_suffix(".log"))
         for path in _USELESS:
             shutil.rmtree(root / path, ignore_errors=True)
-        _run(["tar", "--numeric-owner", "--one-file-system", "-C", str(root), "-cf", str(whole), "."])
+        argv = ["tar", "--numeric-owner", "--one-file-system", "-C", str(root), "-cf", str(whole), "."]
+        building.run("tar", argv, cwd=Path(scratch), log=layer.with_suffix(".log"))
         whole.rename(layer)
 
 
@@ -122,9 +125,3 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 def _architecture() -> str:
     """As images name it, which is as Debian does."""
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _run(argv: Sequence[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)} failed:\n{(done.stdout + done.stderr).strip()[-1500:]}")

@@ -30,28 +30,33 @@ def up(cni: str, say: Say) -> Path:
     Raises:
         LabError: it could not be started; what was begun is gone again.
     """
+    with _signals_raise():
+        programs = built.ensure(say)
+        images = image.ensure(programs, say)
+        with lock.held():
+            return _up(cni, programs, images, say)
+
+
+def _up(cni: str, programs: Binaries, images: Path, say: Say) -> Path:
     state = places.state_dir()
-    programs = built.ensure(say)
-    images = image.ensure(programs, say)
-    with lock.held():
-        present = plan.read(state)
-        if present is not None and present[1] == cni and not (wrong := problems(state)):
+    present = plan.read(state)
+    if present is not None:
+        wrong = problems(state)
+        if present[1] == cni and not wrong:
             say(f"it is up ({cni})")
             return pki.publish(state)
-        if present is not None:
-            say("taking down what is there: " + ("; ".join(wrong) if present[1] == cni else f"its network is {present[1]}"))
-        remove(state)
-        wanted = plan.design(cni, state)
-        _refuse_foreign(wanted)
-        try:
-            with _signals_raise():
-                _start(wanted, cni, programs, images, say)
-                return pki.publish(state)
-        except BaseException:
-            with _signals_ignored():
-                say("taking down what was begun")
-                remove(state)
-            raise
+        say("taking down what is there: " + ("; ".join(wrong) if present[1] == cni else f"its network is {present[1]}"))
+    remove(state)
+    wanted = plan.design(cni, state)
+    _refuse_foreign(wanted)
+    try:
+        _start(wanted, cni, programs, images, say)
+        return pki.publish(state)
+    except BaseException:
+        with _signals_ignored():
+            say("taking down what was begun")
+            remove(state)
+        raise
 
 
 def _start(lab: Lab, cni: str, programs: Binaries, images: Path, say: Say) -> None:
