@@ -1,23 +1,26 @@
-"""The place for a whole session: the lab, brought up once for each backend, or the cluster that is up; healed after each test."""
+"""The place for a whole session: the lab (once for each backend), the cluster that is up, or the user's own; healed after each test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.places import KUBECONFIG
-from tests.e2e.place import Cluster, Lab, cluster_backend, lab
+from tests.e2e.place import Cluster, Current, Lab, cluster_backend, lab
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On the lab every test runs with both backends, on a cluster with the one that it has."""
+    """On the lab every test runs with both backends, elsewhere with the one that there is."""
     if "backend" in metafunc.fixturenames:
-        on_lab = metafunc.config.getoption("on") == "lab"
-        metafunc.parametrize("backend", ["calico", "flannel"] if on_lab else ["cluster"], indirect=True, scope="session")
+        on = metafunc.config.getoption("on")
+        metafunc.parametrize("backend", ["calico", "flannel"] if on == "lab" else [on], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "current":
+        return str(request.config.getoption("backend"))
     if request.param != "cluster":
         return str(request.param)
     found = cluster_backend()
@@ -28,11 +31,14 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def lab_of_backend(backend: str, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    if request.config.getoption("on") == "cluster":
+    on = request.config.getoption("on")
+    if on == "cluster":
         yield Cluster(KUBECONFIG)
-        return
-    yield Lab(Path(lab("up", "--backend", backend).splitlines()[-1]))
-    lab("down")
+    elif on == "current":
+        yield Current(Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"))
+    else:
+        yield Lab(Path(lab("up", "--backend", backend).splitlines()[-1]))
+        lab("down")
 
 
 @pytest.fixture

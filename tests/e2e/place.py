@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-CLIENT = "kotsadm/kotsadm-58f859745b-x4nh8"
+import pytest
+
+# A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
+CLIENT = os.environ.get("VXTRACE_CLIENT", "kotsadm/kotsadm-58f859745b-x4nh8")
 SERVICE = "kube-dns"
 
 
@@ -78,6 +81,10 @@ class Lab:
         lines = [line.split("\t") for line in call(self.command, "faults").splitlines() if line]
         return [_fault_line(*line) for line in lines]
 
+    def dns_nodes(self) -> set[str]:
+        """The nodes that kube-dns's pods run on."""
+        return {"ada-ec-2", "ada-ec-3"}
+
     def rebuild(self, backend: str) -> None:
         """Make it anew after something that no `heal` undoes."""
         lab("down")
@@ -97,6 +104,37 @@ class Cluster(Lab):
         """Make it anew; the kubeconfig, which has a new authority then, stays where it is."""
         call(self.command, "down")
         call(self.command, "up", "--cni", NETWORKS[backend])
+
+
+class Current(Lab):
+    """The cluster of the user's own kubeconfig and context; a test that would break it is skipped."""
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def fault(self, name: str, *extra: str) -> None:
+        _spare()
+
+    def heal(self) -> None:
+        """There is nothing that was broken."""
+
+    def faults(self) -> list[FaultLine]:
+        _spare()
+
+    def rebuild(self, backend: str) -> None:
+        _spare()
+
+    def node(self, node: str, *command: str) -> str:
+        _spare()
+
+    def dns_nodes(self) -> set[str]:
+        names = "jsonpath={.items[*].spec.nodeName}"
+        argv = ["kubectl", "get", "pods", "--namespace", "kube-system", "--selector", "k8s-app=kube-dns", "--output", names]
+        return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+
+
+def _spare() -> NoReturn:
+    pytest.skip("it would break the cluster, which is not ours (--on current)")
 
 
 NETWORKS = {"calico": "calico-shaped", "flannel": "flannel"}  # backend -> network of tests/cluster
