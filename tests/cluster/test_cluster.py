@@ -30,12 +30,14 @@ def _fetches(kubectl: Kubectl, url: str) -> str:
     return kubectl.run("exec", *CLIENT, "--", "curl", "--silent", "--show-error", "--max-time", "3", url).strip()
 
 
-def _answered(kubectl: Kubectl, server: str) -> bool:
-    """Whether a DNS server answers a question of the client's pod within two seconds."""
-    ask = (
-        f"python3 /programs/ask.py dns {server}:53 {servers.QUESTION} --rate 10 --seconds 2 --until-answered >/dev/null && echo yes || true"
-    )
-    return kubectl.run("exec", *CLIENT, "--", "sh", "-c", ask).strip() == "yes"
+def _answers(kubectl: Kubectl, server: str) -> float:
+    """The share of twenty questions of the client's pod that a DNS server answers.
+
+    A question may get through to a broken server: by chance it has the port of an earlier one, whose conntrack entry lives on.
+    """
+    ask = ("python3", "/programs/ask.py", "dns", f"{server}:53", servers.QUESTION, "--rate", "20", "--seconds", "1")
+    _, sent, _, answered = kubectl.run("exec", *CLIENT, "--", *ask).split()
+    return int(answered) / int(sent)
 
 
 def _service(kubectl: Kubectl, namespace: str, name: str) -> dict[str, Any]:
@@ -124,11 +126,11 @@ def test_every_fault_can_be_made_and_mended(planned: tuple[Lab, str], kubectl: K
         try:
             made = _cluster("fault", name)
             assert made.returncode == 0, made.stderr
-            assert not _answered(kubectl, server), f"{name}: {server} still answers"
+            assert _answers(kubectl, server) < 0.3, f"{name}: {server} still answers"
         finally:
             healed = _cluster("heal")
         assert healed.returncode == 0, healed.stderr
-        assert _answered(kubectl, server), f"{name}: {server} does not answer after heal"
+        assert _answers(kubectl, server) > 0.5, f"{name}: {server} does not answer after heal"
 
 
 def test_an_unknown_fault_is_refused_with_the_names(planned: tuple[Lab, str]) -> None:
