@@ -14,7 +14,8 @@ from tests.datapath.tools import LabError
 INIT = Path(__file__).parent / "programs" / "init.py"
 
 # $1 host name, $2 the node's directory, then the first process's command. The node has its own /run, /var/lib and /var/log, so that
-# everything finds its files where it does on any machine; all mounts are shared, as the kubelet wants them (mount propagation).
+# everything finds its files where it does on any machine, and no name server: nothing here asks anybody outside. All mounts are
+# shared, as the kubelet wants them (mount propagation).
 _SETUP = """set -eu
 echo "$1" > /proc/sys/kernel/hostname
 mkdir -p "$2/lib" "$2/log"
@@ -22,6 +23,8 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/netns /run/lock
 mount --bind "$2/lib" /var/lib
 mount --bind "$2/log" /var/log
+: > "$2/resolv.conf"
+mount --bind "$2/resolv.conf" /etc/resolv.conf
 mount --make-rshared /
 : > "$2/ready"
 shift 2

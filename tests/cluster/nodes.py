@@ -87,8 +87,6 @@ def _kubelet(machine: Machine) -> dict[str, Any]:
     as they are.
     """
     pki = machine.state / "pki"
-    resolv = machine.directory / "resolv.conf"
-    resolv.write_text("")  # the cluster's DNS servers ask nobody
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -106,7 +104,6 @@ def _kubelet(machine: Machine) -> dict[str, Any]:
         "featureGates": {"KubeletInUserNamespace": True},
         "imageGCHighThresholdPercent": 100,
         "protectKernelDefaults": False,
-        "resolvConf": str(resolv),
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
         "nodeStatusReportFrequency": "10s",
