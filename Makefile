@@ -4,8 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
+export PYTHON
+# What pip installs, and what it builds this package with (older releases take the first for both).
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth clean cluster-up cluster-down cluster-status
+.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean cluster-up cluster-down cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,16 +18,17 @@ help: ## this list
 setup: $(STAMP) ## make the virtual environment
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
-	tests/lab/debian.sh venv
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@tests/lab/debian.sh venv
+	@echo "making $(VENV), the virtual environment; this takes a minute"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
 
 debian: ## install Debian's packages that the lab lacks (root)
-	tests/lab/debian.sh lab
+	@tests/lab/debian.sh lab
 
 demo: debian setup ## a healthy and a broken path on the lab, shown (root)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.lab.demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.lab.demo
 
 test: debian setup ## all tests, the lab's too (root)
 	$(BIN)/python -m pytest
@@ -52,6 +58,33 @@ bench-smoke: debian setup ## the same, small
 
 truth: debian setup ## the table of faults, each switched on and diagnosed
 	$(BIN)/python -m pytest tests/e2e/test_faults.py -v
+
+# krew's archive: the plugin with its own Python, so that it runs where there is none. It runs on systems whose C library is at least as new
+# as this machine's. PyInstaller does not see what kubernetes imports by name, nor files beside modules. GNU readline's licence is not ours.
+KREW := build/krew
+WORK := $(KREW)/work
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' kubectl_vxtrace/__init__.py)
+PLATFORM = $(shell uname -sm | tr A-Z a-z | sed 's/ x86_64$$/_amd64/; s/ aarch64$$/_arm64/; s/ /_/')
+ARCHIVE = kubectl-vxtrace_v$(VERSION)_$(PLATFORM).tar.gz
+PACK := --onedir --noconfirm --log-level ERROR --distpath $(WORK)/dist --workpath $(WORK)/build --specpath $(WORK) \
+	--collect-data kubectl_vxtrace --collect-data pyshark --collect-submodules kubernetes.client --recursive-copy-metadata kubectl-vxtrace \
+	--exclude-module kubernetes.aio --exclude-module kubernetes.client.apis --exclude-module readline \
+	--exclude-module setuptools
+
+krew: setup ## the archive for krew of the machine this runs on, and the manifest with its SHA-256
+	@tests/lab/debian.sh krew
+	@rm -rf build
+	@$(PYTHON) -m venv $(WORK)/venv
+	@$(WORK)/venv/bin/pip install --quiet '.[krew]'
+	@PYTHONWARNINGS=ignore $(WORK)/venv/bin/pyinstaller $(PACK) $(WORK)/venv/bin/kubectl-vxtrace
+	@# numpy finds its own libraries; krew refuses links.
+	@find $(WORK)/dist -type l -lname 'numpy.libs/*' -delete
+	@mkdir $(WORK)/archive && cp -RL $(WORK)/dist/kubectl-vxtrace LICENSE $(WORK)/archive/
+	@tar -C $(WORK)/archive -czf $(KREW)/$(ARCHIVE) kubectl-vxtrace LICENSE
+	@digest=$$($(BIN)/python -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' $(KREW)/$(ARCHIVE)) && \
+		sed '/_$(PLATFORM)\.tar\.gz$$/{n;s/"0*"/"'$$digest'"/;}' krew-manifest.yaml >$(KREW)/vxtrace.yaml
+	@rm -rf $(WORK)
+	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
 
 CNI ?= flannel
 

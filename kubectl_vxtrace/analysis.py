@@ -10,7 +10,7 @@ from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
-from kubectl_vxtrace.errors import PcapError
+from kubectl_vxtrace.errors import CannotRunError, PcapError
 from kubectl_vxtrace.journeys.select import ShownJourney, shown
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import PacketTable
@@ -20,6 +20,7 @@ from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
 from kubectl_vxtrace.topology.infer import infer
+from kubectl_vxtrace.topology.ports import settle_ports
 
 _SHOW_BY_DEFAULT = 5
 # A person reads a few; each costs tshark milliseconds.
@@ -42,16 +43,17 @@ def analyse(recording: Recording) -> TraceReport:
     """The report of `recording`, whatever made it: a trace, an interrupted one, a bundle, or files recorded by hand.
 
     Raises:
-        CannotRunError: files from which no path can be inferred.
+        CannotRunError: not one of the files that somebody recorded by hand can be read.
     """
     return examine(recording).report
 
 
 def examine(recording: Recording) -> Examined:
-    """`analyse`, with what is needed to dissect the report's packets."""
+    """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
     recording, tables = read_tables(recording)
     if not recording.flows:
-        recording = infer(recording, tables)
+        recording = infer(_dated(recording, tables), tables)
+    recording = settle_ports(recording, tables)
     case = journeys.follow(recording, tables)
     findings = diagnose(case)
     settled = settle(case, findings)
@@ -88,7 +90,7 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
             try:
                 table = packets.read_pcap(Path(recording.folder) / capture.file, tap=capture.task.tap, vxlan_ports=ports)
             except PcapError as error:
-                judged = replace(capture, status=CaptureStatus.FAILED, reason=f"the file cannot be read: {error.message}")
+                judged = replace(capture, status=CaptureStatus.FAILED, reason=f"{Path(capture.file).name} cannot be read: {error.message}")
             else:
                 tables[capture.task.tap] = table
                 if (doubt := _doubt(capture, table)) is not None:
@@ -104,6 +106,17 @@ def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
     if capture.captured is not None and len(table) < capture.captured:
         return f"the file holds {len(table)} of {capture.captured} captured packets"
     return None
+
+
+def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
+    """Captures that nothing but their packets dates: from the first packet to the last."""
+    if not tables:
+        reasons = [capture.reason for capture in recording.captures if capture.reason is not None]
+        raise CannotRunError("\n".join(["there is no capture to look into", *reasons]), "give pcap or pcapng files, also .gz")
+    times = [int(bound) for table in tables.values() if len(table) for bound in (table.time_ns.min(), table.time_ns.max())]
+    if recording.started_ns or not times:
+        return recording
+    return replace(recording, started_ns=min(times), duration_s=round((max(times) - min(times)) / 1e9, 3))
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:

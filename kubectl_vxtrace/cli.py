@@ -1,5 +1,6 @@
 """The commands: flags to a Request, the report to stdout, and the only place that ends the process."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -29,6 +30,11 @@ app = typer.Typer(
 
 def run() -> NoReturn:
     """Run the command line and exit with the contract's code."""
+    if COMPLETE_VARIABLE in os.environ:
+        # With add_completion=False, which keeps Typer's two flags out of the help, Typer leaves out the shells as well.
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
         app(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
     except VxtraceError as error:
@@ -68,6 +74,7 @@ def pod(
     debug_namespace: opt.DebugNamespace = None,
     profile: opt.ProfileName = opt.Profile.PRIVILEGED,
     keep_pods: opt.KeepPods = False,
+    dry_run: opt.DryRun = None,
     output: opt.OutputFormat = opt.Output.TABLE,
     color: opt.ColorMode = opt.Color.AUTO,
     show: opt.Show = 5,
@@ -106,6 +113,9 @@ def pod(
         ),
         show=show,
     )
+    if dry_run is not None:
+        _dry_run(request, output, Stderr(quiet=quiet, verbose=verbose), server=dry_run is opt.DryRunMode.SERVER)
+        return
     from kubectl_vxtrace import deliver
 
     delivery = deliver.Delivery(output=output, color=color, bundle=bundle, strict=strict, exit_zero=exit_zero, quiet=quiet, verbose=verbose)
@@ -133,14 +143,21 @@ def analyze(
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="The pod whose traffic would be followed.")],
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="As for pod.")],
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[pod [NAMESPACE/]NAME]", help="The trace to check for; without it, rights and nodes alone."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="TARGET", help="As for pod.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the target.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="tcp, udp or icmp.")] = None,
     max_nodes: opt.MaxNodes = 10,
     image: opt.Image = DEFAULT_IMAGE,
     image_pull_policy: opt.ImagePullPolicy = opt.PullPolicy.IF_NOT_PRESENT,
     image_pull_secret: opt.ImagePullSecret = None,
     debug_namespace: opt.DebugNamespace = None,
     profile: opt.ProfileName = opt.Profile.PRIVILEGED,
+    output: opt.OutputNotation = opt.Notation.TABLE,
+    color: opt.ColorMode = opt.Color.AUTO,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     kubeconfig: opt.Kubeconfig = None,
@@ -153,37 +170,49 @@ def check(
     request_timeout: opt.RequestTimeout = "0",
 ) -> None:
     """Check names, rights, admission and nodes for a trace; creates nothing that stays."""
-    request = _request(
-        "check",
-        source,
-        to,
-        port=None,
-        protocol=None,
-        filter_=None,
-        access=_access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout),
-        limits=Limits(max_nodes=max_nodes),
-        pod_options=PodOptions(
-            image=image,
-            image_pull_policy=image_pull_policy.value,
-            image_pull_secret=image_pull_secret,
-            debug_namespace=debug_namespace,
-            profile=profile.value,
-        ),
-        show=0,
+    del color  # accepted as every command does; nothing here is coloured
+    source = _checked_source(what or [], to)
+    access = _access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout)
+    limits = Limits(max_nodes=max_nodes)
+    pod_options = PodOptions(
+        image=image,
+        image_pull_policy=image_pull_policy.value,
+        image_pull_secret=image_pull_secret,
+        debug_namespace=debug_namespace,
+        profile=profile.value,
     )
-    from kubectl_vxtrace.interruption import Interruption
-    from kubectl_vxtrace.trace import prepare
+    from kubectl_vxtrace import readiness
+    from kubectl_vxtrace.topology.target import parse_target
 
-    prepared = prepare(request, Stderr(quiet=quiet, verbose=verbose), "check", Interruption())
-    for gap in prepared.gaps:
-        Stderr().warn(f"{gap.node}: {gap.reason}")
-    typer.echo(f"ok: {len(prepared.flows)} flows over {len(prepared.nodes)} nodes may be traced")
+    console = Stderr(quiet=quiet, verbose=verbose)
+    if source is None:
+        ready = readiness.of_cluster(access, pod_options, limits, console)
+    else:
+        target = parse_target(to, protocol=protocol, port=port) if to is not None else None
+        request = Request(
+            command="check", source=parse_target(source), target=target, access=access, limits=limits, pod_options=pod_options, show=0
+        )
+        ready = readiness.of_request(request, console)
+    for gap in ready.gaps:
+        console.warn(f"{gap.node}: {gap.reason}")
+    nodes = f"{len(ready.nodes)} node{'' if len(ready.nodes) == 1 else 's'}: {', '.join(ready.nodes)}"
+    text = f"ok: {ready.flows} flows may be traced over {nodes}" if ready.flows else f"ok: debug pods are admitted on {nodes}"
+    gaps = [{"node": gap.node, "reason": gap.reason} for gap in ready.gaps]
+    _say(
+        output,
+        text,
+        {"flows": ready.flows, "nodes": list(ready.nodes), "gaps": gaps},
+    )
 
 
 @app.command()
 def cleanup(
     everything: Annotated[bool, typer.Option("--all", help="Also the debug pods of traces that may still be running.")] = False,
     debug_namespace: opt.DebugNamespace = None,
+    output: opt.OutputNotation = opt.Notation.TABLE,
+    color: opt.ColorMode = opt.Color.AUTO,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     kubeconfig: opt.Kubeconfig = None,
     context: opt.Context = None,
     cluster: opt.Cluster = None,
@@ -194,15 +223,19 @@ def cleanup(
     request_timeout: opt.RequestTimeout = "0",
 ) -> None:
     """Remove debug pods that earlier traces left, and say what could not be confirmed."""
+    del color  # accepted as every command does; nothing here is coloured
     access = _access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout)
     from kubectl_vxtrace.kube.config import connect
     from kubectl_vxtrace.kube.debugpod import sweep
 
     connection = connect(access)
+    console = Stderr(quiet=quiet, verbose=verbose)
+    console.detail(f"asking {connection.server}")
     outcome = sweep(connection, namespace=debug_namespace or namespace, everything=everything)
-    typer.echo(f"{outcome.pods - len(outcome.left)} of {outcome.pods} debug pods removed")
+    lines = [f"{len(outcome.removed)} of {outcome.pods} debug pods removed", *(f"removed {name}" for name in outcome.removed)]
+    _say(output, "\n".join(lines), {"state": outcome.state.value, "removed": list(outcome.removed), "left": list(outcome.left)})
     for name in outcome.left:
-        Stderr().warn(f"not confirmed gone: {name}")
+        console.warn(f"not confirmed gone: {name}")
     raise typer.Exit(ExitCode.LEFT_BEHIND if outcome.left else ExitCode.DELIVERED)
 
 
@@ -229,19 +262,71 @@ def schema() -> None:
 
 @app.command()
 def version(
+    output: opt.OutputNotation = opt.Notation.TABLE,
+    color: opt.ColorMode = opt.Color.AUTO,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     kubeconfig: opt.Kubeconfig = None,
     context: opt.Context = None,
+    cluster: opt.Cluster = None,
+    user: opt.User = None,
+    namespace: opt.Namespace = None,
+    as_user: opt.AsUser = None,
+    as_group: opt.AsGroup = None,
     request_timeout: opt.RequestTimeout = "3",
 ) -> None:
     """Print this version, and the server's where one can be reached."""
-    typer.echo(f"Client Version: v{__version__}")
+    del color  # accepted as every command does; nothing here is coloured
     from kubectl_vxtrace.kube.config import connect, server_version
 
+    console = Stderr(quiet=quiet, verbose=verbose)
+    of_server = None
     try:
-        connection = connect(Access(kubeconfig=kubeconfig, context=context, request_timeout_s=opt.request_timeout_s(request_timeout)))
-        typer.echo(f"Server Version: {server_version(connection)}")
+        connection = connect(_access(kubeconfig, context, cluster, user, namespace, as_user, as_group, request_timeout))
+        console.detail(f"asking {connection.server}")
+        of_server = server_version(connection)
     except VxtraceError as error:
-        Stderr().warn(f"no server version: {error.message}")
+        console.step(f"no server version: {error.message}")
+    lines = [f"Client Version: v{__version__}", *([f"Server Version: {of_server}"] if of_server else [])]
+    _say(output, "\n".join(lines), {"clientVersion": f"v{__version__}", "serverVersion": of_server})
+
+
+def _checked_source(what: list[str], to: str | None) -> str | None:
+    """The source of `check [pod NAME]`, None for the cluster as a whole."""
+    match what:
+        case []:
+            if to is not None:
+                raise UsageError("--to is given without a pod", "kubectl vxtrace check pod [NAMESPACE/]NAME --to TARGET")
+            return None
+        case ["pod", source]:
+            return source
+        case _:
+            raise UsageError(f"check does not know {' '.join(what)!r}", "it is kubectl vxtrace check, or check pod NAME [--to TARGET]")
+
+
+def _dry_run(request: Request, output: opt.Output, console: Stderr, *, server: bool) -> None:
+    if output in (opt.Output.NAME, opt.Output.MARKDOWN):
+        raise UsageError(f"-o {output} is a form of the report, and --dry-run makes none", "use -o table, json or yaml")
+    from kubectl_vxtrace import dryrun
+
+    typer.echo(dryrun.render(dryrun.plan(request, console, server=server), output), nl=False)
+
+
+def _say(notation: opt.Notation, text: str, document: dict[str, object]) -> None:
+    """An answer on stdout: as text, or as a document with the same content."""
+    from kubectl_vxtrace.report.text import clean
+
+    match notation:
+        case opt.Notation.TABLE:
+            typer.echo(clean(text))
+        case opt.Notation.JSON:
+            import json
+
+            typer.echo(json.dumps(document, indent=2))
+        case opt.Notation.YAML:
+            import yaml
+
+            typer.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
 
 
 def _access(
@@ -308,6 +393,4 @@ def _request(
 
 def _close_stdout() -> None:
     """The reader of our output has gone; keep the interpreter from complaining when it flushes at exit."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

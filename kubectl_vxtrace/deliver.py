@@ -1,32 +1,29 @@
-"""From a request to a report on stdout, a bundle on disk and an exit code; the clean-up happens in every case."""
+"""From a request to a delivered report; the clean-up happens in every case.
+
+What a trace needs and what the analysis needs each take a fifth of a second to import: `publish` comes in while the captures run.
+"""
 
 import os
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubectl_vxtrace.analysis import dissected, examine
-from kubectl_vxtrace.bundle import archive, folder, source
 from kubectl_vxtrace.console import Stderr
-from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
-from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError
+from kubectl_vxtrace.errors import LeftBehindError, UsageError
 from kubectl_vxtrace.interruption import Interruption
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.options import Color, Output
-from kubectl_vxtrace.packets.dissect import DissectError
-from kubectl_vxtrace.report import document, markdown, table
 
 if TYPE_CHECKING:
+    from kubectl_vxtrace.model.report import TraceReport
     from kubectl_vxtrace.trace import Trace
 
 NO_BUNDLE = "none"
@@ -47,10 +44,14 @@ class Delivery:
 
 def analysed(paths: Sequence[Path], delivery: Delivery) -> int:
     """Report on what is on disk; returns the exit code."""
+    from kubectl_vxtrace import publish
+    from kubectl_vxtrace.bundle import source
+
+    console = Stderr(quiet=delivery.quiet, verbose=delivery.verbose)
     with tempfile.TemporaryDirectory(prefix="vxtrace-") as scratch:
-        report = _report(source.open_recording(paths, Path(scratch)), Stderr(quiet=delivery.quiet, verbose=delivery.verbose))
-        _print(report, delivery, bundle=None)
-    return _final_code(report, delivery, interrupted=False)
+        report = publish.report_of(source.open_recording(paths, Path(scratch)), console)
+        publish.show(report, delivery.output, delivery.color, bundle=None)
+    return publish.final_code(report, strict=delivery.strict, exit_zero=delivery.exit_zero, interrupted=False)
 
 
 def traced(request: Request, delivery: Delivery) -> int:
@@ -67,7 +68,7 @@ def traced(request: Request, delivery: Delivery) -> int:
     console = Stderr(quiet=delivery.quiet, verbose=delivery.verbose)
     interruption = Interruption()
     place = Path(tempfile.mkdtemp(prefix="vxtrace-"))
-    trace = Trace(request, place, console, interruption)
+    trace = Trace(request, place, console, interruption, meanwhile=_import_analysis)
     with interruption.installed(), ThreadPoolExecutor(1) as beside:
         try:
             recording = _record(trace, interruption, request.limits.max_wall_s)
@@ -81,8 +82,14 @@ def traced(request: Request, delivery: Delivery) -> int:
         except BaseException:
             console.warn(f"what was recorded is in {place}")
             raise
-    _print(report, delivery, bundle)
-    return _final_code(report, delivery, interrupted=interruption.signalled)
+    from kubectl_vxtrace import publish
+
+    publish.show(report, delivery.output, delivery.color, bundle)
+    return publish.final_code(report, strict=delivery.strict, exit_zero=delivery.exit_zero, interrupted=interruption.signalled)
+
+
+def _import_analysis() -> None:
+    import_module("kubectl_vxtrace.publish")
 
 
 def _record(trace: "Trace", interruption: Interruption, max_wall_s: float) -> Recording:
@@ -103,8 +110,8 @@ def _give_up(trace: "Trace", place: Path, console: Stderr, error: BaseException)
         LeftBehindError: a debug pod could not be confirmed gone.
     """
     cleanup = trace.clean_up()
-    if any(path.is_file() for path in place.rglob("*")):
-        console.warn(f"what was recorded is in {place}")
+    if any(place.glob("*.pcap")):
+        console.warn(f"what was captured is in {place}")
     else:
         shutil.rmtree(place)
     if cleanup is not None and cleanup.state is CleanupState.UNCONFIRMED:
@@ -113,33 +120,16 @@ def _give_up(trace: "Trace", place: Path, console: Stderr, error: BaseException)
 
 def _deliver(
     recording: Recording, removal: Future[Cleanup | None], place: Path, delivery: Delivery, console: Stderr
-) -> tuple[TraceReport, Path | None]:
-    """Analyse, join the clean-up's outcome, complete the folder, and pack it."""
-    report = _report(recording, console)
-    cleanup = removal.result()
-    if cleanup is not None:
-        report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
-        folder.write_recording(place, replace(recording, cleanup=cleanup))
-    (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
-    (place / folder.SUMMARY).write_text(markdown.render(report), encoding="utf-8")
-    folder.write_manifest(place)
-    if delivery.bundle == NO_BUNDLE:
-        shutil.rmtree(place)
-        return report, None
-    destination = _destination(delivery, report)
-    archive.pack(place, destination)
+) -> tuple["TraceReport", Path | None]:
+    """Analyse, complete the folder, and pack it; nothing is left of the folder."""
+    from kubectl_vxtrace import publish
+
+    report = publish.completed(recording, removal, place, console)
+    bundle = None
+    if delivery.bundle != NO_BUNDLE:
+        bundle = publish.packed(place, report, Path(delivery.bundle) if delivery.bundle is not None else None)
     shutil.rmtree(place)
-    return report, destination
-
-
-def _report(recording: Recording, console: Stderr) -> TraceReport:
-    """The report, with tshark's dissection where there is a tshark; without, that is said once."""
-    examined = examine(recording)
-    try:
-        return dissected(examined)
-    except DissectError as error:
-        console.step(f"{error.message}: {error.hint}")
-        return examined.report
+    return report, bundle
 
 
 def _check_bundle(delivery: Delivery) -> None:
@@ -155,54 +145,6 @@ def _check_bundle(delivery: Delivery) -> None:
         raise UsageError(
             f"no bundle can be written in {destination.parent.absolute()}", "name another place with --bundle, or --bundle none"
         )
-
-
-def _destination(delivery: Delivery, report: TraceReport) -> Path:
-    if delivery.bundle is not None:
-        return Path(delivery.bundle)
-    stamp = datetime.fromisoformat(report.metadata.started).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path.cwd() / f"vxtrace-{report.metadata.session}-{stamp}.zip"
-
-
-def _print(report: TraceReport, delivery: Delivery, bundle: Path | None) -> None:
-    sys.stdout.write(_rendered(report, delivery, bundle))
-    sys.stdout.flush()
-
-
-def _rendered(report: TraceReport, delivery: Delivery, bundle: Path | None) -> str:
-    match delivery.output:
-        case Output.JSON:
-            return document.to_json(report)
-        case Output.YAML:
-            return document.to_yaml(report)
-        case Output.MARKDOWN:
-            return markdown.render(report)
-        case Output.NAME:
-            return f"{bundle}\n"
-        case Output.TABLE:
-            return table.render(
-                report,
-                width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
-                color=_colored(delivery.color),
-                bundle=str(bundle) if bundle is not None else None,
-            )
-
-
-def _colored(mode: Color) -> bool:
-    """https://no-color.org: a NO_COLOR that is not empty switches colour off unless a flag says otherwise."""
-    if mode is Color.AUTO:
-        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return mode is Color.ALWAYS
-
-
-def _final_code(report: TraceReport, delivery: Delivery, *, interrupted: bool) -> int:
-    """The contract's exit code: something left wins over everything, then an interruption."""
-    if left_behind(report):
-        return ExitCode.LEFT_BEHIND
-    if interrupted:
-        return ExitCode.INTERRUPTED
-    code = exit_code(report, strict=delivery.strict)
-    return ExitCode.DELIVERED if delivery.exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code
 
 
 def _left_text(cleanup: Cleanup) -> str:

@@ -25,6 +25,21 @@ class Output(StrEnum):
     NAME = "name"
 
 
+class Notation(StrEnum):
+    """Formats of what is no report."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class DryRunMode(StrEnum):
+    """How far a trace is tried out: client reads the API, server also lets it judge rights and pods."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
 class Color(StrEnum):
     """When to colour."""
 
@@ -90,6 +105,7 @@ RequestTimeout = Annotated[
 ]
 
 OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="Format of the report.", rich_help_panel=OUTPUT_PANEL)]
+OutputNotation = Annotated[Notation, typer.Option("--output", "-o", help="Format of the answer.", rich_help_panel=OUTPUT_PANEL)]
 ColorMode = Annotated[Color, typer.Option("--color", help="Colour the table.", rich_help_panel=OUTPUT_PANEL)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=OUTPUT_PANEL)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=OUTPUT_PANEL)]
@@ -119,6 +135,12 @@ DebugNamespace = Annotated[
 ]
 ProfileName = Annotated[
     Profile, typer.Option("--profile", help="privileged sees counters and rules; netraw only captures.", rich_help_panel=POD_PANEL)
+]
+DryRun = Annotated[
+    DryRunMode | None,
+    typer.Option(
+        "--dry-run", help="Print the pods, filters and tcpdump commands of this trace, and make nothing.", rich_help_panel=POD_PANEL
+    ),
 ]
 KeepPods = Annotated[bool, typer.Option("--keep-pods", help="Leave the debug pods to their deadline.", rich_help_panel=POD_PANEL)]
 MaxNodes = Annotated[int, typer.Option("--max-nodes", min=1, help="Refuse paths over more nodes.", rich_help_panel=POD_PANEL)]

@@ -2,12 +2,15 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from kubectl_vxtrace import __version__, facts
 from kubectl_vxtrace.bundle import folder as trace_folder
+from kubectl_vxtrace.capture import usersfilter
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
@@ -16,9 +19,9 @@ from kubectl_vxtrace.interruption import Interruption, Phase
 from kubectl_vxtrace.kube import preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
+from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace, sweep
 from kubectl_vxtrace.kube.nodes import DebugNodes
-from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node, NodeCommand, Scope
+from kubectl_vxtrace.model.cluster import AnswerStatus, Cleanup, ClusterSnapshot, Node, NodeAnswer, NodeCommand, Scope
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
@@ -26,6 +29,8 @@ from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
 from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
+
+Found = TypeVar("Found")
 
 CAPTURE_DIRECTORY = "/capture"
 # What a trace does besides capturing (pulling an image, fetching files); debug pods live no longer than this beyond the capture.
@@ -52,14 +57,18 @@ class Trace:
         folder: an empty folder, which becomes the trace folder.
         console: where progress is told.
         interruption: says when to end early.
+        meanwhile: called once while the captures run, beside them: the time for what takes time and is not needed before.
     """
 
-    def __init__(self, request: Request, folder: Path, console: Console, interruption: Interruption) -> None:
+    def __init__(
+        self, request: Request, folder: Path, console: Console, interruption: Interruption, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         self.session = secrets.token_hex(3)
         self._request = request
         self._folder = folder
         self._console = console
         self._interruption = interruption
+        self._meanwhile = meanwhile
         self._pods: DebugPods | None = None
 
     def run(self) -> Recording:
@@ -70,7 +79,6 @@ class Trace:
             KeyboardInterrupt: somebody gave up what there is.
         """
         prepared = prepare(self._request, self._console, self.session, self._interruption)
-        self._sweep(prepared)
         self._interruption.phase = Phase.RECORDING
         try:
             self._pods = prepared.pods
@@ -99,6 +107,8 @@ class Trace:
         missing = pods.start(nodes)
         if self._interruption.signalled:
             raise KeyboardInterrupt
+        if missing and self._interruption.stop.is_set():
+            raise CannotRunError("the time for the whole trace was over before its debug pods ran", "allow more with --max-wall")
         for node, reason in missing.items():
             self._console.warn(f"no debug pod on {node}: {reason}")
         self._console.step(f"{len(nodes) - len(missing)} debug pods running")
@@ -142,20 +152,38 @@ class Trace:
         try:
             session.start()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
+            idle = _beside(lambda: self._use_the_time(prepared))
+            began_s = time.monotonic()
             session.wait(self._interruption.stop)
+            lasted_s = time.monotonic() - began_s
+            # What the window's packets have counted is counted: it ends a second before the captures do.
+            look = _beside(lambda: self._look(nodes, prepared, "after"))
         finally:
             session.stop()
-        after = self._look(nodes, prepared, "after")
         captures = session.collect(self._folder)
+        after = look.result()
+        idle.result()
+        if lasted_s < plan.duration_s:
+            recording = replace(recording, duration_s=round(lasted_s, 1))
+            self._console.step(f"ended after {lasted_s:.1f} s{self._why_early()}")
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
         return self._keep(replace(recording, after=after, captures=captures, interrupted=self._interruption.signalled))
+
+    def _why_early(self) -> str:
+        if self._interruption.signalled:
+            return ": interrupted"
+        return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
+
+    def _use_the_time(self, prepared: Prepared) -> None:
+        self._meanwhile()
+        self._sweep(prepared)
 
     def _look(
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
     ) -> tuple[NodeFacts, ...]:
         """Step 4: ask every node of the path about itself, and keep both the answers and what they mean."""
-        answers = nodes.ask([_question(node, prepared, (lookups or {}).get(node.name, ())) for node in prepared.nodes])
+        answers = _asked(nodes, [_question(node, prepared, (lookups or {}).get(node.name, ())) for node in prepared.nodes])
         parsed = tuple(facts.parse(answer) for answer in answers)
         texts = {answer.command.node: facts.texts(answer) for answer in answers}
         trace_folder.write_facts(self._folder, when, parsed, texts)
@@ -184,33 +212,64 @@ class Trace:
         return kept
 
 
-def prepare(request: Request, console: Console, session: str, interruption: Interruption) -> Prepared:
+def _beside(function: Callable[[], Found]) -> Future[Found]:
+    """Run `function` in a thread of its own. Whoever is interrupted does not wait for it."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future
+
+
+def prepare(request: Request, console: Console, session: str, interruption: Interruption, *, checked: bool = True) -> Prepared:
     """Steps 1 and 2: resolve the names, check the rights and the admission of debug pods. Creates nothing.
+
+    Without `checked` the second step is left out, and the API is only read.
 
     Raises:
         UsageError, CannotRunError: with what to do next.
     """
+    if request.filter is not None:
+        usersfilter.checked(request.filter)
     connection = connect(request.access)
     console.step(f"resolving names on {connection.server}")
-    seen, flows = _resolve(connection, request)
+    seen, flows = resolved(connection, request, resolve)
+    if not seen.nodes:
+        _check_reading(connection, request)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
-    console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
     lifetime_s = request.limits.duration_s + MARGIN_S
     pods = DebugPods(connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop)
-    preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+    if checked:
+        console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
+        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
     return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
 
 
-def _resolve(connection: Connection, request: Request) -> tuple[ClusterSnapshot, tuple[Flow, ...]]:
-    """A near snapshot first; one wide listing only on a miss."""
+def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
+    """What `find` finds: a near snapshot first; one wide listing only on a miss."""
     seen = snapshot.near(connection, request)
     try:
-        return seen, resolve(request, seen)
+        return seen, find(request, seen)
     except NotFoundError:
         if seen.scope == Scope.WIDE:
             raise
-    seen = snapshot.wide(connection)
-    return seen, resolve(request, seen)
+    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request))
+    try:
+        return seen, find(request, seen)
+    except NotFoundError:
+        # What may not be read cannot be found: then this is what is wrong.
+        _check_reading(connection, request)
+        raise
+
+
+def _check_reading(connection: Connection, request: Request) -> None:
+    preflight.check_reading(connection, _named_namespaces(connection, request), debug_namespace(connection, request.pod_options))
+
+
+def _named_namespaces(connection: Connection, request: Request) -> tuple[str, ...]:
+    """Where the names of a request are looked for first."""
+    source = request.source.namespace or connection.namespace
+    target = request.target.namespace if request.target is not None else None
+    return _unique(name for name in (source, target) if name)
 
 
 def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
@@ -222,7 +281,7 @@ def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tupl
             f"the traffic may take {len(names)} nodes, more than the {most} that --max-nodes allows",
             "name one backend (--to pod/...), or raise --max-nodes",
         )
-    gaps = {name: reason for name in names if (reason := _unfit(known.get(name))) is not None}
+    gaps = {name: reason for name in names if (reason := unfit(known.get(name))) is not None}
     nodes = tuple(known[name] for name in names if name not in gaps)
     if not nodes:
         raise CannotRunError(
@@ -232,7 +291,7 @@ def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tupl
     return nodes, tuple(Gap(node=name, reason=reason) for name, reason in gaps.items())
 
 
-def _unfit(node: Node | None) -> str | None:
+def unfit(node: Node | None) -> str | None:
     """Why no debug pod can run on a node, or None."""
     if node is None:
         return "the API does not know this node"
@@ -241,6 +300,16 @@ def _unfit(node: Node | None) -> str | None:
     if not node.ready:
         return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
     return None
+
+
+def _asked(nodes: DebugNodes, questions: Sequence[NodeCommand]) -> list[NodeAnswer]:
+    """The answers; a question that reads and whose answer was cut off is put once more."""
+    answers = list(nodes.ask(questions))
+    cut = [number for number, answer in enumerate(answers) if answer.status is AnswerStatus.TRUNCATED]
+    if cut:
+        for number, answer in zip(cut, nodes.ask([questions[number] for number in cut]), strict=True):
+            answers[number] = answer
+    return answers
 
 
 def _question(node: Node, prepared: Prepared, lookups: Sequence[str]) -> NodeCommand:

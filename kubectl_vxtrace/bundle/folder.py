@@ -63,6 +63,14 @@ class _Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """What recording.json says of itself, in every format."""
+
+    format: int
+    version: str = "?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestEntry:
     """One file of a bundle."""
 
@@ -130,12 +138,14 @@ def read(folder: Path) -> Recording:
     Raises:
         CannotRunError: not readable, or written by a newer version.
     """
-    core = _read_json(folder / RECORDING, _Core)
-    if core.format > FORMAT:
+    # A newer format may have other fields, so its number is read first, and alone.
+    head = _read_json(folder / RECORDING, _Head)
+    if head.format > FORMAT:
         raise CannotRunError(
-            f"{folder} was written by kubectl-vxtrace {core.version} in format {core.format}; this version reads up to {FORMAT}",
+            f"this recording was written by kubectl-vxtrace {head.version} in format {head.format}; this version reads up to {FORMAT}",
             "update the plugin: kubectl krew upgrade vxtrace",
         )
+    core = _read_json(folder / RECORDING, _Core)
     nodes = folder / "nodes"
     return Recording(
         session=core.session,

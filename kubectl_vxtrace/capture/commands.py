@@ -9,9 +9,9 @@ from kubectl_vxtrace.model.recording import CapturePlan, CaptureTask
 
 # A capture whose client is lost ends by itself this long after its time.
 _GRACE_S = 60
-# The scripts' patience, in twentieths of a second: until every tcpdump listens, until every one has ended.
-_START_TURNS = 120
-_STOP_TURNS = 120
+# The scripts' patience, in fiftieths of a second: until every tcpdump listens, until every one has ended.
+_START_TURNS = 300
+_STOP_TURNS = 300
 _BLOCK_BYTES = 512  # of ulimit -f, by POSIX
 
 

@@ -98,8 +98,15 @@ def _taps(flows: Sequence[Flow], paths: Sequence[Path], watch: Sequence[tuple[Ta
             if flow is not None and hop.role in (Role.POD, Role.BRIDGE):
                 _note_ends(watched, flow, path, index)
     for tap, role in watch:
-        found.setdefault(tap, _Watched(role))
+        found.setdefault(tap, _anybodys(flows) if role is Role.POD else _Watched(role))
     return found
+
+
+def _anybodys(flows: Sequence[Flow]) -> _Watched:
+    """An interface that may be that of any end which is a pod."""
+    clients = dict.fromkeys(flow.client.address for flow in flows if not flow.client.host_network)
+    servers = dict.fromkeys(flow.server.address for flow in flows if flow.server is not None and not flow.server.host_network)
+    return _Watched(Role.POD, clients=clients, servers=servers)
 
 
 def _note_ends(watched: _Watched, flow: Flow, path: Path, index: int) -> None:

@@ -20,6 +20,8 @@ from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureT
 # Debug pods end when nobody calls for a minute.
 _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
+# The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
+_TAIL_S = 1.25
 _THREADS = 16
 # What a file may exceed its limit by: the record that was being written.
 _SLACK_BYTES = 64 * 1024
@@ -79,7 +81,9 @@ class CaptureSession:
         while (left_s := end_s - time.monotonic()) > 0:
             if stop.wait(min(left_s, _COUNTING_S if counting else _HEARTBEAT_S)):
                 return
-            if end_s - time.monotonic() > 0 and self._is_over(self._poll()):
+            if end_s - time.monotonic() > 0 and self._is_over(records := self._poll()):
+                if any(record.state is not State.ENDED for record in records):
+                    stop.wait(min(_TAIL_S, max(end_s - time.monotonic(), 0.0)))
                 return
 
     def stop(self) -> None:
@@ -96,12 +100,9 @@ class CaptureSession:
         Without `fetch` the files stay where they are, and their captures count as failed.
         """
         results = {task.id: judge(self._course(task)) for task in self._plan.tasks}
-        wanted: dict[str, list[CaptureResult]] = {}
-        for result in results.values():
-            if result.sha256 is not None:
-                wanted.setdefault(result.task.tap.node, []).append(result)
-        left = [_left(result) for some in wanted.values() for result in some]
-        results.update({result.task.id: result for result in (self._fetch_all(wanted, folder) if fetch else left)})
+        wanted = [result for result in results.values() if result.sha256 is not None]
+        got = self._fetch_all(wanted, folder) if fetch else [_left(result) for result in wanted]
+        results.update({result.task.id: result for result in got})
         return tuple(results[task.id] for task in self._plan.tasks)
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
@@ -130,19 +131,15 @@ class CaptureSession:
             lines.append(f"{node}: {next((text for text in said if text), report.reason or 'no reason given')}")
         return lines or ["there is no interface to capture at"]
 
-    def _fetch_all(self, wanted: dict[str, list[CaptureResult]], folder: Path) -> list[CaptureResult]:
-        """Fetch the files, nodes in parallel, one node's files one after the other."""
+    def _fetch_all(self, wanted: Sequence[CaptureResult], folder: Path) -> list[CaptureResult]:
+        """Fetch the files in parallel: most are small, and what takes time is to begin."""
         if not wanted:
             return []
         pool = ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="fetch")
         try:
-            futures = [pool.submit(self._fetch_some, results, folder) for results in wanted.values()]
-            return [result for future in futures for result in future.result()]
+            return list(pool.map(lambda result: self._fetch(result, folder / result.task.file), wanted))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-    def _fetch_some(self, results: Sequence[CaptureResult], folder: Path) -> list[CaptureResult]:
-        return [self._fetch(result, folder / result.task.file) for result in results]
 
     def _fetch(self, result: CaptureResult, destination: Path) -> CaptureResult:
         outcome = self._nodes.fetch(

@@ -1,6 +1,6 @@
 # Starts all captures of this node, and waits until each listens or has ended.
 #
-# Usage: start.sh DIRECTORY WAIT_TWENTIETHS LIMIT_S USER_FILTER { ID BLOCKS INTERFACE COUNT ARGUMENT... }...
+# Usage: start.sh DIRECTORY WAIT_FIFTIETHS LIMIT_S USER_FILTER { ID BLOCKS INTERFACE COUNT ARGUMENT... }...
 # COUNT arguments are a capture's command. USER_FILTER is empty, or must be accepted by this node's libpcap before anything starts.
 # Captures outlive this script and the connection: each is in a session of its own, bounded by LIMIT_S and by BLOCKS of 512 bytes.
 # Output: see record in clock.sh.

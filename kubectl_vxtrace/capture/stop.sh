@@ -1,6 +1,6 @@
 # Stops all captures of this node and says what became of each. Asked again it says the same.
 #
-# Usage: stop.sh DIRECTORY WAIT_TWENTIETHS { ID INTERFACE FILE }...
+# Usage: stop.sh DIRECTORY WAIT_FIFTIETHS { ID INTERFACE FILE }...
 # Output: see record in clock.sh. NUMBER is the file's size in bytes, DIGEST its SHA-256. STATE: stopped (ended on our INT), ended
 # (had ended by itself), full (had ended at its limit of
 # bytes), killed (did not end on INT), none (never started). The time in the first line is that before the first INT.
@@ -92,9 +92,9 @@ signal_all INT "$@"
 await "$turns" "$@"
 kill_rest "$@"
 signal_all TERM "$@"
-await 10 "$@"
+await 25 "$@"
 kill_all "$@"
-await 10 "$@"
+await 25 "$@"
 hash_all "$@"
 echo "vxtrace-capture 1 $stopped"
 while [ $# -gt 2 ]; do

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from kubectl_vxtrace.diagnosis import endpoint, neighbours, rules, service, sight, underlay, vtep
+from kubectl_vxtrace.diagnosis import endpoint, links, neighbours, rules, service, sight, underlay, vtep
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
@@ -11,6 +11,7 @@ from kubectl_vxtrace.model.report import Finding
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
     neighbours.check,
+    links.check,
     rules.check,
     underlay.check,
     service.check,

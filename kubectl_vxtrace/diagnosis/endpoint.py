@@ -52,7 +52,8 @@ def _own_addresses(trouble: Trouble) -> set[str]:
 
 def _nothing_listens(case: Case, trouble: Trouble, proofs: Sequence[Evidence]) -> Finding:
     where = _server_text(trouble)
-    summary = f"{where} refused {trouble.packets} {direction_noun(trouble.path.direction, trouble.packets)}: nothing listens there"
+    noun = direction_noun(trouble.path.direction, trouble.packets)
+    summary = f"{where} refused {trouble.packets} {noun}, as a host does on whose port nothing listens"
     return explain(
         case,
         trouble,

@@ -77,10 +77,17 @@ def _neighbour(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
         if not missing:
             continue
         proofs, witnessed = _unresolved(case, trouble, device, gateway)
-        if not witnessed and missing < looked:
+        if not witnessed and (missing < looked or not (nodes.is_vxlan(device) or _tried(case, gateway, device))):
             continue
         certain = witnessed and missing == looked
         yield _unknown_next_hop(case, trouble, device, gateway, certain=certain, witnessed=witnessed, proofs=proofs)
+
+
+def _tried(case: Case, address: str, device: Hop) -> bool:
+    """Whether the node has asked for an address in vain. A pod that no packet was for has no entry either, and nothing is wrong with it."""
+    looks = nodes.looks(case, device.tap.node)
+    entries = (entry for facts in looks for entry in facts.neighbours if (entry.address, entry.device) == (address, device.tap.interface))
+    return any({"FAILED", "INCOMPLETE"}.intersection(entry.states) for entry in entries)
 
 
 def _unresolved(case: Case, trouble: Trouble, device: Hop, gateway: str) -> tuple[list[Evidence], bool]:

@@ -69,6 +69,26 @@ def link(facts: NodeFacts | None, interface: str) -> Link | None:
     return None if facts is None else facts.link(interface)
 
 
+def interface_state(case: Case, hop: Hop) -> str | None:
+    """`down` or `absent` if both looks at the hop's node (one, where there is but one) found its interface so."""
+    seen = looks(case, hop.tap.node)
+    if not seen or not hop.tap.interface or not all(answered(facts, "links") for facts in seen):
+        return None
+    links = [link(facts, hop.tap.interface) for facts in seen]
+    if all(found is None for found in links):
+        return "absent" if any(facts.links for facts in seen) else None
+    return "down" if all(found is None or not found.up for found in links) else None
+
+
+def without_link(case: Case, hop: Hop) -> bool:
+    """Whether all looks found the hop's interface set up and yet without a link: a veth's other end is down (RFC 2863, 6).
+
+    Which of the two states the kernel says depends on whether it finds the other end in the same namespace (net/core/link_watch.c).
+    """
+    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
+    return bool(links) and all(found is not None and found.up and found.operstate in ("DOWN", "LOWERLAYERDOWN") for found in links)
+
+
 def vtep(case: Case, node: str) -> Vtep | None:
     """The VXLAN tunnel endpoint of `node`, as the overlay has it."""
     return next((vtep for vtep in case.recording.overlay.vteps if vtep.node == node), None)

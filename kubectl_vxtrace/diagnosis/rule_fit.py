@@ -88,6 +88,19 @@ _NFT_TEXT = re.compile(
 _PORTS = re.compile(r"([0-9]{1,5})(?:[:-]([0-9]{1,5}))?")
 
 
+# Matches of iptables that only select what is read literally, or nothing at all; what nft lists for the others.
+_PLAIN_MODULES = frozenset({"comment", "udp", "tcp", "icmp", "icmp6", "multiport", "addrtype"})
+_NFT_MORE = re.compile(r"(@\S+|\b(?:ct|mark|length|limit|numgen|fib|quota|cgroup|socket|flags)\b)")
+
+
+def unread(text: str) -> tuple[str, ...]:
+    """What a rule asks for besides the literal matches that `fit` reads: modules of iptables, words of nft."""
+    if re.search(r"(^|\s)-[-a-z]", text):
+        found = re.findall(r"(?:^|\s)-m (\S+)", re.sub(r'"[^"]*"', "", text))
+        return tuple(dict.fromkeys(name for name in found if name not in _PLAIN_MODULES))
+    return tuple(dict.fromkeys(_NFT_MORE.findall(re.sub(r'"[^"]*"', "", text))))
+
+
 def fit(text: str, traits: Traits) -> Fit:
     """How a rule's text fits packets with these traits. Accepts the words of iptables-save and of nft; never raises."""
     best = Fit.ALLOWS

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from kubectl_vxtrace.diagnosis import nodes, rule_tables
 from kubectl_vxtrace.diagnosis.causes import CAUSES
-from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_answers, place_text
+from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_answers, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.rule_fit import Fit
+from kubectl_vxtrace.diagnosis.rule_fit import Fit, unread
 from kubectl_vxtrace.diagnosis.rule_tables import Growth
 from kubectl_vxtrace.diagnosis.rule_traits import traits
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
@@ -47,17 +47,23 @@ def check(case: Case) -> Iterator[Finding]:
 def _at(case: Case, trouble: Trouble, stretch: Stretch, others: Sequence[Trouble]) -> Iterator[Finding]:
     suspects = list(_suspects(case, trouble, stretch))
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
-    full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= trouble.packets]
+    full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= _taken(case, trouble)]
     partial = [suspect for suspect in counting if suspect.growth.packets and suspect.fit is Fit.NAMES]
     silent = [suspect for suspect in suspects if suspect.growth.packets is None and suspect.fit is Fit.NAMES]
     if full:
         yield _counted(case, trouble, stretch, full, others)
     elif partial:
-        yield _part(case, trouble, stretch, max(partial, key=lambda suspect: suspect.growth.packets or 0))
+        yield _parts(case, trouble, stretch, sorted(partial, key=lambda suspect: -(suspect.growth.packets or 0)))
     elif silent:
         yield _uncounted(case, trouble, stretch, silent[0])
     elif stretch.place is Place.DECAPSULATE and (refusals := _refusals(case, trouble)):
         yield _refused(case, trouble, stretch, refusals)
+
+
+def _taken(case: Case, trouble: Trouble) -> int:
+    """The least that a counter must have grown: a super-packet of several segments (GSO, GRO) is one packet to the packet filter."""
+    frames = len(rows_at(case, trouble, trouble.start))
+    return min(trouble.packets, frames) if frames else trouble.packets
 
 
 def _suspects(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[_Suspect]:
@@ -69,22 +75,29 @@ def _suspects(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[_Suspe
 
 
 def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect], others: Sequence[Trouble]) -> Finding:
+    taken = _taken(case, trouble)
+
     def rank(suspect: _Suspect) -> tuple[int, bool, int]:
-        return suspect.fit, suspect.growth.exact, -abs((suspect.growth.packets or 0) - trouble.packets)
+        return suspect.fit, suspect.growth.exact, -abs((suspect.growth.packets or 0) - taken)
 
     best = max(full, key=rank)
     rivals = [suspect for suspect in full if suspect is not best and suspect.fit is best.fit]
     growth = best.growth.packets or 0
-    doubts = [f"the rule {describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
-    claimed = sum(other.packets for other in others if _may_claim(case, other, stretch, best.rule))
-    if claimed > growth:
+    doubts = [f"{describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
+    rivalling = [other for other in others if _may_claim(case, other, stretch, best.rule)]
+    claimed = sum(other.packets for other in rivalling)
+    if sum(_taken(case, other) for other in rivalling) > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
     plausible = _plausible(case, trouble, max(claimed, trouble.packets))
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
+    if best.fit is not Fit.NAMES and rule_tables.cause(best.rule) == "host-firewall" and (more := unread(best.rule.text)):
+        doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
     certain = best.growth.exact and not doubts
     counter = f"the counter of {describe(best.rule)} on {stretch.start.tap.node} grew by {growth} between the two looks at the node"
     text = f"{counter}; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
+    if taken < trouble.packets:
+        text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
     if not best.growth.exact:
         text += " (the rule was made or reset between the two looks: it counts from then)"
     return _finding(
@@ -98,12 +111,19 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     )
 
 
-def _part(case: Case, trouble: Trouble, stretch: Stretch, suspect: _Suspect) -> Finding:
-    growth = suspect.growth.packets or 0
-    text = f"the counter of {describe(suspect.rule)} on {stretch.start.tap.node} grew by {growth}, less than {trouble.packets}"
-    doubt = f"another cause for {trouble.packets - growth} of the packets"
-    proofs = [Evidence(kind=EvidenceKind.COUNTER, text=text)]
-    return _finding(case, trouble, stretch, suspect.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=growth)
+def _parts(case: Case, trouble: Trouble, stretch: Stretch, partial: Sequence[_Suspect]) -> Finding:
+    """Rules that each took some of the packets, the one that took most first."""
+    best, node, taken = partial[0], stretch.start.tap.node, _taken(case, trouble)
+    total = sum(suspect.growth.packets or 0 for suspect in partial)
+    texts = [f"the counter of {describe(one.rule)} on {node} grew by {one.growth.packets}, less than {taken}" for one in partial]
+    proofs = [Evidence(kind=EvidenceKind.COUNTER, text=text) for text in texts]
+    if total >= taken:
+        noun = direction_noun(trouble.path.direction, trouble.packets)
+        names = " and ".join(describe(one.rule) for one in partial)
+        summary = f"{names} on {node} together account for {trouble.packets} {noun} behind {place_text(stretch.start)}"
+        return _finding(case, trouble, stretch, best.rule, Confidence.LIKELY, proofs, doubts=[], summary=summary)
+    doubt = f"another cause for {taken - total} of the packets"
+    return _finding(case, trouble, stretch, best.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=total)
 
 
 def _uncounted(case: Case, trouble: Trouble, stretch: Stretch, suspect: _Suspect) -> Finding:
@@ -138,12 +158,13 @@ def _finding(
     *,
     doubts: Sequence[str],
     packets: int | None = None,
+    summary: str | None = None,
 ) -> Finding:
     cause = rule_tables.cause(rule)
     node = stretch.start.tap.node
     verb = "rejected" if rule.target == "REJECT" else "dropped"
     noun = direction_noun(trouble.path.direction, trouble.packets)
-    summary = f"{describe(rule)} on {node} {verb} {packets or trouble.packets} {noun} behind {place_text(stretch.start)}"
+    summary = summary or f"{describe(rule)} on {node} {verb} {packets or trouble.packets} {noun} behind {place_text(stretch.start)}"
     look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "
     return explain(
         case,

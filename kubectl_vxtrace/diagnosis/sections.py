@@ -119,6 +119,11 @@ def completeness(case: Case) -> Completeness:
 def _blind(case: Case) -> Iterator[Blind]:
     recording = case.recording
     named: set[tuple[str, str | None]] = set()
+    # Why a whole node could not be seen says more than that its interfaces are not known.
+    for gap in recording.gaps:
+        if gap.node is not None and gap.interface is None and (gap.node, None) not in named:
+            named.add((gap.node, None))
+            yield Blind(node=gap.node, interface=None, reason=gap.reason)
     for count in (count for counts in case.hops for count in counts):
         if not count.witness and (count.node, count.interface or None) not in named:
             named.add((count.node, count.interface or None))

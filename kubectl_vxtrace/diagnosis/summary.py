@@ -4,6 +4,7 @@ from kubectl_vxtrace.diagnosis.evidence import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
+from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Completeness, Finding, Impact, Verdict
 
 
@@ -14,12 +15,21 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
         text = _trouble_text(case, verdict, _main(found, top), found)
         return f"{text}; every lost segment arrived in another copy" if impact is Impact.RECOVERED else text
     if verdict is Verdict.NO_TRAFFIC:
-        return f"NO TRAFFIC, no packet was seen in {case.recording.duration_s:g} s"
+        return f"NO TRAFFIC, no packet was seen in {case.recording.duration_s:g} s{_closed(case)}"
     text = _counts(case, verdict)
     if not completeness.complete:
         blind = completeness.blind[0]
         text += f"; not complete: {blind.reason}"
     return text
+
+
+def _closed(case: Case) -> str:
+    """Clients' own interfaces that are down or absent: nothing can come from behind those."""
+    firsts = {path.hops[0].tap for path in case.recording.paths if path.direction is Direction.REQUEST and path.hops}
+    shut = [
+        one for one in case.recording.captures if one.task.tap in firsts and one.status is CaptureStatus.ZERO and one.reason is not None
+    ]
+    return "".join(f"; {one.reason} on {one.task.tap.node}" for one in shut)
 
 
 def _main(found: list[Trouble], top: Finding | None) -> Trouble:

@@ -24,14 +24,15 @@ _SEND_FAILED = re.compile(r"(^|[._])tx.*(err|drop|fail|abort|carrier_errors|fifo
 def check(case: Case) -> Iterator[Finding]:
     """Findings `underlay-udp-blocked` (nothing arrives) and `underlay-loss` (some arrives) for what vanished between two nodes' NICs.
 
-    Packets that were sent to an address that the receiver does not have are not the wire's fault: nothing is said of those.
+    Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
+    receiving NIC is down: nothing is said of those.
     """
     for trouble in troubles(case):
         stretch = trouble.stretch(Place.WIRE)
         if stretch is None or stretch.end is None:
             continue
         headers = encapsulations(case, trouble, stretch.start)
-        if not headers or _elsewhere(case, stretch, headers):
+        if not headers or _elsewhere(case, stretch, headers) or nodes.interface_state(case, stretch.end) is not None:
             continue
         if trouble.arrived == 0 and not _others_arrive(case, stretch, headers):
             yield _blocked(case, trouble, stretch, headers[0])

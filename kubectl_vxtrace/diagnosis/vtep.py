@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _receiving(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) -> Iterator[Finding]:
-    state = _state(case, device)
+    state = nodes.interface_state(case, device)
     if state is not None:
         yield _device_down(case, trouble, device, state)
         return
@@ -38,17 +38,6 @@ def _receiving(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) -> I
         yield _port_mismatch(case, trouble, device, carried_ports, ports)
     elif vnis and carried_vnis and not vnis & carried_vnis and not _taken_elsewhere(case, device, carried_vnis):
         yield _vni_mismatch(case, trouble, device, carried_vnis, vnis)
-
-
-def _state(case: Case, device: Hop) -> str | None:
-    """`down` or `absent` if every look at the device's node found it so."""
-    looks = nodes.looks(case, device.tap.node)
-    if not looks or not device.tap.interface or not all(nodes.answered(facts, "links") for facts in looks):
-        return None
-    links = [nodes.link(facts, device.tap.interface) for facts in looks]
-    if all(link is None for link in links):
-        return "absent" if any(facts.links for facts in looks) else None
-    return "down" if all(link is None or not link.up for link in links) else None
 
 
 def _taken_elsewhere(case: Case, device: Hop, vnis: set[int]) -> bool:
@@ -69,7 +58,7 @@ def _device_down(case: Case, trouble: Trouble, device: Hop, state: str) -> Findi
 
 
 def _sending(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
-    state = _state(case, device)
+    state = nodes.interface_state(case, device)
     if state is None:
         return
     node = device.tap.node

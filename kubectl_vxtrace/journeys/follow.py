@@ -12,6 +12,7 @@ from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
 from kubectl_vxtrace.journeys.learn import learned_connections
+from kubectl_vxtrace.journeys.origin import begun_here
 from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings, backends_seen, joined, later_fragments, name_backends, sight
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
@@ -112,6 +113,7 @@ def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple
     last = _Identified(recording, tables, (*known, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
+    seen = begun_here(recording, last.groups, seen, testimonies(recording, tables))
     return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
 
 

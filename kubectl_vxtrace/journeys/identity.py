@@ -180,9 +180,17 @@ def conntrack_names(connections: Iterable[ConntrackEntry], book: AddressBook, gr
             server, port = named
             before = backends[index, port]
             backends[index, port] = server.planned if before in (NOBODY, server.planned) else SEVERAL
-            if entry.reply_destination != entry.original_source:
+            if _rewritten(entry):
                 masquerades.append(_masquerade(entry, group, index, server, port, book))
     return Names(backends=backends, masquerades=tuple(masquerades))
+
+
+def _rewritten(entry: ConntrackEntry) -> bool:
+    """Whether servers see another client: another address, or another port, which NAT picks where the client's own clashes with a
+    connection that it knows (RFC 4787, 4.2)."""
+    if entry.reply_destination != entry.original_source:
+        return True
+    return entry.reply_destination_port is not None and entry.reply_destination_port != entry.original_source_port
 
 
 def _named(entry: ConntrackEntry, group: Group, client: int, book: AddressBook) -> tuple[Server, int] | None:
@@ -205,13 +213,13 @@ def _named(entry: ConntrackEntry, group: Group, client: int, book: AddressBook) 
 
 
 def _masquerade(entry: ConntrackEntry, group: Group, index: int, server: Server, port: int, book: AddressBook) -> Masquerade:
-    seen = entry.reply_destination_port
+    seen = port if entry.reply_destination_port is None else entry.reply_destination_port
     return Masquerade(
         protocol=group.protocols[0],
         source=book.number(entry.reply_destination),
-        source_port=port if seen is None else seen,
+        source_port=seen,
         server=server.address,
-        server_port=port if group.echo else (entry.reply_source_port or 0),
+        server_port=seen if group.echo else (entry.reply_source_port or 0),
         group=index,
         planned=server.planned,
         client_port=port,
@@ -228,8 +236,8 @@ def classify(groups: Sequence[Group], ends: Mapping[Tap, tuple[Ends, Ends]], nam
     roles = {tap: tuple(_service_roles(groups, one, asked) for one in both) for tap, both in ends.items()}
     for tap, both in ends.items():
         for one, role in zip(both, roles[tap], strict=True):
-            _server_roles(groups, one, role, asked)
             _masqueraded_roles(one, role, names.masquerades)
+            _server_roles(groups, one, role, asked)
     return {tap: (both[0], both[1]) for tap, both in roles.items()}
 
 

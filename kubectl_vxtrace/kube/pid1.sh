@@ -21,9 +21,9 @@ finish() {
     if [ "$$" -eq 1 ]; then
         kill -INT -1 2>/dev/null
         turn=0
-        while [ "$turn" -lt 20 ] && ! alone; do
-            [ "$turn" -ne 10 ] || kill -TERM -1 2>/dev/null
-            sleep 0.1
+        while [ "$turn" -lt 100 ] && ! alone; do
+            [ "$turn" -ne 50 ] || kill -TERM -1 2>/dev/null
+            sleep 0.02
             turn=$((turn + 1))
         done
     fi

@@ -15,6 +15,7 @@ from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.model.request import PodOptions
 
 _THREADS = 8
+_GROUPS = {"endpointslices": "discovery.k8s.io"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,38 @@ def needed(namespace: str) -> tuple[Right, ...]:
     )
 
 
+def reading(namespaces: Sequence[str]) -> tuple[Right, ...]:
+    """The rights without which names in these namespaces, and the nodes of their pods, cannot be found."""
+    return (
+        Right(verb="list", resource="nodes", namespace=None),
+        *(
+            Right(verb="list", resource=resource, namespace=namespace)
+            for namespace in namespaces
+            for resource in ("pods", "services", "endpointslices")
+        ),
+    )
+
+
+def check_reading(connection: Connection, namespaces: Sequence[str], debug_namespace: str) -> None:
+    """Look whether what was not found may not be read.
+
+    Raises:
+        UsageError: it may not; with every right that is missing, so that nobody has to ask for one after the other.
+        CannotRunError: the API cannot be asked.
+    """
+    to_read = reading(namespaces)
+    wanted = dict.fromkeys((*to_read, *needed(debug_namespace)))
+    reviewed = _reviewed(connection, tuple(wanted))
+    if not all(right.allowed for right in reviewed[: len(to_read)]):
+        _refuse_missing(reviewed)
+
+
 def review(connection: Connection, namespace: str) -> tuple[Right, ...]:
     """Every needed right with the API's answer (SelfSubjectAccessReview). Raises VxtraceError where it cannot be asked."""
-    rights = needed(namespace)
+    return _reviewed(connection, needed(namespace))
+
+
+def _reviewed(connection: Connection, rights: Sequence[Right]) -> tuple[Right, ...]:
     try:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="review") as pool:
             return tuple(pool.map(lambda right: _ask(connection, right), rights))
@@ -76,18 +106,28 @@ def check(connection: Connection, *, options: PodOptions, namespace: str, manife
         UsageError: rights that are missing, all of them listed with their verbs; or admission's refusal in its own words.
         CannotRunError: the API cannot be asked.
     """
-    missing = [right for right in review(connection, namespace) if not right.allowed]
-    if missing:
-        raise UsageError("missing rights:\n" + "\n".join(f"  {right}" for right in missing), RIGHTS_HINT)
+    _refuse_missing(review(connection, namespace))
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="dry-run") as pool:
         refused = [error for error in pool.map(lambda body: _try(connection, namespace, body), manifests) if error]
     if refused:
         raise refusal(refused[0], namespace, profile=options.profile)
 
 
+def _refuse_missing(rights: Sequence[Right]) -> None:
+    missing = [right for right in rights if not right.allowed]
+    if missing:
+        raise UsageError("missing rights:\n" + "\n".join(f"  {right}" for right in missing), RIGHTS_HINT)
+
+
 def _ask(connection: Connection, right: Right) -> Right:
     resource, _, subresource = right.resource.partition("/")
-    attributes = {"verb": right.verb, "resource": resource, "subresource": subresource, "namespace": right.namespace or ""}
+    attributes = {
+        "verb": right.verb,
+        "group": _GROUPS.get(resource, ""),
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": right.namespace or "",
+    }
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
     with Api(connection) as api:
         answer = api.post(path("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"), body)

@@ -120,8 +120,9 @@ def _wait(api: Api, name: Name, deadline: float) -> bool:
 
 def cleanup(removed: Iterable[Name], left: Iterable[Name]) -> Cleanup:
     """The outcome as a record; `pods` counts all, gone or not."""
-    rest = tuple(sorted(f"{namespace}/{name}" for namespace, name in left))
-    return Cleanup(state=CleanupState.UNCONFIRMED if rest else CleanupState.CONFIRMED, left=rest, pods=len(set(removed)) + len(rest))
+    gone, rest = (tuple(sorted(f"{namespace}/{name}" for namespace, name in names)) for names in (set(removed), left))
+    state = CleanupState.UNCONFIRMED if rest else CleanupState.CONFIRMED
+    return Cleanup(state=state, left=rest, pods=len(gone) + len(rest), removed=gone)
 
 
 def sweep(

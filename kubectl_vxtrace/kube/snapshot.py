@@ -14,7 +14,7 @@ from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import explain
 from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, ServiceObject, SliceObject, WorkloadObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
-from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Scope
+from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.request import Request
 
 _THREADS = 8
@@ -126,6 +126,15 @@ def wide(connection: Connection, *, namespaces: Sequence[str] = ()) -> ClusterSn
     Raises VxtraceError where the API cannot be asked.
     """
     return _read(connection, Scope.WIDE, tuple(namespaces))
+
+
+def nodes(connection: Connection) -> tuple[Node, ...]:
+    """Every node. Raises VxtraceError where they cannot be read."""
+    try:
+        with Api(connection) as api:
+            return tuple(item.record() for item in api.items(path("api", "v1", "nodes"), NodeObject))
+    except ApiError as error:
+        raise explain(error, "read the nodes") from error
 
 
 def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> ClusterSnapshot:

@@ -71,12 +71,9 @@ def fetch(
                 descriptor.write(chunk)
                 digest.update(chunk)
                 got += len(chunk)
-            descriptor.flush()
-            os.fsync(descriptor.fileno())
         if digest.hexdigest() != sha256.lower():
             return failed(f"its SHA-256 is {digest.hexdigest()}, the node says {sha256.lower()}")
         part.replace(destination)
-        _sync_folder(destination.parent)
     except _FetchError as error:
         return failed(f"{error}, after {got} of {size_bytes} bytes")
     except OSError as error:
@@ -88,14 +85,6 @@ def _create(part: Path) -> BinaryIO:
     """The new file, open for writing; a leftover of an earlier try is replaced, a link is never followed."""
     part.unlink(missing_ok=True)
     return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _chunk(run: Run, remote_path: str, offset: int, left_bytes: int, chunk_bytes: int) -> tuple[bytearray, int]:

@@ -1,6 +1,6 @@
 """What the Kubernetes API said, and the questions that are put to nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -175,8 +175,9 @@ class CleanupState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
-    """Outcome of removing the debug pods; `left` names what may still be there as `namespace/name`."""
+    """Outcome of removing the debug pods, as `namespace/name`: those that are gone, and in `left` what may still be there."""
 
     state: CleanupState
     left: tuple[str, ...] = ()
     pods: int = 0
+    removed: tuple[str, ...] = field(default=(), compare=False)

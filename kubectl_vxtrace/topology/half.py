@@ -10,17 +10,24 @@ from kubectl_vxtrace.model.path import Endpoint, Role, Tap, Vtep
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.topology.kernel import (
     bridge_port,
+    carries,
     fdb_destination,
     host_route_device,
     is_bridge,
     lookup,
     neighbour_mac,
+    only_bridge,
     owner_of,
+    recently_confirmed,
+    unclaimed_ports,
     usable,
     vxlan_links,
 )
 
 Step = tuple[Role, Tap]
+
+MOST_PORTS = 16
+"""Of a bridge's ports so many are watched at most where it is not known which one is the pod's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +52,7 @@ class Ledger:
 class NodeView:
     """A node of a path. `facts` is None where its kernel did not answer; `device` is the VXLAN device that it should have.
 
-    `bridged` says of a node that did not answer whether its pods hang on a bridge, as those of the others do.
+    `bridged` says whether pods hang on a bridge on the nodes that say so: those that do not are taken to be the same.
     """
 
     name: str
@@ -107,12 +114,28 @@ def pod_side(view: NodeView, end: Endpoint, ledger: Ledger, notes: list[str]) ->
         if not device:
             ledger.blind(view.name, "", f"the interface of {end.pod or end.address} is not known")
         return ((Role.POD, view.tap(device)),)
-    mac = neighbour_mac(view.facts, end.address, device)
-    port = bridge_port(view.facts, mac, device) if mac is not None else None
-    if port is None:
-        what = f"no neighbour entry for {end.address} on {device}" if mac is None else f"no port of {device} has learned {mac}"
-        ledger.blind(view.name, "", f"the interface of {end.pod or end.address} is not known: {what}")
-    return ((Role.POD, view.tap(port or "")), (Role.BRIDGE, view.tap(device)))
+    return ((Role.POD, view.tap(_port(view, view.facts, end, device, ledger))), (Role.BRIDGE, view.tap(device)))
+
+
+def _port(view: NodeView, facts: NodeFacts, end: Endpoint, bridge: str, ledger: Ledger) -> str:
+    """The bridge's port of a pod, empty if the node does not know it; every port that it may be is then watched, up to a limit.
+
+    A bridge forgets what it learned behind a port that loses its link at once, else after five minutes (bridge(8), ageing_time). So if the
+    pod answered a short while ago and its MAC address is forgotten, its port is one without a link.
+    """
+    mac = neighbour_mac(facts, end.address, bridge)
+    port = bridge_port(facts, mac, bridge) if mac is not None else None
+    if port is not None:
+        return port
+    possible = unclaimed_ports(facts, bridge, end.address)
+    fallen = [each for each in possible if not carries(facts, each)] if recently_confirmed(facts, end.address, bridge) else []
+    if len(possible) == 1 or len(fallen) == 1:
+        return (fallen or possible)[0]
+    if len(possible) <= MOST_PORTS:
+        ledger.watch.update(dict.fromkeys((view.tap(each), Role.POD) for each in possible))
+    what = f"no neighbour entry for {end.address} on {bridge}" if mac is None else f"no port of {bridge} has learned {mac}"
+    ledger.blind(view.name, "", f"the interface of {end.pod or end.address} is not known: {what}")
+    return ""
 
 
 def _local_device(view: NodeView, facts: NodeFacts, end: Endpoint, ledger: Ledger, notes: list[str]) -> str:
@@ -128,7 +151,10 @@ def _local_device(view: NodeView, facts: NodeFacts, end: Endpoint, ledger: Ledge
     else:
         notes.append(f"{view.name} has no route to its own pod {end.address}: {describe(answer)}")
     computed = calico_interface(end.pod) if end.pod is not None else ""
-    return computed if facts.link(computed) is not None else ""
+    if facts.link(computed) is not None:
+        return computed
+    # a bridge that is down has no routes, and yet nothing else leads to the pods
+    return (only_bridge(facts) or "") if view.bridged else ""
 
 
 def _may_lead_to_a_pod(view: NodeView, facts: NodeFacts, device: str) -> bool:

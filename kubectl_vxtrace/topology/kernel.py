@@ -7,6 +7,9 @@ from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts, RouteLookup
 _BRIDGES: Final = ("bridge", "openvswitch")
 # Neighbour states in which the kernel has no usable MAC (ip-neighbour(8)).
 _UNUSABLE: Final = frozenset({"FAILED", "INCOMPLETE"})
+_CONFIRMED: Final = frozenset({"REACHABLE", "DELAY", "PROBE"})
+# RFC 2863, 6 (ifOperStatus), as iproute2 spells it.
+_NO_LINK: Final = frozenset({"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"})
 
 
 def bare_address(text: str) -> str:
@@ -77,3 +80,29 @@ def bridge_port(facts: NodeFacts, mac: str, bridge: str) -> str | None:
         if master == bridge and entry.device != bridge:
             return entry.device
     return None
+
+
+def recently_confirmed(facts: NodeFacts, address: str, device: str) -> bool:
+    """Whether the neighbour answered within about a minute: the kernel still counts on its entry (RFC 4861, 7.3.2; arp(7))."""
+    found = (each for each in facts.neighbours if (each.address, each.device) == (address, device) and each.mac is not None)
+    return any(_CONFIRMED.intersection(each.states) for each in found)
+
+
+def carries(facts: NodeFacts, device: str) -> bool:
+    """Whether an interface is up and has a link; what is not known to be without one has one."""
+    link = facts.link(device)
+    return link is None or (link.up and link.operstate not in _NO_LINK)
+
+
+def only_bridge(facts: NodeFacts) -> str | None:
+    """The node's bridge, None if it has none or several."""
+    found = [link.name for link in facts.links if link.kind in _BRIDGES]
+    return found[0] if len(found) == 1 else None
+
+
+def unclaimed_ports(facts: NodeFacts, bridge: str, address: str) -> tuple[str, ...]:
+    """The ports of `bridge` that may be those of the pod with `address`: all but the ones behind which another address of its family is."""
+    others = [each for each in facts.neighbours if each.device == bridge and each.mac is not None and each.address != address]
+    same_family = [each for each in others if (":" in each.address) == (":" in address)]
+    claimed = {bridge_port(facts, each.mac, bridge) for each in same_family if each.mac is not None}
+    return tuple(link.name for link in facts.links if link.master == bridge and link.name not in claimed)

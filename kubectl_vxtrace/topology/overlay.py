@@ -81,6 +81,30 @@ def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], f
     return Overlay(backend=backend_of(elected, first.port, first.vni), vteps=tuple(vteps))
 
 
+def published_overlay(snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> Overlay:
+    """The overlay as the CNI has published it in the API, for a plan that no node was asked for.
+
+    Addresses are what the annotations say; the device's name is known of Calico, which has one name, and of flannel, which makes it of
+    its VNI. Port, MTU and Calico's VNI stand nowhere in the API and stay unknown.
+    """
+    by_name = {node.name: node for node in snapshot.nodes}
+    devices = {name: _published_device(by_name.get(name)) for name in flow_nodes(flows)}
+    vteps = tuple(_published(name, by_name.get(name), device) for name, device in devices.items())
+    named = Counter(device for device in devices.values() if device)
+    elected = max(named, key=lambda name: (named[name], name), default=None)
+    return Overlay(backend=backend_of(elected, None, None) if elected is not None else None, vteps=vteps)
+
+
+def _published_device(node: Node | None) -> str:
+    """The name of the VXLAN device that goes with a node's annotations; empty where they name none."""
+    said = node.annotations if node is not None else {}
+    if is_ipv4(bare_address(said.get("projectcalico.org/IPv4VXLANTunnelAddr", ""))):
+        return "vxlan.calico"
+    vni = _flannel_data(said.get("flannel.alpha.coreos.com/backend-data", "")).get("VNI")
+    # A VNI has 24 bits (RFC 7348, 5).
+    return f"flannel.{vni}" if type(vni) is int and 0 < vni < 2**24 else ""
+
+
 def _remote_ends(node: str, flows: Sequence[Flow]) -> list[tuple[str, str]]:
     """Pairs of a local and a remote address that flows of this node join."""
     pairs: list[tuple[str, str]] = []
@@ -145,19 +169,28 @@ def _published(name: str, node: Node | None, interface: str) -> Vtep:
 
 
 def _flannel_mac(text: str) -> str | None:
-    """`VtepMAC` of flannel's annotation `backend-data`, a JSON object."""
+    """`VtepMAC` of flannel's annotation `backend-data`."""
+    mac = _flannel_data(text).get("VtepMAC")
+    return mac if isinstance(mac, str) else None
+
+
+def _flannel_data(text: str) -> dict[str, object]:
+    """flannel's annotation `backend-data`, a JSON object (`{"VNI":1,"VtepMAC":"..."}`); empty where it is anything else."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        return None
-    mac = data.get("VtepMAC") if isinstance(data, dict) else None
-    return mac if isinstance(mac, str) else None
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _no_device(facts: Sequence[NodeFacts], flows: Sequence[Flow]) -> CannotRunError:
     """Says for every node of the path why it has no VXLAN device."""
     by_node = {each.node: each for each in facts}
     lines = [f"  {node}: {_why_none(by_node.get(node))}" for node in flow_nodes(flows)]
+    if not any(each.links for each in facts):
+        return CannotRunError(
+            "no node of the path could be looked at:\n" + "\n".join(lines), "try again; is the debug image a whole netshoot?"
+        )
     return CannotRunError(
         "no node of the path has a VXLAN device:\n" + "\n".join(lines),
         "this tool follows VXLAN overlays; look with `ip -d link show type vxlan` on the nodes, and at the CNI's configuration and pods",

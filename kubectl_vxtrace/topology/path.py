@@ -12,6 +12,7 @@ from kubectl_vxtrace.topology.half import Egress, Ledger, NodeView, Step, egress
 from kubectl_vxtrace.topology.kernel import is_bridge, lookup, owner_of
 
 _BRIDGE_FILTER: Final = "net.bridge.bridge-nf-call-iptables"
+_BRIDGED: Final = "flannel-vxlan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +132,19 @@ class _Planner:
         return f"this node did not answer{f' ({reasons})' if reasons else ''}: its hops come from the API and are blind"
 
     def _pods_hang_on_bridges(self, flows: Sequence[Flow]) -> bool:
-        """Whether a node that answered leads to its own pods by a bridge; what it does, silent nodes are taken to do."""
-        for flow in flows:
-            for end in (flow.client, flow.server, *flow.candidates):
-                facts = self._facts.get(end.node or "") if end is not None and not end.host_network else None
-                answer = lookup(facts, end.address) if facts is not None and end is not None else None
-                if facts is not None and answer is not None and answer.device is not None:
-                    return is_bridge(facts, answer.device)
-        return any(is_bridge(facts, "cni0") for facts in self._facts.values())
+        """Whether a node that answered leads to its own pods by a bridge; silent ones and those without a route are taken to."""
+        asked = [
+            (self._facts.get(end.node or ""), end)
+            for flow in flows
+            for end in (flow.client, flow.server, *flow.candidates)
+            if end is not None
+        ]
+        answers = [(facts, lookup(facts, end.address)) for facts, end in asked if facts is not None and not end.host_network]
+        devices = [(facts, answer.device) for facts, answer in answers if answer is not None and answer.device is not None]
+        if devices:
+            return any(is_bridge(facts, device) for facts, device in devices)
+        # flannel's CNI plug-in hands pods to `bridge`; this is all there is to go by where no node was asked.
+        return any(is_bridge(facts, "cni0") for facts in self._facts.values()) or (not self._facts and self._overlay.backend == _BRIDGED)
 
     def _pod_side(self, end: Endpoint, notes: list[str]) -> tuple[Step, ...]:
         return pod_side(self._view(end.node), end, self.ledger, notes) if end.node is not None else ()

@@ -23,7 +23,7 @@ from kubectl_vxtrace.topology.ends import (
 from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find, pods_of
 from kubectl_vxtrace.topology.target import parse_target
 
-__all__ = ["NotFoundError", "flow_nodes", "parse_target", "resolve"]
+__all__ = ["NotFoundError", "flow_nodes", "parse_target", "resolve", "resolve_source"]
 
 _TARGET_KINDS: Final = ("service", *WORKLOAD_KINDS, "pod", "node")
 # What is followed where nobody named a protocol.
@@ -44,11 +44,21 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     """
     if request.target is None:
         raise UsageError("nothing was said about where the traffic goes", "name the other end with --to, for example --to kube-dns")
-    home = request.source.namespace or request.access.namespace or snapshot.namespace
+    home = _home(request, snapshot)
     client = _source(request.source, snapshot, home)
     ends = _Ends(client=client, snapshot=snapshot, target=request.target)
     flows = _flows(ends, home)
     return tuple(replace(flow, id=number) for number, flow in enumerate(flows, start=1))
+
+
+def resolve_source(request: Request, snapshot: ClusterSnapshot) -> Endpoint:
+    """The pod that a request starts at. Raises as `resolve` does."""
+    return _source(request.source, snapshot, _home(request, snapshot))
+
+
+def _home(request: Request, snapshot: ClusterSnapshot) -> str:
+    """The namespace of names that carry none."""
+    return request.source.namespace or request.access.namespace or snapshot.namespace
 
 
 def flow_nodes(flows: Sequence[Flow]) -> tuple[str, ...]:

@@ -1,28 +1,44 @@
-"""`python -m tests.bench NAME [options]`: one benchmark, printed as a ratio against a peer in the same run."""
+"""`python -m tests.bench NAME [options]`: one benchmark, printed as a ratio against a peer in the same run; `all` runs every one."""
 
 import argparse
-import importlib
-import pkgutil
 import sys
+from contextlib import ExitStack
 
-import tests.bench
+from tests.bench import capture, decode, place, start, trace
 
-
-def benchmarks() -> list[str]:
-    """The modules of this folder that are benchmarks: those with `main(arguments)` and `add_arguments(parser)`."""
-    names = [module.name for module in pkgutil.iter_modules(tests.bench.__path__) if module.name != "__main__"]
-    return [name for name in names if hasattr(importlib.import_module(f"tests.bench.{name}"), "main")]
+BENCHMARKS = {"start": start, "decode": decode, "trace": trace, "capture": capture}
 
 
 def main() -> int:
-    """Run one benchmark; its exit status."""
+    """Run what was asked for; 1 if something is broken, never because a machine is slow."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
-    for name in benchmarks():
-        module = importlib.import_module(f"tests.bench.{name}")
-        module.add_arguments(commands.add_parser(name, description=module.__doc__))
+    for name, module in BENCHMARKS.items():
+        module.add_arguments(commands.add_parser(name, description=module.__doc__, help=(module.__doc__ or "").partition("\n")[0]))
+    everything = commands.add_parser("all", help="every benchmark, one after the other")
+    everything.add_argument("--smoke", action="store_true", help="each of them small: to see that they work")
     arguments = parser.parse_args()
-    status: int = importlib.import_module(f"tests.bench.{arguments.name}").main(arguments)
+    if arguments.name != "all":
+        return run(arguments.name, arguments)
+    with ExitStack() as stack:
+        if place.why_no_lab() is None:
+            stack.enter_context(place.lab())  # one for all of them
+        extra = ["--smoke"] if arguments.smoke else []
+        return max([run(name, parser.parse_args([name, *extra])) for name in BENCHMARKS])
+
+
+def run(name: str, arguments: argparse.Namespace) -> int:
+    """One benchmark; its exit status."""
+    try:
+        status: int = BENCHMARKS[name].main(arguments)
+    except place.SkippedError as reason:
+        print(f"{name:7} skipped: {reason}")
+        return 0
+    except place.BrokenError as reason:
+        print(f"{name:7} broken: {reason}", file=sys.stderr)
+        return 1
+    finally:
+        sys.stdout.flush()
     return status
 
 

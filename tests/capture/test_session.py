@@ -106,6 +106,36 @@ def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:
     ]
 
 
+class Meeting(Actor):
+    """Nodes that give a file away only when another one is asked for at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda command: _all_well_on_both(command.key))
+        self._both = threading.Barrier(2, timeout=10)
+
+    def fetch(self, node: str, remote_path: str, destination: FilePath, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        self._both.wait()
+        return FetchResult(node=node, file=destination.name, size_bytes=size_bytes, sha256=sha256)
+
+
+def _all_well_on_both(key: str) -> bytes:
+    """As _all_well, for the records 1 and 2 of one node."""
+    state, said, number, digest = ("stopped", _DONE, "24", "a" * 64) if key == "capture-stop" else ("listening", _LISTENING, "0", "-")
+    first, second = (_report(record, state, said, number=number, digest=digest) for record in (1, 2))
+    return first + second.partition(b"\n")[2]
+
+
+def test_files_of_one_node_are_fetched_side_by_side(tmp_path: FilePath) -> None:
+    session = CaptureSession(Meeting(), _plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
+    session.start()
+    session.stop()
+    results = session.collect(tmp_path)
+    assert [(result.status, result.file) for result in results] == [
+        (CaptureStatus.COMPLETE, "fc-left-pod.pcap"),
+        (CaptureStatus.COMPLETE, "fc-left-primary-interface.pcap"),
+    ]
+
+
 def test_stop_asks_a_silent_node_again_and_an_answered_one_not() -> None:
     lost = iter([None])
     actor = Actor(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.cluster import flannel, machine, workloads
 from tests.cluster.binaries import Binaries
-from tests.cluster.kubectl import Kubectl, wait_for
-from tests.datapath import fault_actions, faults, records
+from tests.cluster.kubectl import Kubectl, last_words, wait_for
+from tests.datapath import fault_actions, faults, records, tools
 from tests.datapath.fault_actions import Action
 from tests.datapath.faults import Active, Fault
 from tests.datapath.records import Lab, LabNode
@@ -101,7 +101,11 @@ class Breakage:
             action(lab, node, percent)
             host = machine.found(self._state, node.name)
             host.stop(flannel.DAEMON)
+            # It writes every entry when it starts; until it has, it would mend the next fault.
+            for peer in lab.nodes:
+                _forget(node, peer)
             flannel.start(lab, host, self._binaries)
+            wait_for(f"{node.name}'s FDB", lambda: _complete(lab, node), 30, lambda: last_words(self._state, f"flanneld-{node.name}"))
 
         return act
 
@@ -113,3 +117,15 @@ class Breakage:
 
     def _record(self, active: tuple[Active, ...]) -> None:
         records.write_json(self._state / faults.STATE_FILE, [dataclasses.asdict(fault) for fault in active])
+
+
+def _forget(node: LabNode, peer: LabNode) -> None:
+    """Delete a peer's FDB entry, if there is one."""
+    argv = ["bridge", "-n", node.netns, "fdb", "delete", peer.vtep_mac, "dev", node.vtep_interface, "dst", peer.address, "self"]
+    tools.run(argv, check=False)
+
+
+def _complete(lab: Lab, node: LabNode) -> bool:
+    """Whether a node's VXLAN device knows where every peer is."""
+    entries = tools.run(["bridge", "-n", node.netns, "fdb", "show", "dev", node.vtep_interface]).stdout
+    return all(f"{peer.vtep_mac} dst {peer.address}" in entries for peer in lab.nodes if peer.name != node.name)

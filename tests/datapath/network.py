@@ -109,7 +109,10 @@ def remove(directory: Path) -> None:
     processes.stop(str(directory), known)
     processes.stop(str(directory), processes.strays(str(directory), ours))
     tools.ip_batch(None, [f"netns delete {name}" for name in sorted(ours)])
-    if directory.exists():
+    if directory.is_mount():  # a folder of the lab's own file system cannot be removed, what is in it can
+        for entry in directory.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    elif directory.exists():
         shutil.rmtree(directory)
 
 

@@ -101,8 +101,12 @@ def strays(state_dir: str, namespaces: Collection[str]) -> tuple[Running, ...]:
 
 
 def with_arguments(tail: Sequence[str]) -> tuple[Running, ...]:
-    """Processes that lead a session and whose arguments end with exactly these (proc(5), /proc/PID/cmdline)."""
+    """Processes that lead a session and whose arguments end with exactly these (proc(5), /proc/PID/cmdline).
+
+    Only those that see the same files: in another mount namespace a path that stands in the arguments is another one.
+    """
     wanted = [word.encode() for word in tail]
+    mounts = _inode(Path("/proc/self/ns/mnt"))
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -110,7 +114,7 @@ def with_arguments(tail: Sequence[str]) -> tuple[Running, ...]:
         pid = int(entry.name)
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
-            ours = words[-len(wanted) :] == wanted and os.getsid(pid) == pid
+            ours = words[-len(wanted) :] == wanted and os.getsid(pid) == pid and _inode(entry / "ns/mnt") == mounts
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         ticks = start_ticks(pid)

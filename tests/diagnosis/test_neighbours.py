@@ -188,3 +188,15 @@ def test_a_pod_that_answers_no_arp_is_unreachable() -> None:
     )
     found = diagnose(world.case())[0]
     assert (found.cause, found.confidence, found.leg) == ("pod-unreachable", Confidence.CERTAIN, Leg(from_=5, to=6))
+
+
+def test_a_pod_that_nobody_asked_for_is_not_unreachable() -> None:
+    """No packet got as far as to need its MAC address."""
+
+    def unasked(look: NodeFacts) -> NodeFacts:
+        return replace(look, neighbours=tuple(entry for entry in look.neighbours if entry.address != SERVER))
+
+    looks = unasked(facts(B)), unasked(facts(B, later=True))
+    world = replace(HEALTHY, requests=(lost(24, 5, 6),), replies=(), before=(facts(A), looks[0]), after=(facts(A), looks[1]))
+    (found,) = diagnose(world.case())
+    assert found.cause == "unknown"

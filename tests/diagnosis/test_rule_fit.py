@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubectl_vxtrace.diagnosis.rule_fit import Fit, Traits, fit
+from kubectl_vxtrace.diagnosis.rule_fit import Fit, Traits, fit, unread
 
 OUTER = Traits(
     protocol="udp",
@@ -80,3 +80,17 @@ def test_one_of_several_possible_addresses_is_enough() -> None:
 @given(st.one_of(st.text(), st.text(alphabet="-sdpio! {}\",:/0123456789\\'").map(lambda text: f"-s {text} --dport {text}")))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     assert fit(text, OUTER) in Fit
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("policy", ()),
+        ('-s 10.128.0.72/32 -p udp -m udp --dport 4789 -m comment --comment "-m set of rules" -j DROP', ()),
+        ("-m set --match-set blocked src -m mark --mark 0x1 -j DROP", ("set", "mark")),
+        ("udp dport 4789 counter drop", ()),
+        ("ip saddr @blocked ct state new counter drop", ("@blocked", "ct")),
+    ],
+)
+def test_what_a_rule_asks_for_that_is_not_read(text: str, words: tuple[str, ...]) -> None:
+    assert unread(text) == words

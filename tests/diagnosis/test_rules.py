@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
@@ -260,3 +261,30 @@ def test_a_leg_with_a_blind_hop_in_it_is_likely_at_most() -> None:
 def test_hostile_rule_texts_do_not_break_it(text: str) -> None:
     hostile = Rule(id="h", backend="nft", table="inet x", chain="c", text=text, target="DROP", packets=0, hook="input")
     assert best(world((4, 5), B, (hostile, 24))).leg == Leg(from_=4, to=5)
+
+
+def test_a_rule_that_asks_for_more_is_not_certain() -> None:
+    """Other traffic may have made it grow by as much."""
+    finding = best(world((4, 5), B, (rule("INPUT", "-m set --match-set blocked src -j DROP", 0), 24)))
+    assert (finding.cause, finding.confidence) == ("host-firewall", Confidence.LIKELY)
+    assert any("asks for more" in doubt for doubt in finding.not_ruled_out)
+
+
+def test_a_super_packet_is_counted_once() -> None:
+    """Three packets of each of the 8 frames that the rule dropped: its counter grew by 8."""
+    case = world((4, 5), B, (INPUT, 8)).case()
+    journey = case.journeys[0]
+    rows = journey.row.copy()
+    rows[:, 3] = rows[np.arange(24) // 3 * 3, 3]
+    merged = replace(case, journeys=(replace(journey, row=rows), *case.journeys[1:]))
+    finding = next(finding for finding in diagnose(merged) if finding.severity is Severity.ERROR)
+    assert (finding.cause, finding.confidence, finding.packets) == ("host-firewall", Confidence.CERTAIN, 24)
+    assert any("24 of them in 8 frames" in proof.text for proof in finding.evidence)
+
+
+def test_two_rules_that_took_some_each_account_for_all() -> None:
+    case = world((4, 5), B, (rule("PREROUTING", "-p udp --dport 4789 -j DROP", 0), 10), (INPUT, 14)).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence, findings[0].packets) == ("host-firewall", Confidence.LIKELY, 24)
+    assert "together account for 24 requests" in findings[0].summary
+    assert accounted(case, findings)[0].all()

@@ -1,4 +1,9 @@
-"""The place for a whole session: the lab (once for each backend), the cluster that is up, or the user's own; healed after each test."""
+"""The place for all of these tests: the lab, the cluster that is up, or the user's own; healed after each test.
+
+On the lab (`--on lab`) a test that asks for `place` runs on each backend, and the lab is brought up once for each and taken down after the
+last; one that is marked `one_backend` runs on the first alone, since what it looks at does not depend on the nodes' shape. Elsewhere
+(`--on cluster`, `--on current`) there is one backend: that of the cluster.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,15 +14,19 @@ import pytest
 from tests.cluster.places import KUBECONFIG
 from tests.e2e.place import Cluster, Current, Lab, cluster_backend, lab
 
+BACKENDS = ("calico", "flannel")
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On the lab every test runs with both backends, elsewhere with the one that there is."""
+    """Give each test its backends; the lab stays up from test to test."""
     if "backend" in metafunc.fixturenames:
         on = metafunc.config.getoption("on")
-        metafunc.parametrize("backend", ["calico", "flannel"] if on == "lab" else [on], indirect=True, scope="session")
+        one = metafunc.definition.get_closest_marker("one_backend") is not None
+        backends = BACKENDS[:1] if one else BACKENDS
+        metafunc.parametrize("backend", backends if on == "lab" else (on,), indirect=True, scope="package")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def backend(request: pytest.FixtureRequest) -> str:
     if request.param == "current":
         return str(request.config.getoption("backend"))
@@ -29,7 +38,7 @@ def backend(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_of_backend(backend: str, request: pytest.FixtureRequest) -> Iterator[Lab]:
     on = request.config.getoption("on")
     if on == "cluster":

@@ -54,12 +54,12 @@ class Lab:
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
-    def vxtrace(self, *arguments: str, cwd: Path, timeout_s: float = 120.0) -> Run:
-        """Run the plugin in `cwd`, which takes the bundle."""
+    def vxtrace(self, *arguments: str, cwd: Path, timeout_s: float = 120.0, environment: Mapping[str, str] | None = None) -> Run:
+        """Run the plugin in `cwd`, which takes the bundle; `environment` is added to its own."""
         done = subprocess.run(
             [sys.executable, "-m", "kubectl_vxtrace", *arguments],
             cwd=cwd,
-            env={**self.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**self.environment(), "PYTHONPATH": str(Path(__file__).parents[2]), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -70,6 +70,16 @@ class Lab:
     def trace(self, *extra: str, cwd: Path, duration: str = "4s") -> Run:
         """The main command with a JSON report."""
         return self.vxtrace("pod", CLIENT, "--to", SERVICE, "--duration", duration, "-o", "json", *extra, cwd=cwd)
+
+    def state(self, name: str, content: object) -> None:
+        """Write one of the files by which the lab's API server and kubelets are told to fail, or whom to know; None removes it."""
+        path = self.kubeconfig.parent / name
+        if content is None:
+            path.unlink(missing_ok=True)
+            return
+        scratch = path.with_name(f"{name}.new")
+        scratch.write_text(json.dumps(content))
+        scratch.replace(path)
 
     def fault(self, name: str, *extra: str) -> None:
         call(self.command, "fault", name, *extra)

@@ -1,8 +1,11 @@
 """Bad input: one clear message, a next step, the contract's exit code, and nothing left in the cluster."""
 
 import json
+import os
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import yaml
 from tests.e2e.listing import pods
 from tests.e2e.place import CLIENT, Lab, Run
 
-pytestmark = [pytest.mark.lab]
+pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
 
 def _assert_refused(run: Run, code: int, *said: str) -> None:
@@ -33,12 +36,24 @@ def _assert_refused(run: Run, code: int, *said: str) -> None:
         (["pod", CLIENT, "--to", "kube-dns:54"], 2, "53"),
         (["pod", CLIENT, "--to", "kube-dns", "--filter", "-z /bin/sh"], 2, "-z"),
         (["pod", CLIENT, "--to", "kube-dns", "--filter", "port is 53"], 2, "filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", ""], 2, "--filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "port 53; touch /tmp/x"], 2, "filter"),
+        (["pod", CLIENT, "--to", "kube-dns", "--filter", "port 53 \x1b[2J"], 2, "--filter"),
+        (["pod", "-x/-y", "--to", "kube-dns"], 2, "-x"),
+        (["pod", "--to", "kube-dns", "--", "-x/-y"], 2, "-x"),
+        (["pod", CLIENT, "--to", "a b;id"], 2, "a b;id"),
+        (["pod", CLIENT, "--to", "[fd00::1]:53"], 2, "IPv6"),
+        (["pod", CLIENT, "--to", "kube-dns", "--user", "nobody-knows"], 2, "nobody-knows"),
+        (["pod", CLIENT, "--to", "kube-dns", "--as-group", "x"], 2, "--as"),
+        (["pod", CLIENT, "--to", "kube-dns", "--bundle", "/nonexistent/x.zip"], 2, "/nonexistent"),
+        (["pod", CLIENT, "--to", "kube-dns", "--dry-run", "client", "-o", "name"], 2, "-o name"),
+        (["check", "everything"], 2, "everything"),
         (["pod", CLIENT, "--to", "kube-dns", "--duration", "15"], 2, "15"),
         (["pod", CLIENT], 2, "--to"),
         (["pod", CLIENT, "--to", "kube-dns", "--bundle", "none", "-o", "name"], 2, "--bundle"),
         (["pod", CLIENT, "--to", "kube-dns", "--image", "docker.io/library/absent:v1"], 1, "absent:v1"),
         (["pod", CLIENT, "--to", "kube-dns", "--context", "nowhere"], 2, "nowhere"),
-        (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 1, "/nonexistent"),
+        (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 2, "/nonexistent"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "locked"], 2, "PodSecurity"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "absent"], 2, "absent"),
         (["analyze", "/nonexistent.zip"], 2, "/nonexistent.zip"),
@@ -79,6 +94,95 @@ def test_expired_credentials(place: Lab, tmp_path: Path) -> None:
     _assert_refused(run, 1, "nauthorized")
 
 
+@pytest.fixture
+def state(place: Lab) -> Iterator[Lab]:
+    """The lab, whose files of failures and users are gone afterwards."""
+    yield place
+    place.state("control.json", None)
+    place.state("users.json", None)
+
+
+READER = [["get", "*"], ["list", "*"]]
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        ([], ["list nodes", "list pods in namespace kotsadm", "create pods/exec in namespace default", "get pods/exec"]),
+        (READER, ["create pods in namespace default", "delete pods in namespace default", "create pods/exec in namespace default"]),
+        ([*READER, ["*", "pods"], ["get", "pods/exec"]], ["create pods/exec in namespace default"]),
+        ([["*", "pods"], ["*", "pods/exec"], ["*", "services"], ["*", "endpointslices"]], ["list nodes"]),
+    ],
+)
+def test_missing_rights_are_listed_with_their_verbs(state: Lab, rules: list[list[str]], missing: list[str], tmp_path: Path) -> None:
+    state.state("users.json", [{"name": "bob", "token": "t", "allowed": rules}])
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", "--as", "bob", cwd=tmp_path)
+    _assert_refused(run, 2, "missing rights", "docs/rbac.yaml", *missing)
+
+
+def test_the_api_does_not_work(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"unavailable": True})
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
+    _assert_refused(run, 1, "503")
+
+
+def test_no_node_is_ready(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"node_not_ready": ["ada-ec-1", "ada-ec-2", "ada-ec-3"]})
+    run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
+    _assert_refused(run, 1, "ada-ec-1: the node is not ready", "ada-ec-3: the node is not ready")
+
+
+@pytest.mark.parametrize("key", ["node_not_ready", "refuse_exec"])
+def test_one_node_does_not_answer(state: Lab, key: str, tmp_path: Path) -> None:
+    """What the others saw is reported, and that this one could not be seen."""
+    before = pods(state.kubeconfig)
+    state.state("control.json", {key: ["ada-ec-2"]})
+    run = state.trace("--bundle", "none", cwd=tmp_path)
+    assert run.code == 4, run.stderr
+    assert run.report["completeness"]["complete"] is False
+    said = [blind["reason"] for blind in run.report["completeness"]["blind"] if blind["node"] == "ada-ec-2"]
+    assert [text for text in said if {"node_not_ready": "not ready", "refuse_exec": "refused"}[key] in text], said
+    healthy = next(flow for flow in run.report["flows"] if flow["server"] is not None and flow["server"]["node"] == "ada-ec-3")
+    assert {direction["verdict"] for direction in healthy["directions"]} == {"delivered"}
+    assert run.report["cleanup"]["state"] == "confirmed"
+    state.state("control.json", None)
+    assert pods(state.kubeconfig) == before
+
+
+def test_a_node_that_goes_away_keeps_its_pod_and_the_report_is_kept_too(state: Lab, tmp_path: Path) -> None:
+    before = pods(state.kubeconfig)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "4s", "-o", "json"],
+        cwd=tmp_path,
+        env={**os.environ, **state.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("listening" in line for line in process.stderr)
+    state.state("control.json", {"node_not_ready": ["ada-ec-2"]})
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 5, stderr
+    report = json.loads(stdout)
+    [left] = report["cleanup"]["left"]
+    assert report["cleanup"]["state"] == "unconfirmed"
+    assert left in stderr
+    assert [blind for blind in report["completeness"]["blind"] if blind["node"] == "ada-ec-2"]
+    assert len(list(tmp_path.glob("*.zip"))) == 1
+    state.state("control.json", None)
+    deadline = time.monotonic() + 10
+    while pods(state.kubeconfig) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pods(state.kubeconfig) == before
+
+
+def test_connections_that_are_cut_are_taken_up_again(state: Lab, tmp_path: Path) -> None:
+    state.state("control.json", {"exec_cut_after_bytes": 3000, "exec_cut_times": 2})
+    run = state.trace("--bundle", "none", cwd=tmp_path)
+    assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
+
+
 def test_no_vxlan_device_anywhere(place: Lab, backend: str, tmp_path: Path) -> None:
     device = {"calico": "vxlan.calico", "flannel": "flannel.1"}[backend]
     nodes = ("ada-ec-1", "ada-ec-2", "ada-ec-3")
@@ -114,9 +218,6 @@ def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> 
 
 def test_killed_without_a_chance_the_pods_end_by_themselves(place: Lab, tmp_path: Path) -> None:
     """The lease in the pod: nobody called for a minute, so PID 1 ends."""
-    import os
-    import sys
-
     before = pods(place.kubeconfig)
     process = subprocess.Popen(
         [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "60s"],

@@ -20,6 +20,7 @@ FIRST_EIGHT = {
 }
 
 
+@pytest.mark.one_backend
 def test_the_table_has_the_first_eight_causes(place: Lab) -> None:
     assert {line.cause for line in place.faults()} >= FIRST_EIGHT
 
@@ -35,6 +36,7 @@ def test_each_fault_is_named_with_its_leg(place: Lab, tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.one_backend
 def test_healed_it_is_delivered_again(place: Lab, tmp_path: Path) -> None:
     place.fault("host-firewall")
     assert place.trace("--bundle", "none", cwd=tmp_path).code == 3

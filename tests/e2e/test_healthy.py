@@ -30,6 +30,7 @@ def test_every_packet_is_seen_at_every_hop_in_both_directions(place: Lab, backen
             assert len(set(counts)) == 1
 
 
+@pytest.mark.one_backend
 def test_clean_up_is_confirmed_and_the_bundle_is_written(place: Lab, tmp_path: Path) -> None:
     run = place.trace(cwd=tmp_path)
     assert run.report["cleanup"] == {"state": "confirmed", "left": []}
@@ -37,6 +38,7 @@ def test_clean_up_is_confirmed_and_the_bundle_is_written(place: Lab, tmp_path: P
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".zip"] == []
 
 
+@pytest.mark.one_backend
 def test_the_table_ends_with_what_matters(place: Lab, tmp_path: Path) -> None:
     run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--duration", "3s", cwd=tmp_path)
     assert run.code == 0, run.stderr
@@ -44,12 +46,32 @@ def test_the_table_ends_with_what_matters(place: Lab, tmp_path: Path) -> None:
     assert last == ["VERDICT", "BUNDLE", "CLEANUP"]
 
 
+@pytest.mark.one_backend
 def test_output_name_prints_the_bundle_alone(place: Lab, tmp_path: Path) -> None:
     run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--duration", "2s", "-o", "name", "--bundle", "ticket.zip", cwd=tmp_path)
     assert run.stdout == "ticket.zip\n"
     assert (tmp_path / "ticket.zip").is_file()
 
 
+@pytest.mark.one_backend
+def test_without_tshark_it_is_the_same_but_for_the_dissection(place: Lab, tmp_path: Path) -> None:
+    nowhere = {"PATH": str(tmp_path)}
+    arguments = ["pod", CLIENT, "--to", "kube-dns", "--duration", "3s", "-o", "json", "--bundle", "ticket.zip"]
+    run = place.vxtrace(*arguments, cwd=tmp_path, environment=nowhere)
+    assert run.code == 0, run.stderr
+    assert run.stderr.count("are not dissected") == 1
+    assert {packet["dissection"] for packet in run.report["packets"]} == {None}
+    again = place.vxtrace("analyze", "ticket.zip", "-o", "json", cwd=tmp_path, environment=nowhere)
+    assert again.stdout == run.stdout
+    dissected = place.vxtrace("analyze", "ticket.zip", "-o", "json", cwd=tmp_path).report
+    assert None not in {packet.pop("dissection") for packet in dissected["packets"]}
+    plain = run.report
+    for packet in plain["packets"]:
+        packet.pop("dissection")
+    assert dissected == plain
+
+
+@pytest.mark.one_backend
 def test_bundle_none_writes_nothing(place: Lab, tmp_path: Path) -> None:
     assert place.trace("--bundle", "none", cwd=tmp_path, duration="2s").code == 0
     assert list(tmp_path.iterdir()) == []

@@ -46,7 +46,9 @@ def _assert_none_left_out(report: dict[str, Any], identities: dict[int, dict[int
             everywhere = set.intersection(*(set(identities[hop["capture"]].values()) for hop in hops))
             first_hop = identities[hops[0]["capture"]]
             frames = sorted(packet["sightings"][0]["frame"] for packet in matched)
-            between = {who for frame, who in first_hop.items() if frames[0] <= frame <= frames[-1]} & everywhere
+            # Replies pass the same taps the other way round.
+            [is_reply] = {first_hop[frame][2] for frame in frames}
+            between = {who for frame, who in first_hop.items() if frames[0] <= frame <= frames[-1] and who[2] == is_reply} & everywhere
             assert between == {first_hop[frame] for frame in frames}
 
 

@@ -5,7 +5,7 @@ import pytest
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.manifest import manifest
-from kubectl_vxtrace.kube.preflight import check, review
+from kubectl_vxtrace.kube.preflight import check, check_reading, review
 from kubectl_vxtrace.model.request import PodOptions
 from tests.kube.fake import Fake
 
@@ -61,3 +61,21 @@ def test_an_api_that_does_not_work(fake: Fake, connection: Connection, reply: tu
     fake.replies["POST", PODS] = [reply] * 8
     with pytest.raises(CannotRunError):
         run(connection)
+
+
+def test_what_may_be_read_is_no_reason(fake: Fake, connection: Connection) -> None:
+    fake.denied = {("create", "pods")}
+    check_reading(connection, ("kotsadm",), "debug")
+
+
+def test_who_may_not_read_gets_everything_that_is_missing(fake: Fake, connection: Connection) -> None:
+    fake.denied = {("list", "services"), ("create", "pods/exec"), ("list", "nodes")}
+    with pytest.raises(UsageError) as caught:
+        check_reading(connection, ("kotsadm", "kube-system"), "debug")
+    assert caught.value.message.splitlines() == [
+        "missing rights:",
+        "  list nodes",
+        "  list services in namespace kotsadm",
+        "  list services in namespace kube-system",
+        "  create pods/exec in namespace debug",
+    ]

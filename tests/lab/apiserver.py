@@ -153,10 +153,16 @@ def serve(state_dir: Path) -> None:
         token = secrets.token_urlsafe(24)
         with ApiServer(cluster, token, _tls(state_dir / _PKI)) as server:
             ended = threading.Event()
+
+            def end(number: int, frame: object) -> None:
+                print(f"ending after {signal.Signals(number).name}", flush=True)
+                ended.set()
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: ended.set())
+                signal.signal(number, end)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             _write_kubeconfig(state_dir, server.server_address[1], token)
+            print(f"listening on {server.server_address}", flush=True)
             ended.wait()
             server.shutdown()
             cluster.kubelets.shut_down(_GRACE_S)

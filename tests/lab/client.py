@@ -15,15 +15,24 @@ from websocket import ABNF, WebSocket, WebSocketConnectionClosedException
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 
 
-def api(kubeconfig: str, *, token: str | None = None, context: str | None = None) -> client.ApiClient:
-    """A client; with `token` as somebody else, "" as nobody."""
-    configuration = client.Configuration()
-    config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
+def ask(kind: str, kubeconfig: str, *, token: str | None = None, context: str | None = None, as_user: str | None = None) -> Any:
+    """An API of the client (`CoreV1Api`); with `token` as somebody else, "" as nobody. Any: its answers are typed as all optional."""
+    configuration = _configuration(kubeconfig, context)
     if token is not None:
         configuration.refresh_api_key_hook = None
         configuration.api_key = {"BearerToken": f"Bearer {token}"} if token else {}
+    found: Any = client.ApiClient(configuration)
+    if as_user:
+        found.set_default_header("Impersonate-User", as_user)
+    return getattr(client, kind)(found)
+
+
+def _configuration(kubeconfig: str, context: str | None = None) -> Any:
+    configuration: Any = client.Configuration()
+    load: Any = config.load_kube_config
+    load(kubeconfig, context=context, client_configuration=configuration)
     configuration.retries = False
-    return client.ApiClient(configuration)
+    return configuration
 
 
 def refused(call: Callable[[], Any]) -> tuple[int, dict[str, Any]]:
@@ -31,7 +40,7 @@ def refused(call: Callable[[], Any]) -> tuple[int, dict[str, Any]]:
     try:
         answer = call()
     except ApiException as error:
-        return int(error.status), json.loads(error.body)
+        return int(error.status or 0), json.loads(error.body or "{}")
     raise AssertionError(f"was not refused: {answer}")
 
 
@@ -61,7 +70,7 @@ def debug_pod(name: str, node: str = "ada-ec-1", **spec: Any) -> dict[str, Any]:
     }
 
 
-def wait_for(core: client.CoreV1Api, name: str, done: Callable[[Any], bool], limit_s: float = 10.0) -> Any:
+def wait_for(core: Any, name: str, done: Callable[[Any], bool], limit_s: float = 10.0) -> Any:
     """The pod in namespace default once `done` says so; None instead of a pod that is gone."""
     ends_s = time.monotonic() + limit_s
     while True:
@@ -111,14 +120,16 @@ class Exec:
     """Execs in pods of namespace default."""
 
     def __init__(self, kubeconfig: str) -> None:
-        self._configuration = api(kubeconfig).configuration
+        self._configuration = _configuration(kubeconfig)
 
-    def open(self, pod: str, *argv: str, stdin: bool = False, protocol: str = V5, namespace: str = "default") -> WebSocket:
+    def open(self, pod: str, *argv: str, stdin: bool = False, protocol: str = V5, namespace: str = "default") -> Any:
         """The connection after its handshake. Raises WebSocketBadStatusException."""
         flags = {"stdout": "true", "stderr": "true", "stdin": str(stdin).lower()}
         query = urlencode([("command", word) for word in argv] + list(flags.items()))
         host = self._configuration.host.replace("https", "wss")
-        socket = WebSocket(sslopt={"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": self._configuration.ssl_ca_cert}, skip_utf8_validation=True)
+        socket: Any = WebSocket(
+            sslopt={"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": self._configuration.ssl_ca_cert}, skip_utf8_validation=True
+        )
         token = self._configuration.get_api_key_with_prefix("BearerToken")
         url = f"{host}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{query}"
         socket.connect(url, header=[f"Authorization: {token}"], subprotocols=[protocol], timeout=15)
@@ -133,7 +144,7 @@ class Exec:
         return finish(socket)
 
 
-def finish(socket: WebSocket) -> Result:
+def finish(socket: Any) -> Result:
     """Read an exec to its end."""
     result = Result()
     try:

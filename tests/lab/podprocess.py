@@ -128,7 +128,7 @@ class Container:
                 process = subprocess.Popen(
                     [*enter, *setup, *spec.confine(), *spec.argv],
                     env=dict(spec.environment),
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=log,
                     stderr=log,
                     start_new_session=True,

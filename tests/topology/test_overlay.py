@@ -6,7 +6,7 @@ from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, VxlanDevice
 from kubectl_vxtrace.model.path import Vtep
-from kubectl_vxtrace.topology.overlay import backend_of, read_overlay
+from kubectl_vxtrace.topology.overlay import backend_of, published_overlay, read_overlay
 from tests.topology.build import FLANNEL_PODS, calico, flannel, flow, nodes, snapshot, vtep_mac
 
 FLOWS = (flow(server="ada-ec-2"), flow(server="ada-ec-3", number=2))
@@ -124,3 +124,32 @@ def test_no_device_anywhere_says_why_for_every_node() -> None:
 def test_a_route_to_a_strange_device_is_no_vote() -> None:
     facts = replace(calico("ada-ec-1"), lookups=(RouteLookup(destination="10.244.56.129", device="ens4", gateway="10.128.0.1"),))
     assert read_overlay(None, [facts], FLOWS).vteps[0].interface == "vxlan.calico"
+
+
+CALICO_SAYS = {"projectcalico.org/IPv4Address": "10.128.0.72/24", "projectcalico.org/IPv4VXLANTunnelAddr": "10.244.114.64"}
+
+
+def flannel_says(data: str) -> dict[str, str]:
+    return {"flannel.alpha.coreos.com/backend-data": data, "flannel.alpha.coreos.com/public-ip": "10.128.0.72"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "backend", "interface"),
+    [
+        (CALICO_SAYS, "calico-vxlan", "vxlan.calico"),
+        (flannel_says('{"VNI":1,"VtepMAC":"66:00:00:00:00:01"}'), "flannel-vxlan", "flannel.1"),
+        (flannel_says('{"VNI":4096}'), "flannel-vxlan", "flannel.4096"),
+        (flannel_says('{"VNI":"1; id"}'), None, ""),
+        (flannel_says('{"VNI":true}'), None, ""),
+        (flannel_says("[" * 100_000), None, ""),
+        ({"projectcalico.org/IPv4VXLANTunnelAddr": "$(id)"}, None, ""),
+        ({}, None, ""),
+    ],
+)
+def test_what_the_api_says_of_the_overlay(annotations: dict[str, str], backend: str | None, interface: str) -> None:
+    said = tuple(replace(node, annotations=annotations) for node in nodes())
+    overlay = published_overlay(snapshot(nodes=said), FLOWS)
+    assert overlay.backend == backend
+    assert [(vtep.node, vtep.interface) for vtep in overlay.vteps] == [(node, interface) for node in NODES]
+    assert {vtep.port for vtep in overlay.vteps} == {None}
+    assert {vtep.underlay_address for vtep in overlay.vteps} <= {"10.128.0.72", "10.128.0.95", "10.128.0.96"}

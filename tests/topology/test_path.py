@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts, RouteLookup
+from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup
 from kubectl_vxtrace.model.path import Basis, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.topology.half import calico_interface
 from kubectl_vxtrace.topology.overlay import read_overlay
@@ -188,13 +188,42 @@ def test_a_silent_node_is_bridged_like_the_others() -> None:
     assert [hop.role for hop in planned.paths[0].hops] == [P, B, V, U, U, V, B, P]
 
 
-def test_an_unknown_bridge_port_leaves_a_blind_hop() -> None:
+def test_an_unknown_bridge_port_leaves_a_blind_hop_and_all_that_it_may_be_are_watched() -> None:
     facts = flannel("ada-ec-2")
-    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), replace(facts, neighbours=facts.neighbours[1:]))
+    facts = replace(facts, links=(*facts.links, *(Link(name=name, index=9, kind="veth", master="cni0") for name in ("veth8", "veth9"))))
+    other = Neighbour(address="10.42.1.9", device="cni0", mac="0a:00:00:00:00:99", states=("STALE",))
+    learned = FdbEntry(mac="0a:00:00:00:00:99", device="veth9", master="cni0")
+    forgotten = replace(facts, neighbours=(other, *facts.neighbours[1:]), fdb=(*facts.fdb, learned))
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), forgotten)
     assert steps(planned.paths[0])[6:] == [("ada-ec-2", "bridge", "cni0"), ("ada-ec-2", "pod", "")]
+    assert planned.watch == tuple((Tap(node="ada-ec-2", interface=name), P) for name in ("veth2", "veth8"))
     assert "no neighbour entry for 10.42.1.8 on cni0" in planned.gaps[0].reason
     unlearned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), replace(facts, fdb=facts.fdb[1:]))
     assert "no port of cni0 has learned" in unlearned.gaps[0].reason
+
+
+def test_the_only_port_that_is_left_is_the_pods() -> None:
+    facts = flannel("ada-ec-2")
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), replace(facts, neighbours=facts.neighbours[1:]))
+    assert steps(planned.paths[0])[7] == ("ada-ec-2", "pod", "veth2")
+    assert planned.gaps == ()
+
+
+@pytest.mark.parametrize(("states", "port"), [(("REACHABLE",), "veth8"), (("DELAY",), "veth8"), (("STALE",), "")])
+def test_a_pod_that_answered_a_moment_ago_and_is_forgotten_is_behind_the_port_without_a_link(states: tuple[str, ...], port: str) -> None:
+    facts = flannel("ada-ec-2")
+    links = (*facts.links, Link(name="veth8", index=9, kind="veth", master="cni0", operstate="DOWN"))
+    neighbours = (replace(facts.neighbours[0], states=states), *facts.neighbours[1:])
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), replace(facts, links=links, neighbours=neighbours, fdb=facts.fdb[1:]))
+    assert planned.paths[0].hops[7].tap.interface == port
+
+
+def test_a_bridge_that_is_down_has_no_route_and_stays_in_the_path() -> None:
+    facts = answer_instead(flannel("ada-ec-2"), RouteLookup(destination="10.42.1.8", gateway="10.128.0.1", device="eth0"))
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), facts)
+    assert [hop.role for hop in planned.paths[0].hops] == [P, B, V, U, U, V, B, P]
+    assert planned.paths[0].hops[6].tap.interface == "cni0"
+    assert planned.paths[0].note is not None
 
 
 def test_a_lost_pod_route_is_replaced_by_the_name_that_calico_computes() -> None:

@@ -1,0 +1,107 @@
+"""From a recording to a report on stdout, a bundle on disk and an exit code. `deliver` imports it when there is something to analyse."""
+
+import os
+import shutil
+import sys
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kubectl_vxtrace.analysis import dissected, examine
+from kubectl_vxtrace.bundle import archive, folder
+from kubectl_vxtrace.console import Console
+from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
+from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
+from kubectl_vxtrace.model.recording import Recording
+from kubectl_vxtrace.model.report import CleanupReport, TraceReport
+from kubectl_vxtrace.options import Color, Output
+from kubectl_vxtrace.packets.dissect import DissectError
+from kubectl_vxtrace.report import document, markdown, table
+
+
+def report_of(recording: Recording, console: Console) -> TraceReport:
+    """The report, with tshark's dissection where there is a tshark; without, that is said once."""
+    examined = examine(recording)
+    try:
+        return dissected(examined)
+    except DissectError as error:
+        console.step(f"{error.message}: {error.hint}")
+        return examined.report
+
+
+def completed(recording: Recording, removal: Future[Cleanup | None], place: Path, console: Console) -> TraceReport:
+    """Analyse, join the clean-up's outcome, and complete the trace folder `place`."""
+    report = report_of(recording, console)
+    cleanup = removal.result()
+    if cleanup is not None:
+        report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
+        folder.write_recording(place, replace(recording, cleanup=cleanup))
+        _say(cleanup, console)
+    (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
+    (place / folder.SUMMARY).write_text(markdown.render(report), encoding="utf-8")
+    folder.write_manifest(place)
+    return report
+
+
+def _say(cleanup: Cleanup, console: Console) -> None:
+    """What became of the debug pods; who reads JSON sees it here as well."""
+    match cleanup.state:
+        case CleanupState.CONFIRMED:
+            console.step(f"{cleanup.pods} of {cleanup.pods} debug pods gone")
+        case CleanupState.KEPT:
+            console.step(f"debug pods kept: {', '.join(cleanup.left)}")
+        case CleanupState.UNCONFIRMED:
+            console.warn(f"debug pods that may be left: {', '.join(cleanup.left)}; later: kubectl vxtrace cleanup")
+
+
+def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
+    """The trace folder as a bundle, in the current directory if no destination is given; its path."""
+    if destination is None:
+        stamp = datetime.fromisoformat(report.metadata.started).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        destination = Path.cwd() / f"vxtrace-{report.metadata.session}-{stamp}.zip"
+    archive.pack(place, destination)
+    return destination
+
+
+def show(report: TraceReport, output: Output, color: Color, bundle: Path | None) -> None:
+    """Print the report."""
+    sys.stdout.write(_rendered(report, output, color, bundle))
+    sys.stdout.flush()
+
+
+def _rendered(report: TraceReport, output: Output, color: Color, bundle: Path | None) -> str:
+    match output:
+        case Output.JSON:
+            return document.to_json(report)
+        case Output.YAML:
+            return document.to_yaml(report)
+        case Output.MARKDOWN:
+            return markdown.render(report)
+        case Output.NAME:
+            return f"{bundle}\n"
+        case Output.TABLE:
+            return table.render(
+                report,
+                width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+                color=_colored(color),
+                bundle=str(bundle) if bundle is not None else None,
+            )
+
+
+def _colored(mode: Color) -> bool:
+    """https://no-color.org: a NO_COLOR that is not empty switches colour off unless a flag says otherwise."""
+    if mode is Color.AUTO:
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return mode is Color.ALWAYS
+
+
+def final_code(report: TraceReport, *, strict: bool, exit_zero: bool, interrupted: bool) -> int:
+    """The contract's exit code: something left wins over everything, then an interruption."""
+    if left_behind(report):
+        return ExitCode.LEFT_BEHIND
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    code = exit_code(report, strict=strict)
+    return ExitCode.DELIVERED if exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code

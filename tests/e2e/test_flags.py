@@ -1,0 +1,146 @@
+"""What flags and the smaller commands do."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.listing import pods
+from tests.e2e.place import CLIENT, Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_dry_run_says_everything_and_makes_nothing(place: Lab, mode: str, tmp_path: Path) -> None:
+    before = pods(place.kubeconfig)
+    run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--dry-run", mode, "-o", "json", cwd=tmp_path)
+    assert run.code == 0, run.stderr
+    plan = json.loads(run.stdout)
+    assert pods(place.kubeconfig) == before
+    assert list(tmp_path.iterdir()) == []
+    assert [pod["spec"]["nodeName"] for pod in plan["pods"]] == ["ada-ec-1", "ada-ec-2", "ada-ec-3"]
+    assert {pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] for pod in plan["pods"]} == {"kubectl-vxtrace"}
+    assert [(capture["node"], capture["role"]) for capture in plan["captures"][:3]] == [
+        ("ada-ec-1", "pod"),
+        ("ada-ec-1", "vxlan"),
+        ("ada-ec-1", "underlay"),
+    ]
+    assert len(plan["captures"]) == 9
+    assert {capture["file"] for capture in plan["captures"]} >= {"ada-ec-1-pod.pcap", "ada-ec-2-primary-interface.pcap"}
+    assert plan["captures"][0]["interface"] is None
+    assert f"<pod interface of {CLIENT}>" in plan["captures"][0]["argv"]
+
+
+def test_the_filters_of_a_dry_run_are_what_libpcap_takes(place: Lab, tmp_path: Path) -> None:
+    run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--dry-run", "client", cwd=tmp_path)
+    manifests, _, commands = run.stdout.partition("\n...\n")
+    assert len([manifest for manifest in yaml.safe_load_all(manifests) if manifest]) == 3
+    lines = [shlex.split(line) for line in commands.splitlines() if line.startswith("tcpdump ")]
+    assert len(lines) == 9
+    for line in lines:
+        subprocess.run(["tcpdump", "-y", "EN10MB", "-d", "--", line[-1]], check=True, capture_output=True)
+
+
+def test_dry_run_at_the_server_asks_admission(place: Lab, tmp_path: Path) -> None:
+    arguments = ["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "locked", "--dry-run"]
+    assert place.vxtrace(*arguments, "client", cwd=tmp_path).code == 0
+    refused = place.vxtrace(*arguments, "server", cwd=tmp_path)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "PodSecurity" in refused.stderr
+
+
+def test_count_ends_it_early_and_counts_what_was_asked_for(place: Lab, tmp_path: Path) -> None:
+    run = place.trace("--count", "6", "--bundle", "none", cwd=tmp_path, duration="60s")
+    assert run.code == 0, run.stderr
+    assert run.report["metadata"]["duration_s"] < 30
+    assert sum(each["hops"][0]["packets"] for flow in run.report["flows"] for each in flow["directions"]) >= 6
+
+
+def test_max_wall_ends_it_early(place: Lab, tmp_path: Path) -> None:
+    run = place.trace("--max-wall", "8s", "--bundle", "none", cwd=tmp_path, duration="60s")
+    assert run.code in (0, 4), run.stderr
+    assert "--max-wall" in run.stderr
+    assert run.report["metadata"]["duration_s"] < 8
+    assert run.report["cleanup"]["state"] == "confirmed"
+
+
+def test_max_nodes(place: Lab, tmp_path: Path) -> None:
+    run = place.trace("--max-nodes", "2", cwd=tmp_path)
+    assert (run.code, run.stdout) == (2, "")
+    assert "3 nodes" in run.stderr
+
+
+def test_kept_pods_are_said_and_cleaned_up_later(place: Lab, tmp_path: Path) -> None:
+    before = pods(place.kubeconfig)
+    run = place.trace("--keep-pods", "--bundle", "none", cwd=tmp_path, duration="2s")
+    assert run.code in (0, 4), run.stderr
+    assert run.report["cleanup"]["state"] == "kept"
+    kept = run.report["cleanup"]["left"]
+    assert {name.split()[0] for name in pods(place.kubeconfig) - before} == set(kept)
+    assert len(kept) == 3
+    # They are not over yet, so that only --all takes them.
+    assert json.loads(place.vxtrace("cleanup", "-o", "json", cwd=tmp_path).stdout)["removed"] == []
+    removed = place.vxtrace("cleanup", "--all", "-o", "yaml", cwd=tmp_path)
+    assert removed.code == 0, removed.stderr
+    assert yaml.safe_load(removed.stdout) == {"state": "confirmed", "removed": sorted(kept), "left": []}
+    assert pods(place.kubeconfig) == before
+
+
+def test_show_lists_so_many_delivered_packets(place: Lab, tmp_path: Path) -> None:
+    for number in (0, 3):
+        run = place.trace("--show", str(number), "--bundle", "none", cwd=tmp_path)
+        assert run.code == 0, run.stderr
+        assert len(run.report["packets"]) == number
+        assert sum(each["hops"][0]["packets"] for flow in run.report["flows"] for each in flow["directions"]) > 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["kotsadm-58f859745b-x4nh8", "-n", "kotsadm"],
+        ["kotsadm/kotsadm-58f859745b-x4nh8", "-n", "kube-system"],
+        ["pod/kotsadm/kotsadm-58f", "--context", "vxtrace-lab-certificate"],
+        ["deploy/kotsadm", "--namespace", "kotsadm", "--to", "svc/kube-system/kube-dns:53/udp"],
+        ["po/kotsadm-58f859745b-x4nh8", "-n", "kotsadm", "--to", "10.96.0.10:53/udp", "--user", "vxtrace-lab", "--cluster", "vxtrace-lab"],
+        ["10.244.114.75", "--port", "53", "--protocol", "udp", "--as", "root", "--as-group", "system:masters", "--request-timeout", "20s"],
+    ],
+)
+def test_ways_to_name_the_same(place: Lab, arguments: list[str], tmp_path: Path) -> None:
+    to = [] if "--to" in arguments else ["--to", "kube-dns"]
+    run = place.vxtrace("pod", *arguments, *to, "--dry-run", "client", "-o", "json", cwd=tmp_path)
+    assert run.code == 0, run.stderr
+    flows = json.loads(run.stdout)["flows"]
+    assert {flow["client"]["pod"] for flow in flows} == {CLIENT}
+    assert {flow["server"]["address"] for flow in flows} == {"10.244.56.129", "10.244.106.65"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flows", "nodes"),
+    [
+        ([], 0, ["ada-ec-1", "ada-ec-2", "ada-ec-3"]),
+        (["pod", CLIENT], 0, ["ada-ec-1"]),
+        (["pod", CLIENT, "--to", "kube-dns:53/udp"], 2, ["ada-ec-1", "ada-ec-2", "ada-ec-3"]),
+    ],
+)
+def test_check(place: Lab, arguments: list[str], flows: int, nodes: list[str], tmp_path: Path) -> None:
+    before = pods(place.kubeconfig)
+    run = place.vxtrace("check", *arguments, "-o", "json", cwd=tmp_path)
+    assert run.code == 0, run.stderr
+    assert json.loads(run.stdout) == {"flows": flows, "nodes": nodes, "gaps": []}
+    assert pods(place.kubeconfig) == before
+
+
+def test_version_names_both_ends(place: Lab, tmp_path: Path) -> None:
+    said = json.loads(place.vxtrace("version", "-o", "json", cwd=tmp_path).stdout)
+    assert said["clientVersion"].startswith("v")
+    assert said["serverVersion"].startswith("v1.")
+
+
+def test_quiet_says_nothing_but_the_report(place: Lab, tmp_path: Path) -> None:
+    run = place.vxtrace("pod", CLIENT, "--to", "kube-dns", "--duration", "2s", "-q", "--color", "always", "--bundle", "none", cwd=tmp_path)
+    assert run.stderr == ""
+    assert "\x1b[" in run.stdout
