@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean
+.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean cluster-up cluster-down cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,18 @@ krew: setup ## the archive for krew of the machine this runs on, and the manifes
 		sed '/_$(PLATFORM)\.tar\.gz$$/{n;s/"0*"/"'$$digest'"/;}' krew-manifest.yaml >$(KREW)/vxtrace.yaml
 	@rm -rf $(WORK)
 	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
+
+CNI ?= flannel
+
+cluster-up: setup ## a real Kubernetes on this machine, CNI=flannel|calico-shaped; kubeconfig in build/cluster/kubeconfig (root)
+	tests/cluster/debian.sh
+	$(BIN)/python -m tests.cluster up --cni $(CNI)
+
+cluster-down: ## take it down
+	$(BIN)/python -m tests.cluster down
+
+cluster-status: ## what is up
+	$(BIN)/python -m tests.cluster status
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info

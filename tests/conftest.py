@@ -7,7 +7,8 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--on", choices=["lab"], default="lab", help="where the end-to-end tests run")
+    parser.addoption("--on", choices=["lab", "cluster", "current"], default="lab", help="where the end-to-end tests run")
+    parser.addoption("--backend", choices=["calico", "flannel"], default="calico", help="with --on current: the network of that cluster")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,15 +1,18 @@
-"""The lab for all of these tests: brought up once for each backend, taken down after the last, healed after each test.
+"""The place for all of these tests: the lab, the cluster that is up, or the user's own; healed after each test.
 
-A test that asks for `place` runs on each backend; one that is marked `one_backend` on the first alone, since what it looks at does not
-depend on the nodes' shape.
+On the lab (`--on lab`) a test that asks for `place` runs on each backend, and the lab is brought up once for each and taken down after the
+last; one that is marked `one_backend` runs on the first alone, since what it looks at does not depend on the nodes' shape. Elsewhere
+(`--on cluster`, `--on current`) there is one backend: that of the cluster.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.place import Lab, lab
+from tests.cluster.places import KUBECONFIG
+from tests.e2e.place import Cluster, Current, Lab, cluster_backend, lab
 
 BACKENDS = ("calico", "flannel")
 
@@ -17,24 +20,39 @@ BACKENDS = ("calico", "flannel")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test its backends; the lab stays up from test to test."""
     if "backend" in metafunc.fixturenames:
+        on = metafunc.config.getoption("on")
         one = metafunc.definition.get_closest_marker("one_backend") is not None
-        metafunc.parametrize("backend", BACKENDS[:1] if one else BACKENDS, indirect=True, scope="package")
+        backends = BACKENDS[:1] if one else BACKENDS
+        metafunc.parametrize("backend", backends if on == "lab" else (on,), indirect=True, scope="package")
 
 
 @pytest.fixture(scope="package")
 def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    if request.param == "current":
+        return str(request.config.getoption("backend"))
+    if request.param != "cluster":
+        return str(request.param)
+    found = cluster_backend()
+    if found is None:
+        pytest.skip("no cluster is up, or not all of it: `make cluster-up`; `make cluster-status` says what is missing")
+    return found
 
 
 @pytest.fixture(scope="package")
-def lab_of_backend(backend: str) -> Iterator[Lab]:
-    yield Lab(Path(lab("up", "--backend", backend).splitlines()[-1]))
-    lab("down")
+def lab_of_backend(backend: str, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    on = request.config.getoption("on")
+    if on == "cluster":
+        yield Cluster(KUBECONFIG)
+    elif on == "current":
+        yield Current(Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"))
+    else:
+        yield Lab(Path(lab("up", "--backend", backend).splitlines()[-1]))
+        lab("down")
 
 
 @pytest.fixture
 def place(lab_of_backend: Lab) -> Iterator[Lab]:
-    """A healthy lab; healed again afterwards."""
+    """A healthy place; healed again afterwards."""
     lab_of_backend.heal()
     yield lab_of_backend
     lab_of_backend.heal()

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-CLIENT = "kotsadm/kotsadm-58f859745b-x4nh8"
+import pytest
+
+# A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
+CLIENT = os.environ.get("VXTRACE_CLIENT", "kotsadm/kotsadm-58f859745b-x4nh8")
 SERVICE = "kube-dns"
 
 
@@ -41,7 +44,9 @@ class FaultLine:
 
 
 class Lab:
-    """The lab, by its command line only, as anybody uses it."""
+    """The lab, by its command line only, as anybody uses it. `command` is that of the lab, or of another place with the same one."""
+
+    command = "tests.lab"
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
@@ -77,18 +82,80 @@ class Lab:
         scratch.replace(path)
 
     def fault(self, name: str, *extra: str) -> None:
-        lab("fault", name, *extra)
+        call(self.command, "fault", name, *extra)
 
     def heal(self) -> None:
-        lab("heal")
+        call(self.command, "heal")
 
     def faults(self) -> list[FaultLine]:
-        lines = [line.split("\t") for line in lab("faults").splitlines() if line]
+        lines = [line.split("\t") for line in call(self.command, "faults").splitlines() if line]
         return [_fault_line(*line) for line in lines]
+
+    def dns_nodes(self) -> set[str]:
+        """The nodes that kube-dns's pods run on."""
+        return {"ada-ec-2", "ada-ec-3"}
+
+    def rebuild(self, backend: str) -> None:
+        """Make it anew after something that no `heal` undoes."""
+        lab("down")
+        lab("up", "--backend", backend)
 
     def node(self, node: str, *command: str) -> str:
         """Run a command in a node's network namespace, as somebody with root on the node would."""
         return subprocess.run(["ip", "netns", "exec", node, *command], capture_output=True, text=True, check=True).stdout
+
+
+class Cluster(Lab):
+    """The real Kubernetes of tests/cluster, with the same pods and the same faults."""
+
+    command = "tests.cluster"
+
+    def rebuild(self, backend: str) -> None:
+        """Make it anew; the kubeconfig, which has a new authority then, stays where it is."""
+        call(self.command, "down")
+        call(self.command, "up", "--cni", NETWORKS[backend])
+
+
+class Current(Lab):
+    """The cluster of the user's own kubeconfig and context; a test that would break it is skipped."""
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def fault(self, name: str, *extra: str) -> None:
+        _spare()
+
+    def heal(self) -> None:
+        """There is nothing that was broken."""
+
+    def faults(self) -> list[FaultLine]:
+        _spare()
+
+    def rebuild(self, backend: str) -> None:
+        _spare()
+
+    def node(self, node: str, *command: str) -> str:
+        _spare()
+
+    def dns_nodes(self) -> set[str]:
+        names = "jsonpath={.items[*].spec.nodeName}"
+        argv = ["kubectl", "get", "pods", "--namespace", "kube-system", "--selector", "k8s-app=kube-dns", "--output", names]
+        return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+
+
+def _spare() -> NoReturn:
+    pytest.skip("it would break the cluster, which is not ours (--on current)")
+
+
+NETWORKS = {"calico": "calico-shaped", "flannel": "flannel"}  # backend -> network of tests/cluster
+
+
+def cluster_backend() -> str | None:
+    """The backend of the cluster that is up; None if none is."""
+    done = _run("tests.cluster", "status")
+    words = done.stdout.split()
+    found = {network: backend for backend, network in NETWORKS.items()}
+    return found[words[1]] if done.returncode == 0 and words[:1] == ["network"] else None
 
 
 def _fault_line(name: str, direction: str, leg: str, cause: str) -> FaultLine:
@@ -98,11 +165,19 @@ def _fault_line(name: str, direction: str, leg: str, cause: str) -> FaultLine:
 
 def lab(*arguments: str) -> str:
     """Call the lab's command line; its stdout."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.lab", *arguments], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"tests.lab {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+    return call("tests.lab", *arguments)
+
+
+def call(module: str, *arguments: str) -> str:
+    """Call the command line of a place; its stdout."""
+    done = _run(module, *arguments)
+    assert done.returncode == 0, f"{module} {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, check=False)
 
 
 def place_of(direction: Mapping[str, Any], hop: int | None) -> str | None:

@@ -195,15 +195,7 @@ def test_no_vxlan_device_anywhere(place: Lab, backend: str, tmp_path: Path) -> N
         _assert_refused(run, 1, "VXLAN")
         assert pods(place.kubeconfig) == before
     finally:
-        _rebuild(backend)
-
-
-def _rebuild(backend: str) -> None:
-    """What this test destroyed is no fault of the table, so the lab is built anew."""
-    from tests.e2e.place import lab
-
-    lab("down")
-    lab("up", "--backend", backend)
+        place.rebuild(backend)
 
 
 def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> None:
