@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean cluster-up cluster-down cluster-status
+.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,7 +48,7 @@ contracts: setup
 	$(BIN)/lint-imports --no-cache
 
 unit: setup ## the tests that need neither root nor the lab
-	$(BIN)/python -m pytest -m "not root and not lab"
+	$(BIN)/python -m pytest -m "not root and not lab and not cluster"
 
 bench: debian setup ## all benchmarks, each against a peer in the same run
 	$(BIN)/python -m tests.bench all
@@ -94,6 +94,10 @@ cluster-up: setup ## a real Kubernetes on this machine, CNI=flannel|calico-shape
 
 cluster-down: ## take it down
 	$(BIN)/python -m tests.cluster down
+
+cluster-test: setup ## the tests of the cluster itself, and what only it can show of the plugin (root, after cluster-up)
+	$(BIN)/python -m pytest tests/cluster -m cluster
+	$(BIN)/python -m pytest tests/e2e --on cluster
 
 cluster-status: ## what is up
 	$(BIN)/python -m tests.cluster status

@@ -9,10 +9,6 @@ from tests.cluster.kubectl import Kubectl
 from tests.datapath.records import Lab
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs the real Kubernetes of tests/cluster (root, `make cluster-up`)")
-
-
 @pytest.fixture(scope="session")
 def planned() -> tuple[Lab, str]:
     """The plan and the network of the cluster that is up."""
