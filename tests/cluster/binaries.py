@@ -55,7 +55,7 @@ def modules() -> tuple[Module, ...]:
     return (
         Module(name="etcd", packages={"go.etcd.io/etcd/server/v3": "etcd"}),
         Module(name="flannel", packages={".": "flanneld"}),
-        Module(name="coredns", packages={"github.com/coredns/coredns": "coredns"}),
+        Module(name="coredns", packages={".": "coredns"}),
         _kubernetes(),
     )
 
@@ -112,19 +112,15 @@ def _build(module: Module, folder: Path) -> None:
     scratch = folder.with_name(folder.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", f"{scratch}/"]
+    argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", _target(module, scratch)]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     log = folder.with_name(folder.name + ".log")
     building.run(f"building {module.name}", [*argv, *module.packages], cwd=MODULES / module.name, log=log, environment=environment)
-    for package, binary in module.packages.items():
-        _settle(scratch, package, binary)
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 
 
-def _settle(scratch: Path, package: str, binary: str) -> None:
-    """go build names a binary after its package's last part that is no major version, or after its module."""
-    if (scratch / binary).exists():
-        return
-    parts = [part for part in package.split("/") if not (part[:1] == "v" and part[1:].isdigit())]
-    (scratch / parts[-1]).rename(scratch / binary)
+def _target(module: Module, scratch: Path) -> str:
+    """go build's -o: a file for one package, which may be called anything; a folder for several, which are called as their binaries are."""
+    binaries = list(module.packages.values())
+    return str(scratch / binaries[0]) if len(binaries) == 1 else f"{scratch}/"
