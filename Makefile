@@ -73,7 +73,7 @@ PACK := --onedir --noconfirm --log-level ERROR --distpath $(WORK)/dist --workpat
 
 krew: setup ## the archive for krew of the machine this runs on, and the manifest with its SHA-256
 	@tests/lab/debian.sh krew
-	@rm -rf build
+	@rm -rf build/krew build/lib
 	@$(PYTHON) -m venv $(WORK)/venv
 	@$(WORK)/venv/bin/pip install --quiet '.[krew]'
 	@PYTHONWARNINGS=ignore $(WORK)/venv/bin/pyinstaller $(PACK) $(WORK)/venv/bin/kubectl-vxtrace

@@ -1,12 +1,14 @@
 """Which leg's loss has which cause. Pure: from a matched case to findings and a report."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import endpoint, links, neighbours, rules, service, sight, underlay, vtep
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.report import Finding
+from kubectl_vxtrace.model.recording import CaptureStatus
+from kubectl_vxtrace.model.report import Confidence, Finding
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
@@ -23,4 +25,12 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     found = [finding for check in CHECKS for finding in check(case)]
-    return settle_findings(case, found, troubles(case))
+    settled = settle_findings(case, found, troubles(case))
+    if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
+        return tuple(_at_most_likely(finding) for finding in settled)
+    return settled
+
+
+def _at_most_likely(finding: Finding) -> Finding:
+    """Captures without closing numbers make nothing certain."""
+    return replace(finding, confidence=Confidence.LIKELY) if finding.confidence is Confidence.CERTAIN else finding

@@ -156,6 +156,7 @@ def _to_service(ends: _Ends, service: Service) -> list[Flow]:
     address = first_ipv4(service.addresses)
     if service.addresses and address is None:
         raise UsageError(f"Service {service.full_name} has no IPv4 address", IPV4_ONLY)
+    _refuse_unreadable(service, ends.snapshot)
     flows: list[Flow] = []
     for port in _chosen_ports(service, ends.target):
         reference = ServiceRef(address=address, port=port.port, name=service.full_name)
@@ -165,6 +166,16 @@ def _to_service(ends: _Ends, service: Service) -> list[Flow]:
         if not servers:
             flows.append(ends.flow(port.protocol, None, reference))
     return flows
+
+
+def _refuse_unreadable(service: Service, snapshot: ClusterSnapshot) -> None:
+    """A Service whose backends may not be read is not one without backends: its traffic would seem to vanish."""
+    unread = [entry for entry in snapshot.missing if entry.startswith("endpointslices")]
+    if unread and not service.backends:
+        raise UsageError(
+            f"the backends of Service {service.full_name} cannot be read: list {', '.join(unread)}",
+            "docs/rbac.yaml has the rights that a trace needs; or name a pod: --to pod/NAMESPACE/NAME",
+        )
 
 
 def _chosen_ports(service: Service, target: Target) -> list[ServicePort]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from kubectl_vxtrace.diagnosis import CHECKS, diagnose
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, HopCount, Leg, Severity
 from tests.diagnosis.build import HEALTHY, A, B, Fate, facts, lost, rule, ruled
 
@@ -65,6 +66,12 @@ def test_a_blind_hop_is_a_warning_once_for_both_directions() -> None:
     findings = diagnose(replace(HEALTHY, blind={4: "the kernel dropped 9 packets"}).case())
     assert [(found.cause, found.severity, found.flow) for found in findings] == [("capture-blind", Severity.WARNING, None)]
     assert "the kernel dropped 9 packets" in findings[0].summary
+
+
+def test_files_without_closing_numbers_make_nothing_certain() -> None:
+    findings = diagnose(replace(HEALTHY, blind={4: "the file ends inside a record"}, status=CaptureStatus.PRESUMED).case())
+    assert findings
+    assert all(found.confidence is not Confidence.CERTAIN for found in findings)
 
 
 def test_an_unexpected_sighting_alone_is_an_info() -> None:

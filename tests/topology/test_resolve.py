@@ -66,6 +66,14 @@ def test_a_service_without_endpoints_still_has_a_flow_for_each_port() -> None:
     assert flow_nodes(flows) == ("ada-ec-1",)
 
 
+def test_a_service_whose_endpoints_may_not_be_read_is_not_one_without_backends() -> None:
+    """On a real cluster a healthy path was called lost, as nothing named its backends."""
+    listed = snapshot(services=(kube_dns(backends=()),), missing=("endpointslices in namespace kube-system (forbidden)",))
+    with pytest.raises(UsageError, match="endpointslices in namespace kube-system") as refused:
+        ask(KOTSADM, "kube-dns", listed)
+    assert "docs/rbac.yaml" in refused.value.hint
+
+
 def test_a_headless_service_has_no_address() -> None:
     flows = ask(KOTSADM, "kube-dns:53/udp", snapshot(services=(kube_dns(addresses=()),)))
     assert [flow.service for flow in flows] == [ServiceRef(address=None, port=53, name="kube-system/kube-dns")] * 2
