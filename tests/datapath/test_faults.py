@@ -143,7 +143,8 @@ def test_packets_die_on_the_named_leg_until_healed(lab: Lab, fault: Fault) -> No
         ):
             assert answered(lab, pod) == 0
         assert before[0] >= 6
-        assert behind[0] == (before[0] if far == "-" else 0)
+        # At the last hop both count the same packets, but do not begin at the same time, and the lab's own client goes on asking.
+        assert behind[0] >= 6 if far == "-" else behind[0] == 0
     finally:
         healed = faults.heal(lab)
     assert healed == (switched,)
