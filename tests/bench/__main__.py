@@ -4,9 +4,9 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, place, start, trace
+from tests.bench import capture, decode, fetch, place, start, trace
 
-BENCHMARKS = {"start": start, "decode": decode, "trace": trace, "capture": capture}
+BENCHMARKS = {"start": start, "decode": decode, "trace": trace, "capture": capture, "fetch": fetch}
 
 
 def main() -> int:

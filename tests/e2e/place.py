@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.e2e.listing import objects
+
 # A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
 CLIENT = os.environ.get("VXTRACE_CLIENT", "kotsadm/kotsadm-58f859745b-x4nh8")
 SERVICE = "kube-dns"
@@ -50,6 +52,7 @@ class Lab:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+        self.made = 0  # how often it was made anew
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
@@ -97,8 +100,13 @@ class Lab:
 
     def rebuild(self, backend: str) -> None:
         """Make it anew after something that no `heal` undoes."""
+        self.made += 1
         lab("down")
         lab("up", "--backend", backend)
+
+    def objects(self) -> set[str]:
+        """Every object of the cluster, by name and uid."""
+        return objects(self.kubeconfig)
 
     def node(self, node: str, *command: str) -> str:
         """Run a command in a node's network namespace, as somebody with root on the node would."""
@@ -112,6 +120,7 @@ class Cluster(Lab):
 
     def rebuild(self, backend: str) -> None:
         """Make it anew; the kubeconfig, which has a new authority then, stays where it is."""
+        self.made += 1
         call(self.command, "down")
         call(self.command, "up", "--cni", NETWORKS[backend])
 
@@ -136,6 +145,10 @@ class Current(Lab):
 
     def node(self, node: str, *command: str) -> str:
         _spare()
+
+    def objects(self) -> set[str]:
+        """Other people's objects come and go."""
+        return set()
 
     def dns_nodes(self) -> set[str]:
         names = "jsonpath={.items[*].spec.nodeName}"
