@@ -28,6 +28,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", backends if on == "lab" else (on,), indirect=True, scope="package")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What does not belong to the place is no skipped test but none."""
+    on = config.getoption("on")
+    foreign = {"lab": {"cluster_only"}, "cluster": {"lab_only"}, "current": {"lab_only", "cluster_only"}}[on]
+    shape = {"lab": "calico", "cluster": cluster_backend(), "current": config.getoption("backend")}[on]
+    foreign |= set() if shape in ("calico", None) else {"calico_only"}
+    elsewhere = [item for item in items if foreign & {mark.name for mark in item.iter_markers()}]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
 @pytest.fixture(scope="package")
 def backend(request: pytest.FixtureRequest) -> str:
     if request.param == "current":

@@ -16,15 +16,6 @@ SPACE = "vxtrace-test"
 SERVICE_ADDRESS = "10.96.0.10"  # of kube-dns
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """These tests are for `--on cluster` alone: elsewhere they are not skipped tests but none."""
-    if config.getoption("on") == "cluster":
-        return
-    mine = [item for item in items if Path(__file__).parent in item.path.parents]
-    config.hook.pytest_deselected(items=mine)
-    items[:] = [item for item in items if item not in mine]
-
-
 @pytest.fixture(scope="session")
 def kubectl() -> Kubectl:
     """The real one, as the administrator."""

@@ -14,7 +14,7 @@ from tests.e2e.place import SERVICE, Lab, direction_of
 from tests.e2e.real.conftest import SERVICE_ADDRESS, asking_pod
 from tests.e2e.real.running import trace, tracing
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.cluster_only]
 
 NODES = ("ada-ec-1", "ada-ec-2", "ada-ec-3")
 TOO_MANY = 'apiserver_request_total{code="429"'
@@ -43,7 +43,7 @@ def test_dns_over_tcp(place: Lab, kubectl: Kubectl, space: str, tmp_path: Path) 
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     assert {(flow["protocol"], flow["server"]["port"]) for flow in run.report["flows"]} == {("TCP", 53)}
     summaries = [packet["summary"] for packet in run.report["packets"]]
-    assert any("SYN" in summary for summary in summaries), summaries
+    assert any(summary.startswith("DNS A") and summary.endswith("(TCP)") for summary in summaries), summaries
 
 
 def test_two_traces_at_the_same_time(place: Lab, tmp_path: Path) -> None:
