@@ -5,7 +5,6 @@ Both write to a file of this machine. It needs the real Kubernetes of tests/clus
 
 import argparse
 import hashlib
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -14,6 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kubectl_vxtrace.kube.config import connect
+from kubectl_vxtrace.kube.debugpod import DebugPods
+from kubectl_vxtrace.kube.nodes import DebugNodes
+from kubectl_vxtrace.model.cluster import Node, NodeCommand
+from kubectl_vxtrace.model.request import Access, PodOptions
 from tests.bench import place
 from tests.cluster import binaries, lifecycle, places, plan
 
@@ -34,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if everything ran. Imports of the plugin are here, so that they do not count as memory of the fetch."""
-    from kubectl_vxtrace.kube.config import connect
-    from kubectl_vxtrace.kube.debugpod import DebugPods
-    from kubectl_vxtrace.kube.nodes import DebugNodes
-    from kubectl_vxtrace.model.cluster import Node, NodeCommand
-    from kubectl_vxtrace.model.request import Access, PodOptions
-
+    """Print the figures; 0 if everything ran."""
     _cluster()
     size, runs = (20, 1) if arguments.smoke else (arguments.size, arguments.runs)
     connection = connect(Access(kubeconfig=str(places.KUBECONFIG)))
@@ -85,11 +83,21 @@ def _cluster() -> None:
 
 @contextmanager
 def _grown() -> Iterator[list[float]]:
-    """By how many MB this process's peak of memory grew: one number, once it is over."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """How many MB more than before this process held at its peak: one number, once it is over.
+
+    The kernel forgets the earlier peak when it is told to (Documentation/filesystems/proc.rst, clear_refs).
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status_kb("VmRSS")
     grown: list[float] = []
     yield grown
-    grown.append((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    grown.append((_status_kb("VmHWM") - before) / 1024)
+
+
+def _status_kb(name: str) -> int:
+    """A line of /proc/self/status (proc(5))."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def _by_kubectl(namespace: str, pod: str, target: Path, sha256: str) -> float:
