@@ -13,7 +13,17 @@ from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
 from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.origin import begun_here
-from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings, backends_seen, joined, later_fragments, name_backends, sight
+from kubectl_vxtrace.journeys.sightings import (
+    REPLY,
+    REQUEST,
+    Sightings,
+    backends_seen,
+    divided,
+    joined,
+    later_fragments,
+    name_backends,
+    sight,
+)
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
@@ -44,6 +54,7 @@ class _Scene:
     window: Window | None
     known: Mapping[Tap, Testimony]
     refusals: rejected.Refusals
+    in_window: Mapping[Tap, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +75,20 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     seen, roles = _sightings(recording, tables)
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
-    parts = [_part(candidate, path, seen, tables, recording) for candidate in candidates for path in candidate.paths]
+    shares = {tap: divided(one) for tap, one in seen.items()}
+    del seen  # its rows stand in `shares`
+    parts = [_part(candidate, path, shares, tables, recording) for candidate in candidates for path in candidate.paths]
     clocks = _clocks(recording, parts, tables)
     nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
+    window = window_of(stretches_of(recording.captures, tables), clocks, nodes)
     scene = _Scene(
         recording=recording,
         tables=tables,
         clocks=clocks,
-        window=window_of(stretches_of(recording.captures, tables), clocks, nodes),
+        window=window,
         known=testimonies(recording, tables),
         refusals=rejected.refusals_of(tables, roles, clocks),
+        in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
     )
     flows: list[Flow] = []
     judged: list[_Judged] = []
@@ -130,16 +145,16 @@ class _Identified:
 
 
 def _part(
-    candidate: Candidate, path: Path, seen: Mapping[Tap, Sightings], tables: Mapping[Tap, PacketTable], recording: Recording
+    candidate: Candidate,
+    path: Path,
+    shares: Mapping[Tap, Mapping[tuple[int, int, int], Sightings]],
+    tables: Mapping[Tap, PacketTable],
+    recording: Recording,
 ) -> _Part:
-    wanted = REQUEST if path.direction is Direction.REQUEST else REPLY
-    mine = {}
-    for tap, one in seen.items():
-        fits = (one.group == candidate.group) & (one.planned == candidate.planned) & (one.direction == wanted)
-        if candidate.port != ANY:
-            fits &= one.server_port == candidate.port
-        if fits.any():
-            mine[tap] = one.take(fits)
+    wanted = (candidate.group, candidate.planned, REQUEST if path.direction is Direction.REQUEST else REPLY)
+    mine = {tap: parts[wanted] for tap, parts in shares.items() if wanted in parts}
+    if candidate.port != ANY:
+        mine = {tap: part for tap, one in mine.items() if len(part := one.take(one.server_port == candidate.port))}
     ways = frames_of(path, mine, tables)
     ipv6 = ":" in candidate.flow.client.address
     way = way_of(path, ways.hops, candidate.flow.protocol, _overlay_mtu(recording, path), ipv6)
@@ -217,7 +232,7 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     inside = inside[np.argsort(rejected.reference_times(trails, scene.clocks)[inside], kind="stable")]
     chosen = trails.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
-    view = tally.View(tables=scene.tables, window=scene.window, testimonies=known)
+    view = tally.View(tables=scene.tables, window=scene.window, testimonies=known, in_window=scene.in_window)
     roles = {capture.task.tap: capture.task.role for capture in scene.recording.captures}
     odd = {tap: (roles.get(tap, Role.UNDERLAY), testimony_of(tap, scene.known, scene.recording)) for tap in part.unexpected}
     hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)

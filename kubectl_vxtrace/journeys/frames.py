@@ -42,7 +42,7 @@ def frames_of(path: Path, sightings: Mapping[Tap, Sightings], tables: Mapping[Ta
             continue
         fits = (table.tunnel[seen.row] >= 0) == (tunnelled and hop.role is Role.UNDERLAY)
         expected[hop.tap] = expected.get(hop.tap, np.zeros(len(seen), dtype=np.bool_)) | fits
-        hops.append(_joined(table, _visit(seen.take(fits), table, path.hops, index)))
+        hops.append(_joined(table, _visit(seen if fits.all() else seen.take(fits), table, path.hops, index)))
     odd = {tap: seen.take(~expected[tap] if tap in expected else np.ones(len(seen), np.bool_)) for tap, seen in sightings.items()}
     return Ways(hops=tuple(hops), unexpected={tap: seen for tap, seen in odd.items() if len(seen)})
 
@@ -55,11 +55,12 @@ def empty_frames(table: PacketTable | None) -> Frames:
 
 def _visit(seen: Sightings, table: PacketTable, hops: Sequence[Hop], index: int) -> Sightings:
     """The sightings that belong to this hop: first passages, or the second ones where the path comes to the tap again."""
-    ttl = table.ttl[seen.row].astype(np.int64)
+    octets = table.ttl[seen.row]
     again = sum(hop.tap == hops[index].tap for hop in hops[:index])
     twice = sum(hop.tap == hops[index].tap for hop in hops) > 1
-    if not len(seen) or (not twice and ttl.min() == ttl.max()):
+    if not len(seen) or (not twice and octets.min() == octets.max()):
         return seen
+    ttl = octets.astype(np.int64)
     number = number_rows(
         [
             pack(seen.client_port, table.ip_id[seen.row], table.seq[seen.row]),

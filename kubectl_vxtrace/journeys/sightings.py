@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,8 @@ class Sightings:
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, which: NDArray[np.generic]) -> "Sightings":
-        """Some of the rows: indices or a mask."""
+    def take(self, which: NDArray[np.generic] | slice) -> "Sightings":
+        """Some of the rows: indices, a mask or a slice."""
         return Sightings(
             row=self.row[which],
             group=self.group[which],
@@ -154,6 +155,19 @@ def _packet_columns(table: PacketTable, one: Sightings) -> tuple[NDArray[np.uint
     ports = pack(one.client_port, table.ip_id[rows], table.seq[rows])
     whose = (one.group.astype(np.uint64) << np.uint64(1)) | one.direction.astype(np.uint64)
     return ports, table.digest[rows].astype(np.uint64), whose
+
+
+def divided(one: Sightings) -> dict[tuple[int, int, int], Sightings]:
+    """A tap's sightings by group, planned flow and direction, each in file order."""
+    planned = int(one.planned.max(initial=NOBODY)) + 2
+    code = ((one.group * planned) + one.planned + 1) * 2 + one.direction
+    if int(code.max(initial=0)) < PORTS:
+        code = code.astype(np.uint16)  # numpy sorts these by counting
+    order = np.argsort(code, kind="stable")
+    ordered, code = one.take(order), code[order]
+    cuts = [0, *(np.flatnonzero(code[1:] != code[:-1]) + 1).tolist(), len(code)]
+    parts = [ordered.take(slice(start, end)) for start, end in pairwise(cuts) if start < end]
+    return {(int(part.group[0]), int(part.planned[0]), int(part.direction[0])): part for part in parts}
 
 
 def joined(first: Sightings, second: Sightings | None) -> Sightings:

@@ -26,11 +26,12 @@ _FEW = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a path's counts are made of besides its journeys."""
+    """What a path's counts are made of besides its journeys. `in_window`: all frames of each tap in the common window."""
 
     tables: Mapping[Tap, PacketTable]
     window: Window | None
     testimonies: Sequence[Testimony]
+    in_window: Mapping[Tap, int]
 
 
 def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
@@ -40,7 +41,9 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
         testimony = view.testimonies[index]
         frames = trails.way.frames[index]
         seen = trails.frame[:, index]
-        held = np.unique(seen[seen >= 0])
+        holds = np.zeros(len(frames) + 1, dtype=np.bool_)
+        holds[seen] = True  # of -1, unseen, behind the last
+        held = np.flatnonzero(holds[:-1])
         rows = frames.row[held]
         count = int(frames.count[held].sum())
         found.append(
@@ -52,7 +55,7 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
                 capture=testimony.capture,
                 packets=int(trails.weight[seen >= 0].sum()),
                 frames=count,
-                control=max(frames_in_window(view, hop.tap) - count, 0),
+                control=max(view.in_window.get(hop.tap, 0) - count, 0),
                 witness=testimony.witness,
                 reason=testimony.reason,
                 tuple=tuple_text(frames.table, rows, trails.way.path.direction),
@@ -62,10 +65,9 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
     return tuple(found)
 
 
-def frames_in_window(view: View, tap: Tap) -> int:
-    """All frames of a tap in the common window."""
-    table = view.tables.get(tap)
-    return 0 if table is None else int(_in_window(view.window, tap.node, table.time_ns).sum())
+def frames_in_window(window: Window | None, tap: Tap, table: PacketTable) -> int:
+    """How many frames of a tap lie in the common window."""
+    return int(np.count_nonzero(_in_window(window, tap.node, table.time_ns)))
 
 
 def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bool_]:
@@ -121,7 +123,7 @@ def unexpected_counts(
                 capture=testimony.capture,
                 packets=len(rows),
                 frames=len(rows),
-                control=max(frames_in_window(view, tap) - len(rows), 0),
+                control=max(view.in_window.get(tap, 0) - len(rows), 0),
                 witness=testimony.witness,
                 reason=testimony.reason,
                 tuple=tuple_text(table, rows, direction),
