@@ -1,7 +1,7 @@
 """Frames of a tap that belong to the trace: whose they are, in which direction, from which client port."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 
 REQUEST, REPLY = 0, 1
+_NEITHER = 2
 MORE_FRAGMENTS, OFFSET = 0x2000, 0x1FFF
 # RFC 792 and RFC 4443: echo request and echo reply, as `type << 8 | code`
 ECHO_FLAGS = {(IpProtocol.ICMP, REQUEST): 8 << 8, (IpProtocol.ICMP, REPLY): 0, (IpProtocol.ICMPV6, REQUEST): 128 << 8}
@@ -51,23 +52,34 @@ class Sightings:
 
 
 def sight(table: PacketTable, both: tuple[Roles, Roles]) -> Sightings:
-    """The frames of a table whose conversation belongs to a group. Later IP fragments name no ports and are not among them."""
-    rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET == 0))
-    talk = table.conversation[rows]
+    """The frames of a table whose conversation belongs to a group. Later IP fragments name no ports and are not among them.
+
+    Of echo messages the type says which way they go, of all else the conversation.
+    """
+    talks = len(table.conversations)
+    way = np.where(both[REQUEST].group != NOBODY, REQUEST, np.where(both[REPLY].group != NOBODY, REPLY, _NEITHER)).astype(np.uint8)
+    protocol = table.conversations.protocol
+    echo = (way != _NEITHER) & ((protocol == IpProtocol.ICMP) | (protocol == IpProtocol.ICMPV6))
+    # numbers of conversations that are -1 take the last place
+    direction = np.append(way, np.uint8(_NEITHER))[table.conversation]
+    direction[(table.kind != Kind.IP) | (table.fragment & OFFSET != 0)] = _NEITHER
+    if echo.any():
+        rows = np.flatnonzero(np.append(echo, False)[table.conversation] & (direction != _NEITHER))
+        direction[rows] = _echo_ways(table, rows, both)
+    row = np.flatnonzero(direction != _NEITHER).astype(np.int32)
+    direction = direction[row]
+    place = table.conversation[row] + direction.astype(np.int32) * np.int32(talks)
+    columns = {name: np.concatenate([getattr(one, name) for one in both])[place] for name in Roles.__slots__}
+    return Sightings(row=row, direction=direction, **columns)
+
+
+def _echo_ways(table: PacketTable, rows: NDArray[np.intp], both: tuple[Roles, Roles]) -> U8:
+    talk, flags = table.conversation[rows], table.flags[rows]
     protocol = table.conversations.protocol[talk]
-    group, direction = np.full(len(rows), NOBODY, dtype=np.int32), np.zeros(len(rows), dtype=np.uint8)
-    for way in (REQUEST, REPLY):
-        fits = (group == NOBODY) & (both[way].group[talk] != NOBODY)
-        for kind in (IpProtocol.ICMP, IpProtocol.ICMPV6):
-            fits &= (protocol != kind) | (table.flags[rows] == ECHO_FLAGS[kind, way])
-        group[fits], direction[fits] = both[way].group[talk[fits]], way
-    keep = group != NOBODY
-    rows, talk, group, direction = rows[keep], talk[keep], group[keep], direction[keep]
-    pick = [
-        np.where(direction == REQUEST, getattr(both[0], name)[talk], getattr(both[1], name)[talk]) for name in ("planned", "client_port")
-    ]
-    port = np.where(direction == REQUEST, both[0].server_port[talk], both[1].server_port[talk])
-    return Sightings(row=rows.astype(np.int32), group=group, planned=pick[0], direction=direction, client_port=pick[1], server_port=port)
+    found = np.full(len(rows), _NEITHER, dtype=np.uint8)
+    for (kind, way), wanted in ECHO_FLAGS.items():
+        found[(found == _NEITHER) & (both[way].group[talk] != NOBODY) & (protocol == kind) & (flags == wanted)] = way
+    return found
 
 
 def later_fragments(tables: Mapping[Tap, PacketTable], book: AddressBook, firsts: Mapping[Tap, Sightings]) -> dict[Tap, Sightings]:
@@ -99,10 +111,10 @@ def backends_seen(groups: Sequence[Group], seen: Mapping[Tap, Sightings], names:
     most = np.iinfo(np.int32).max
     low, high = np.full(len(groups) * PORTS, most, dtype=np.int32), np.full(len(groups) * PORTS, NOBODY, dtype=np.int32)
     for one in seen.values():
-        named = one.take(one.planned != NOBODY)
-        place = named.group * PORTS + named.client_port
-        np.minimum.at(low, place, named.planned)
-        np.maximum.at(high, place, named.planned)
+        named = np.flatnonzero(one.planned != NOBODY)
+        place = one.group[named] * PORTS + one.client_port[named]
+        np.minimum.at(low, place, one.planned[named])
+        np.maximum.at(high, place, one.planned[named])
     backends = np.where(high == NOBODY, NOBODY, np.where(low == high, low, SEVERAL)).reshape(len(groups), PORTS)
     return np.where(backends == NOBODY, names.backends, backends).astype(np.int32)
 
@@ -116,14 +128,14 @@ def name_backends(tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sighting
     learned = _Learned(tables, seen, backends)
     found: dict[Tap, Sightings] = {}
     for tap, one in seen.items():
-        guess = backends[one.group, one.client_port]
-        planned = np.where(one.planned != NOBODY, one.planned, np.where(guess == SEVERAL, NOBODY, guess)).astype(np.int32)
-        unclear = np.flatnonzero((one.planned == NOBODY) & (guess == SEVERAL))
+        nameless = np.flatnonzero(one.planned == NOBODY)
+        guess = backends[one.group[nameless], one.client_port[nameless]]
+        planned = one.planned.copy()
+        planned[nameless] = np.where(guess == SEVERAL, NOBODY, guess)
+        unclear = nameless[guess == SEVERAL]
         if len(unclear):
             planned[unclear] = learned.backend(tap, unclear)
-        found[tap] = Sightings(
-            row=one.row, group=one.group, planned=planned, direction=one.direction, client_port=one.client_port, server_port=one.server_port
-        )
+        found[tap] = replace(one, planned=planned)
     return found
 
 
@@ -131,7 +143,10 @@ class _Learned:
     """Packets of client ports that went to several backends, and which of the backends their translated twins name."""
 
     def __init__(self, tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> None:
-        self._which = {tap: np.flatnonzero(backends[one.group, one.client_port] == SEVERAL) for tap, one in seen.items()}
+        several = backends == SEVERAL
+        if not several.any():
+            return
+        self._which = {tap: np.flatnonzero(several[one.group, one.client_port]) for tap, one in seen.items()}
         parts = [(tap, seen[tap].take(which)) for tap, which in self._which.items() if len(which)]
         if not parts:
             return

@@ -114,14 +114,18 @@ def _nearest(way: Way, at: int, step: int) -> int | None:
 
 
 def _delays(way: Way, before: int, after: int) -> I64:
+    """How much later each unit that is alone at both hops was seen at the second one."""
     sides = []
+    size = max(int(way.units[hop].key.max(initial=-1)) for hop in (before, after)) + 1
     for hop in (before, after):
         units = way.units[hop]
         small = np.flatnonzero(way.frames[hop].payload_bytes[units.frame] <= way.largest_bytes)
-        keys, first, counts = np.unique(units.key[small], return_index=True, return_counts=True)
-        sides.append((keys[counts == 1], units.time_ns[small][first[counts == 1]]))
-    _, left, right = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
-    return np.asarray(sides[1][1][right] - sides[0][1][left], dtype=np.int64)
+        keys = units.key[small]
+        times_ns = np.zeros(size, dtype=np.int64)
+        times_ns[keys] = units.time_ns[small]
+        sides.append((np.bincount(keys, minlength=size) == 1, times_ns))
+    both = np.flatnonzero(sides[0][0] & sides[1][0])
+    return np.asarray(sides[1][1][both] - sides[0][1][both], dtype=np.int64)
 
 
 def trails_of(way: Way, clocks: Clocks) -> Trails:
