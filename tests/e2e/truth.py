@@ -1,0 +1,379 @@
+"""Traffic between two pods of the lab whose every packet the kernel counts, and rules that drop a share of it at one place.
+
+The counters are those of nft rules, in namespaces that the plugin does not ask about the packets. Everything that is sent is sent
+while the captures run, for the pods are silent before and are made silent (an OUTPUT rule) before the window ends.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.datapath import servers, tools
+from tests.e2e.place import Lab, Run
+
+CLIENT, SERVER = "netshoot-k2v8c", "netshoot-m4t7d"
+NODES = {CLIENT: "ada-ec-1", SERVER: "ada-ec-2"}
+FABRIC = "vxlab-fabric"
+PORT, TRAIN_PORT = 7001, 7002
+TRAIN_BYTES = 4000
+TABLE = "vxtruth"
+DURATIONS_S = (4.0, 10.0)
+"""Of a trace, and once more where the machine was too busy to end the traffic more than a second before it."""
+TALK_S = 1.4
+SILENCE_S = 0.3
+MARGIN_S = 1.2
+NFLOG_GROUPS = {"request": 5, "reply": 6}
+HEAD_BYTES = 120
+
+KINDS = ("tcp", "udp", "train", "ping")
+_GAG = f"add chain ip {TABLE} gag {{ type filter hook output priority -400; policy accept; }}"
+Key = tuple[str, str]
+"""Kind and direction."""
+Ends = tuple[str, str]
+"""`node/role` of both ends of a leg."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Drops `percent` of a kind's packets of one direction at one place: sender, wire, entry (of the VXLAN packet), receiver.
+
+    At the wire and the entry packets are encapsulated, and fragments are packets of their own.
+    """
+
+    kind: str
+    direction: str
+    place: str
+    percent: int
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.direction
+
+    def leg(self, backend: str) -> Ends:
+        """Where the plugin has to find the loss."""
+        names = [NODES[CLIENT], NODES[SERVER]]
+        sender, receiver = names if self.direction == "request" else names[::-1]
+        inner = "pod" if backend == "calico" else "bridge"
+        return {
+            "sender": (f"{sender}/{inner}", f"{sender}/vxlan"),
+            "wire": (f"{sender}/underlay", f"{receiver}/underlay"),
+            "entry": (f"{receiver}/underlay", f"{receiver}/vxlan"),
+            "receiver": (f"{receiver}/vxlan", f"{receiver}/{inner}"),
+        }[self.place]
+
+
+@dataclass
+class Truth:
+    """What the kernel counted, by kind and direction: handed out by the sending pod (trains as one, and TCP before it is cut), dropped
+    by the rule, taken in by the other pod. `segments`: how many packets of the wire the rule dropped, where that was written down."""
+
+    sent: dict[Key, int] = field(default_factory=dict)
+    dropped: dict[Key, int] = field(default_factory=dict)
+    arrived: dict[Key, int] = field(default_factory=dict)
+    segments: dict[Key, int] = field(default_factory=dict)
+
+
+@dataclass
+class Said:
+    """What the plugin says: packets that vanished and undetermined ones per kind, direction and leg; packets at the first and last hop."""
+
+    lost: dict[Key, dict[Ends, int]]
+    undetermined: dict[Key, int]
+    first: dict[Key, int]
+    last: dict[Key, int]
+
+
+class TooBusyError(Exception):
+    """The machine has no time for this test."""
+
+
+class Pair:
+    """The two pods, with servers in one of them."""
+
+    def __init__(self, place: Lab, backend: str) -> None:
+        self.place = place
+        self.backend = backend
+        self.address = {pod: _address(place, f"pod-{pod}") for pod in (CLIENT, SERVER)}
+        self.vxlan_port = {"calico": 4789, "flannel": 8472}[backend]
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Servers on both ports."""
+        with ExitStack() as stack:
+            for port in (PORT, TRAIN_PORT):
+                stack.enter_context(_running(f"pod-{SERVER}", servers.program("stream", "serve", str(port))))
+            self._wait_listening()
+            yield
+
+    def offload(self, how: str) -> None:
+        """off: every frame is a packet; on: super-packets all the way; cut: super-packets on the nodes, packets on the wire."""
+        device = {"calico": "vxlan.calico", "flannel": "flannel.1"}[self.backend]
+        for pod, node in NODES.items():
+            _ethtool(f"pod-{pod}", "eth0", how != "off", "tso", "gso")
+            _ethtool(node, device, how != "off", "gro")
+            _ethtool(node, "ens4", how == "on", "tso", "gso", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation")
+
+    def clients(self) -> list[list[str]]:
+        """What the client's pod runs."""
+        server = self.address[SERVER]
+        talk = ["--seconds", str(TALK_S)]
+        return [
+            servers.program("stream", "up", f"{server}:{PORT}", "--connections", "4", "--bytes", "600000", *talk),
+            servers.program("stream", "down", f"{server}:{PORT}", "--connections", "4", "--bytes", "600000", *talk),
+            servers.program("stream", "echo", f"{server}:{PORT}", "--connections", "50", "--bytes", "200", "--rate", "600", *talk),
+            servers.program(
+                "stream", "echo", f"{server}:{TRAIN_PORT}", "--connections", "4", "--bytes", str(TRAIN_BYTES), "--rate", "250", *talk
+            ),
+            servers.program("ask", "ping", server, "-", "--rate", "300", "--timeout", "0.1", *talk),
+        ]
+
+    def measure(self, rules: Sequence[Rule], cwd: Path) -> tuple[Run, Truth, Said]:
+        """One trace of all traffic under these rules.
+
+        Raises:
+            TooBusyError: the machine could not even do it in the longest of `DURATIONS_S`.
+        """
+        for duration_s in DURATIONS_S:
+            try:
+                self._count(rules)
+                return self._measured(rules, duration_s, cwd)
+            except TooBusyError:
+                if duration_s == DURATIONS_S[-1]:
+                    raise
+            finally:
+                self._forget()
+        raise AssertionError("unreachable")
+
+    def _measured(self, rules: Sequence[Rule], duration_s: float, cwd: Path) -> tuple[Run, Truth, Said]:
+        target = ["pod", f"default/{CLIENT}", "--to", f"pod/default/{SERVER}"]
+        with ExitStack() as stack:
+            logs = {rule.key: stack.enter_context(_logged(self._where(rule)[0], rule.direction, cwd)) for rule in rules if _logs(rule)}
+            run, said = trace(self.place, self.clients(), target, duration_s, cwd)
+        truth = self._read(rules)
+        mss_bytes = max(int(line.split()[1]) for line in said if line.startswith("mss"))
+        truth.segments = {key: _segments(path, mss_bytes) for key, path in logs.items()}
+        return run, truth, read(run.report)
+
+    def _count(self, rules: Sequence[Rule]) -> None:
+        self._forget()
+        for pod in (CLIENT, SERVER):
+            direction, other = ("request", SERVER) if pod == CLIENT else ("reply", CLIENT)
+            out = [f"ip daddr {self.address[other]} {_plain(kind, direction)} counter name {kind}_{direction}" for kind in KINDS]
+            back = "reply" if direction == "request" else "request"
+            into = [f"ip saddr {self.address[other]} {_plain(kind, back)} counter name {kind}_{back}" for kind in KINDS]
+            chains = [_chain("out", "output", 300, out), _chain("into", "input", 300, into)]
+            _nft(f"pod-{pod}", _table("ip", [f"{kind}_{way}" for kind in KINDS for way in ("request", "reply")], chains))
+        for netns, family, hook in self._hooks():
+            mine = [rule for rule in rules if self._where(rule) == (netns, family, hook)]
+            if mine:
+                texts = [
+                    f"{self._match(rule)} {_share(rule.percent)}{_log(rule)}counter name {rule.kind}_{rule.direction} drop" for rule in mine
+                ]
+                _nft(netns, _table(family, [f"{rule.kind}_{rule.direction}" for rule in mine], [_chain("rules", hook, 5, texts)], hook))
+
+    def _hooks(self) -> Iterator[tuple[str, str, str]]:
+        yield FABRIC, "bridge", "forward"
+        for node in NODES.values():
+            yield node, "ip", "forward"
+            yield node, "ip", "input"
+
+    def _where(self, rule: Rule) -> tuple[str, str, str]:
+        """Namespace, family and hook of a rule."""
+        if rule.place == "wire":
+            return FABRIC, "bridge", "forward"
+        at_client = (rule.place == "sender") == (rule.direction == "request")
+        return NODES[CLIENT if at_client else SERVER], "ip", "input" if rule.place == "entry" else "forward"
+
+    def _match(self, rule: Rule) -> str:
+        source, target = self.address[CLIENT], self.address[SERVER]
+        if rule.direction == "reply":
+            source, target = target, source
+        if rule.place not in ("wire", "entry"):
+            return f"ip saddr {source} ip daddr {target} {_plain(rule.kind, rule.direction)}"
+        guard = f"ether type ip ip protocol udp udp dport {self.vxlan_port}" if rule.place == "wire" else f"udp dport {self.vxlan_port}"
+        # Behind 8 bytes of UDP, 8 of VXLAN and 14 of Ethernet: the inner IP header (RFC 7348, 5; RFC 791, 3.1).
+        inner = f"@th,336,32 {_number(source)} @th,368,32 {_number(target)}"
+        protocol = {"tcp": 6, "udp": 17, "train": 17, "ping": 1}[rule.kind]
+        part = {"udp": " @th,288,16 & 0x3fff == 0", "train": " @th,288,16 & 0x3fff != 0"}.get(rule.kind, "")
+        return f"{guard} {inner} @th,312,8 {protocol}{part}"
+
+    def _read(self, rules: Sequence[Rule]) -> Truth:
+        truth = Truth()
+        at = {pod: _counters(f"pod-{pod}", "ip", TABLE) for pod in (CLIENT, SERVER)}
+        for kind in KINDS:
+            for way, sender, receiver in (("request", CLIENT, SERVER), ("reply", SERVER, CLIENT)):
+                truth.sent[kind, way] = at[sender][f"{kind}_{way}"]
+                truth.arrived[kind, way] = at[receiver][f"{kind}_{way}"]
+        for rule in rules:
+            netns, family, hook = self._where(rule)
+            truth.dropped[rule.key] = _counters(netns, family, f"{TABLE}_{hook}")[f"{rule.kind}_{rule.direction}"]
+        return truth
+
+    def _forget(self) -> None:
+        for pod in (CLIENT, SERVER):
+            _nft(f"pod-{pod}", f"table ip {TABLE}\ndelete table ip {TABLE}")
+        for netns, family, hook in self._hooks():
+            _nft(netns, f"table {family} {TABLE}_{hook}\ndelete table {family} {TABLE}_{hook}")
+
+    def _wait_listening(self) -> None:
+        until = time.monotonic() + 10
+        while len(tools.run_inside(f"pod-{SERVER}", ["ss", "-Hltun", "sport", ">=", str(PORT)]).stdout.splitlines()) < 4:
+            assert time.monotonic() < until, "the servers did not come up"
+            time.sleep(0.02)
+
+
+def trace(place: Lab, clients: Sequence[Sequence[str]], arguments: Sequence[str], duration_s: float, cwd: Path) -> tuple[Run, list[str]]:
+    """A trace, and what the clients said, who begin when it listens; when they are done both pods are made silent.
+
+    Raises:
+        TooBusyError: the traffic did not end well before the captures did.
+    """
+    argv = [sys.executable, "-m", "kubectl_vxtrace", *arguments, "--duration", f"{duration_s:g}s", "-o", "json", "--bundle", "none", "-v"]
+    environment = {**place.environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(_running(f"pod-{CLIENT}", ["sh", "-c", 'read -r _; exec "$@"', "sh", *one])) for one in clients]
+        plugin = stack.enter_context(
+            subprocess.Popen(argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        assert plugin.stderr is not None
+        heard = []
+        for line in plugin.stderr:
+            heard.append(line)
+            if "listening" in line:
+                break
+        began_s = time.monotonic()
+        for one in waiting:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        said = [text for one in waiting for text in one.communicate(timeout=60)[0].splitlines()]
+        time.sleep(SILENCE_S)
+        for pod in (CLIENT, SERVER):
+            _nft(f"pod-{pod}", f"add table ip {TABLE}\n{_GAG}\nadd rule ip {TABLE} gag counter drop")
+        lasted_s = time.monotonic() - began_s
+        stdout, stderr = plugin.communicate(timeout=60)
+    assert stdout, f"exit {plugin.returncode}: {''.join(heard)}{stderr}"
+    if lasted_s > duration_s - MARGIN_S:
+        raise TooBusyError(f"the traffic took {lasted_s:.1f} s of {duration_s} s")
+    return Run(plugin.returncode, stdout, "".join(heard) + stderr), said
+
+
+def read(report: Mapping[str, Any]) -> Said:
+    """The report's counts by kind and direction."""
+    said = Said({}, Counter(), Counter(), Counter())
+    for flow in report["flows"]:
+        kind = _kind(flow)
+        for each in flow["directions"]:
+            key = kind, each["direction"]
+            names = {hop["hop"]: f"{hop['node']}/{hop['role']}" for hop in each["hops"]}
+            hops = [hop["packets"] for hop in each["hops"] if hop["expected"]]
+            said.first[key] += hops[0]
+            said.last[key] += hops[-1]
+            legs = said.lost.setdefault(key, {})
+            for leg in each["legs"]:
+                ends = names[leg["from"]], names.get(leg["to"], "-")
+                if leg["lost"]:
+                    legs[ends] = legs.get(ends, 0) + leg["lost"]
+                said.undetermined[key] += leg["undetermined"]
+    return said
+
+
+def _kind(flow: Mapping[str, Any]) -> str:
+    if flow["protocol"] == "UDP":
+        return "train" if flow["server"]["port"] == TRAIN_PORT else "udp"
+    return {"TCP": "tcp", "ICMP": "ping"}[flow["protocol"]]
+
+
+def _plain(kind: str, direction: str) -> str:
+    side = "dport" if direction == "request" else "sport"
+    return {
+        "tcp": f"tcp {side} {PORT}",
+        "udp": f"udp {side} {PORT}",
+        "train": f"udp {side} {TRAIN_PORT}",
+        "ping": f"icmp type {'echo-request' if direction == 'request' else 'echo-reply'}",
+    }[kind]
+
+
+def _share(percent: int) -> str:
+    return f"numgen random mod 100 < {percent} " if percent < 100 else ""
+
+
+def _number(address: str) -> str:
+    return "0x" + "".join(f"{int(octet):02x}" for octet in address.split("."))
+
+
+def _chain(name: str, hook: str, priority: int, rules: Sequence[str]) -> str:
+    return f"chain {name} {{ type filter hook {hook} priority {priority}; policy accept;\n" + "\n".join(rules) + "\n}"
+
+
+def _table(family: str, counters: Sequence[str], chains: Sequence[str], suffix: str = "") -> str:
+    name = f"{TABLE}_{suffix}" if suffix else TABLE
+    return f"table {family} {name} {{\n" + "\n".join([*(f"counter {one} {{ }}" for one in counters), *chains]) + "\n}\n"
+
+
+def _ethtool(netns: str, device: str, on: bool, *features: str) -> None:
+    tools.run_inside(netns, ["ethtool", "-K", device, *(word for one in features for word in (one, "on" if on else "off"))])
+
+
+def _nft(netns: str, text: str) -> None:
+    tools.run_inside(netns, ["nft", "-f", "-"], text=f"{text}\n")
+
+
+def _logs(rule: Rule) -> bool:
+    """Whether the heads of what a rule drops are written down: where it may be a super-packet that is not encapsulated."""
+    return rule.kind == "tcp" and rule.place in ("sender", "receiver")
+
+
+def _log(rule: Rule) -> str:
+    return f"log group {NFLOG_GROUPS[rule.direction]} snaplen {HEAD_BYTES} " if _logs(rule) else ""
+
+
+@contextmanager
+def _logged(netns: str, direction: str, folder: Path) -> Iterator[Path]:
+    """What the rules of a namespace log, in a file that is whole afterwards."""
+    path = folder / f"dropped-{direction}.pcap"
+    argv = ["tcpdump", "-i", f"nflog:{NFLOG_GROUPS[direction]}", "-U", "-Z", "root", "-w", str(path)]
+    with subprocess.Popen(tools.inside(netns, argv), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("listening" in line for line in process.stderr)
+        try:
+            yield path
+            time.sleep(SILENCE_S)
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def _segments(path: Path, mss_bytes: int) -> int:
+    """How many packets of the wire the logged ones stand for; tshark reads their headers."""
+    argv = ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "ip.len", "-e", "ip.hdr_len", "-e", "tcp.hdr_len"]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    payload = [int(total) - int(ip) - int(tcp) for total, ip, tcp in (line.split("\t") for line in lines)]
+    return sum(max(-(-one // mss_bytes), 1) for one in payload)
+
+
+def _counters(netns: str, family: str, table: str) -> dict[str, int]:
+    listed = json.loads(tools.run_inside(netns, ["nft", "-j", "list", "counters", "table", family, table]).stdout)
+    return {one["counter"]["name"]: one["counter"]["packets"] for one in listed["nftables"] if "counter" in one}
+
+
+def _address(place: Lab, netns: str) -> str:
+    found = json.loads(place.node(netns, "ip", "-j", "-4", "address", "show", "dev", "eth0"))
+    return str(found[0]["addr_info"][0]["local"])
+
+
+@contextmanager
+def _running(netns: str, argv: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(tools.inside(netns, argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
