@@ -230,12 +230,21 @@ def _fates(world: World, taken: Mapping[TapName, Taken]) -> tuple[Fate, ...]:
     found = []
     for number, packet in enumerate(world.packets):
         mine = _stops(world, packet.flow, packet.reply)
-        last = len(mine) if packet.lost_after is None else packet.lost_after
+        last = _last_seen(packet, len(mine))
         shown = {
             hop: min(parts[number, hop].values())
             for hop in range(1, len(mine) + 1)
             if (number, hop) in parts and len(parts[number, hop]) == needed[number, hop] and hop <= last
         }
         passed = frozenset(range(packet.first, last + 1))
-        found.append(Fate(packet=packet, stops=mine, passed=passed, shown=shown, lost_after=packet.lost_after))
+        lost_after = None if last == len(mine) else last
+        found.append(Fate(packet=packet, stops=mine, passed=passed, shown=shown, lost_after=lost_after))
     return tuple(found)
+
+
+def _last_seen(packet: Packet, length: int) -> int:
+    """The last hop that it passed whole, itself or as the network's copy of it."""
+    own = length if packet.lost_after is None else packet.lost_after
+    if packet.copied_after is None:
+        return own
+    return max(own, length if packet.copy_lost_after is None else packet.copy_lost_after)

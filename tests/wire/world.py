@@ -37,7 +37,7 @@ class Capture:
     """
 
     start_ns: int = EPOCH - 5 * SECOND
-    end_ns: int = EPOCH + 600 * SECOND
+    end_ns: int = EPOCH + 60 * SECOND
     blind: bool = False
     kernel_drops: frozenset[int] = frozenset()
     tail_cut: int = 0

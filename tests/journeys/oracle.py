@@ -1,0 +1,201 @@
+"""Whether what the plugin says of a world can be true: every difference in words."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.path import Direction
+from tests.journeys.worlds import Run, legs_between, tap_of, window, witness
+from tests.wire.emit import Fate
+from tests.wire.world import Flow, Packet, World
+
+VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
+Leg = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """What may be said of one packet. counted: whether it must be counted (None: it may). leg: where it may be called lost.
+
+    lost, delivered, undetermined: whether that may be said.
+    """
+
+    counted: bool | None
+    leg: Leg | None = None
+    lost: bool = False
+    delivered: bool = False
+    undetermined: bool = False
+
+
+@dataclass(slots=True)
+class Bounds:
+    """How many packets of one direction may be said to have vanished per leg, to have arrived, to be unknown: least and most."""
+
+    lost: dict[Leg, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    delivered: list[int] = field(default_factory=lambda: [0, 0])
+    undetermined: list[int] = field(default_factory=lambda: [0, 0])
+
+    def add(self, may: Verdicts) -> None:
+        """One more packet."""
+        if may.counted is False:
+            return
+        choices = may.lost + may.delivered + may.undetermined
+        least = int(may.counted is True and choices == 1)
+        if may.lost and may.leg:
+            self.lost[may.leg][0] += least
+            self.lost[may.leg][1] += 1
+        for allowed, bounds in ((may.delivered, self.delivered), (may.undetermined, self.undetermined)):
+            bounds[0] += least if allowed else 0
+            bounds[1] += allowed
+
+
+def contradictions(run: Run) -> list[str]:
+    """Everything that the plugin says of the world and that is not so; empty if all is well."""
+    found = list(_legs_add_up(run))
+    groups: dict[tuple[Hashable, bool], list[int]] = defaultdict(list)
+    for number, fate in enumerate(run.emitted.fates):
+        groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
+    for (_, reply), numbers in groups.items():
+        flows = {run.emitted.fates[number].packet.flow for number in numbers}
+        mine = list(_tables(run, flows, Direction.REPLY if reply else Direction.REQUEST))
+        found += _counts(run, numbers, mine)
+        for table in mine:
+            found += _sound(run, table)
+    return found
+
+
+def _group(flow: Flow) -> Hashable:
+    """Flows whose packets may be counted together where nothing names the backend."""
+    return (flow.protocol, flow.service_port) if flow.service_port is not None else (flow.protocol, flow.server, flow.server_port)
+
+
+def _tables(run: Run, flows: set[int], direction: Direction) -> Iterator[JourneyTable]:
+    """The journeys of some of the world's flows, and of nameless ones that may be theirs."""
+    world, case = run.emitted.world, run.case
+    groups = {_group(world.flows[number]) for number in flows}
+    for table in case.journeys:
+        flow = next(one for one in case.flows if one.id == table.path.flow)
+        named = table.path.flow - 1 in flows
+        nameless = flow.server is None and any(
+            _group(one) in groups and one.protocol == flow.protocol and one.service_port == (flow.service.port if flow.service else None)
+            for one in world.flows
+        )
+        if table.path.direction is direction and (named or nameless):
+            yield table
+
+
+def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) -> Iterator[str]:
+    """The counts per leg and outcome are within what may be said."""
+    bounds = Bounds()
+    for number in numbers:
+        bounds.add(verdicts(run, run.emitted.fates[number]))
+    lost: Counter[Leg] = Counter()
+    arrived = unknown = 0
+    for table in journeys:
+        for outcome, start, end, weight in zip(
+            table.outcome.tolist(), table.lost_from.tolist(), table.lost_to.tolist(), table.weight_packets.tolist(), strict=True
+        ):
+            lost[start, end] += weight if outcome in VANISHED else 0
+            arrived += weight if outcome == OutcomeCode.DELIVERED else 0
+            unknown += weight if outcome == OutcomeCode.UNDETERMINED else 0
+    direction = "reply" if run.emitted.fates[numbers[0]].packet.reply else "request"
+    for leg in {*lost, *bounds.lost} if lost.total() or bounds.lost else ():
+        least, most = bounds.lost[leg]
+        if not least <= lost[leg] <= most:
+            yield f"{direction}: {lost[leg]} lost at {leg}, true is {least} to {most}"
+    for word, value, (least, most) in (("delivered", arrived, bounds.delivered), ("undetermined", unknown, bounds.undetermined)):
+        if not least <= value <= most:
+            yield f"{direction}: {value} {word}, true is {least} to {most}"
+
+
+def verdicts(run: Run, fate: Fate) -> Verdicts:
+    """What may be said of a packet, by the contract."""
+    world, limits = run.emitted.world, window(run.emitted)
+    if not fate.shown:
+        return Verdicts(counted=False)
+    at = fate.shown[min(fate.shown)]
+    surely = limits.surely_start_ns <= at <= limits.surely_end_ns
+    counted = True if surely else (None if limits.start_ns <= at <= limits.end_ns else False)
+    witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
+    if unknowable(world, fate):
+        leg = legs_between(witnesses, fate.lost_after) if fate.lost_after is not None else None
+        return Verdicts(counted=counted, leg=leg, lost=leg is not None, delivered=True, undetermined=True)
+    if len(fate.stops) in fate.shown:
+        return Verdicts(counted=counted, delivered=True)
+    if fate.lost_after is None:
+        return Verdicts(counted=counted, undetermined=True)
+    leg = legs_between(witnesses, fate.lost_after)
+    if leg is None or leg[0] not in fate.shown:
+        return Verdicts(counted=counted, undetermined=True)
+    return Verdicts(counted=counted, leg=leg, lost=True, undetermined=_may_be_merged(world, fate.packet))
+
+
+def unknowable(world: World, fate: Fate) -> bool:
+    """Whether nothing in any capture can say what became of the packet.
+
+    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished.
+    """
+    mine = identity(world, fate.packet)
+    twins = [one for one in world.packets if identity(world, one) == mine]
+    return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+
+
+def _may_be_merged(world: World, packet: Packet) -> bool:
+    """Whether a pure ACK that vanished may live on in another frame of its connection."""
+    flow = world.flows[packet.flow]
+    merge = flow.merge_reply if packet.reply else flow.merge
+    pure = flow.protocol == "TCP" and not packet.payload and packet.flags & 0x17 == 0x10
+    return pure and any(most > 1 for most in merge)
+
+
+def identity(world: World, packet: Packet) -> Hashable:
+    """The same for packets that nothing in their bytes tells apart, as far as it is captured at every hop."""
+    flow = world.flows[packet.flow]
+    short = min((one.snaplen for one in world.captures.values()), default=512) < 300
+    renumbered = flow.merge or flow.merge_reply or packet.wire_ip_id is not None
+    ident = 0 if world.six or (renumbered and packet.burst is not None) else packet.ip_id
+    base = (_group(flow), packet.reply, packet.client_port, len(packet.payload))
+    if flow.protocol == "TCP":
+        return (*base, packet.seq, packet.flags if not packet.payload else 0, packet.ack if not packet.payload else 0, 0)
+    content = b"" if short else packet.payload[:96]
+    return (*base, content, packet.seq if flow.protocol in ("ICMP", "SCTP") else 0, ident)
+
+
+def _sound(run: Run, table: JourneyTable) -> Iterator[str]:
+    """No journey joins frames of different packets, and no more are called lost than vanished among those that it may be."""
+    world, fates = run.emitted.world, run.emitted.fates
+    taken = [run.emitted.taken[hop.tap.node, hop.tap.interface] for hop in table.path.hops]
+    assert [tap_of(one.tap) for one in taken] == [hop.tap for hop in table.path.hops]
+    classes: dict[Hashable, list[int]] = defaultdict(list)
+    for number, packet in enumerate(world.packets):
+        classes[identity(world, packet)].append(number)
+    claims: Counter[frozenset[int]] = Counter()
+    for row, outcome, weight in zip(table.row.tolist(), table.outcome.tolist(), table.weight_packets.tolist(), strict=True):
+        held = [taken[hop].shots[at].packets for hop, at in enumerate(row) if at >= 0]
+        may_be = [frozenset(twin for number in one for twin in classes[identity(world, world.packets[number])]) for one in held]
+        candidates = frozenset.intersection(*may_be)
+        if not candidates:
+            yield f"a journey joins different packets: {held}"
+        if outcome in VANISHED:
+            claims[candidates] += weight
+        if outcome == OutcomeCode.DELIVERED and not any(fates[number].arrived for number in candidates):
+            yield f"called delivered, all vanished: {sorted(candidates)}"
+    for candidates, weight in claims.items():
+        vanished = sum(not fates[number].arrived for number in candidates)
+        if weight > vanished:
+            yield f"{weight} called lost of {sorted(candidates)}, of which {vanished} vanished"
+
+
+def _legs_add_up(run: Run) -> Iterator[str]:
+    """What a leg was given is what arrived, was lost and is unknown; nothing is counted twice."""
+    for table, legs in zip(run.case.journeys, run.case.legs, strict=True):
+        for leg in legs:
+            if leg.sent != leg.arrived + leg.lost + leg.undetermined:
+                yield f"leg {leg.from_} to {leg.to}: {leg.sent} sent, {leg.arrived} + {leg.lost} + {leg.undetermined}"
+        lost = int(table.weight_packets[np.isin(table.outcome, VANISHED) & (table.lost_from > 0)].sum())
+        inside = sum(leg.lost for leg in legs)
+        if inside > lost:
+            yield f"{inside} lost on legs, {lost} journeys"
