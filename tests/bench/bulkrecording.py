@@ -37,7 +37,7 @@ def record(source: bulk.Bulk, truth: bulk.Truth, folder: Path) -> Recording:
         overlay=Overlay(backend="calico-vxlan", vteps=vteps),
         flows=tuple(flows),
         paths=tuple(paths),
-        captures=tuple(_capture(number, tap, source, truth) for number, tap in enumerate(bulk.TAPS, 1)),
+        captures=tuple(_capture(number, tap, source, truth, folder) for number, tap in enumerate(bulk.TAPS, 1)),
         folder=str(folder),
     )
 
@@ -58,7 +58,7 @@ def _flow(talk: bulk.Conversation, server: int, number: int) -> Flow:
     )
 
 
-def _capture(number: int, name: tuple[str, str], source: bulk.Bulk, truth: bulk.Truth) -> CaptureResult:
+def _capture(number: int, name: tuple[str, str], source: bulk.Bulk, truth: bulk.Truth, folder: Path) -> CaptureResult:
     tap = Tap(node=name[0], interface=name[1])
     count, skew = truth.frames[name], source.skew_ns.get(name[0], 0)
     task = CaptureTask(id=number, tap=tap, role=role_of(tap), file=source.file_name(name))
@@ -70,5 +70,6 @@ def _capture(number: int, name: tuple[str, str], source: bulk.Bulk, truth: bulk.
         received=count,
         captured=count,
         dropped_by_kernel=0,
+        size_bytes=(folder / task.file).stat().st_size,
         file=task.file,
     )
