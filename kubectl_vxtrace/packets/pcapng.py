@@ -29,14 +29,14 @@ _MAX_BLOCK_BYTES = 16 * 1024 * 1024 - 1
 
 
 class PcapngReader:
-    """Reads frames in buffers' worth. `whole` is False as soon as the file turned out to end, or to be damaged, inside a block."""
+    """Reads frames in buffers' worth. `stopped_at`: the offset behind the last whole block if the file ends, or is damaged, inside one."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._order = "<"
         self._interfaces = Interfaces("<")
         self._sections = 0
-        self.whole = True
+        self.stopped_at: int | None = None
         if window.size < 16:
             raise PcapError("it ends inside its file header", "record it again; the capture wrote nothing")
         if self._section_order(0) is None:
@@ -65,7 +65,8 @@ class PcapngReader:
                 break
             window.advance(at)
             at = 0
-        self.whole = at == window.size and not window.broken
+        if at != window.size or window.broken:
+            self.stopped_at = window.base + at
 
     def _is_section(self, at: int) -> bool:
         window = self._window
