@@ -87,7 +87,8 @@ def _ports(frames: Frames, network: Network, quoted: Columns) -> Network:
     cursor = network.cursor
     ports = frames.take(cursor.at, layout.PORTS)
     icmp = frames.take(cursor.at, layout.ICMP)
-    has_ports = (network.protocol == IpProtocol.UDP) | (network.protocol == IpProtocol.TCP)
+    protocol = network.protocol
+    has_ports = (protocol == IpProtocol.UDP) | (protocol == IpProtocol.TCP) | (protocol == IpProtocol.SCTP)
     echo = is_echo(network, icmp["type_code"] >> 8)
     other = np.where(echo, icmp["id"], 0)
     _write(network, np.where(has_ports, ports["source"], other), np.where(has_ports, ports["destination"], other), quoted)

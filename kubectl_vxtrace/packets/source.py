@@ -17,7 +17,7 @@ BUFFER_BYTES = 16 << 20
 PADDING_BYTES = 128
 """Zero bytes behind the buffer, so that a header or the hashed bytes of payload can be gathered from any place inside it."""
 
-_AHEAD_BYTES = 16 << 20
+_AHEAD_BYTES = 8 << 20
 _LEAST_AHEAD_BYTES = 1 << 20
 _LEAST_RECORD_BYTES = 16
 _FREE_PACKETS = 1_000_000

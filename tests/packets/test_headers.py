@@ -144,8 +144,17 @@ def test_other_frames() -> None:
 
 
 def test_protocols_without_ports() -> None:
-    table = table_of(frames.ethernet(frames.ipv4(b"sctp" * 5, source=A, destination=B, protocol=132)))
-    assert (talk(table), table.payload_bytes[0]) == ((132, A, 0, B, 0), 20)
+    table = table_of(frames.ethernet(frames.ipv4(b"rest" * 5, source=A, destination=B, protocol=47)))
+    assert (talk(table), table.payload_bytes[0]) == ((47, A, 0, B, 0), 20)
+
+
+def test_sctp() -> None:
+    packet = frames.sctp(b"diameter", source=40_000, destination=3868, tsn=9)
+    table = table_of(frames.ethernet(frames.ipv4(packet, source=A, destination=B, protocol=frames.SCTP)))
+    assert (talk(table), table.payload_bytes[0], table.kind[0]) == ((132, A, 40_000, B, 3868), 16 + 8, Kind.IP)
+    assert table.digest[0] != 0
+    short = table_of(frames.ethernet(frames.ipv4(packet[:11], source=A, destination=B, protocol=frames.SCTP)))
+    assert short.kind.tolist() == [Kind.MALFORMED]
 
 
 MALFORMED = {
