@@ -4,9 +4,18 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, place, start, trace
+from tests.bench import capture, decode, growth, match, memory, place, soak, start, trace
 
-BENCHMARKS = {"start": start, "decode": decode, "trace": trace, "capture": capture}
+BENCHMARKS = {
+    "start": start,
+    "decode": decode,
+    "match": match,
+    "growth": growth,
+    "memory": memory,
+    "soak": soak,
+    "trace": trace,
+    "capture": capture,
+}
 
 
 def main() -> int:
