@@ -24,6 +24,7 @@ SEVERAL = -2
 PROTOCOLS: dict[str, tuple[int, ...]] = {
     "TCP": (IpProtocol.TCP,),
     "UDP": (IpProtocol.UDP,),
+    "SCTP": (IpProtocol.SCTP,),
     "ICMP": (IpProtocol.ICMP, IpProtocol.ICMPV6),
 }
 

@@ -38,6 +38,7 @@ class IpProtocol(IntEnum):
     TCP = 6
     UDP = 17
     ICMPV6 = 58
+    SCTP = 132
 
 
 def address_text(raw: U8) -> str:

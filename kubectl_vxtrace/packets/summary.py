@@ -84,7 +84,7 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
         return _icmp(table, row, protocol)
     if protocol == IpProtocol.SCTP:
         source, destination = _ports(table, row)
-        return f"SCTP {destination} < {source} len {int(table.payload_bytes[row])}"
+        return f"SCTP {source} > {destination} len {int(table.payload_bytes[row])}"
     return f"IP protocol {protocol} len {int(table.payload_bytes[row])}"
 
 

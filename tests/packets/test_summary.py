@@ -48,7 +48,7 @@ QUESTION = udp_packet(frames.dns_question("kotsadm-rqlite.kotsadm"))
         (ip(frames.icmp(11, 0, payload=ip(frames.echo(1, 1), 1)[14:]), 1), f"ICMP time exceeded for ICMP {A} > {B}"),
         (ip(frames.icmp(3, 99), 1), "ICMP unreachable code 99"),
         (ip(frames.icmp(13, 0), 1), "ICMP type 13 code 0"),
-        (ip(frames.sctp(b"diameter", source=40_000, destination=3868), 132), "SCTP 3868 < 40000 len 24"),
+        (ip(frames.sctp(b"diameter", source=40_000, destination=3868), 132), "SCTP 40000 > 3868 len 24"),
         (ip(b"x" * 30, 47), "IP protocol 47 len 30"),
         (frames.ethernet(frames.arp(sender=A, target=B), ethertype=frames.ARP), f"ARP who has {B}? tell {A}"),
         (frames.ethernet(frames.arp(sender=A, target=B, reply=True), ethertype=frames.ARP), f"ARP {A} answers {B}"),

@@ -85,7 +85,7 @@ def merged_acks() -> World:
 
 
 def quic(fates: dict[int, int] | None = None, merge: tuple[int, ...] = (20, 20, 20, 1, 1, 1)) -> World:
-    """Super-packets of UDP_SEGMENT: 20 datagrams of 1,228 bytes each. Each takes one ID of the socket, so that those of their datagrams overlap."""
+    """Super-packets of UDP_SEGMENT: 20 datagrams of 1,228 bytes each. Each takes one ID of the socket, so that datagrams share IDs."""
     packets: list[Packet] = []
     for burst in range(5):
         mine = {index % 20: hop for index, hop in (fates or {}).items() if index // 20 == burst}
