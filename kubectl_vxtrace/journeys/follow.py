@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys import outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
+from kubectl_vxtrace.journeys.doubled import doubled_rows
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
@@ -28,7 +29,7 @@ from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_sa
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.journeys import Case, JourneyTable
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -128,6 +129,8 @@ def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple
     last = _Identified(recording, tables, (*known, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
+    for tap, keep in doubled_rows(tables, recording.paths).items():
+        seen[tap] = seen[tap].take(keep[seen[tap].row])
     seen = begun_here(recording, last.groups, seen, testimonies(recording, tables))
     return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
 
@@ -186,7 +189,7 @@ def _clocks(recording: Recording, parts: Sequence[_Part], tables: Mapping[Tap, P
 
 def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
     """All paths of one flow: outcomes of requests depend on what the replies say."""
-    trails = [trails_of(part.way, scene.clocks) for part in parts]
+    trails = [trails_of(part.way, scene.clocks, [one.witness for one in _testimonies(scene, part)]) for part in parts]
     if scene.recording.request is not None and scene.recording.request.filter is not None:
         trails = _picked(trails)
     replies = next((one for one in trails if one.way.path.direction is Direction.REPLY), None)
@@ -211,7 +214,7 @@ def _picked(trails: Sequence[Trails]) -> list[Trails]:
 
 def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> _Judged:
     path = part.way.path
-    known = [testimony_of(hop.tap, scene.known, scene.recording) for hop in path.hops]
+    known = _testimonies(scene, part)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     counted = tally.counted(trails, scene.window)
     missed = outcome.demoted(trails.seen[counted], [one.witness for one in known])
@@ -225,7 +228,8 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
     if not trails.way.comparable:
-        outcome.forget(outcomes)
+        outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)
+    outcome.forget(outcomes, trails.unsure, OutcomeCode.LOST, OutcomeCode.DELIVERED)
     if request:
         rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
     inside = np.flatnonzero(counted)
@@ -238,6 +242,10 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)
     legs = tally.leg_tallies(chosen, journeys, witness, scene.clocks)
     return _Judged(path=path, journeys=journeys, hops=hops, legs=legs + (tally.open_leg(chosen, journeys) if nameless else ()))
+
+
+def _testimonies(scene: _Scene, part: _Part) -> list[Testimony]:
+    return [testimony_of(hop.tap, scene.known, scene.recording) for hop in part.way.path.hops]
 
 
 def _less(testimony: Testimony, missed: int) -> Testimony:

@@ -73,14 +73,12 @@ def merged_away(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArra
     """
     lost = (outcomes.outcome == OutcomeCode.LOST) & pure_ack & (outcomes.lost_to > 0)
     lost[lost] = merging[np.flatnonzero(lost), outcomes.lost_to[lost] - 1]
-    outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
-    outcomes.lost_from[lost] = 0
-    outcomes.lost_to[lost] = 0
+    forget(outcomes, lost, OutcomeCode.LOST)
 
 
-def forget(outcomes: Outcomes) -> None:
-    """Where absence proves nothing, what was lost is not to be known."""
-    lost = outcomes.outcome == OutcomeCode.LOST
-    outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
-    outcomes.lost_from[lost] = 0
-    outcomes.lost_to[lost] = 0
+def forget(outcomes: Outcomes, which: NDArray[np.bool_], *codes: OutcomeCode) -> None:
+    """Of what is one of `codes` it is not to be known after all."""
+    mine = which & np.isin(outcomes.outcome, codes)
+    outcomes.outcome[mine] = OutcomeCode.UNDETERMINED
+    for column in (outcomes.lost_from, outcomes.lost_to):
+        column[mine] = 0

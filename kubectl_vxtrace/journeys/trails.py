@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval
+from kubectl_vxtrace.journeys.copies import folded
 from kubectl_vxtrace.journeys.datagrams import datagram_units
 from kubectl_vxtrace.journeys.match import follow_units
 from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
@@ -15,6 +16,8 @@ from kubectl_vxtrace.model.packets import I32, I64, U16
 from kubectl_vxtrace.model.path import Path
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+UNRELATED_NS = 10_000_000_000
+"""How far clocks that nothing relates may be apart where only that copies follow their packet soon is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +41,8 @@ class Trails:
 
     frame: shape (n, hops), index into the hop's Frames, -1 where unseen. first: the hop (from 0) of the first sighting; time_ns: when, in
     that node's clock. payload_bytes: shape (n, hops), of the frame that held it there, -1 where unseen. flags, ip_id: of the first
-    sighting. identity: equal for copies that the sender sent again. weight: packets on the wire that it stands for.
+    sighting. identity: equal for copies that the sender sent again. weight: packets on the wire that it stands for. unsure: what was
+    seen of it may be the copy of an equal packet.
     """
 
     way: Way
@@ -51,6 +55,7 @@ class Trails:
     ip_id: U16
     identity: I64
     weight: I32
+    unsure: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -128,15 +133,18 @@ def _delays(way: Way, before: int, after: int) -> I64:
     return np.asarray(sides[1][1][both] - sides[0][1][both], dtype=np.int64)
 
 
-def trails_of(way: Way, clocks: Clocks) -> Trails:
-    """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out."""
+def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
+    """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out, and so are copies
+    that the network made; `witness` says which hops would have seen what passed them."""
     nodes = [hop.tap.node for hop in way.path.hops]
     steady = [clocks.steady(node) for node in nodes]
     least = [
         [clocks.offset(late, early).low if late == early or (steady[i] and steady[j]) else None for j, late in enumerate(nodes)]
         for i, early in enumerate(nodes)
     ]
-    unit = follow_units(way.units, least, way.tcp)
+    shift_ns, slack_ns = _common_clock(way, clocks)
+    alone = folded(follow_units(way.units, least, way.tcp), way.units, witness, shift_ns, slack_ns, way.tcp)
+    unit = alone.unit
     count, length = unit.shape
     frame, payload = np.full_like(unit, -1), np.full_like(unit, -1)
     weight = np.zeros((count, length), dtype=np.int32)
@@ -147,14 +155,22 @@ def trails_of(way: Way, clocks: Clocks) -> Trails:
         payload[seen, hop] = way.frames[hop].payload_bytes[units.frame[chosen]]
         weight[seen, hop] = units.weight[chosen]
     if not length:
-        return _described(way, frame, payload, unit, np.zeros(0, np.int32))
+        return _described(way, frame, payload, unit, np.zeros(0, np.int32), alone.unsure)
     finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1)
     stands_for = weight[np.arange(count), finest]
     keep = np.flatnonzero(stands_for)
-    return _described(way, frame[keep], payload[keep], unit[keep], stands_for[keep])
+    return _described(way, frame[keep], payload[keep], unit[keep], stands_for[keep], alone.unsure[keep])
 
 
-def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32) -> Trails:
+def _common_clock(way: Way, clocks: Clocks) -> tuple[list[int], int]:
+    """What to take from each hop's times to have them on the first hop's clock, and how far off that may be."""
+    nodes = [hop.tap.node for hop in way.path.hops]
+    offsets = [clocks.offset(node, nodes[0]) for node in nodes]
+    widths = [one.high - one.low for one in offsets if one.high is not None and one.low is not None]
+    return [clocks.middle_ns(node, nodes[0]) for node in nodes], max(widths, default=0) if len(widths) == len(offsets) else UNRELATED_NS
+
+
+def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32, unsure: NDArray[np.bool_]) -> Trails:
     count, length = frame.shape
     first = np.argmax(frame >= 0, axis=1).astype(np.int32) if length else np.zeros(0, np.int32)
     columns: dict[str, NDArray[np.int64]] = {
@@ -179,6 +195,7 @@ def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32) -> Tr
         ip_id=columns["ip_id"].astype(np.uint16),
         identity=columns["identity"],
         weight=weight,
+        unsure=unsure,
     )
 
 

@@ -177,10 +177,10 @@ def _runs(world: World, alive: Sequence[tuple[int, Packet]], hop: int, place: Ma
 
 def _copy(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> None:
     """The copy that the network makes of a packet."""
-    if packet.copied_after is None:
+    if not _is_copied(packet):
         return
     last = len(stops) if packet.copy_lost_after is None else packet.copy_lost_after
-    for hop in range(packet.copied_after + 1, last + 1):
+    for hop in range((packet.copied_after or 0) + 1, last + 1):
         stage.put(stops[hop - 1], hop, _at(stage.world, packet, hop) + 20_000, [number], [packet], packet.ip_id ^ 0x5555)
 
 
@@ -245,6 +245,10 @@ def _fates(world: World, taken: Mapping[TapName, Taken]) -> tuple[Fate, ...]:
 def _last_seen(packet: Packet, length: int) -> int:
     """The last hop that it passed whole, itself or as the network's copy of it."""
     own = length if packet.lost_after is None else packet.lost_after
-    if packet.copied_after is None:
+    if not _is_copied(packet):
         return own
     return max(own, length if packet.copy_lost_after is None else packet.copy_lost_after)
+
+
+def _is_copied(packet: Packet) -> bool:
+    return packet.copied_after is not None and (packet.lost_after is None or packet.lost_after >= packet.copied_after)

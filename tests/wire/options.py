@@ -33,14 +33,15 @@ def transfer(
     fixed_id: bool = False,
     same_id: bool = False,
     again: int | None = None,
+    mss: int = 1358,
 ) -> World:
     """A TCP connection that sends 60 segments, loses some, and sends those again; `again` is the fate of the first one's second try."""
-    connection = Connection()
+    connection = Connection(mss=mss)
     connection.handshake()
     sent = connection.send(60, fates=fates, tail=700, fixed_id=fixed_id)
     for number, index in enumerate(sorted(fates or {})):
         for _ in range(3):
-            connection.acknowledge(sent[index].seq, sack=((sent[index].seq + 1358, sent[index].seq + 2716),))
+            connection.acknowledge(sent[index].seq, sack=((sent[index].seq + mss, sent[index].seq + 2 * mss),))
         connection.again(sent[index], same_id=same_id, fate=again if number == 0 else None)
         if number == 0 and again is not None:
             connection.again(sent[index])
@@ -174,7 +175,7 @@ OPTIONS: dict[str, World] = {
     "reordered outer fragments": trains(outer=True, parts_reversed=True),
     "rest of a train goes on": trains(parts_until=6),
     "ipv6 inside": replace(DNS, six=True),
-    "ipv6 tcp super-packets": replace(transfer(GSO, {7: 3, 30: 3}), six=True),
+    "ipv6 tcp super-packets": replace(transfer(GSO, {7: 3, 30: 3}, mss=1338), six=True),
     "ipv6 ping": replace(asked(Flow(protocol="ICMP", server_port=0)), six=True),
     "ipv6 outside": replace(DNS, tunnel=Tunnel(outer_six=True)),
     "ipv6 inside and outside": replace(asked(Flow(service_port=53)), six=True, tunnel=Tunnel(outer_six=True)),
