@@ -256,16 +256,16 @@ def _service_roles(groups: Sequence[Group], ends: Ends, asked: NDArray[np.bool_]
 
 
 def _from_client(group: Group, ends: Ends) -> NDArray[np.bool_]:
-    known = [client for client in group.clients if client != UNKNOWN]
-    return np.isin(ends.protocol, group.protocols) & np.isin(ends.client, known)
+    return np.isin(ends.protocol, group.protocols) & np.isin(ends.client, [client for client in group.clients if client != UNKNOWN])
 
 
 def _server_roles(groups: Sequence[Group], ends: Ends, role: Roles, asked: NDArray[np.bool_]) -> None:
+    own = [_from_client(group, ends) for group in groups]
     for rank in range(3):
         for index, group in enumerate(groups):
             if rank == 1 and group.service is not None:
                 continue
-            mine = _from_client(group, ends) & (role.group == NOBODY)
+            mine = own[index] & (role.group == NOBODY)
             if rank == 0:
                 mine &= asked[index, ends.client_port]
             if not mine.any():

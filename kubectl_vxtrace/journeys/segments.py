@@ -18,7 +18,8 @@ ETHERNET_TCP_BYTES = 1460
 JUMBO_TCP_BYTES = 9216 - 40
 TIMESTAMP_BYTES = 12
 SMALLEST_SEGMENT_BYTES = 536
-MAX_PIECES = 6_000_000
+SPARE_PIECES = 6_000_000
+"""Frames are cut into so many pieces at most beyond twice the packets that they stand for."""
 DATA = 0xFFFF
 SYN, PUSH, FIN = 0x02, 0x08, 0x01
 
@@ -60,8 +61,9 @@ def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
     False if frames could not be cut at each other's boundaries: then what is absent at a hop may be there in other pieces.
     """
     spans = _spans(hops)
-    boundaries, comparable = _boundaries(spans)
-    return [_draft(hop, *span, boundaries, sizes) for hop, span in zip(hops, spans, strict=True)], comparable
+    cuts = _cuts(spans, sizes)
+    pieces = [_pieces(span, cuts[index] if cuts is not None else None) for index, span in enumerate(spans)]
+    return [_draft(hop, span, piece, sizes) for hop, span, piece in zip(hops, spans, pieces, strict=True)], cuts is not None
 
 
 Span = tuple[I32, I64, I64]
@@ -80,32 +82,45 @@ def _spans(hops: list[Frames]) -> list[Span]:
     return [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
 
 
-def _boundaries(spans: list[Span]) -> tuple[I64, bool]:
-    """All places where a frame begins or ends; False if frames overlap so much that cutting them there would take too much memory."""
+Cut = tuple[I64, I32, I32]
+"""All places where a frame of any hop begins or ends; where among them each frame of one hop begins, and where it ends."""
+
+
+def _cuts(spans: list[Span], sizes: Sizes) -> list[Cut] | None:
+    """Where to cut each hop's frames; None if they overlap so much that cutting them would take too much memory."""
     marks = distinct(np.concatenate([part for _, start, end in spans for part in (start, end)]))
-    pieces = sum(int((np.searchsorted(marks, end) - np.searchsorted(marks, start)).sum()) for _, start, end in spans)
-    if pieces > MAX_PIECES:
-        return np.zeros(0, dtype=np.int64), False
-    return marks, True
+    cuts = [
+        (marks, np.searchsorted(marks, start).astype(np.int32), np.searchsorted(marks, end).astype(np.int32)) for _, start, end in spans
+    ]
+    pieces = sum(int((last - first).sum(dtype=np.int64)) for _, first, last in cuts)
+    packets = sum(int((-(-(end - start) // sizes.segment_bytes)).sum()) for _, start, end in spans)
+    return cuts if pieces <= SPARE_PIECES + 2 * packets else None
 
 
-def _draft(hop: Frames, data: I32, start: I64, end: I64, marks: I64, sizes: Sizes) -> Draft:
-    first = np.searchsorted(marks, start, side="right")
-    pieces = np.searchsorted(marks, end, side="left") - first + 1
+def _pieces(span: Span, cut: Cut | None) -> tuple[NDArray[np.intp], I64, I64, I64]:
+    """The pieces of a hop's frames: index into the span, ordinal within the frame, first byte and byte after the last."""
+    _, start, end = span
+    if cut is None:
+        return np.arange(len(start)), np.zeros(len(start), np.int64), start, end
+    marks, first, last = cut
+    pieces = last - first
     ordinal = within(pieces)
-    frame = np.repeat(np.arange(len(data)), pieces)
-    inner = np.repeat(first, pieces) + ordinal
-    begin = np.where(ordinal == 0, start[frame], marks[np.maximum(inner - 1, 0)] if len(marks) else start[frame])
-    last = ordinal == pieces[frame] - 1
-    stop = np.where(last, end[frame], marks[np.minimum(inner, len(marks) - 1)] if len(marks) else end[frame])
-    control = np.setdiff1d(np.arange(len(hop), dtype=np.int32), data, assume_unique=True)
+    place = np.repeat(first, pieces) + ordinal
+    return np.repeat(np.arange(len(start)), pieces), ordinal, marks[place], marks[place + 1]
+
+
+def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I64], sizes: Sizes) -> Draft:
+    data, start, end = span
+    frame, ordinal, begin, stop = pieces
+    holds_data = np.zeros(len(hop), dtype=np.bool_)
+    holds_data[data] = True
+    control = np.flatnonzero(~holds_data).astype(np.int32)
     rows = hop.row[control]
     flags, seq, ack = hop.table.flags[rows], hop.table.seq[rows], hop.table.ack[rows]
-    zeros = np.zeros(len(begin), dtype=np.uint64)
     parts = (
         np.concatenate([pack(hop.client_port[control], flags, seq), begin.astype(np.uint64)]),
         np.concatenate([ack.astype(np.uint64), (stop - begin).astype(np.uint64)]),
-        np.concatenate([hop.payload_bytes[control].astype(np.uint64), zeros + np.uint64(1 << 40)]),
+        np.concatenate([hop.payload_bytes[control].astype(np.uint64), np.full(len(begin), 1 << 40, dtype=np.uint64)]),
     )
     ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal).astype(np.uint16)])
     weight = np.concatenate([np.ones(len(control), np.int32), _weights(end - start, frame, ordinal, stop - begin, sizes)])
