@@ -20,6 +20,7 @@ PADDING_BYTES = 128
 _AHEAD_BYTES = 8 << 20
 _LEAST_AHEAD_BYTES = 1 << 20
 _LEAST_RECORD_BYTES = 16
+_LEAST_PACKED_BYTES = 4
 _FREE_PACKETS = 1_000_000
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -78,10 +79,12 @@ class Source:
     def most_packets(self) -> int:
         """How many packets there can be, so that memory is bounded by the file's size.
 
-        The shortest record has 16 bytes (pcap-savefile(5)). Packed, one of a real capture takes 4 bytes or more, as time stamps differ;
-        those of a file that is made to fill memory take 1/64.
+        The shortest record has 16 bytes (pcap-savefile(5)). Packed, one of a real capture takes more than 4, as time stamps differ; one
+        of a file that is made to fill memory takes 1/64.
         """
-        return _FREE_PACKETS + self._size_bytes // 2 if self._packed else self._size_bytes // _LEAST_RECORD_BYTES
+        if self._packed:
+            return _FREE_PACKETS + self._size_bytes // _LEAST_PACKED_BYTES
+        return self._size_bytes // _LEAST_RECORD_BYTES
 
     def stream(self) -> Stream:
         """The file's bytes from the start, unpacked."""

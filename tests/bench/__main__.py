@@ -4,11 +4,14 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, growth, match, memory, place, soak, start, trace
+from tests.bench import capture, decode, formats, fuzz, growth, match, memory, place, soak, start, table, trace
 
 BENCHMARKS = {
     "start": start,
     "decode": decode,
+    "formats": formats,
+    "table": table,
+    "fuzz": fuzz,
     "match": match,
     "growth": growth,
     "memory": memory,
