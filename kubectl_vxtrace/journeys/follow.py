@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys import outcome, rejected, tally
+from kubectl_vxtrace.journeys import datagrams, outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import doubled_rows
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
@@ -25,6 +25,7 @@ from kubectl_vxtrace.journeys.sightings import (
     name_backends,
     sight,
 )
+from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
@@ -78,7 +79,9 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     candidates = candidates_of(recording, groups, seen)
     shares = {tap: divided(one) for tap, one in seen.items()}
     del seen  # its rows stand in `shares`
-    parts = [_part(candidate, path, shares, tables, recording) for candidate in candidates for path in candidate.paths]
+    ways = [(candidate, path) for candidate in candidates for path in candidate.paths]
+    parts = each(lambda way: _part(*way, shares, tables, recording), ways)
+    del shares  # the frames of each path stand in `parts`
     clocks = _clocks(recording, parts, tables)
     nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
     window = window_of(stretches_of(recording.captures, tables), clocks, nodes)
@@ -94,8 +97,8 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     flows: list[Flow] = []
     judged: list[_Judged] = []
     connections: dict[int, int] = {}
-    for candidate in candidates:
-        mine = _judge_flow(scene, [part for part in parts if part.candidate is candidate])
+    ways_of = [[part for part in parts if part.candidate is candidate] for candidate in candidates]
+    for candidate, mine in zip(candidates, each(lambda some: _judge_flow(scene, some), ways_of), strict=True):
         ports = np.unique(np.concatenate([one.journeys.client_port for one in mine])) if mine else np.zeros(0, np.int32)
         if not len(ports) and not any(not hop.expected for one in mine for hop in one.hops):
             continue
@@ -227,6 +230,10 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     if trails.way.tcp:
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
+    else:
+        largest = datagrams.largest_of(trails.way.largest_bytes)
+        apart = datagrams.unsplit(trails.payload_bytes, trails.client_port, trails.first, largest)
+        outcome.forget(outcomes, apart, OutcomeCode.LOST)
     if not trails.way.comparable:
         outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)
     outcome.forget(outcomes, trails.unsure, OutcomeCode.LOST, OutcomeCode.DELIVERED)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval
 from kubectl_vxtrace.journeys.copies import folded
-from kubectl_vxtrace.journeys.datagrams import datagram_units
+from kubectl_vxtrace.journeys.datagrams import datagram_units, largest_of
 from kubectl_vxtrace.journeys.match import follow_units
 from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
 from kubectl_vxtrace.journeys.units import Frames, Units, numbered
@@ -81,8 +81,7 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     if tcp:
         drafts, comparable = tcp_units(hops, sizes)
     else:
-        # behind the same IP header a UDP header is 12 bytes shorter than a TCP header without options
-        drafts, comparable = datagram_units(hops, sizes.largest_bytes + 12), True
+        drafts, comparable = datagram_units(hops, largest_of(sizes.largest_bytes)), True
     units = numbered(drafts, hops)
     return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 

@@ -101,6 +101,9 @@ def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) 
             lost[start, end] += weight if outcome in VANISHED else 0
             arrived += weight if outcome == OutcomeCode.DELIVERED else 0
             unknown += weight if outcome == OutcomeCode.UNDETERMINED else 0
+    if any(uncountable(run.emitted.world, run.emitted.fates[number].packet) for number in numbers):
+        yield from (f"lost at {leg}, where nothing vanished" for leg in lost if lost[leg] and leg not in bounds.lost)
+        return
     direction = "reply" if run.emitted.fates[numbers[0]].packet.reply else "request"
     for leg in {*lost, *bounds.lost} if lost.total() or bounds.lost else ():
         least, most = bounds.lost[leg]
@@ -141,6 +144,13 @@ def unknowable(world: World, fate: Fate) -> bool:
     mine = identity(world, fate.packet)
     twins = [one for one in world.packets if identity(world, one) == mine]
     return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+
+
+def uncountable(world: World, packet: Packet) -> bool:
+    """Whether nothing says how many packets the packet's frame holds: no hop has them one by one, and for TCP no MTU is known."""
+    flow = world.flows[packet.flow]
+    merge = flow.merge_reply if packet.reply else flow.merge
+    return bool(merge) and min(merge) > 1 and (flow.protocol == "UDP" or world.mtu_bytes is None)
 
 
 def _may_be_merged(world: World, packet: Packet) -> bool:
