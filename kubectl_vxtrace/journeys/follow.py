@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys import datagrams, outcome, rejected, tally
+from kubectl_vxtrace.journeys import outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import doubled_rows
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
@@ -77,11 +77,10 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     seen, roles = _sightings(recording, tables)
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
-    shares = {tap: divided(one) for tap, one in seen.items()}
-    del seen  # its rows stand in `shares`
+    shares = {tap: divided(seen.pop(tap)) for tap in tuple(seen)}
     ways = [(candidate, path) for candidate in candidates for path in candidate.paths]
     parts = each(lambda way: _part(*way, shares, tables, recording), ways)
-    del shares  # the frames of each path stand in `parts`
+    shares.clear()  # the frames of each path stand in `parts`
     clocks = _clocks(recording, parts, tables)
     nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
     window = window_of(stretches_of(recording.captures, tables), clocks, nodes)
@@ -231,8 +230,7 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
     else:
-        largest = datagrams.largest_of(trails.way.largest_bytes)
-        apart = datagrams.unsplit(trails.payload_bytes, trails.client_port, trails.first, largest)
+        apart = outcome.changed_form(outcomes, trails.client_port, trails.first, counted, witness)
         outcome.forget(outcomes, apart, OutcomeCode.LOST)
     if not trails.way.comparable:
         outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)

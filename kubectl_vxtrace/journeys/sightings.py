@@ -39,8 +39,8 @@ class Sightings:
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, which: NDArray[np.generic] | slice) -> "Sightings":
-        """Some of the rows: indices, a mask or a slice."""
+    def take(self, which: NDArray[np.generic]) -> "Sightings":
+        """Some of the rows: indices or a mask."""
         return Sightings(
             row=self.row[which],
             group=self.group[which],
@@ -179,10 +179,17 @@ def divided(one: Sightings) -> dict[tuple[int, int, int], Sightings]:
     if int(code.max(initial=0)) < PORTS:
         code = code.astype(np.uint16)  # numpy sorts these by counting
     order = np.argsort(code, kind="stable")
-    ordered, code = one.take(order), code[order]
+    code = code[order]
     cuts = [0, *(np.flatnonzero(code[1:] != code[:-1]) + 1).tolist(), len(code)]
-    parts = [ordered.take(slice(start, end)) for start, end in pairwise(cuts) if start < end]
-    return {(int(part.group[0]), int(part.planned[0]), int(part.direction[0])): part for part in parts}
+    return dict(_share(one, order[start:end]) for start, end in pairwise(cuts) if start < end)
+
+
+def _share(one: Sightings, which: NDArray[np.intp]) -> tuple[tuple[int, int, int], Sightings]:
+    """Rows of one group, planned flow and direction, which are kept once for all of them."""
+    same = {name: getattr(one, name)[which[0]] for name in ("group", "planned", "direction")}
+    columns = {name: np.broadcast_to(value, len(which)) for name, value in same.items()}
+    part = Sightings(row=one.row[which], client_port=one.client_port[which], server_port=one.server_port[which], **columns)
+    return (int(same["group"]), int(same["planned"]), int(same["direction"])), part
 
 
 def joined(first: Sightings, second: Sightings | None) -> Sightings:
