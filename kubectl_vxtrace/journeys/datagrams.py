@@ -18,36 +18,62 @@ def largest_of(tcp_bytes: int) -> int:
     return tcp_bytes + 12
 
 
-def datagram_units(hops: list[Frames], largest_bytes: int) -> list[Draft]:
+def datagram_units(hops: list[Frames], largest_bytes: int, ipv6: bool) -> list[Draft]:
     """The datagrams at each hop, told apart by client port, length, ICMP sequence and digest of the payload.
 
     A frame that is larger than `largest_bytes` (what one packet can carry) is a super-packet of datagrams; the kernel numbers them on
     from its IP ID. How large these are is learned where they were seen one by one. Their digests are not known, so that digests of
     client ports with super-packets are not compared. Neither are those of which a file was cut too short.
     """
-    segments = _segment_bytes(hops, largest_bytes)
+    step = 0 if ipv6 else 1  # IPv6 has no IP ID to count on
+    segments = _segment_bytes(hops, largest_bytes, step)
     comparable = np.ones(PORTS, dtype=np.bool_)
     for hop, segment in zip(hops, segments, strict=True):
         comparable[hop.client_port[(segment > 0) | ((hop.table.digest[hop.row] == 0) & (hop.payload_bytes > 0))]] = False
-    return [_draft(hop, segment, comparable) for hop, segment in zip(hops, segments, strict=True)]
+    return [_draft(hop, segment, comparable, step) for hop, segment in zip(hops, segments, strict=True)]
 
 
-def _segment_bytes(hops: list[Frames], largest_bytes: int) -> list[I32]:
+def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I32]:
     """Per hop and frame the size of the datagrams that it was merged from, 0 for a datagram of its own."""
+    cuts = np.cumsum([len(hop) for hop in hops])[:-1]
     payload = np.concatenate([hop.payload_bytes for hop in hops])
-    segments = np.zeros(len(payload), dtype=np.int32)
-    if (payload > largest_bytes).any():
-        digest = np.concatenate([hop.table.digest[hop.row] for hop in hops])
-        ip_id = np.concatenate([hop.table.ip_id[hop.row] for hop in hops])
-        port = np.concatenate([hop.client_port for hop in hops])
-        number = number_rows([pack(port, ip_id, np.zeros(len(port), np.uint32)), digest])
-        trains = np.zeros(int(number.max()) + 1, dtype=np.bool_)
-        trains[number[np.concatenate([hop.count for hop in hops]) > 1]] = True
-        large = (payload > largest_bytes) & ~trains[number]
-        segments = _by_first_datagram(payload, number, large & (digest != 0))
-        rest = np.flatnonzero(large & (segments == 0))
-        segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments)
-    return np.split(segments, np.cumsum([len(hop) for hop in hops])[:-1])
+    large = payload > largest_bytes
+    if not large.any() and not _sizes_differ(hops):
+        return np.split(np.zeros(len(payload), dtype=np.int32), cuts)
+    digest = np.concatenate([hop.table.digest[hop.row] for hop in hops])
+    ip_id = np.concatenate([hop.table.ip_id[hop.row] for hop in hops])
+    port = np.concatenate([hop.client_port for hop in hops])
+    number = number_rows([pack(port, ip_id, np.zeros(len(port), np.uint32)), digest])
+    trains = np.zeros(int(number.max(initial=-1)) + 1, dtype=np.bool_)
+    trains[number[np.concatenate([hop.count for hop in hops]) > 1]] = True
+    large &= ~trains[number]
+    known = digest != 0
+    apart = _apart(payload, number, np.repeat(np.arange(len(hops)), [len(hop) for hop in hops]))
+    segments = _by_first_datagram(payload, number, known & (large | (apart & ~trains[number])))
+    rest = np.flatnonzero(large & (segments == 0))
+    segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments, step)
+    return np.split(segments, cuts)
+
+
+def _sizes_differ(hops: list[Frames]) -> bool:
+    """Whether some hop with frames has none of a size that another hop has: all are lost, or offloads merged them."""
+    sizes = [np.bincount(hop.payload_bytes, minlength=PORTS) > 0 for hop in hops if len(hop)]
+    return any(len(one) != len(sizes[0]) or (one != sizes[0]).any() for one in sizes)
+
+
+def _apart(payload: I32, number: I32, hop: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Frames that begin like a smaller one, where no hop has both: small super-packets, which fit one packet."""
+    least = np.full(int(number.max(initial=-1)) + 1, NONE, dtype=np.int32)
+    filled = payload > 0
+    np.minimum.at(least, number[filled], payload[filled])
+    whole = number_rows([number, payload])
+    at = np.zeros(2 * len(payload) + 1, dtype=np.int64)
+    np.bitwise_or.at(at, whole, np.int64(1) << hop)
+    smallest = payload == least[number]
+    at_smallest = np.zeros(len(least), dtype=np.int64)
+    np.bitwise_or.at(at_smallest, number[smallest], np.int64(1) << hop[smallest])
+    found: NDArray[np.bool_] = (payload > least[number]) & (at[whole] & at_smallest[number] == 0)
+    return found
 
 
 def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_]) -> I32:
@@ -59,7 +85,9 @@ def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_]) -> I
     return np.where(large & (payload > size), size, 0).astype(np.int32)
 
 
-def _by_later_datagrams(payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32) -> I32:
+def _by_later_datagrams(
+    payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32, step: int
+) -> I32:
     """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if a
     datagram of that size was seen with one of the IP IDs that they count on to. 0 where nothing fits."""
     known = np.flatnonzero(segments)
@@ -69,7 +97,7 @@ def _by_later_datagrams(payload: I32, port: I32, ip_id: U16, rest: NDArray[np.in
     counts = np.where(size > 0, -(-payload[rest] // np.maximum(size, 1)), 0).astype(np.int64)
     counts[counts > MOST_SEGMENTS] = 0
     owner = np.repeat(np.arange(len(rest)), counts)
-    ids = (ip_id[rest][owner] + within(counts)).astype(np.uint16)
+    ids = (ip_id[rest][owner] + within(counts) * step).astype(np.uint16)
     full = small[payload[small] == sizes[port[small]]]
     seen = np.isin((port[rest][owner].astype(np.int64) << 16) | ids, (port[full].astype(np.int64) << 16) | ip_id[full])
     fits = np.bincount(owner[seen], minlength=len(rest)) > 0
@@ -85,19 +113,7 @@ def _most_frequent(port: I32, payload: I32) -> I32:
     return sizes
 
 
-def unsplit(payload_bytes: I32, client_port: I32, first: I32, largest_bytes: int) -> NDArray[np.bool_]:
-    """Journeys (payloads of shape (n, hops)) of super-packets that may have gone on as datagrams which nothing ties to them.
-
-    That is where single datagrams of the same client port come into being behind the first hop.
-    """
-    most = payload_bytes.max(axis=1, initial=0)
-    parts = np.zeros(PORTS, dtype=np.bool_)
-    parts[client_port[(most <= largest_bytes) & (first > 0)]] = True
-    merged: NDArray[np.bool_] = (most > largest_bytes) & parts[client_port]
-    return merged
-
-
-def _draft(hop: Frames, segment: I32, comparable: NDArray[np.bool_]) -> Draft:
+def _draft(hop: Frames, segment: I32, comparable: NDArray[np.bool_], step: int) -> Draft:
     counts = np.where(segment > 0, -(-hop.payload_bytes // np.maximum(segment, 1)), 1).astype(np.int64)
     frame = np.repeat(np.arange(len(hop), dtype=np.int32), counts)
     ordinal = within(counts)
@@ -112,6 +128,6 @@ def _draft(hop: Frames, segment: I32, comparable: NDArray[np.bool_]) -> Draft:
             digest,
             hop.table.seq[rows].astype(np.uint64),
         ),
-        ip_id=(hop.table.ip_id[rows] + ordinal).astype(np.uint16),
+        ip_id=(hop.table.ip_id[rows] + ordinal * step).astype(np.uint16),
         weight=np.ones(len(rows), dtype=np.int32),
     )

@@ -76,6 +76,22 @@ def merged_away(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArra
     forget(outcomes, lost, OutcomeCode.LOST)
 
 
+def changed_form(
+    outcomes: Outcomes, client_port: I32, first: I32, counted: NDArray[np.bool_], witness: Sequence[bool]
+) -> NDArray[np.bool_]:
+    """Datagrams that vanished before a hop from which on others of their socket come into being behind a witness (`first`, from 0).
+
+    Offloads may have cut the one into the others in a way that nothing shows.
+    """
+    behind = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])
+    last_birth = np.full(65536, -1, dtype=np.int32)
+    born = np.flatnonzero(counted & behind[first])
+    np.maximum.at(last_birth, client_port[born], first[born])
+    lost = (outcomes.outcome == OutcomeCode.LOST) & (outcomes.lost_to > 0)
+    found: NDArray[np.bool_] = lost & (last_birth[client_port] >= outcomes.lost_to - 1) & ~(counted & behind[first])
+    return found
+
+
 def forget(outcomes: Outcomes, which: NDArray[np.bool_], *codes: OutcomeCode) -> None:
     """Of what is one of `codes` it is not to be known after all."""
     mine = which & np.isin(outcomes.outcome, codes)

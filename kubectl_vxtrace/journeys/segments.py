@@ -63,7 +63,21 @@ def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
     spans = _spans(hops)
     cuts = _cuts(spans, sizes)
     pieces = [_pieces(span, cuts[index] if cuts is not None else None) for index, span in enumerate(spans)]
-    return [_draft(hop, span, piece, sizes) for hop, span, piece in zip(hops, spans, pieces, strict=True)], cuts is not None
+    singles = _singles(hops, sizes)
+    return [_draft(hop, span, piece, sizes, singles) for hop, span, piece in zip(hops, spans, pieces, strict=True)], cuts is not None
+
+
+def _singles(hops: list[Frames], sizes: Sizes) -> I32:
+    """Per client port the most bytes of a frame that is a single segment: what the hop with the smallest frames has at most.
+
+    Small segments (a small MSS, Nagle's algorithm switched off) are merged into super-packets that would fit one packet.
+    """
+    least = np.full(65536, sizes.largest_bytes, dtype=np.int32)
+    for hop in hops:
+        top = np.zeros(65536, dtype=np.int32)
+        np.maximum.at(top, hop.client_port, hop.payload_bytes)
+        np.minimum(least, top, out=least, where=top > 0)
+    return least
 
 
 Span = tuple[I32, I64, I64]
@@ -109,7 +123,7 @@ def _pieces(span: Span, cut: Cut | None) -> tuple[NDArray[np.intp], I64, I64, I6
     return np.repeat(np.arange(len(start)), pieces), ordinal, marks[place], marks[place + 1]
 
 
-def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I64], sizes: Sizes) -> Draft:
+def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I64], sizes: Sizes, singles: I32) -> Draft:
     data, start, end = span
     frame, ordinal, begin, stop = pieces
     holds_data = np.zeros(len(hop), dtype=np.bool_)
@@ -123,11 +137,12 @@ def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I6
         np.concatenate([hop.payload_bytes[control].astype(np.uint64), np.full(len(begin), 1 << 40, dtype=np.uint64)]),
     )
     ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal).astype(np.uint16)])
-    weight = np.concatenate([np.ones(len(control), np.int32), _weights(end - start, frame, ordinal, stop - begin, sizes)])
+    several = (end - start > singles[hop.client_port[data]])[frame]
+    weight = np.concatenate([np.ones(len(control), np.int32), _weights(several, ordinal, stop - begin, sizes)])
     return Draft(frame=np.concatenate([control, data[frame]]).astype(np.int32), parts=parts, ip_id=ip_id, weight=weight)
 
 
-def _weights(lengths: I64, frame: NDArray[np.intp], ordinal: I64, pieces: I64, sizes: Sizes) -> I32:
-    """Packets per piece: a frame that fits one packet is one, at its first piece; in a super-packet each piece is one or more."""
-    several = np.where(pieces > sizes.largest_bytes, -(-pieces // sizes.segment_bytes), 1)
-    return np.where(lengths[frame] > sizes.largest_bytes, several, ordinal == 0).astype(np.int32)
+def _weights(several: NDArray[np.bool_], ordinal: I64, pieces: I64, sizes: Sizes) -> I32:
+    """Packets per piece: a frame of one packet is one, at its first piece; in a super-packet (`several`) each piece is one or more."""
+    held = np.where(pieces > sizes.largest_bytes, -(-pieces // sizes.segment_bytes), 1)
+    return np.where(several, held, ordinal == 0).astype(np.int32)

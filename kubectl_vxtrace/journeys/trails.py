@@ -81,7 +81,7 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     if tcp:
         drafts, comparable = tcp_units(hops, sizes)
     else:
-        drafts, comparable = datagram_units(hops, largest_of(sizes.largest_bytes)), True
+        drafts, comparable = datagram_units(hops, largest_of(sizes.largest_bytes), ipv6), True
     units = numbered(drafts, hops)
     return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 
