@@ -68,7 +68,7 @@ class GzipStream:
         self._member = zlib.decompressobj(_GZIP_WBITS)
         self._packed = b""
         self._total_bytes = 0
-        self._ended = False
+        self._ended = self._holding = False
         self.broken = False
 
     def fill(self, view: memoryview) -> int:
@@ -102,15 +102,18 @@ class GzipStream:
             if not self._more():
                 self._ended = True
                 return b""
-        elif not self._more():
+        elif not self._more() and not self._holding:
             self._ended = self.broken = True
             return b""
+        most_bytes = min(most_bytes, PIECE_BYTES)
         try:
-            piece = self._member.decompress(self._packed, min(most_bytes, PIECE_BYTES))
+            piece = self._member.decompress(self._packed, most_bytes)
         except zlib.error:
             self._ended = self.broken = True
             return b""
         self._packed = self._member.unconsumed_tail
+        # It may have taken all of its input and hold what there was no room for.
+        self._holding = len(piece) == most_bytes
         return piece
 
     def _more(self) -> bool:
