@@ -26,12 +26,15 @@ def number_rows(columns: Sequence[NDArray[Any]]) -> I32:
     order. Neighbours are then compared; rows whose hashes clash are numbered by sorting them, so that nobody can make two look equal.
     """
     rows = len(columns[0])
+    columns = [column for column in columns if (column != column[:1]).any()]  # what is the same in all rows tells none apart
+    if not columns:
+        return np.zeros(rows, dtype=np.int32)
     bits = np.uint64((1 << rows.bit_length()) - 1)
     hashed = _hash(columns)
     hashed &= ~bits
     hashed |= np.arange(rows, dtype=np.uint64)
     hashed.sort()
-    order = (hashed & bits).astype(np.int32)
+    order = (hashed & bits).view(np.int64)
     hashed &= ~bits
     new = hashed[1:] != hashed[:-1]
     clash = np.zeros(len(new), dtype=np.bool_)

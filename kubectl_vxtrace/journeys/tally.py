@@ -175,11 +175,13 @@ def _most_frequent(values: NDArray[np.int32]) -> int:
 def leg_tallies(trails: Trails, journeys: JourneyTable, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
     """What became of packets between neighbouring witnesses; blind hops lie inside a leg."""
     places = [index for index, is_witness in enumerate(witness) if is_witness]
+    seen, vanished = trails.seen, _vanished(journeys)
+    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]  # seen there or behind
     found = []
     for start, end in pairwise(places):
-        sent = trails.seen[:, start]
-        arrived = sent & trails.seen[:, end:].any(axis=1)
-        lost = _vanished(journeys) & (journeys.lost_from == start + 1) & (journeys.lost_to == end + 1)
+        sent = seen[:, start]
+        arrived = sent & later[:, end]
+        lost = vanished & (journeys.lost_from == start + 1) & (journeys.lost_to == end + 1)
         unknown = sent & ~arrived & ~lost
         found.append(
             LegTally(
