@@ -261,10 +261,9 @@ def _less(testimony: Testimony, missed: int) -> Testimony:
 
 
 def _journeys(trails: Trails, outcomes: outcome.Outcomes, which: NDArray[np.intp]) -> JourneyTable:
-    row = np.full_like(trails.frame, -1)
+    row = np.empty_like(trails.frame)
     for hop, frames in enumerate(trails.way.frames):
-        seen = trails.frame[:, hop] >= 0
-        row[seen, hop] = frames.row[trails.frame[seen, hop]]
+        row[:, hop] = np.append(frames.row, np.int32(-1))[trails.frame[:, hop]]  # -1, unseen, is the place behind the last one
     table = JourneyTable(
         path=trails.way.path,
         row=row,

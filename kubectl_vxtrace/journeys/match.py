@@ -65,7 +65,7 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None]
     new = np.flatnonzero(free)
     if not len(new):
         return
-    rows = np.full((len(new), state.unit.shape[1]), -1, dtype=np.int32)
+    rows = np.full((state.unit.shape[1], len(new)), -1, dtype=np.int32).T  # whole hops together in memory
     rows[:, hop] = new
     state.unit = np.concatenate([state.unit, rows])
     state.key = np.concatenate([state.key, units.key[new]])

@@ -67,7 +67,8 @@ class Trails:
 
     def take(self, which: NDArray[np.intp]) -> "Trails":
         """Some of the journeys."""
-        columns = {name: getattr(self, name)[which] for name in Trails.__slots__ if name != "way"}
+        # whole hops stay together in memory: they are looked at one by one
+        columns = {name: getattr(self, name).T[..., which].T for name in Trails.__slots__ if name != "way"}
         return Trails(way=self.way, **columns)
 
 
@@ -118,16 +119,17 @@ def _nearest(way: Way, at: int, step: int) -> int | None:
 
 
 def _delays(way: Way, before: int, after: int) -> I64:
-    """How much later each unit that is alone at both hops was seen at the second one."""
+    """How much later each unit that is alone at both hops, and not part of a larger frame, was seen at the second one."""
     sides = []
     size = max(int(way.units[hop].key.max(initial=-1)) for hop in (before, after)) + 1
     for hop in (before, after):
         units = way.units[hop]
-        small = np.flatnonzero(way.frames[hop].payload_bytes[units.frame] <= way.largest_bytes)
-        keys = units.key[small]
-        times_ns = np.zeros(size, dtype=np.int64)
-        times_ns[keys] = units.time_ns[small]
-        sides.append((np.bincount(keys, minlength=size) == 1, times_ns))
+        held = np.bincount(units.frame, minlength=len(way.frames[hop]))
+        single = (held == 1) & (way.frames[hop].payload_bytes <= way.largest_bytes)
+        times_ns, alone = np.zeros(size, dtype=np.int64), np.bincount(units.key, minlength=size) == 1
+        times_ns[units.key] = units.time_ns
+        alone[units.key[~single[units.frame]]] = False
+        sides.append((alone, times_ns))
     both = np.flatnonzero(sides[0][0] & sides[1][0])
     return np.asarray(sides[1][1][both] - sides[0][1][both], dtype=np.int64)
 
@@ -145,20 +147,17 @@ def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
     alone = folded(follow_units(way.units, least, way.tcp), way.units, witness, shift_ns, slack_ns, way.tcp)
     unit = alone.unit
     count, length = unit.shape
-    frame, payload = np.full_like(unit, -1), np.full_like(unit, -1)
-    weight = np.zeros((count, length), dtype=np.int32)
+    frame, payload = np.empty((length, count), np.int32), np.empty((length, count), np.int32)
+    smallest, weight = np.full(count, np.iinfo(np.int32).max, dtype=np.int32), np.zeros(count, dtype=np.int32)
     for hop, units in enumerate(way.units):
-        seen = unit[:, hop] >= 0
-        chosen = unit[seen, hop]
-        frame[seen, hop] = units.frame[chosen]
-        payload[seen, hop] = way.frames[hop].payload_bytes[units.frame[chosen]]
-        weight[seen, hop] = units.weight[chosen]
-    if not length:
-        return _described(way, frame, payload, unit, np.zeros(0, np.int32), alone.unsure)
-    finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1)
-    stands_for = weight[np.arange(count), finest]
-    keep = np.flatnonzero(stands_for)
-    return _described(way, frame[keep], payload[keep], unit[keep], stands_for[keep], alone.unsure[keep])
+        at = unit[:, hop]
+        # -1, unseen, is the place behind the last one
+        frame[hop] = np.append(units.frame, np.int32(-1))[at]
+        payload[hop] = np.append(way.frames[hop].payload_bytes, np.int32(-1))[frame[hop]]
+        finer = np.flatnonzero((at >= 0) & (payload[hop] < smallest))
+        smallest[finer], weight[finer] = payload[hop][finer], units.weight[at[finer]]
+    keep = np.flatnonzero(weight)
+    return _described(way, frame[:, keep].T, payload[:, keep].T, unit[keep], weight[keep], alone.unsure[keep])
 
 
 def _common_clock(way: Way, clocks: Clocks) -> tuple[list[int], int]:
@@ -171,7 +170,9 @@ def _common_clock(way: Way, clocks: Clocks) -> tuple[list[int], int]:
 
 def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32, unsure: NDArray[np.bool_]) -> Trails:
     count, length = frame.shape
-    first = np.argmax(frame >= 0, axis=1).astype(np.int32) if length else np.zeros(0, np.int32)
+    first = np.zeros(count, dtype=np.int32)
+    for hop in reversed(range(length)):
+        first[frame[:, hop] >= 0] = hop
     columns: dict[str, NDArray[np.int64]] = {
         name: np.zeros(count, np.int64) for name in ("time_ns", "client_port", "flags", "ip_id", "identity")
     }
