@@ -47,7 +47,7 @@ def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketT
         table = tables.get(capture.task.tap)
         if capture.status is CaptureStatus.COMPLETE and capture.started_ns is not None and capture.stopped_ns is not None:
             end = capture.stopped_ns
-            if (capture.received or 0) > (capture.captured or 0) and table is not None and len(table):
+            if capture.cut_off and table is not None and len(table):
                 end = min(end, int(table.time_ns.max()))
             timed.append(Stretch(node=capture.task.tap.node, start_ns=capture.started_ns, end_ns=end))
         elif capture.status in (CaptureStatus.PRESUMED, CaptureStatus.COMPLETE) and table is not None and len(table):

@@ -72,6 +72,6 @@ def _doubt(capture: CaptureResult, table: PacketTable | None) -> str | None:
         return "the capture's file ends inside a record"
     if capture.dropped_by_kernel:
         return f"the kernel dropped {capture.dropped_by_kernel} packets before the capture could take them"
-    if not len(table) and (capture.received or 0) > (capture.captured or 0):
-        return f"{capture.received} packets were received and none was written"
+    if not len(table) and capture.cut_off:
+        return f"{capture.cut_off} packets were received and none was written"
     return None

@@ -49,6 +49,16 @@ class TestWindow:
         assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 2
         assert all(hop.witness for hop in case.hops[0])
 
+    def test_what_came_before_the_filter_was_in_place_is_no_tail(self) -> None:
+        simulator = wire.Simulator()
+        for number in range(5):
+            fate = None if number < 3 else 3
+            at = AT + number * 2 * SECOND
+            simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1, vanished=fate)
+        recording = change(record(simulator), TAPS[3], received=3 + 18, received_early=18)
+        case = follow(recording, tables_of(simulator))
+        assert lost_of(case, A) == {(3, 4): 2}
+
     def test_files_of_others_run_from_the_latest_first_to_the_latest_last_frame(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 3)
