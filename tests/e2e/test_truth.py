@@ -1,5 +1,6 @@
 """What the plugin counts against what the kernel counts: the same number of packets, lost on the leg where the rule is."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_a_dropped_super_packet_counts_as_its_segments(pair: Pair, backend: str,
         assert lost <= expected <= lost + said.undetermined[rule.key], rule
     assert found == {}
     _assert_all_counted(truth, said)
+
+
+@pytest.mark.parametrize("share", ["", "numgen random mod 100 < 20 "], ids=["all", "20 %"])
+def test_lookups_lost_behind_the_translation(pair: Pair, share: str, tmp_path: Path) -> None:
+    """Where nothing has named a backend yet the loss is on the leg behind the first hop, whose end is open."""
+    run, dropped = pair.lookups(share, tmp_path)
+    assert run.report["completeness"]["complete"], run.stderr
+    requests, replies = Counter[str](), Counter[str]()
+    for flow in run.report["flows"]:
+        for each in flow["directions"]:
+            roles = {hop["hop"]: f"{hop['node']}/{hop['role']}" for hop in each["hops"]}
+            for leg in each["legs"]:
+                (requests if each["direction"] == "request" else replies)[roles[leg["from"]]] += leg["lost"]
+                assert leg["undetermined"] == 0
+    inner = "pod" if pair.backend == "calico" else "bridge"
+    assert dropped["request"] > 0
+    assert +requests == Counter({f"ada-ec-1/{inner}": dropped["request"]})
+    assert +replies == +Counter({"ada-ec-1/vxlan": dropped["reply"]})
 
 
 def _expected(rule: Rule, truth: Truth) -> int:

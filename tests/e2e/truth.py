@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.datapath import servers, tools
 from tests.e2e.place import Lab, Run
@@ -37,6 +37,7 @@ NFLOG_GROUPS = {"request": 5, "reply": 6}
 HEAD_BYTES = 120
 
 KINDS = ("tcp", "udp", "train", "ping")
+Found = TypeVar("Found")
 Key = tuple[str, str]
 """Kind and direction."""
 Ends = tuple[str, str]
@@ -137,22 +138,44 @@ class Pair:
             servers.program("ask", "ping", server, "-", "--rate", "300", "--timeout", "0.1", *talk),
         ]
 
+    def lookups(self, share: str, cwd: Path) -> tuple[Run, Mapping[str, int]]:
+        """One trace of parallel DNS questions through the service; rules drop a share of them behind its DNAT, and of the answers."""
+        dns = "10.96.0.10:53"
+        asks = servers.program("ask", "dns", dns, servers.QUESTION, "--rate", "300", "--seconds", str(TALK_S), "--timeout", "0.2")
+        client = self.address[CLIENT]
+        rules = {"request": f"ip saddr {client} udp dport 53", "reply": f"ip daddr {client} udp sport 53"}
+        texts = [f"{match} {share}counter name {way} drop" for way, match in rules.items()]
+
+        def count() -> None:
+            self._count([])
+            _nft(NODES[CLIENT], _table("ip", list(rules), [_chain("rules", "forward", 5, texts)], "forward"))
+
+        def attempt(duration_s: float) -> tuple[Run, Mapping[str, int]]:
+            run, _ = trace(self.place, [asks], ["pod", f"default/{CLIENT}", "--to", "kube-system/kube-dns:53/udp"], duration_s, cwd)
+            return run, _counters(NODES[CLIENT], "ip", f"{TABLE}_forward")
+
+        return self._with_time(count, attempt)
+
     def measure(self, rules: Sequence[Rule], cwd: Path) -> tuple[Run, Truth, Said]:
         """One trace of all traffic under these rules.
 
         Raises:
             TooBusyError: the machine could not even do it in the longest of `DURATIONS_S`.
         """
-        for duration_s in DURATIONS_S:
-            try:
-                self._count(rules)
-                return self._measured(rules, duration_s, cwd)
-            except TooBusyError:
-                if duration_s == DURATIONS_S[-1]:
-                    raise
-            finally:
-                self._forget()
-        raise AssertionError("unreachable")
+        return self._with_time(lambda: self._count(rules), lambda duration_s: self._measured(rules, duration_s, cwd))
+
+    def _with_time(self, count: Callable[[], None], attempt: Callable[[float], Found]) -> Found:
+        for duration_s in DURATIONS_S[:-1]:
+            with suppress(TooBusyError):
+                return self._once(count, attempt, duration_s)
+        return self._once(count, attempt, DURATIONS_S[-1])
+
+    def _once(self, count: Callable[[], None], attempt: Callable[[float], Found], duration_s: float) -> Found:
+        try:
+            count()
+            return attempt(duration_s)
+        finally:
+            self._forget()
 
     def _measured(self, rules: Sequence[Rule], duration_s: float, cwd: Path) -> tuple[Run, Truth, Said]:
         target = ["pod", f"default/{CLIENT}", "--to", f"pod/default/{SERVER}"]
