@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.columns import number_rows, pack, within
 from kubectl_vxtrace.journeys.units import Draft, Frames
-from kubectl_vxtrace.model.packets import I32, U16, U64
+from kubectl_vxtrace.model.packets import I32, I64, U16, U64
 
 MOST_SEGMENTS = 128
 """Datagrams that one super-packet can hold (UDP_MAX_SEGMENTS, include/linux/udp.h; 64 before Linux 6.9)."""
@@ -46,11 +46,11 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     number = number_rows([pack(port, ip_id, np.zeros(len(port), np.uint32)), digest])
     trains = np.zeros(int(number.max(initial=-1)) + 1, dtype=np.bool_)
     trains[number[np.concatenate([hop.count for hop in hops]) > 1]] = True
-    large &= ~trains[number]
-    known = digest != 0
-    apart = _apart(payload, number, np.repeat(np.arange(len(hops)), [len(hop) for hop in hops]))
-    segments = _by_first_datagram(payload, number, known & (large | (apart & ~trains[number])))
-    rest = np.flatnonzero(large & (segments == 0))
+    hop = np.repeat(np.arange(len(hops)), [len(one) for one in hops])
+    places = _places(number_rows([number, payload]), hop)
+    apart = _apart(payload, number, hop, places)
+    segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number])
+    rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
     segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments, step)
     return np.split(segments, cuts)
 
@@ -61,18 +61,32 @@ def _sizes_differ(hops: list[Frames]) -> bool:
     return any(len(one) != len(sizes[0]) or (one != sizes[0]).any() for one in sizes)
 
 
-def _apart(payload: I32, number: I32, hop: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _places(number: I32, hop: NDArray[np.intp]) -> I64:
+    """For each row the hops of all rows with its number, one bit each."""
+    at = np.zeros(int(number.max(initial=-1)) + 1, dtype=np.int64)
+    np.bitwise_or.at(at, number, np.int64(1) << hop)
+    return at[number]
+
+
+def _apart(payload: I32, number: I32, hop: NDArray[np.intp], places: I64) -> NDArray[np.bool_]:
     """Frames that begin like a smaller one, where no hop has both: small super-packets, which fit one packet."""
     least = np.full(int(number.max(initial=-1)) + 1, NONE, dtype=np.int32)
     filled = payload > 0
     np.minimum.at(least, number[filled], payload[filled])
-    whole = number_rows([number, payload])
-    at = np.zeros(2 * len(payload) + 1, dtype=np.int64)
-    np.bitwise_or.at(at, whole, np.int64(1) << hop)
     smallest = payload == least[number]
-    at_smallest = np.zeros(len(least), dtype=np.int64)
-    np.bitwise_or.at(at_smallest, number[smallest], np.int64(1) << hop[smallest])
-    found: NDArray[np.bool_] = (payload > least[number]) & (at[whole] & at_smallest[number] == 0)
+    at = np.zeros(len(least), dtype=np.int64)
+    np.bitwise_or.at(at, number[smallest], np.int64(1) << hop[smallest])
+    found: NDArray[np.bool_] = (payload > least[number]) & (places & at[number] == 0)
+    return found
+
+
+def _like_others(payload: I32, port: I32, hop: NDArray[np.intp], places: I64, segments: I32) -> NDArray[np.bool_]:
+    """Frames larger than the datagrams of their port's super-packets, seen only at hops that have such."""
+    known = segments > 0
+    sizes, at = np.full(PORTS, NONE, dtype=np.int32), np.zeros(PORTS, dtype=np.int64)
+    sizes[port[known]] = segments[known]
+    np.bitwise_or.at(at, port[known], np.int64(1) << hop[known])
+    found: NDArray[np.bool_] = (payload > sizes[port]) & (places & ~at[port] == 0)
     return found
 
 

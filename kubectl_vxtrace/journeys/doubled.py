@@ -21,32 +21,23 @@ MOST = 0.9
 def doubled_rows(tables: Mapping[Tap, PacketTable], paths: Sequence[Path]) -> dict[Tap, NDArray[np.bool_]]:
     """For each tap that was seen twice, which rows are to be kept; other taps are not among them, nor are taps that a path visits twice.
 
-    Frames with an IP ID, inner or outer, decide. Where none has one (IPv6, DF with ID 0) a sender may truly have sent everything twice:
-    then some other tap must have seen it once.
+    Frames with an IP ID, inner or outer, decide: where none has one (IPv6, DF with ID 0) a sender may truly have sent everything twice.
     """
     visits = [tap for path in paths for tap, count in Counter(hop.tap for hop in path.hops).items() if count > 1]
-    shares = {tap: _share(table, slice(0, PROBE_ROWS)) for tap, table in tables.items() if tap not in visits}
-    once = any(share < 1 - MOST for share, _ in shares.values() if share >= 0)
     found = {}
-    for tap, (share, named) in shares.items():
-        table = tables[tap]
-        if share >= MOST and (named or once) and _share(table, slice(None))[0] >= MOST:
+    for tap, table in tables.items():
+        if tap not in visits and _doubled(table, slice(0, PROBE_ROWS)) and (len(table) <= PROBE_ROWS or _doubled(table, slice(None))):
             keep = np.ones(len(table), dtype=np.bool_)
             keep[_second_ones(table, slice(None))] = False
             found[tap] = keep
     return found
 
 
-def _share(table: PacketTable, rows: slice) -> tuple[float, bool]:
-    """Which part of the frames has a twin, -1 without frames; and whether these have IP IDs, so that it must be the same packet."""
-    ip = table.kind[rows] == Kind.IP
-    named = ip & ((table.ip_id[rows] != 0) | (table.outer_id[rows] != 0))
-    counting = named if named.any() else ip
-    total = int(np.count_nonzero(counting))
-    if not total:
-        return -1.0, False
-    second = _second_ones(table, rows)
-    return 2 * int(np.count_nonzero(counting[second])) / total, bool(named.any())
+def _doubled(table: PacketTable, rows: slice) -> bool:
+    """Whether nearly all frames with IP IDs have a twin."""
+    named = (table.kind[rows] == Kind.IP) & ((table.ip_id[rows] != 0) | (table.outer_id[rows] != 0))
+    total = int(np.count_nonzero(named))
+    return total > 0 and 2 * int(np.count_nonzero(named[_second_ones(table, rows)])) >= MOST * total
 
 
 def _second_ones(table: PacketTable, rows: slice) -> NDArray[np.intp]:

@@ -182,7 +182,7 @@ def conntrack_names(connections: Iterable[ConntrackEntry], book: AddressBook, gr
             before = backends[index, port]
             backends[index, port] = server.planned if before in (NOBODY, server.planned) else SEVERAL
             if _rewritten(entry):
-                masquerades.append(_masquerade(entry, group, index, server, port, book))
+                masquerades += [_masquerade(entry, protocol, group, index, server, port, book) for protocol in group.protocols]
     return Names(backends=backends, masquerades=tuple(masquerades))
 
 
@@ -213,10 +213,10 @@ def _named(entry: ConntrackEntry, group: Group, client: int, book: AddressBook) 
     return (server, port) if asked in wanted else None
 
 
-def _masquerade(entry: ConntrackEntry, group: Group, index: int, server: Server, port: int, book: AddressBook) -> Masquerade:
+def _masquerade(entry: ConntrackEntry, protocol: int, group: Group, index: int, server: Server, port: int, book: AddressBook) -> Masquerade:
     seen = port if entry.reply_destination_port is None else entry.reply_destination_port
     return Masquerade(
-        protocol=group.protocols[0],
+        protocol=protocol,
         source=book.number(entry.reply_destination),
         source_port=seen,
         server=server.address,

@@ -93,7 +93,34 @@ def _spans(hops: list[Frames]) -> list[Span]:
     # sequence numbers wrap at 2^32 (RFC 9293, 3.4): counted from half a circle before the connection's first one they do not
     start = np.asarray((ports << 33) + ((seqs - first[ports] + (1 << 31)) & 0xFFFFFFFF), dtype=np.int64)
     starts = np.split(start, np.cumsum([len(one) for one in data])[:-1])
-    return [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
+    spans = [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
+    return _without_probes(spans)
+
+
+def _without_probes(spans: list[Span]) -> list[Span]:
+    """Without keepalives that carry a byte and zero-window probes (RFC 9293, 3.8.4 and 3.8.6.1): their byte is in another segment too.
+
+    They are packets without data, as far as matching goes: cut at that byte, the other segment would be two.
+    """
+    bytes_of = [_covered_bytes(start, end) for _, start, end in spans]
+    if not any(len(one) for one in bytes_of):
+        return spans
+    probes = distinct(np.concatenate(bytes_of))
+    kept = [(end - start > 1) | ~np.isin(start, probes) for _, start, end in spans]
+    return [(one[keep], start[keep], end[keep]) for (one, start, end), keep in zip(spans, kept, strict=True)]
+
+
+def _covered_bytes(start: I64, end: I64) -> I64:
+    """Where frames of one byte begin that a longer frame of the same hop covers."""
+    single: I64 = start[end - start == 1]
+    longer = np.flatnonzero(end - start > 1)
+    if not len(single) or not len(longer):
+        return single[:0]
+    order = longer[np.argsort(start[longer], kind="stable")]
+    furthest = np.maximum.accumulate(end[order])
+    place = np.searchsorted(start[order], single, side="right") - 1
+    covered = (place >= 0) & (furthest[np.maximum(place, 0)] > single)
+    return np.asarray(single[covered], dtype=np.int64)
 
 
 Cut = tuple[I64, I32, I32]

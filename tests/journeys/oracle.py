@@ -14,6 +14,7 @@ from tests.wire.world import Flow, Packet, World
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
 Leg = tuple[int, int]
+FULL_SEGMENT_BYTES = 1300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,12 @@ class Verdicts:
 
 @dataclass(slots=True)
 class Bounds:
-    """How many packets of one direction may be said to have vanished per leg, to have arrived, to be unknown: least and most."""
+    """How many packets of one direction may be said to have vanished per leg, to have arrived, to be unknown: least and most.
 
+    anywhere: how many may be said to have vanished on whatever leg.
+    """
+
+    anywhere: int = 0
     lost: dict[Leg, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     delivered: list[int] = field(default_factory=lambda: [0, 0])
     undetermined: list[int] = field(default_factory=lambda: [0, 0])
@@ -44,6 +49,7 @@ class Bounds:
             return
         choices = may.lost + may.delivered + may.undetermined
         least = int(may.counted is True and choices == 1)
+        self.anywhere += may.lost and not may.leg
         if may.lost and may.leg:
             self.lost[may.leg][0] += least
             self.lost[may.leg][1] += 1
@@ -107,8 +113,10 @@ def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) 
     direction = "reply" if run.emitted.fates[numbers[0]].packet.reply else "request"
     for leg in {*lost, *bounds.lost} if lost.total() or bounds.lost else ():
         least, most = bounds.lost[leg]
-        if not least <= lost[leg] <= most:
+        if not least <= lost[leg] <= most + bounds.anywhere:
             yield f"{direction}: {lost[leg]} lost at {leg}, true is {least} to {most}"
+    if lost.total() > bounds.anywhere + sum(most for _, most in bounds.lost.values()):
+        yield f"{direction}: {lost.total()} lost, more than vanished"
     for word, value, (least, most) in (("delivered", arrived, bounds.delivered), ("undetermined", unknown, bounds.undetermined)):
         if not least <= value <= most:
             yield f"{direction}: {value} {word}, true is {least} to {most}"
@@ -124,33 +132,49 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     counted = True if surely else (None if limits.start_ns <= at <= limits.end_ns else False)
     witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
     if unknowable(world, fate):
-        leg = legs_between(witnesses, fate.lost_after) if fate.lost_after is not None else None
-        return Verdicts(counted=counted, leg=leg, lost=leg is not None, delivered=True, undetermined=True)
+        return Verdicts(counted=counted, lost=fate.lost_after is not None, delivered=True, undetermined=True)
+    opaque = _opaque(run, fate.packet)
     if len(fate.stops) in fate.shown:
-        return Verdicts(counted=counted, delivered=True)
+        return Verdicts(counted=counted, delivered=True, undetermined=opaque)
     if fate.lost_after is None:
         return Verdicts(counted=counted, undetermined=True)
     leg = legs_between(witnesses, fate.lost_after)
     if leg is None or leg[0] not in fate.shown:
         return Verdicts(counted=counted, undetermined=True)
-    return Verdicts(counted=counted, leg=leg, lost=True, undetermined=_may_be_merged(world, fate.packet))
+    return Verdicts(counted=counted, leg=leg, lost=True, undetermined=opaque or _may_be_merged(world, fate.packet))
+
+
+def _opaque(run: Run, packet: Packet) -> bool:
+    """Whether the packet is of a super-packet of UDP whose first datagram nobody saw by itself: their size may be unknown."""
+    world = run.emitted.world
+    flow = world.flows[packet.flow]
+    merge = flow.merge_reply if packet.reply else flow.merge
+    if flow.protocol != "UDP" or packet.burst is None or not merge:
+        return False
+    head = next(fate for fate in run.emitted.fates if (fate.packet.flow, fate.packet.burst) == (packet.flow, packet.burst))
+    return not any(merge[hop - 1] == 1 for hop in head.shown)
 
 
 def unknowable(world: World, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
-    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished.
+    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished. Where a tap saw
+    everything twice and no frame has an IP ID, inner or outer, everything may have been sent twice.
     """
+    doubled = [stop for stop in fate.stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
+    if doubled and (world.six or any(not one.ip_id for one in world.packets)):
+        return True
     mine = identity(world, fate.packet)
     twins = [one for one in world.packets if identity(world, one) == mine]
     return len(twins) > 1 and any(one.copied_after is not None for one in twins)
 
 
 def uncountable(world: World, packet: Packet) -> bool:
-    """Whether nothing says how many packets the packet's frame holds: no hop has them one by one, and for TCP no MTU is known."""
+    """Whether nothing says how many packets the packet's frame holds: no hop has them one by one, and TCP segments are not full ones."""
     flow = world.flows[packet.flow]
     merge = flow.merge_reply if packet.reply else flow.merge
-    return bool(merge) and min(merge) > 1 and (flow.protocol == "UDP" or world.mtu_bytes is None)
+    full = max(len(one.payload) for one in world.packets if one.flow == packet.flow) > FULL_SEGMENT_BYTES
+    return bool(merge) and min(merge) > 1 and (flow.protocol == "UDP" or world.mtu_bytes is None or not full)
 
 
 def _may_be_merged(world: World, packet: Packet) -> bool:
@@ -166,11 +190,13 @@ def identity(world: World, packet: Packet) -> Hashable:
     flow = world.flows[packet.flow]
     short = min((one.snaplen for one in world.captures.values()), default=512) < 300
     renumbered = flow.merge or flow.merge_reply or packet.wire_ip_id is not None
-    ident = 0 if world.six or (renumbered and packet.burst is not None) else packet.ip_id
+    ident = 0 if world.six else packet.ip_id
+    # What a super-packet holds is not captured: its datagrams are told apart by what the kernel counts on, their IP ID.
+    hidden = flow.protocol == "UDP" and packet.burst is not None and renumbered
     base = (_group(flow), packet.reply, packet.client_port, len(packet.payload))
     if flow.protocol == "TCP":
         return (*base, packet.seq, packet.flags if not packet.payload else 0, packet.ack if not packet.payload else 0, 0)
-    content = b"" if short else packet.payload[:96]
+    content = b"" if short or hidden else packet.payload[:96]
     return (*base, content, packet.seq if flow.protocol in ("ICMP", "SCTP") else 0, ident)
 
 

@@ -177,6 +177,7 @@ OPTIONS: dict[str, World] = {
     "ipv6 inside": replace(DNS, six=True),
     "ipv6 tcp super-packets": replace(transfer(GSO, {7: 3, 30: 3}, mss=1338), six=True),
     "ipv6 ping": replace(asked(Flow(protocol="ICMP", server_port=0)), six=True),
+    "ipv6 ping, snat": replace(asked(Flow(protocol="ICMP", server_port=0, masquerade=True, masquerade_shift=5)), six=True),
     "ipv6 outside": replace(DNS, tunnel=Tunnel(outer_six=True)),
     "ipv6 inside and outside": replace(asked(Flow(service_port=53)), six=True, tunnel=Tunnel(outer_six=True)),
     "vlan outside": replace(DNS, tunnel=Tunnel(outer_vlan=7)),
