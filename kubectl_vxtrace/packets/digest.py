@@ -24,7 +24,8 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 def digests(frames: Frames, decoded: Columns, digest_bytes: int = DIGEST_BYTES) -> U64:
     """The digest column of PacketTable: never 0 where all of the first `digest_bytes`, or all that there are, were captured."""
     length = np.minimum(decoded.payload_bytes, digest_bytes).astype(np.int64)
-    at = decoded.payload_at
+    # Options of a header need not be captured: nothing may be behind what was, and be all that there is.
+    at = np.where(length > 0, decoded.payload_at, frames.at)
     known = (decoded.kind == Kind.IP) & (at + length <= frames.at + frames.captured_bytes)
     if known.all():
         return _hash(frames, at, length)
