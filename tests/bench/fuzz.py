@@ -23,7 +23,7 @@ _PART = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fuzz`."""
     parser.add_argument("--inputs", type=int, default=1_000_000, help="how many (1000000)")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so many seconds (never)")
+    parser.add_argument("--seconds", type=float, default=600.0, help="end after so many seconds (600)")
     parser.add_argument("--from", type=int, default=0, dest="begin", help="the number of the first input (0)")
     parser.add_argument("--seed", type=int, default=1, help="what the inputs are drawn from (1)")
     parser.add_argument("--slowest", type=float, default=2.0, help="exit 1 beyond so many seconds for one input (2)")
@@ -47,6 +47,8 @@ def main(arguments: argparse.Namespace) -> int:
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first_kib) * 1024 / 1e6
     said = ", ".join(f"{found[name]} {name}" for name in ("error", "partial", "whole"))
     print(f"fuzz    {found.total()} inputs from number {arguments.begin}, seed {arguments.seed}: {said}")
+    if found.total() < inputs:
+        print(f"  the time was up; the rest: --from {arguments.begin + found.total()} --inputs {inputs - found.total()}")
     print(f"  {time.monotonic() - began:.0f} s, slowest input {slowest:.3f} s of processor time, memory grew by {grown_mb:.0f} MB")
     return 0 if slowest <= arguments.slowest and grown_mb <= arguments.grown else 1
 

@@ -333,6 +333,11 @@ class TestDigest:
         assert self.digest(b"k" * 100, snaplen=42 + 96) == self.digest(b"k" * 100)
         assert self.digest(b"k" * 20, snaplen=42 + 19) == 0
 
+    def test_of_an_empty_payload_behind_options_that_were_cut_off(self) -> None:
+        ack = frames.tcp(source=1, destination=2, options=b"\x01" * 12)
+        frame = frames.ethernet(frames.ipv4(ack, source=A, destination=B, protocol=6))
+        assert table_of(frame, snaplen=60).digest[0] == table_of(frame).digest[0] != 0
+
     def test_of_icmp_begins_behind_its_header(self) -> None:
         one, two = (frames.ethernet(frames.ipv4(frames.echo(1, seq, b"same"), source=A, destination=B, protocol=1)) for seq in (1, 2))
         table = table_of(one, two)
