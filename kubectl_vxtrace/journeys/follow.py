@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys import outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
-from kubectl_vxtrace.journeys.doubled import doubled_rows
+from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
@@ -74,7 +74,9 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
 
     Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
     """
-    seen, roles = _sightings(recording, tables)
+    twice = doubled(tables, recording.paths)
+    known = testimonies(recording, tables, twice.unsure)
+    seen, roles = _sightings(recording, tables, known, twice)
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
     shares = {tap: divided(seen.pop(tap)) for tap in tuple(seen)}
@@ -89,7 +91,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         tables=tables,
         clocks=clocks,
         window=window,
-        known=testimonies(recording, tables),
+        known=known,
         refusals=rejected.refusals_of(tables, roles, clocks),
         in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
     )
@@ -123,17 +125,19 @@ def _with_client_port(flow: Flow, ports: NDArray[np.int32]) -> Flow:
     return replace(flow, client=client)
 
 
-def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
+def _sightings(
+    recording: Recording, tables: Mapping[Tap, PacketTable], known: Mapping[Tap, Testimony], twice: Doubled
+) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
     """The frames that belong to planned flows, with their backends as far as anything names them."""
-    known = connections_of(recording)
-    first = _Identified(recording, tables, known)
+    connections = connections_of(recording)
+    first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
-    last = _Identified(recording, tables, (*known, *learned)) if learned else first
+    last = _Identified(recording, tables, (*connections, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
-    for tap, keep in doubled_rows(tables, recording.paths).items():
+    for tap, keep in twice.keep.items():
         seen[tap] = seen[tap].take(keep[seen[tap].row])
-    seen = begun_here(recording, last.groups, seen, testimonies(recording, tables))
+    seen = begun_here(recording, last.groups, seen, known)
     return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
 
 

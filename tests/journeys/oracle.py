@@ -10,6 +10,7 @@ from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from tests.journeys.worlds import Run, legs_between, tap_of, window, witness
 from tests.wire.emit import Fate
+from tests.wire.places import Stop
 from tests.wire.world import Flow, Packet, World
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
@@ -107,8 +108,11 @@ def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) 
             lost[start, end] += weight if outcome in VANISHED else 0
             arrived += weight if outcome == OutcomeCode.DELIVERED else 0
             unknown += weight if outcome == OutcomeCode.UNDETERMINED else 0
-    if any(uncountable(run.emitted.world, run.emitted.fates[number].packet) for number in numbers):
-        yield from (f"lost at {leg}, where nothing vanished" for leg in lost if lost[leg] and leg not in bounds.lost)
+    fates = [run.emitted.fates[number] for number in numbers]
+    if any(uncountable(run.emitted.world, fate.packet) or _doubled(run.emitted.world, fate.stops) for fate in fates):
+        yield from (
+            f"lost at {leg}, where nothing vanished" for leg in lost if lost[leg] and leg not in bounds.lost and not bounds.anywhere
+        )
         return
     direction = "reply" if run.emitted.fates[numbers[0]].packet.reply else "request"
     for leg in {*lost, *bounds.lost} if lost.total() or bounds.lost else ():
@@ -161,12 +165,16 @@ def unknowable(world: World, fate: Fate) -> bool:
     Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished. Where a tap saw
     everything twice and no frame has an IP ID, inner or outer, everything may have been sent twice.
     """
-    doubled = [stop for stop in fate.stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
-    if doubled and (world.six or any(not one.ip_id for one in world.packets)):
+    if _doubled(world, fate.stops):
         return True
     mine = identity(world, fate.packet)
     twins = [one for one in world.packets if identity(world, one) == mine]
     return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+
+
+def _doubled(world: World, stops: Sequence[Stop]) -> bool:
+    doubled = [stop for stop in stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
+    return bool(doubled) and (world.six or any(not one.ip_id for one in world.packets))
 
 
 def uncountable(world: World, packet: Packet) -> bool:
