@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.journeys.circle import positions
 from kubectl_vxtrace.journeys.columns import distinct, pack, within
 from kubectl_vxtrace.journeys.units import Draft, Frames
 from kubectl_vxtrace.model.packets import I32, I64
@@ -60,11 +61,13 @@ def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
 
     False if frames could not be cut at each other's boundaries: then what is absent at a hop may be there in other pieces.
     """
-    spans = _spans(hops)
+    spans, whole = _spans(hops)
     cuts = _cuts(spans, sizes)
     pieces = [_pieces(span, cuts[index] if cuts is not None else None) for index, span in enumerate(spans)]
     singles = _singles(hops, sizes)
-    return [_draft(hop, span, piece, sizes, singles) for hop, span, piece in zip(hops, spans, pieces, strict=True)], cuts is not None
+    return [
+        _draft(hop, span, piece, sizes, singles) for hop, span, piece in zip(hops, spans, pieces, strict=True)
+    ], whole and cuts is not None
 
 
 def _singles(hops: list[Frames], sizes: Sizes) -> I32:
@@ -84,17 +87,17 @@ Span = tuple[I32, I64, I64]
 """Data frames of a hop: index into its Frames, first byte and byte after the last, both `client port << 33 | unwrapped sequence`."""
 
 
-def _spans(hops: list[Frames]) -> list[Span]:
+def _spans(hops: list[Frames]) -> tuple[list[Span], bool]:
+    """The spans of each hop; False if some frames reach over the place where sequence numbers wrap."""
     data = [np.flatnonzero((hop.payload_bytes > 0) & (hop.table.flags[hop.row] & SYN == 0)).astype(np.int32) for hop in hops]
     ports = np.concatenate([hop.client_port[one] for hop, one in zip(hops, data, strict=True)]).astype(np.int64)
     seqs = np.concatenate([hop.table.seq[hop.row[one]] for hop, one in zip(hops, data, strict=True)]).astype(np.int64)
-    first = np.zeros(65536, dtype=np.int64)
-    first[ports[::-1]] = seqs[::-1]
-    # sequence numbers wrap at 2^32 (RFC 9293, 3.4): counted from half a circle before the connection's first one they do not
-    start = np.asarray((ports << 33) + ((seqs - first[ports] + (1 << 31)) & 0xFFFFFFFF), dtype=np.int64)
-    starts = np.split(start, np.cumsum([len(one) for one in data])[:-1])
-    spans = [(one, at, np.asarray(at + hop.payload_bytes[one], dtype=np.int64)) for hop, one, at in zip(hops, data, starts, strict=True)]
-    return _without_probes(spans)
+    lengths = np.concatenate([hop.payload_bytes[one] for hop, one in zip(hops, data, strict=True)]).astype(np.int64)
+    place, whole = positions(ports, seqs, lengths)
+    start = (ports << 33) + place
+    cuts = np.cumsum([len(one) for one in data])[:-1]
+    spans = list(zip(data, np.split(start, cuts), np.split(start + lengths, cuts), strict=True))
+    return _without_probes(spans), whole
 
 
 def _without_probes(spans: list[Span]) -> list[Span]:

@@ -112,3 +112,14 @@ def test_an_outer_fragment_that_is_missing() -> None:
     assert hop_packets(case, A) == [2, 2, 2, 1, 1, 1]
     assert lost_of(case, A) == {(3, 4): 1}
     assert [hop.frames for hop in case.hops[0]] == [2, 2, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize("merge", [(8, 8, 1, 1, 8, 8), (4, 4, 1, 1, 2, 2)])
+def test_a_port_that_is_used_again_far_away(merge: tuple[int, ...]) -> None:
+    """A second connection's numbers may lie just where those of the first one are thought to wrap."""
+    simulator = wire.Simulator(service=None)
+    for number, seq in enumerate((1, 1 + 2**31 - 3 * 1358 - 700, 2**32 - 2_000)):
+        at = AT + number * wire.SECOND
+        simulator.bulk(A, time_ns=at, client_port=40_000, seq=seq, segments=8, mss=1358, ident=1 + 100 * number, merge=merge)
+    case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
+    assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 24
