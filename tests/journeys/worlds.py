@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Recording
-from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets import read_pcaps
 from tests.wire import world as wire
 from tests.wire.emit import Emitted, Taken, emit
 from tests.wire.places import CLIENT, CLIENT_NODE, EPOCH, SECOND, SERVICE, TUNNEL, UNDERLAY, VXLAN, TapName, address, node_of, way
@@ -116,8 +116,9 @@ def tables(emitted: Emitted) -> dict[Tap, PacketTable]:
     """The decoded files."""
     ports = {4789, 8472, emitted.world.tunnel.port}
     with TemporaryDirectory() as folder:
-        files = emitted.write(Path(folder))
-        return {tap_of(tap): read_pcap(path, tap=tap_of(tap), vxlan_ports=ports) for tap, path in files.items()}
+        files = [(tap_of(tap), path) for tap, path in emitted.write(Path(folder)).items()]
+        found = read_pcaps(files, vxlan_ports=ports)
+    return {tap: table for (tap, _), table in zip(files, found, strict=True) if isinstance(table, PacketTable)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
