@@ -61,6 +61,7 @@ class TableBuilder:
         """Decode frames, a cache's worth at a time, and keep their columns."""
         if self._columns.rows + len(frames) > self._most_rows:
             raise PcapError(f"it holds more than {self._most_rows:,} packets", "cut it into parts: editcap -c 10000000 OLD NEW")
+        self._columns.reserve(len(frames))
         for start in range(0, len(frames), ROWS):
             self._add_part(frames.part(start, start + ROWS))
 

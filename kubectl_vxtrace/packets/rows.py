@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_ROWS = 1 << 14
-
 
 class GrowingColumns:
     """Columns of equal length that rows are added to.
@@ -22,11 +20,15 @@ class GrowingColumns:
 
     def add(self, parts: Mapping[str, NDArray[Any]], rows: int) -> None:
         """Add `rows` rows; `parts` has each of the columns."""
+        self.reserve(rows)
         begin, self.rows = self.rows, self.rows + rows
-        if self.rows > self._room:
-            self._resize(self.rows + max(self._room // 8, _LEAST_ROWS))
         for name, column in self._columns.items():
             column[begin : self.rows] = parts[name]
+
+    def reserve(self, rows: int) -> None:
+        """Make room for `rows` rows more, and for an eighth of all, so that few additions need new room."""
+        if self.rows + rows > self._room:
+            self._resize(self.rows + rows + self._room // 8)
 
     def finish(self) -> dict[str, NDArray[Any]]:
         """The columns; nothing can be added any more."""
