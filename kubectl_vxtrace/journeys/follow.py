@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys import outcome, rejected, tally
-from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
+from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
@@ -185,12 +185,18 @@ def _clocks(recording: Recording, parts: Sequence[_Part], tables: Mapping[Tap, P
     samples: dict[str, Samples] = {}
     for part in parts:
         for node in {hop.tap.node for hop in part.way.path.hops} - {reference}:
-            bounds, count = offset_samples(part.way, node, reference)
-            before = samples.get(node, Samples(bounds=Interval()))
-            samples[node] = Samples(bounds=before.bounds.intersect(bounds), count=before.count + count)
-    times = [table.time_ns for table in tables.values() if len(table)]
-    span = max((int(one.max() - one.min()) for one in times), default=0)
-    return clocks_of(reference, nodes, samples, (*recording.before, *recording.after), span)
+            samples[node] = samples.get(node, Samples()).with_(offset_samples(part.way, node, reference))
+    return clocks_of(reference, nodes, samples, (*recording.before, *recording.after), _ran_ns(recording, reference, tables))
+
+
+def _ran_ns(recording: Recording, reference: str, tables: Mapping[Tap, PacketTable]) -> tuple[int, int]:
+    """From when to when the reference node's captures ran: as they say, else from its first frame to its last, else from anybody's."""
+    mine = [one for one in recording.captures if one.task.tap.node == reference]
+    times = [one for capture in mine for one in (capture.started_ns, capture.stopped_ns) if one is not None]
+    for some in ([table for tap, table in tables.items() if tap.node == reference], tables.values()):
+        if not times:
+            times = [int(bound) for table in some if len(table) for bound in (table.time_ns.min(), table.time_ns.max())]
+    return min(times, default=0), max(times, default=0)
 
 
 def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:

@@ -212,7 +212,8 @@ def _vanished(journeys: JourneyTable) -> NDArray[np.bool_]:
 
 
 def latency(trails: Trails, start: int, end: int, clocks: Clocks) -> Latency | None:
-    """How long packets took between two hops: exact on one node; across nodes with half the clocks' corridor as uncertainty.
+    """How long packets took between two hops: exact on one node; across nodes with half the clocks' corridor, where it is widest, as
+    uncertainty.
 
     None where nothing bounds the clocks, a clock stepped, nothing was seen at both, or the median would be finer than the
     uncertainty.
@@ -220,13 +221,13 @@ def latency(trails: Trails, start: int, end: int, clocks: Clocks) -> Latency | N
     hops = trails.way.path.hops
     nodes = hops[start].tap.node, hops[end].tap.node
     both = trails.seen[:, start] & trails.seen[:, end]
-    offset = clocks.offset(nodes[1], nodes[0])
-    if not both.any() or offset.low is None or offset.high is None:
+    before = _times(trails, start, both)
+    bounds = clocks.over(nodes[1], nodes[0], before)
+    if not both.any() or bounds is None:
         return None
-    if nodes[0] != nodes[1] and not all(clocks.steady(node) for node in nodes):
-        return None
-    delays = _times(trails, end, both) - _times(trails, start, both) - offset.middle_ns
-    uncertainty = -(-(offset.high - offset.low) // 2)
+    low, high = bounds
+    delays = (_times(trails, end, both) - before).astype(np.float64) - (low + high) / 2
+    uncertainty = int(np.ceil((high - low).max() / 2))
     least, median, most = (max(int(value), 0) for value in (delays.min(), np.median(delays), delays.max()))
     if median < uncertainty:
         return None

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.clocks import Clocks, Interval
+from kubectl_vxtrace.journeys.clocks import Clocks, Samples
 from kubectl_vxtrace.journeys.copies import folded
+from kubectl_vxtrace.journeys.corridor import above, below
 from kubectl_vxtrace.journeys.datagrams import datagram_units, largest_of
 from kubectl_vxtrace.journeys.match import follow_units
 from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
@@ -87,8 +88,8 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 
 
-def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
-    """Bounds of `node`'s clock minus `reference`'s from packets that cross between the two on this path, and how many there were.
+def offset_samples(way: Way, node: str, reference: str) -> Samples:
+    """What packets that cross between a node and the reference on this path say of `node`'s clock minus `reference`'s.
 
     Only units that are unique at both hops and were not merged there.
     """
@@ -100,11 +101,10 @@ def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
         before, after = _nearest(way, at, -1), _nearest(way, at + 1, 1)
         if before is None or after is None:
             continue
-        delays = _delays(way, before, after)
-        if len(delays):
-            least = int(delays.min())
-            return (Interval(None, least) if ends[1] == node else Interval(-least, None)), len(delays)
-    return Interval(), 0
+        left, arrived = _crossings(way, before, after)
+        if len(left):
+            return Samples(bounds=above(left, arrived - left) if ends[1] == node else below(arrived, left - arrived), count=len(left))
+    return Samples()
 
 
 def _nearest(way: Way, at: int, step: int) -> int | None:
@@ -118,8 +118,8 @@ def _nearest(way: Way, at: int, step: int) -> int | None:
     return None
 
 
-def _delays(way: Way, before: int, after: int) -> I64:
-    """How much later each unit that is alone at both hops, and not part of a larger frame, was seen at the second one."""
+def _crossings(way: Way, before: int, after: int) -> tuple[I64, I64]:
+    """When each unit that is alone at both hops, and not part of a larger frame, was seen at the one and at the other."""
     sides = []
     size = max(int(way.units[hop].key.max(initial=-1)) for hop in (before, after)) + 1
     for hop in (before, after):
@@ -131,18 +131,14 @@ def _delays(way: Way, before: int, after: int) -> I64:
         alone[units.key[~single[units.frame]]] = False
         sides.append((alone, times_ns))
     both = np.flatnonzero(sides[0][0] & sides[1][0])
-    return np.asarray(sides[1][1][both] - sides[0][1][both], dtype=np.int64)
+    return sides[0][1][both], sides[1][1][both]
 
 
 def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
     """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out, and so are copies
     that the network made; `witness` says which hops would have seen what passed them."""
     nodes = [hop.tap.node for hop in way.path.hops]
-    steady = [clocks.steady(node) for node in nodes]
-    least = [
-        [clocks.offset(late, early).low if late == early or (steady[i] and steady[j]) else None for j, late in enumerate(nodes)]
-        for i, early in enumerate(nodes)
-    ]
+    least = [[clocks.least_ns(late, early) for late in nodes] for early in nodes]
     shift_ns, slack_ns = _common_clock(way, clocks)
     alone = folded(follow_units(way.units, least, way.tcp), way.units, witness, shift_ns, slack_ns, way.tcp)
     unit = alone.unit

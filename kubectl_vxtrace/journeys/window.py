@@ -86,9 +86,9 @@ def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence
 
 def _on(node: str, stretch: Stretch, clocks: Clocks) -> tuple[int, int]:
     """Start and end of a capture on a node's clock: the latest start and the earliest end that are possible, unless presumed."""
-    offset, middle = clocks.offset(node, stretch.node), clocks.middle_ns(node, stretch.node)
-    late = middle if stretch.presumed or offset.high is None else offset.high
-    early = middle if stretch.presumed or offset.low is None else offset.low
+    begin, end = clocks.offset_at_begin(node, stretch.node), clocks.offset_at_end(node, stretch.node)
+    late = clocks.middle_at_begin_ns(node, stretch.node) if stretch.presumed or begin.high is None else begin.high
+    early = clocks.middle_at_end_ns(node, stretch.node) if stretch.presumed or end.low is None else end.low
     return stretch.start_ns + late, stretch.end_ns + early
 
 
