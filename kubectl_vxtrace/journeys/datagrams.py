@@ -102,8 +102,8 @@ def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_]) -> I
 def _by_later_datagrams(
     payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32, step: int
 ) -> I32:
-    """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if a
-    datagram of that size was seen with one of the IP IDs that they count on to. 0 where nothing fits."""
+    """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if one
+    of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits."""
     known = np.flatnonzero(segments)
     sizes = _most_frequent(port[small], payload[small])
     sizes[port[known]] = segments[known]
@@ -112,8 +112,8 @@ def _by_later_datagrams(
     counts[counts > MOST_SEGMENTS] = 0
     owner = np.repeat(np.arange(len(rest)), counts)
     ids = (ip_id[rest][owner] + within(counts) * step).astype(np.uint16)
-    full = small[payload[small] == sizes[port[small]]]
-    seen = np.isin((port[rest][owner].astype(np.int64) << 16) | ids, (port[full].astype(np.int64) << 16) | ip_id[full])
+    held = np.minimum(payload[rest][owner] - within(counts) * size[owner], size[owner])
+    seen = np.isin(pack(port[rest][owner], ids, held), pack(port[small], ip_id[small], payload[small]))
     fits = np.bincount(owner[seen], minlength=len(rest)) > 0
     return np.where(fits, size, 0).astype(np.int32)
 

@@ -19,6 +19,8 @@ MOST = 0.9
 """The share of frames with a twin from which on all are taken for doubled; the kernel may have dropped some."""
 FEW = 0.5
 """Less than this at another tap: the twins were not sent."""
+LEAST_FRAMES = 16
+"""Fewer frames without IP IDs say nothing: two equal datagrams of which one is lost are no doubled interface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,9 @@ def doubled(tables: Mapping[Tap, PacketTable], paths: Sequence[Path]) -> Doubled
             rows = np.ones(len(table), dtype=np.bool_)
             rows[_second_ones(table, slice(None), with_outer=True)] = False
             keep[tap] = rows
-        elif share.named < 0 and share.all >= MOST and any(0 <= other.all < FEW for other in shares.values()):
+        elif (
+            share.named < 0 and share.all >= MOST and len(table) >= LEAST_FRAMES and any(0 <= other.all < FEW for other in shares.values())
+        ):
             unsure.add(tap)
     return Doubled(keep=keep, unsure=frozenset(unsure))
 

@@ -240,7 +240,9 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
     else:
-        apart = outcome.changed_form(outcomes, trails.client_port, trails.first, counted, witness)
+        apart = outcome.changed_form(
+            outcomes, trails.client_port, trails.payload_bytes.max(axis=1, initial=0), trails.first, counted, witness
+        )
         outcome.forget(outcomes, apart, OutcomeCode.LOST)
     if not trails.way.comparable:
         outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)

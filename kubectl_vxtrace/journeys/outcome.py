@@ -77,18 +77,26 @@ def merged_away(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArra
 
 
 def changed_form(
-    outcomes: Outcomes, client_port: I32, first: I32, counted: NDArray[np.bool_], witness: Sequence[bool]
+    outcomes: Outcomes,
+    client_port: I32,
+    payload_bytes: I32,
+    first: I32,
+    counted: NDArray[np.bool_],
+    witness: Sequence[bool],
 ) -> NDArray[np.bool_]:
-    """Datagrams that vanished before a hop from which on others of their socket come into being behind a witness (`first`, from 0).
+    """Datagrams that vanished before a hop from which on smaller ones of their socket come into being behind a witness (`first`, from 0).
 
     Offloads may have cut the one into the others in a way that nothing shows.
     """
     behind = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])
     last_birth = np.full(65536, -1, dtype=np.int32)
-    born = np.flatnonzero(counted & behind[first])
+    least = np.full(65536, np.iinfo(np.int32).max, dtype=np.int32)
+    is_born = counted & behind[first]
+    born = np.flatnonzero(is_born)
     np.maximum.at(last_birth, client_port[born], first[born])
-    lost = (outcomes.outcome == OutcomeCode.LOST) & (outcomes.lost_to > 0)
-    found: NDArray[np.bool_] = lost & (last_birth[client_port] >= outcomes.lost_to - 1) & ~(counted & behind[first])
+    np.minimum.at(least, client_port[born], payload_bytes[born])
+    lost = (outcomes.outcome == OutcomeCode.LOST) & (outcomes.lost_to > 0) & ~is_born
+    found: NDArray[np.bool_] = lost & (last_birth[client_port] >= outcomes.lost_to - 1) & (payload_bytes > least[client_port])
     return found
 
 

@@ -66,6 +66,8 @@ def contradictions(run: Run) -> list[str]:
     for number, fate in enumerate(run.emitted.fates):
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
+        if any(doubtful(run.emitted.world, run.emitted.fates[number].stops) for number in numbers):
+            continue
         flows = {run.emitted.fates[number].packet.flow for number in numbers}
         mine = list(_tables(run, flows, Direction.REPLY if reply else Direction.REQUEST))
         found += _counts(run, numbers, mine)
@@ -109,7 +111,7 @@ def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) 
             arrived += weight if outcome == OutcomeCode.DELIVERED else 0
             unknown += weight if outcome == OutcomeCode.UNDETERMINED else 0
     fates = [run.emitted.fates[number] for number in numbers]
-    if any(uncountable(run.emitted.world, fate.packet) or _doubled(run.emitted.world, fate.stops) for fate in fates):
+    if any(uncountable(run.emitted.world, fate.packet) for fate in fates):
         yield from (
             f"lost at {leg}, where nothing vanished" for leg in lost if lost[leg] and leg not in bounds.lost and not bounds.anywhere
         )
@@ -162,17 +164,15 @@ def _opaque(run: Run, packet: Packet) -> bool:
 def unknowable(world: World, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
-    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished. Where a tap saw
-    everything twice and no frame has an IP ID, inner or outer, everything may have been sent twice.
+    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished.
     """
-    if _doubled(world, fate.stops):
-        return True
     mine = identity(world, fate.packet)
     twins = [one for one in world.packets if identity(world, one) == mine]
     return len(twins) > 1 and any(one.copied_after is not None for one in twins)
 
 
-def _doubled(world: World, stops: Sequence[Stop]) -> bool:
+def doubtful(world: World, stops: Sequence[Stop]) -> bool:
+    """Whether a tap saw everything twice and no frame has an IP ID, inner or outer: all may have been sent twice and have lost its twin."""
     doubled = [stop for stop in stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
     return bool(doubled) and (world.six or any(not one.ip_id for one in world.packets))
 

@@ -5,7 +5,9 @@ All times are true ones in ns; what a node's clock shows is `Clock`'s matter. Ho
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from tests.wire.describe import describe
 from tests.wire.places import EPOCH, FIRST, SECOND, Shape, TapName
 
 DEFAULT_DELAYS_NS = (4_000, 3_000, 120_000, 5_000, 6_000, 4_000, 3_000)
@@ -163,3 +165,15 @@ class World:
     def capture(self, tap: TapName) -> Capture:
         """A tap's capture."""
         return self.captures.get(tap, Capture())
+
+    def _repr_pretty_(self, printer: "Printer", cycle: bool) -> None:
+        """How hypothesis shows it (IPython's protocol)."""
+        printer.text("..." if cycle else describe(self))
+
+
+class Printer(Protocol):
+    """What of a pretty printer is used."""
+
+    def text(self, obj: str) -> None:
+        """Add text."""
+        ...
