@@ -134,14 +134,18 @@ def _last_hop(packet: Packet, length: int) -> int:
 
 
 def _pass_all(stage: _Stage, packets: Sequence[tuple[int, Packet]], stops: Sequence[Stop]) -> None:
-    """Take the packets of one direction over its hops."""
+    """Take the packets of one direction over its hops. Those of one frame pass together, and leave it one after the other."""
     wired = next((hop for hop, stop in enumerate(stops, 1) if stop.role == "underlay"), len(stops) + 1)
+    place = {number: index for index, (number, _) in enumerate(packets)}
+    late: dict[int, int] = {}
     for hop, stop in enumerate(stops, 1):
         alive = [(number, one) for number, one in packets if one.first <= hop <= _last_hop(one, len(stops)) and hop not in one.hidden]
-        for run in _runs(stage.world, alive, hop, {number: place for place, (number, _) in enumerate(packets)}):
-            times = [_at(stage.world, one, hop) for _, one in run]
+        for run in _runs(stage.world, alive, hop, place):
             numbers, members = [number for number, _ in run], [_renumbered(one) if hop >= wired else one for _, one in run]
-            stage.put(stop, hop, max(times), numbers, members, members[0].ip_id ^ 0x5555)
+            time_ns = max(_at(stage.world, one, hop) + late.get(number, 0) for number, one in run)
+            stage.put(stop, hop, time_ns, numbers, members, members[0].ip_id ^ 0x5555)
+            for index, (number, one) in enumerate(run):
+                late[number] = time_ns + index * 1_000 - _at(stage.world, one, hop)
     for number, one in packets:
         _copy(stage, number, one, stops)
         _loop(stage, number, one, stops)
