@@ -85,6 +85,27 @@ def look_up(keys: NDArray[Any], wanted: NDArray[Any]) -> I64:
     return np.where(ordered[place] == wanted, order[place], -1).astype(np.int64)
 
 
+def nearest(keys: NDArray[Any], times_ns: I64, wanted: NDArray[Any], at_ns: I64) -> I64:
+    """The place of the equal key that is nearest in time to each wanted one, -1 where there is none."""
+    found = np.full(len(wanted), -1, dtype=np.int64)
+    if not len(keys) or not len(wanted):
+        return found
+    count, never = len(keys), np.iinfo(np.int64).max
+    order = np.lexsort((np.concatenate([times_ns, at_ns]), np.concatenate([keys, wanted])))
+    index, is_key = np.arange(len(order)), order < count
+    before = np.maximum.accumulate(np.where(is_key, index, -1))
+    after = np.minimum.accumulate(np.where(is_key, index, len(order))[::-1])[::-1]
+    mine = order[~is_key] - count
+    least = np.full(len(wanted), never, dtype=np.int64)
+    for side in (before[~is_key], after[~is_key]):
+        place = np.where((side >= 0) & (side < len(order)), order[np.clip(side, 0, len(order) - 1)], 0)
+        fits = (side >= 0) & (side < len(order)) & (keys[place] == wanted[mine])
+        away = np.where(fits, np.abs(times_ns[place] - at_ns[mine]), never)
+        nearer = away < least[mine]
+        found[mine[nearer]], least[mine[nearer]] = place[nearer], away[nearer]
+    return found
+
+
 def distinct(values: I64) -> I64:
     """The different values, ascending: by sorting, which for these is faster than the hash table of numpy.unique."""
     ordered = np.sort(values)

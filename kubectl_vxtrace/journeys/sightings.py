@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.addresses import AddressBook
-from kubectl_vxtrace.journeys.columns import look_up, number_rows, pack
+from kubectl_vxtrace.journeys.columns import look_up, nearest, number_rows, pack
 from kubectl_vxtrace.journeys.identity import NOBODY, PORTS, SEVERAL, Group, Names, Roles
 from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
@@ -83,17 +83,28 @@ def _echo_ways(table: PacketTable, rows: NDArray[np.intp], both: tuple[Roles, Ro
 
 
 def later_fragments(tables: Mapping[Tap, PacketTable], book: AddressBook, firsts: Mapping[Tap, Sightings]) -> dict[Tap, Sightings]:
-    """Later IP fragments, joined to the first fragment of their train by protocol, addresses and IP ID, at whatever tap it was seen."""
+    """Later IP fragments, joined to the first fragment of their train by protocol, addresses and IP ID, at whatever tap it was seen.
+
+    Where several trains share those (sockets that number for themselves), to the one at the same tap that is nearest in time.
+    """
     heads = {tap: one.take(tables[tap].fragment[one.row] & MORE_FRAGMENTS != 0) for tap, one in firsts.items()}
     known = [(tap, one) for tap, one in heads.items() if len(one)]
     if not known:
         return {}
     keys = np.concatenate([_train_keys(tables[tap], book, one.row) for tap, one in known])
     names = {name: np.concatenate([getattr(one, name) for _, one in known]) for name in Sightings.__slots__ if name != "row"}
+    numbers = {tap: number for number, (tap, _) in enumerate(known)}
+    taps = np.concatenate([np.full(len(one), numbers[tap]) for tap, one in known])
+    times_ns = np.concatenate([tables[tap].time_ns[one.row] for tap, one in known])
     found: dict[Tap, Sightings] = {}
     for tap, table in tables.items():
         rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET != 0)).astype(np.int32)
-        place = look_up(keys, _train_keys(table, book, rows))
+        wanted = _train_keys(table, book, rows)
+        place = look_up(keys, wanted)
+        if tap in numbers:
+            mine = np.flatnonzero(taps == numbers[tap])
+            here = nearest(keys[mine], times_ns[mine], wanted, table.time_ns[rows])
+            place = np.where(here >= 0, mine[here], place)
         hit = place >= 0
         if hit.any():
             found[tap] = Sightings(row=rows[hit], **{name: column[place[hit]] for name, column in names.items()})

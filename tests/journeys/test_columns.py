@@ -39,3 +39,11 @@ def test_rows_of_one_hash_are_told_apart() -> None:
 
 def test_no_rows_have_no_numbers() -> None:
     assert not len(columns.number_rows([np.zeros(0, np.uint64)]))
+
+
+def test_nearest_in_time_of_equal_keys() -> None:
+    keys, times = np.array([5, 3, 5, 5]), np.array([10, 10, 40, 90])
+    wanted, at = np.array([5, 5, 5, 3, 4, 5]), np.array([0, 30, 66, 99, 10, 64])
+    assert columns.nearest(keys, times, wanted, at).tolist() == [0, 2, 3, 1, -1, 2]
+    assert columns.nearest(keys[:0], times[:0], wanted, at).tolist() == [-1] * 6
+    assert columns.nearest(keys, times, wanted[:0], at[:0]).tolist() == []
