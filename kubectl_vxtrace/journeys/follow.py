@@ -22,11 +22,11 @@ from kubectl_vxtrace.journeys.sightings import (
     divided,
     joined,
     later_fragments,
-    name_backends,
     sight,
 )
 from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
+from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
 from kubectl_vxtrace.model.facts import ConntrackEntry

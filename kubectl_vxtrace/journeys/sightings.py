@@ -1,14 +1,14 @@
 """Frames of a tap that belong to the trace: whose they are, in which direction, from which client port."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.addresses import AddressBook
-from kubectl_vxtrace.journeys.columns import look_up, nearest, number_rows, pack
+from kubectl_vxtrace.journeys.columns import look_up, nearest, pack
 from kubectl_vxtrace.journeys.identity import NOBODY, PORTS, SEVERAL, Group, Names, Roles
 from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
@@ -128,59 +128,6 @@ def backends_seen(groups: Sequence[Group], seen: Mapping[Tap, Sightings], names:
         np.maximum.at(high, place, one.planned[named])
     backends = np.where(high == NOBODY, NOBODY, np.where(low == high, low, SEVERAL)).reshape(len(groups), PORTS)
     return np.where(backends == NOBODY, names.backends, backends).astype(np.int32)
-
-
-def name_backends(tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> dict[Tap, Sightings]:
-    """The sightings with the backend filled in that their connection went to.
-
-    A client port that went to several backends is told apart packet by packet: by the same IP ID, TCP sequence number and payload
-    seen in server form. What nothing names stays NOBODY.
-    """
-    learned = _Learned(tables, seen, backends)
-    found: dict[Tap, Sightings] = {}
-    for tap, one in seen.items():
-        nameless = np.flatnonzero(one.planned == NOBODY)
-        guess = backends[one.group[nameless], one.client_port[nameless]]
-        planned = one.planned.copy()
-        planned[nameless] = np.where(guess == SEVERAL, NOBODY, guess)
-        unclear = nameless[guess == SEVERAL]
-        if len(unclear):
-            planned[unclear] = learned.backend(tap, unclear)
-        found[tap] = replace(one, planned=planned)
-    return found
-
-
-class _Learned:
-    """Packets of client ports that went to several backends, and which of the backends their translated twins name."""
-
-    def __init__(self, tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> None:
-        several = backends == SEVERAL
-        if not several.any():
-            return
-        self._which = {tap: np.flatnonzero(several[one.group, one.client_port]) for tap, one in seen.items()}
-        parts = [(tap, seen[tap].take(which)) for tap, which in self._which.items() if len(which)]
-        if not parts:
-            return
-        columns = zip(*(_packet_columns(tables[tap], one) for tap, one in parts), strict=True)
-        numbers = number_rows([np.concatenate(column) for column in columns])
-        planned = np.concatenate([one.planned for _, one in parts])
-        named = np.flatnonzero(planned != NOBODY)
-        place = look_up(numbers[named], numbers)
-        answers = np.where(place >= 0, planned[named][place] if len(named) else NOBODY, NOBODY)
-        cuts = np.cumsum([len(one) for _, one in parts])[:-1]
-        self._answers = dict(zip((tap for tap, _ in parts), np.split(answers, cuts), strict=True))
-
-    def backend(self, tap: Tap, which: NDArray[np.intp]) -> I32:
-        """Backends of some of the tap's sightings."""
-        answers = self._answers[tap][np.searchsorted(self._which[tap], which)]
-        return np.asarray(answers, dtype=np.int32)
-
-
-def _packet_columns(table: PacketTable, one: Sightings) -> tuple[NDArray[np.uint64], ...]:
-    rows = one.row
-    ports = pack(one.client_port, table.ip_id[rows], table.seq[rows])
-    whose = (one.group.astype(np.uint64) << np.uint64(1)) | one.direction.astype(np.uint64)
-    return ports, table.digest[rows].astype(np.uint64), whose
 
 
 def divided(one: Sightings) -> dict[tuple[int, int, int], Sightings]:
