@@ -71,4 +71,5 @@ def _attempt(file: tuple[Tap, Path], vxlan_ports: Collection[int], digest_bytes:
     try:
         return read_pcap(path, tap=tap, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes)
     except PcapError as error:
-        return error
+        # A new one: the old one's traceback would keep all that was read so far.
+        return PcapError(error.message, error.hint)

@@ -21,6 +21,9 @@ _AHEAD_BYTES = 8 << 20
 _LEAST_AHEAD_BYTES = 1 << 20
 _LEAST_RECORD_BYTES = 16
 _LEAST_PACKED_BYTES = 4
+_MOST_DEFLATED = 1032
+"""Bytes that one byte can unpack to: two bits for 258 (RFC 1951, 3.2.5)."""
+
 _FREE_PACKETS = 1_000_000
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -95,7 +98,7 @@ class Source:
         """The file's bytes through a sliding buffer, its first part already read. To be asked for once."""
         stream = self.stream()
         # A small file needs no large buffer; one byte more than the file shows its end at once.
-        size = BUFFER_BYTES if self._packed else min(BUFFER_BYTES, self._size_bytes + 1)
+        size = min(BUFFER_BYTES, self._size_bytes * (_MOST_DEFLATED if self._packed else 1) + 1)
         if self._packed and self._size_bytes >= _LEAST_AHEAD_BYTES:
             stream = ahead = AheadStream(stream, _AHEAD_BYTES)
             self._files.callback(ahead.close)

@@ -94,18 +94,23 @@ class Files:
 def judge(path: Path, data: bytes) -> str:
     """Read `data` from `path`; `error`, `partial` or `whole`. AssertionError where neither our error nor a sound table comes of it."""
     path.write_bytes(data)
-    try:
-        table = read_pcap(path)
-    except PcapError as error:
-        said = error
-    else:
-        _check_table(table)
-        _check_meaning(table, path, data)
-        return "whole" if table.whole else "partial"
-    assert said.message
-    assert said.hint
-    assert "\n" not in said.message
+    found = table_or_error(path)
+    if isinstance(found, PacketTable):
+        _check_table(found)
+        _check_meaning(found, path, data)
+        return "whole" if found.whole else "partial"
+    assert found.message
+    assert found.hint
+    assert "\n" not in found.message
     return "error"
+
+
+def table_or_error(path: Path) -> PacketTable | PcapError:
+    """What comes of reading a file; the error without what it interrupted."""
+    try:
+        return read_pcap(path)
+    except PcapError as error:
+        return PcapError(error.message, error.hint)
 
 
 def _check_meaning(table: PacketTable, path: Path, data: bytes) -> None:
