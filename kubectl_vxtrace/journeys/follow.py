@@ -77,6 +77,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     twice = doubled(tables, recording.paths)
     known = testimonies(recording, tables, twice.unsure)
     seen, roles = _sightings(recording, tables, known, twice)
+    traced = {tap for tap, one in seen.items() if len(one)}
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
     shares = {tap: divided(seen.pop(tap)) for tap in tuple(seen)}
@@ -85,7 +86,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     shares.clear()  # the frames of each path stand in `parts`
     clocks = _clocks(recording, parts, tables)
     nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
-    window = window_of(stretches_of(recording.captures, tables), clocks, nodes)
+    window = window_of(stretches_of(recording.captures, tables, traced), clocks, nodes)
     scene = _Scene(
         recording=recording,
         tables=tables,

@@ -1,6 +1,6 @@
 """The common window: when all captures ran, in each node's own clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval
@@ -14,14 +14,20 @@ STAGGER_NS = 250_000_000
 """Within this, tcpdumps that one command stops on several nodes end one after the other (up to 0.13 s were measured on a busy machine)."""
 
 
+LIVELY_FRAMES = 10
+"""A file with fewer frames, and none of the traced flows, does not say when its capture began: it was quiet there (an ARP request now and
+then)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """When one capture ran, in its node's clock."""
+    """When one capture ran, in its node's clock. `presumed`: from its first frame to its last. `quiet`: its first frame says nothing."""
 
     node: str
     start_ns: int
     end_ns: int
     presumed: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +43,11 @@ class Window:
     last_ns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable]) -> tuple[Stretch, ...]:
+def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable], traced: Set[Tap]) -> tuple[Stretch, ...]:
     """When the captures ran that bear on the window: those that ran until we stopped them, else files of others.
 
-    A capture that ended by itself is no witness and does not shorten the window for those that are.
+    A capture that ended by itself is no witness and does not shorten the window for those that are. `traced`: taps that saw packets of
+    the flows.
     """
     timed, presumed = [], []
     for capture in captures:
@@ -52,7 +59,9 @@ def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketT
             timed.append(Stretch(node=capture.task.tap.node, start_ns=capture.started_ns, end_ns=end))
         elif capture.status in (CaptureStatus.PRESUMED, CaptureStatus.COMPLETE) and table is not None and len(table):
             times = table.time_ns
-            presumed.append(Stretch(node=capture.task.tap.node, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True))
+            tap = capture.task.tap
+            quiet = tap not in traced and len(table) < LIVELY_FRAMES
+            presumed.append(Stretch(node=tap.node, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True, quiet=quiet))
     return tuple(timed or presumed)
 
 
@@ -60,12 +69,14 @@ def window_of(stretches: Sequence[Stretch], clocks: Clocks, nodes: Sequence[str]
     """The common window, None where nothing says when anything ran.
 
     Timed captures: from the latest start to the earliest stop, less what the clocks leave open, less a second at the end. Presumed
-    ones: from the latest first frame to the latest last frame, clocks joined by the middle of their bounds.
+    ones: from the latest first frame to the latest last frame, clocks joined by the middle of their bounds; the first frame of a quiet
+    file says nothing.
     """
     if not stretches:
         return None
+    telling = [one for one in stretches if not one.quiet] or stretches
     return Window(
-        start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(stretches, clocks, node)) for node in nodes},
+        start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(telling, clocks, node)) for node in nodes},
         end_ns={node: _end(node, stretches, clocks) for node in nodes},
         last_ns={node: _last_frames(node, stretches, clocks) for node in nodes} if stretches[0].presumed else {},
     )

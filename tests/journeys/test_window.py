@@ -69,6 +69,21 @@ class TestWindow:
         assert hop_packets(case, A)[0] == 4
         assert all(hop.witness for hop in case.hops[0])
 
+    def test_a_quiet_file_of_others_does_not_say_when_it_began(self) -> None:
+        """A single ARP request near the end, behind a firewall. (The first lookup left before the last of the other files begins.)"""
+        simulator = wire.Simulator()
+        lookups(simulator, 20, vanished=4)
+        simulator.noise(wire.hops_to(A)[4], [AT + 20 * SECOND])
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {(4, 5): 19}
+
+    def test_a_lively_file_of_others_does(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 20, vanished=4)
+        simulator.noise(wire.hops_to(A)[4], [AT + 20 * SECOND + number * SECOND // 10 for number in range(20)])
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert case.flows == ()
+
     def test_files_of_others_that_end_one_after_the_other_show_no_loss(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 20)
