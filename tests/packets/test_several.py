@@ -47,6 +47,6 @@ def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
     files[0][1].write_bytes(b"junk")
     broken, table = read_pcaps(files)
     assert isinstance(broken, PcapError)
-    assert broken.__traceback__ is broken.__context__ is None, "a traceback keeps what was read before the error in memory"
+    assert (broken.__traceback__, broken.__context__) == (None, None), "a traceback keeps what was read before the error in memory"
     assert isinstance(table, PacketTable)
     assert len(table) == 3
