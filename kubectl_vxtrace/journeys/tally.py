@@ -77,7 +77,7 @@ def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bo
 
 
 def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
-    """Whether each journey's first sighting lies in the common window, and no node's files may have ended before it came there."""
+    """Whether each journey's first sighting lies in the common window, and the next hop's file had not ended before it came there."""
     inside, late = np.zeros(len(trails), dtype=np.bool_), np.zeros(len(trails), dtype=np.bool_)
     for index, hop in enumerate(trails.way.path.hops):
         mine = trails.first == index
@@ -89,16 +89,19 @@ def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
 
 
 def _after_the_last_frame(window: Window | None, trails: Trails, first: int, mine: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Journeys of the very end that a node did not see any more, all of whose files end before; only for files of others."""
-    node = trails.way.path.hops[first].tap.node
+    """Journeys of the very end that ended before a hop whose file holds nothing later; only for files of others."""
+    hops = trails.way.path.hops
+    node = hops[first].tap.node
     times_ns = trails.time_ns[mine]
     late = np.zeros(len(times_ns), dtype=np.bool_)
     if window is None or node not in window.last_ns:
         return late
-    for other, last_ns in window.last_ns[node].items():
-        hops = [index for index, hop in enumerate(trails.way.path.hops) if index > first and hop.tap.node == other]
-        if hops and other != node:
-            late |= (times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)) & ~trails.seen[mine][:, hops].any(axis=1)
+    seen = trails.seen[mine]
+    for index in range(first + 1, len(hops)):
+        last_ns = window.last_ns[node].get(hops[index].tap)
+        if last_ns is not None:
+            ended = times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)
+            late |= ended & seen[:, index - 1] & ~seen[:, index:].any(axis=1)
     return late
 
 

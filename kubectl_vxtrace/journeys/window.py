@@ -21,26 +21,34 @@ then)."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """When one capture ran, in its node's clock. `presumed`: from its first frame to its last. `quiet`: its first frame says nothing."""
+    """When the capture at a tap ran, in its node's clock.
 
-    node: str
+    presumed: from its first frame to its last. quiet: its first frame does not say when it began.
+    """
+
+    tap: Tap
     start_ns: int
     end_ns: int
     presumed: bool = False
     quiet: bool = False
+
+    @property
+    def node(self) -> str:
+        """Its node."""
+        return self.tap.node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The common window: start and end per node, in that node's clock, both included.
 
-    last_ns: only where files are presumed to have run together: by node, then by other node, the latest frame in any file of the other
-    one, on the clock of the first.
+    last_ns: only where files are presumed to have run together: by node, then by tap, the last frame of the tap's file, on the clock of
+    the node.
     """
 
     start_ns: Mapping[str, int]
     end_ns: Mapping[str, int]
-    last_ns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    last_ns: Mapping[str, Mapping[Tap, int]] = field(default_factory=dict)
 
 
 def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable], traced: Set[Tap]) -> tuple[Stretch, ...]:
@@ -56,12 +64,12 @@ def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketT
             end = capture.stopped_ns
             if capture.cut_off and table is not None and len(table):
                 end = min(end, int(table.time_ns.max()))
-            timed.append(Stretch(node=capture.task.tap.node, start_ns=capture.started_ns, end_ns=end))
+            timed.append(Stretch(tap=capture.task.tap, start_ns=capture.started_ns, end_ns=end))
         elif capture.status in (CaptureStatus.PRESUMED, CaptureStatus.COMPLETE) and table is not None and len(table):
             times = table.time_ns
             tap = capture.task.tap
             quiet = tap not in traced and len(table) < LIVELY_FRAMES
-            presumed.append(Stretch(node=tap.node, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True, quiet=quiet))
+            presumed.append(Stretch(tap=tap, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True, quiet=quiet))
     return tuple(timed or presumed)
 
 
@@ -78,15 +86,8 @@ def window_of(stretches: Sequence[Stretch], clocks: Clocks, nodes: Sequence[str]
     return Window(
         start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(telling, clocks, node)) for node in nodes},
         end_ns={node: _end(node, stretches, clocks) for node in nodes},
-        last_ns={node: _last_frames(node, stretches, clocks) for node in nodes} if stretches[0].presumed else {},
+        last_ns={node: {one.tap: _on(node, one, clocks)[1] for one in stretches} for node in nodes} if stretches[0].presumed else {},
     )
-
-
-def _last_frames(node: str, stretches: Sequence[Stretch], clocks: Clocks) -> dict[str, int]:
-    last: dict[str, int] = {}
-    for one in stretches:
-        last[one.node] = max(last.get(one.node, 0), _on(node, one, clocks)[1])
-    return last
 
 
 def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence[Stretch]:

@@ -92,6 +92,13 @@ class TestWindow:
         assert lost_of(case, A) == {}
         assert set(outcomes(case, A)) == {OutcomeCode.DELIVERED}
 
+    def test_nor_does_one_of_a_node_that_ends_before_its_neighbour(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 20)
+        lookups(simulator, 1, first=20, vanished=5)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {}
+
     def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})
         lookups(simulator, 3)
