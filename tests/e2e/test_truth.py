@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.drops import KINDS, Key, Rule
 from tests.e2e.place import Lab
-from tests.e2e.truth import KINDS, Key, Pair, Rule, Said, Truth
+from tests.e2e.truth import Pair, Said, Truth
 
 pytestmark = [pytest.mark.lab]
 

@@ -5,72 +5,32 @@ while the captures run, for the pods are silent before and are made silent (an O
 """
 
 import itertools
-import json
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.datapath import servers, tools
+from tests.e2e import drops, kernel
+from tests.e2e.drops import CLIENT, FABRIC, KINDS, NFLOG_GROUPS, NODES, PORT, SERVER, TRAIN_PORT, Ends, Key, Rule
 from tests.e2e.place import Lab, Run
 
-CLIENT, SERVER = "netshoot-k2v8c", "netshoot-m4t7d"
-NODES = {CLIENT: "ada-ec-1", SERVER: "ada-ec-2"}
-FABRIC = "vxlab-fabric"
-PORT, TRAIN_PORT = 7001, 7002
-TRAIN_BYTES = 4000
 TABLE = "vxtruth"
+TRAIN_BYTES = 4000
 DURATIONS_S = (4.0, 10.0)
 """Of a trace, and once more where the machine was too busy to end the traffic more than a second before it."""
 TALK_S = 1.4
 SILENCE_S = 0.3
 MARGIN_S = 1.05
 """The second that the plugin takes off the window's end, and what clocks leave open on one machine."""
-NFLOG_GROUPS = {"request": 5, "reply": 6}
-HEAD_BYTES = 120
 
-KINDS = ("tcp", "udp", "train", "ping")
 Found = TypeVar("Found")
-Key = tuple[str, str]
-"""Kind and direction."""
-Ends = tuple[str, str]
-"""`node/role` of both ends of a leg."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Drops `percent` of a kind's packets of one direction at one place: sender, wire, entry (of the VXLAN packet), receiver.
-
-    At the wire and the entry packets are encapsulated, and fragments are packets of their own.
-    """
-
-    kind: str
-    direction: str
-    place: str
-    percent: int
-
-    @property
-    def key(self) -> Key:
-        return self.kind, self.direction
-
-    def leg(self, backend: str) -> Ends:
-        """Where the plugin has to find the loss."""
-        names = [NODES[CLIENT], NODES[SERVER]]
-        sender, receiver = names if self.direction == "request" else names[::-1]
-        inner = "pod" if backend == "calico" else "bridge"
-        return {
-            "sender": (f"{sender}/{inner}", f"{sender}/vxlan"),
-            "wire": (f"{sender}/underlay", f"{receiver}/underlay"),
-            "entry": (f"{receiver}/underlay", f"{receiver}/vxlan"),
-            "receiver": (f"{receiver}/vxlan", f"{receiver}/{inner}"),
-        }[self.place]
 
 
 @dataclass
@@ -104,7 +64,7 @@ class Pair:
     def __init__(self, place: Lab, backend: str) -> None:
         self.place = place
         self.backend = backend
-        self.address = {pod: _address(place, f"pod-{pod}") for pod in (CLIENT, SERVER)}
+        self.address = {pod: kernel.address(f"pod-{pod}") for pod in (CLIENT, SERVER)}
         self.vxlan_port = {"calico": 4789, "flannel": 8472}[backend]
 
     @contextmanager
@@ -112,7 +72,7 @@ class Pair:
         """Servers on both ports."""
         with ExitStack() as stack:
             for port in (PORT, TRAIN_PORT):
-                stack.enter_context(_running(f"pod-{SERVER}", servers.program("stream", "serve", str(port))))
+                stack.enter_context(kernel.running(f"pod-{SERVER}", servers.program("stream", "serve", str(port))))
             self._wait_listening()
             yield
 
@@ -120,9 +80,9 @@ class Pair:
         """off: every frame is a packet; on: super-packets all the way; cut: super-packets on the nodes, packets on the wire."""
         device = {"calico": "vxlan.calico", "flannel": "flannel.1"}[self.backend]
         for pod, node in NODES.items():
-            _ethtool(f"pod-{pod}", "eth0", how != "off", "tso", "gso")
-            _ethtool(node, device, how != "off", "gro")
-            _ethtool(node, "ens4", how == "on", "tso", "gso", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation")
+            kernel.ethtool(f"pod-{pod}", "eth0", how != "off", "tso", "gso")
+            kernel.ethtool(node, device, how != "off", "gro")
+            kernel.ethtool(node, "ens4", how == "on", "tso", "gso", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation")
 
     def clients(self) -> list[list[str]]:
         """What the client's pod runs."""
@@ -148,11 +108,11 @@ class Pair:
 
         def count() -> None:
             self._count([])
-            _nft(NODES[CLIENT], _table("ip", list(rules), [_chain("rules", "forward", 5, texts)], "forward"))
+            kernel.nft(NODES[CLIENT], kernel.table("ip", f"{TABLE}_forward", list(rules), [kernel.chain("rules", "forward", 5, texts)]))
 
         def attempt(duration_s: float) -> tuple[Run, Mapping[str, int]]:
             run, _ = trace(self.place, [asks], ["pod", f"default/{CLIENT}", "--to", "kube-system/kube-dns:53/udp"], duration_s, cwd)
-            return run, _counters(NODES[CLIENT], "ip", f"{TABLE}_forward")
+            return run, kernel.counters(NODES[CLIENT], "ip", f"{TABLE}_forward")
 
         return self._with_time(count, attempt)
 
@@ -180,29 +140,38 @@ class Pair:
     def _measured(self, rules: Sequence[Rule], duration_s: float, cwd: Path) -> tuple[Run, Truth, Said]:
         target = ["pod", f"default/{CLIENT}", "--to", f"pod/default/{SERVER}"]
         with ExitStack() as stack:
-            logs = {rule.key: stack.enter_context(_logged(self._where(rule)[0], rule.direction, cwd)) for rule in rules if _logs(rule)}
+            logs = {rule.key: stack.enter_context(self._logged(rule, cwd)) for rule in rules if drops.logs(rule)}
             run, said = trace(self.place, self.clients(), target, duration_s, cwd)
         truth = self._read(rules)
         mss_bytes = max(int(line.split()[1]) for line in said if line.startswith("mss"))
-        truth.segments = {key: _segments(path, mss_bytes) for key, path in logs.items()}
+        truth.segments = {key: kernel.segments(path, mss_bytes) for key, path in logs.items()}
         return run, truth, read(run.report)
+
+    def _logged(self, rule: Rule, folder: Path) -> AbstractContextManager[Path]:
+        return kernel.logged(self._where(rule)[0], NFLOG_GROUPS[rule.direction], folder / f"dropped-{rule.direction}.pcap")
 
     def _count(self, rules: Sequence[Rule]) -> None:
         self._forget()
         for pod in (CLIENT, SERVER):
             direction, other = ("request", SERVER) if pod == CLIENT else ("reply", CLIENT)
-            out = [f"ip daddr {self.address[other]} {_plain(kind, direction)} counter name {kind}_{direction}" for kind in KINDS]
+            out = [f"ip daddr {self.address[other]} {drops.plain(kind, direction)} counter name {kind}_{direction}" for kind in KINDS]
             back = "reply" if direction == "request" else "request"
-            into = [f"ip saddr {self.address[other]} {_plain(kind, back)} counter name {kind}_{back}" for kind in KINDS]
-            chains = [_chain("gag", "output", -400, []), _chain("out", "output", 300, out), _chain("into", "input", 300, into)]
-            _nft(f"pod-{pod}", _table("ip", [f"{kind}_{way}" for kind in KINDS for way in ("request", "reply")], chains))
+            into = [f"ip saddr {self.address[other]} {drops.plain(kind, back)} counter name {kind}_{back}" for kind in KINDS]
+            chains = [
+                kernel.chain("gag", "output", -400, []),
+                kernel.chain("out", "output", 300, out),
+                kernel.chain("into", "input", 300, into),
+            ]
+            kernel.nft(f"pod-{pod}", kernel.table("ip", TABLE, [f"{kind}_{way}" for kind in KINDS for way in ("request", "reply")], chains))
         for netns, family, hook in self._hooks():
             mine = [rule for rule in rules if self._where(rule) == (netns, family, hook)]
             if mine:
+                names = [f"{rule.kind}_{rule.direction}" for rule in mine]
                 texts = [
-                    f"{self._match(rule)} {_share(rule.percent)}{_log(rule)}counter name {rule.kind}_{rule.direction} drop" for rule in mine
+                    f"{self._match(rule)} {drops.share(rule.percent)}{drops.log(rule)}counter name {name} drop"
+                    for rule, name in zip(mine, names, strict=True)
                 ]
-                _nft(netns, _table(family, [f"{rule.kind}_{rule.direction}" for rule in mine], [_chain("rules", hook, 5, texts)], hook))
+                kernel.nft(netns, kernel.table(family, f"{TABLE}_{hook}", names, [kernel.chain("rules", hook, 5, texts)]))
 
     def _hooks(self) -> Iterator[tuple[str, str, str]]:
         yield FABRIC, "bridge", "forward"
@@ -222,31 +191,31 @@ class Pair:
         if rule.direction == "reply":
             source, target = target, source
         if rule.place not in ("wire", "entry"):
-            return f"ip saddr {source} ip daddr {target} {_plain(rule.kind, rule.direction)}"
+            return f"ip saddr {source} ip daddr {target} {drops.plain(rule.kind, rule.direction)}"
         guard = f"ether type ip ip protocol udp udp dport {self.vxlan_port}" if rule.place == "wire" else f"udp dport {self.vxlan_port}"
         # Behind 8 bytes of UDP, 8 of VXLAN and 14 of Ethernet: the inner IP header (RFC 7348, 5; RFC 791, 3.1).
-        inner = f"@th,336,32 {_number(source)} @th,368,32 {_number(target)}"
+        inner = f"@th,336,32 {drops.number(source)} @th,368,32 {drops.number(target)}"
         protocol = {"tcp": 6, "udp": 17, "train": 17, "ping": 1}[rule.kind]
         part = {"udp": " @th,288,16 & 0x3fff == 0", "train": " @th,288,16 & 0x3fff != 0"}.get(rule.kind, "")
         return f"{guard} {inner} @th,312,8 {protocol}{part}"
 
     def _read(self, rules: Sequence[Rule]) -> Truth:
         truth = Truth()
-        at = {pod: _counters(f"pod-{pod}", "ip", TABLE) for pod in (CLIENT, SERVER)}
+        at = {pod: kernel.counters(f"pod-{pod}", "ip", TABLE) for pod in (CLIENT, SERVER)}
         for kind in KINDS:
             for way, sender, receiver in (("request", CLIENT, SERVER), ("reply", SERVER, CLIENT)):
                 truth.sent[kind, way] = at[sender][f"{kind}_{way}"]
                 truth.arrived[kind, way] = at[receiver][f"{kind}_{way}"]
         for rule in rules:
             netns, family, hook = self._where(rule)
-            truth.dropped[rule.key] = _counters(netns, family, f"{TABLE}_{hook}")[f"{rule.kind}_{rule.direction}"]
+            truth.dropped[rule.key] = kernel.counters(netns, family, f"{TABLE}_{hook}")[f"{rule.kind}_{rule.direction}"]
         return truth
 
     def _forget(self) -> None:
         for pod in (CLIENT, SERVER):
-            _nft(f"pod-{pod}", f"table ip {TABLE}\ndelete table ip {TABLE}")
+            kernel.nft(f"pod-{pod}", f"table ip {TABLE}\ndelete table ip {TABLE}")
         for netns, family, hook in self._hooks():
-            _nft(netns, f"table {family} {TABLE}_{hook}\ndelete table {family} {TABLE}_{hook}")
+            kernel.nft(netns, f"table {family} {TABLE}_{hook}\ndelete table {family} {TABLE}_{hook}")
 
     def _wait_listening(self) -> None:
         until = time.monotonic() + 10
@@ -277,7 +246,9 @@ def trace(place: Lab, clients: Sequence[Sequence[str]], arguments: Sequence[str]
     ]
     environment = {**place.environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
     with ExitStack() as stack:
-        waiting = [stack.enter_context(_running(f"pod-{CLIENT}", ["sh", "-c", 'read -r _; exec "$@"', "sh", *one])) for one in clients]
+        waiting = [
+            stack.enter_context(kernel.running(f"pod-{CLIENT}", ["sh", "-c", 'read -r _; exec "$@"', "sh", *one])) for one in clients
+        ]
         plugin = stack.enter_context(
             subprocess.Popen(argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
@@ -290,7 +261,7 @@ def trace(place: Lab, clients: Sequence[Sequence[str]], arguments: Sequence[str]
         said = [text for one in waiting for text in one.communicate(timeout=60)[0].splitlines()]
         time.sleep(SILENCE_S)
         for pod in (CLIENT, SERVER):
-            _nft(f"pod-{pod}", f"add rule ip {TABLE} gag counter drop")
+            kernel.nft(f"pod-{pod}", f"add rule ip {TABLE} gag counter drop")
         silent_s = time.time()
         stdout, stderr = plugin.communicate(timeout=60)
     assert stdout, f"exit {plugin.returncode}: {''.join(heard)}{stderr}"
@@ -325,90 +296,3 @@ def _kind(flow: Mapping[str, Any]) -> str:
     if flow["protocol"] == "UDP":
         return "train" if flow["server"]["port"] == TRAIN_PORT else "udp"
     return {"TCP": "tcp", "ICMP": "ping"}[flow["protocol"]]
-
-
-def _plain(kind: str, direction: str) -> str:
-    side = "dport" if direction == "request" else "sport"
-    return {
-        "tcp": f"tcp {side} {PORT}",
-        "udp": f"udp {side} {PORT}",
-        "train": f"udp {side} {TRAIN_PORT}",
-        "ping": f"icmp type {'echo-request' if direction == 'request' else 'echo-reply'}",
-    }[kind]
-
-
-def _share(percent: int) -> str:
-    return f"numgen random mod 100 < {percent} " if percent < 100 else ""
-
-
-def _number(address: str) -> str:
-    return "0x" + "".join(f"{int(octet):02x}" for octet in address.split("."))
-
-
-def _chain(name: str, hook: str, priority: int, rules: Sequence[str]) -> str:
-    return f"chain {name} {{ type filter hook {hook} priority {priority}; policy accept;\n" + "\n".join(rules) + "\n}"
-
-
-def _table(family: str, counters: Sequence[str], chains: Sequence[str], suffix: str = "") -> str:
-    name = f"{TABLE}_{suffix}" if suffix else TABLE
-    return f"table {family} {name} {{\n" + "\n".join([*(f"counter {one} {{ }}" for one in counters), *chains]) + "\n}\n"
-
-
-def _ethtool(netns: str, device: str, on: bool, *features: str) -> None:
-    tools.run_inside(netns, ["ethtool", "-K", device, *(word for one in features for word in (one, "on" if on else "off"))])
-
-
-def _nft(netns: str, text: str) -> None:
-    tools.run_inside(netns, ["nft", "-f", "-"], text=f"{text}\n")
-
-
-def _logs(rule: Rule) -> bool:
-    """Whether the heads of what a rule drops are written down: where it may be a super-packet that is not encapsulated."""
-    return rule.kind == "tcp" and rule.place in ("sender", "receiver")
-
-
-def _log(rule: Rule) -> str:
-    return f"log group {NFLOG_GROUPS[rule.direction]} snaplen {HEAD_BYTES} " if _logs(rule) else ""
-
-
-@contextmanager
-def _logged(netns: str, direction: str, folder: Path) -> Iterator[Path]:
-    """What the rules of a namespace log, in a file that is whole afterwards."""
-    path = folder / f"dropped-{direction}.pcap"
-    argv = ["tcpdump", "-i", f"nflog:{NFLOG_GROUPS[direction]}", "-U", "-Z", "root", "-w", str(path)]
-    with subprocess.Popen(tools.inside(netns, argv), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert any("listening" in line for line in process.stderr)
-        try:
-            yield path
-            time.sleep(SILENCE_S)
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-def _segments(path: Path, mss_bytes: int) -> int:
-    """How many packets of the wire the logged ones stand for; tshark reads their headers."""
-    argv = ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "ip.len", "-e", "ip.hdr_len", "-e", "tcp.hdr_len"]
-    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
-    payload = [int(total) - int(ip) - int(tcp) for total, ip, tcp in (line.split("\t") for line in lines)]
-    return sum(max(-(-one // mss_bytes), 1) for one in payload)
-
-
-def _counters(netns: str, family: str, table: str) -> dict[str, int]:
-    listed = json.loads(tools.run_inside(netns, ["nft", "-j", "list", "counters", "table", family, table]).stdout)
-    return {one["counter"]["name"]: one["counter"]["packets"] for one in listed["nftables"] if "counter" in one}
-
-
-def _address(place: Lab, netns: str) -> str:
-    found = json.loads(place.node(netns, "ip", "-j", "-4", "address", "show", "dev", "eth0"))
-    return str(found[0]["addr_info"][0]["local"])
-
-
-@contextmanager
-def _running(netns: str, argv: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(tools.inside(netns, argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
