@@ -1,7 +1,8 @@
 """Copies that the network made of a packet: no packets of their own, and no loss as long as one of them arrives.
 
 A unit that begins behind a witness which saw fewer of it was doubled on the way there (a bridge loop, a mirrored port, a flooded
-frame). Its journey is folded into that of the packet that it is a copy of: where that one is not seen any more, its copy may be.
+frame); behind a hop that may have missed it only if it has an IP ID, which no sender uses again so soon. Its journey is folded into
+that of the packet that it is a copy of: where that one is not seen any more, its copy may be.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.match import pair
-from kubectl_vxtrace.journeys.units import Units
+from kubectl_vxtrace.journeys.units import Frames, Units
 from kubectl_vxtrace.model.packets import I32, I64
 
 COPY_NS = 1_000_000_000
@@ -26,12 +27,21 @@ class Folded:
     unsure: NDArray[np.bool_]
 
 
-def folded(unit: I32, hops: Sequence[Units], witness: Sequence[bool], shift_ns: Sequence[int], slack_ns: int, by_base: bool) -> Folded:
+def folded(
+    unit: I32,
+    hops: Sequence[Units],
+    frames: Sequence[Frames],
+    witness: Sequence[bool],
+    shift_ns: Sequence[int],
+    slack_ns: int,
+    by_base: bool,
+) -> Folded:
     """Folds the journeys of copies into those of their packets.
 
     Args:
         unit: the journeys, shape (n, hops).
         hops: the units at each hop.
+        frames: the frames that hold them.
         witness: whether each hop would have seen what passed it.
         shift_ns: what to take from the times of each hop, so that they are on one clock; right within `slack_ns`.
         by_base: whether copies may have another IP ID than their packet (TCP: offloads renumber segments).
@@ -41,18 +51,36 @@ def folded(unit: I32, hops: Sequence[Units], witness: Sequence[bool], shift_ns: 
     seen = unit >= 0
     first = np.argmax(seen, axis=1) if unit.shape[1] else np.zeros(count, np.int64)
     behind = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])[first]
-    late = np.flatnonzero(behind)
+    named = _named(unit, first, hops, frames)
+    late = np.flatnonzero(behind | named)
     if not len(late):
         return Folded(unit=unit, unsure=unsure)
     unit = unit.copy()
     gone = np.zeros(count, dtype=np.bool_)
     for name in ("key", "base") if by_base else ("key",):
-        late = late[~gone[late]]
+        # A retransmission has another IP ID than what it repeats.
+        late = late[~gone[late] & (behind[late] | (name == "key"))]
         keys, times_ns = _firsts(unit, first, hops, shift_ns, name)
         copies, several = _copies(keys, times_ns, first, late, slack_ns)
         gone[copies] = True
         _fold(unit, keys, copies, np.flatnonzero(~gone & np.isin(keys, keys[copies])), first, several, unsure)
     return Folded(unit=unit[~gone], unsure=unsure[~gone])
+
+
+def _named(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> NDArray[np.bool_]:
+    """Journeys that begin behind the first hop with an IP ID that is their own: what super-packets hold shares theirs."""
+    named = np.zeros(len(unit), dtype=np.bool_)
+    if not (first > 0).any():
+        return named
+    shared = np.zeros(1 + max(int(units.key.max(initial=-1)) for units in hops), dtype=np.bool_)
+    for hop, units in enumerate(hops):
+        held = np.bincount(units.frame, minlength=len(frames[hop]))
+        shared[units.key[held[units.frame] > 1]] = True
+    for hop in range(1, len(hops)):
+        mine = np.flatnonzero(first == hop)
+        at = unit[mine, hop]
+        named[mine] = (frames[hop].table.ip_id[frames[hop].row[hops[hop].frame[at]]] != 0) & ~shared[hops[hop].key[at]]
+    return named
 
 
 def _firsts(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], shift_ns: Sequence[int], name: str) -> tuple[I32, I64]:

@@ -66,9 +66,11 @@ def contradictions(run: Run) -> list[str]:
     for number, fate in enumerate(run.emitted.fates):
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
-        if any(doubtful(run.emitted.world, run.emitted.fates[number].stops) for number in numbers):
+        fates = [run.emitted.fates[number] for number in numbers]
+        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) for fate in fates):
             continue
-        flows = {run.emitted.fates[number].packet.flow for number in numbers}
+        group = _group(run.emitted.world.flows[fates[0].packet.flow])
+        flows = {number for number, flow in enumerate(run.emitted.world.flows) if _group(flow) == group}
         mine = list(_tables(run, flows, Direction.REPLY if reply else Direction.REQUEST))
         found += _counts(run, numbers, mine)
         for table in mine:
@@ -78,6 +80,8 @@ def contradictions(run: Run) -> list[str]:
 
 def _group(flow: Flow) -> Hashable:
     """Flows whose packets may be counted together where nothing names the backend."""
+    if flow.protocol == "ICMP":
+        return (flow.protocol, flow.server)
     return (flow.protocol, flow.service_port) if flow.service_port is not None else (flow.protocol, flow.server, flow.server_port)
 
 
@@ -169,6 +173,14 @@ def unknowable(world: World, fate: Fate) -> bool:
     mine = identity(world, fate.packet)
     twins = [one for one in world.packets if identity(world, one) == mine]
     return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+
+
+def lonely_copy(run: Run, fate: Fate) -> bool:
+    """Whether a copy without an IP ID may be a packet of its own, which the hops before all could miss."""
+    packet, world = fate.packet, run.emitted.world
+    if packet.copied_after is None or (packet.ip_id and not world.six):
+        return False
+    return not any(witness(run.emitted.taken[stop.tap]) for stop in fate.stops[: packet.copied_after])
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:
