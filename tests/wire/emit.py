@@ -97,6 +97,11 @@ class _Stage:
             self.shots.setdefault(stop.tap, []).append(shot)
 
 
+def _outer_ident(number: int) -> int:
+    """The outer IP ID of a packet: each has one of its own, also where inner ones have none (net/ipv4/route.c, __ip_select_ident)."""
+    return 1 + number % 65_535
+
+
 def _part_passes(packet: Packet, index: int, hop: int) -> bool:
     if packet.lost_part is None or packet.lost_after is None:
         return True
@@ -143,7 +148,7 @@ def _pass_all(stage: _Stage, packets: Sequence[tuple[int, Packet]], stops: Seque
         for run in _runs(stage.world, alive, hop, place):
             numbers, members = [number for number, _ in run], [_renumbered(one) if hop >= wired else one for _, one in run]
             time_ns = max(_at(stage.world, one, hop) + late.get(number, 0) for number, one in run)
-            stage.put(stop, hop, time_ns, numbers, members, members[0].ip_id ^ 0x5555)
+            stage.put(stop, hop, time_ns, numbers, members, _outer_ident(numbers[0]))
             for index, (number, one) in enumerate(run):
                 late[number] = time_ns + index * 1_000 - _at(stage.world, one, hop)
     for number, one in packets:
@@ -185,7 +190,7 @@ def _copy(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> 
         return
     last = len(stops) if packet.copy_lost_after is None else packet.copy_lost_after
     for hop in range((packet.copied_after or 0) + 1, last + 1):
-        stage.put(stops[hop - 1], hop, _at(stage.world, packet, hop) + 20_000, [number], [packet], packet.ip_id ^ 0x5555)
+        stage.put(stops[hop - 1], hop, _at(stage.world, packet, hop) + 20_000, [number], [packet], _outer_ident(number))
 
 
 def _loop(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> None:
@@ -195,7 +200,7 @@ def _loop(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> 
         for place, index in enumerate(encapsulated if round_ % 2 == 0 else encapsulated[::-1]):
             stop = replace(stops[index], ttl=stops[index].ttl - round_)
             at = _at(stage.world, packet, len(stops)) + round_ * 400_000 + place * 30_000
-            stage.put(stop, index + 1, at, [number], [packet], packet.ip_id ^ 0x5555 ^ round_)
+            stage.put(stop, index + 1, at, [number], [packet], _outer_ident(number) ^ round_)
 
 
 def _take(world: World, tap: TapName, shots: Sequence[Shot]) -> Taken:
