@@ -15,7 +15,7 @@ A report is never read back: a verdict always comes from the recording.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +60,7 @@ class _Core:
     kernel_drops: tuple[KernelDrop, ...]
     cleanup: Cleanup | None
     gaps: tuple[Gap, ...]
+    kernel_drops_absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,7 @@ def write_recording(folder: Path, recording: Recording) -> None:
             kernel_drops=recording.kernel_drops,
             cleanup=recording.cleanup,
             gaps=recording.gaps,
+            kernel_drops_absent=recording.kernel_drops_absent,
         ),
     )
 
@@ -164,6 +166,7 @@ def read(folder: Path) -> Recording:
         kernel_drops=core.kernel_drops,
         cleanup=core.cleanup,
         gaps=core.gaps,
+        kernel_drops_absent=core.kernel_drops_absent,
         folder=str(folder),
     )
 
