@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis import endpoint, links, neighbours, rules, service, sight, underlay, vtep
+from kubectl_vxtrace.diagnosis import endpoint, forwarding, links, looping, neighbours, routing, rules, service, sight, underlay, vtep
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
@@ -14,6 +14,9 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
     neighbours.check,
     links.check,
+    routing.check,
+    looping.check,
+    forwarding.check,
     rules.check,
     underlay.check,
     service.check,
