@@ -1,5 +1,6 @@
 """Steps 1 to 7 of a trace, and its clean-up. They make a trace folder and a Recording; the analysis does the rest."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,20 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from kubectl_vxtrace import __version__, facts
+from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture import usersfilter
+from kubectl_vxtrace.capture.dropsession import DropSession
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
 from kubectl_vxtrace.interruption import Interruption, Phase
-from kubectl_vxtrace.kube import preflight, snapshot
+from kubectl_vxtrace.kube import details, preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace, sweep
 from kubectl_vxtrace.kube.nodes import DebugNodes
-from kubectl_vxtrace.model.cluster import AnswerStatus, Cleanup, ClusterSnapshot, Node, NodeAnswer, NodeCommand, Scope
+from kubectl_vxtrace.look import keep_drops, look
+from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
@@ -148,46 +151,57 @@ class Trace:
     def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
         """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
         session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY)
+        # Whatever becomes of this trace, the first process of each debug pod ends its log.
+        drops = self._drop_session(nodes, plan)
+        logging = _beside(drops.start)
         self._console.step(f"starting {len(plan.tasks)} captures")
         try:
             session.start()
+            logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
             idle = _beside(lambda: self._use_the_time(prepared))
             began_s = time.monotonic()
             session.wait(self._interruption.stop)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
-            look = _beside(lambda: self._look(nodes, prepared, "after"))
+            asked = _beside(lambda: self._look(nodes, prepared, "after"))
         finally:
             session.stop()
+        logs = _beside(drops.collect)
         captures = session.collect(self._folder)
-        after = look.result()
-        idle.result()
+        after = asked.result()
+        kernel_drops, absent = keep_drops(logs.result(), self._folder)
+        recording = replace(recording, after=after, kernel_drops=kernel_drops, kernel_drops_absent=absent, snapshot=idle.result())
         if lasted_s < plan.duration_s:
             recording = replace(recording, duration_s=round(lasted_s, 1))
             self._console.step(f"ended after {lasted_s:.1f} s{self._why_early()}")
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
-        return self._keep(replace(recording, after=after, captures=captures, interrupted=self._interruption.signalled))
+        return self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
 
     def _why_early(self) -> str:
         if self._interruption.signalled:
             return ": interrupted"
         return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
 
-    def _use_the_time(self, prepared: Prepared) -> None:
+    def _use_the_time(self, prepared: Prepared) -> ClusterSnapshot:
+        """What takes time and is not needed before; the snapshot with what else the cluster says."""
         self._meanwhile()
         self._sweep(prepared)
+        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows)
 
     def _look(
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
     ) -> tuple[NodeFacts, ...]:
-        """Step 4: ask every node of the path about itself, and keep both the answers and what they mean."""
-        answers = _asked(nodes, [_question(node, prepared, (lookups or {}).get(node.name, ())) for node in prepared.nodes])
-        parsed = tuple(facts.parse(answer) for answer in answers)
-        texts = {answer.command.node: facts.texts(answer) for answer in answers}
-        trace_folder.write_facts(self._folder, when, parsed, texts)
-        return parsed
+        """Step 4: ask every node of the path about itself."""
+        return look(nodes, prepared.nodes, prepared.flows, folder=self._folder, when=when, lookups=lookups)
+
+    def _drop_session(self, nodes: DebugNodes, plan: CapturePlan) -> DropSession:
+        """The kernels' own words on drops: of nodes that are captured at, where the profile lets a pod mount tracefs."""
+        privileged = self._request.pod_options.profile == "privileged"
+        names = _unique(task.tap.node for task in plan.tasks) if privileged else ()
+        limit_s = math.ceil(plan.duration_s + MARGIN_S)
+        return DropSession(nodes, names, session=self.session, directory=CAPTURE_DIRECTORY, limit_s=limit_s)
 
     def _plan_paths(
         self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]
@@ -300,28 +314,6 @@ def unfit(node: Node | None) -> str | None:
     if not node.ready:
         return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
     return None
-
-
-def _asked(nodes: DebugNodes, questions: Sequence[NodeCommand]) -> list[NodeAnswer]:
-    """The answers; a question that reads and whose answer was cut off is put once more."""
-    answers = list(nodes.ask(questions))
-    cut = [number for number, answer in enumerate(answers) if answer.status is AnswerStatus.TRUNCATED]
-    if cut:
-        for number, answer in zip(cut, nodes.ask([questions[number] for number in cut]), strict=True):
-            answers[number] = answer
-    return answers
-
-
-def _question(node: Node, prepared: Prepared, lookups: Sequence[str]) -> NodeCommand:
-    """What to ask `node`: its own ends of the flows, the ends elsewhere, and the other nodes' addresses."""
-    ends = [end for flow in prepared.flows for end in (flow.client, flow.server, *flow.candidates) if end is not None]
-    return facts.look(
-        node.name,
-        local=_unique(end.address for end in ends if end.node == node.name),
-        remote=_unique(end.address for end in ends if end.node != node.name),
-        underlay=_unique(address for other in prepared.nodes if other.name != node.name for address in other.addresses),
-        lookups=lookups,
-    )
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

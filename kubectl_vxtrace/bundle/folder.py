@@ -6,6 +6,7 @@
     cluster.json          what the Kubernetes API said
     nodes/NODE/before.json, after.json      what each node said, parsed
     nodes/NODE/before/KEY.txt, after/...    the same, as it was said
+    nodes/NODE/drops.txt                    what its kernel said of the packets that it dropped
     NODE-pod.pcap ...     the captures
     manifest.json         SHA-256 and size of every other file
 
@@ -93,6 +94,13 @@ def write_facts(folder: Path, when: str, facts: Iterable[NodeFacts], texts: Mapp
         _write_json(place / f"{when}.json", node)
         for key, text in texts.get(node.node, {}).items():
             (place / when / f"{_file_name(key)}.txt").write_bytes(text)
+
+
+def write_drop_log(folder: Path, node: str, text: bytes) -> None:
+    """Write what the kernel of `node` printed of its drops while the captures ran."""
+    place = folder / "nodes" / _file_name(node)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "drops.txt").write_bytes(text)
 
 
 def write_recording(folder: Path, recording: Recording) -> None:

@@ -8,11 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from kubectl_vxtrace.model.cluster import Backend, Node, Pod, Service, ServicePort, Workload
+from kubectl_vxtrace.model.cluster import Backend, Node, Pod, PodCondition, Service, ServicePort, Workload
 
-# Annotations in which CNIs publish a node's VTEP: Calico (projectcalico.org/IPv4VXLANTunnelAddr, .../IPv4Address) and flannel
-# (flannel.alpha.coreos.com/backend-data, .../public-ip).
-_CNI_ANNOTATIONS = ("projectcalico.org/", "flannel.alpha.coreos.com/")
+# Annotations in which CNIs publish a node's VTEP: Calico (projectcalico.org/IPv4VXLANTunnelAddr, .../IPv4Address), flannel
+# (flannel.alpha.coreos.com/backend-data, .../public-ip), both in Canal, Cilium (network.cilium.io/ipv4-cilium-host; before 1.14
+# io.cilium.network.ipv4-cilium-host); and the address that a cloud or k3s gave the node.
+_CNI_ANNOTATIONS = (
+    "projectcalico.org/",
+    "flannel.alpha.coreos.com/",
+    "network.cilium.io/",
+    "io.cilium.network",
+    "alpha.kubernetes.io/provided-node-ip",
+    "k3s.io/internal-ip",
+)
+_PLACE_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _PROTOCOLS = ("TCP", "UDP")
 
 
@@ -72,6 +81,7 @@ class ContainerStatus(msgspec.Struct, rename="camel"):
 
     name: str = ""
     state: States | None = None
+    restart_count: int = 0
 
 
 class PodIP(msgspec.Struct):
@@ -123,6 +133,11 @@ class PodObject(msgspec.Struct):
             reason=self._reason(),
             owner=self.metadata.owner,
             labels=self.metadata.labels or {},
+            conditions=tuple(
+                PodCondition(type=each.type, status=each.status, reason=each.reason or None, message=each.message or None)
+                for each in status.conditions or ()
+            ),
+            restarts=sum(container.restart_count for container in status.container_statuses or ()),
         )
 
     def _reason(self) -> str | None:
@@ -188,6 +203,7 @@ class NodeObject(msgspec.Struct):
             os=status.node_info.operating_system or "linux",
             architecture=status.node_info.architecture or "amd64",
             annotations={key: value for key, value in (self.metadata.annotations or {}).items() if key.startswith(_CNI_ANNOTATIONS)},
+            labels={key: value for key, value in (self.metadata.labels or {}).items() if key in _PLACE_LABELS},
         )
 
 
@@ -217,6 +233,9 @@ class ServiceSpec(msgspec.Struct, rename="camel"):
     cluster_ips: list[str] | None = msgspec.field(name="clusterIPs", default=None)
     ports: list[ServicePortObject] | None = None
     selector: dict[str, str] | None = None
+    internal_traffic_policy: str | None = None
+    external_traffic_policy: str | None = None
+    session_affinity: str | None = None
 
 
 class ServiceObject(msgspec.Struct):
@@ -237,6 +256,9 @@ class ServiceObject(msgspec.Struct):
             ports=tuple(port for port in ports if port.protocol in _PROTOCOLS),
             selector=self.spec.selector or {},
             backends=tuple(backends),
+            internal_traffic_policy=self.spec.internal_traffic_policy or "Cluster",
+            external_traffic_policy=self.spec.external_traffic_policy or "Cluster",
+            session_affinity=self.spec.session_affinity or "None",
         )
 
 
@@ -244,6 +266,8 @@ class EndpointConditions(msgspec.Struct):
     """Conditions of an endpoint; null means unknown, which consumers read as ready (EndpointConditions in discovery/v1)."""
 
     ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
 
 
 class TargetRef(msgspec.Struct):
@@ -310,4 +334,6 @@ class SliceObject(msgspec.Struct, rename="camel"):
                         ready=endpoint.conditions.ready is not False,
                         node=endpoint.node_name or nodes.get(pod or ""),
                         pod=pod,
+                        serving=endpoint.conditions.serving,
+                        terminating=endpoint.conditions.terminating,
                     )
