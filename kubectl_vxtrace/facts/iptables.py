@@ -63,7 +63,7 @@ def _rule(backend: str, table: str, line: str) -> Rule | None:
     match = _RULE.fullmatch(line)
     if match is None:
         return None
-    words = [_plain(found) for found in _WORD.finditer(match[3])]
+    words = [(not bare, bare or _plain(quoted)) for quoted, bare in _WORD.findall(match[3])]
     return Rule(
         id="",
         backend=backend,
@@ -77,13 +77,13 @@ def _rule(backend: str, table: str, line: str) -> Rule | None:
     )
 
 
-def _plain(found: re.Match[str]) -> tuple[bool, str]:
-    """A word, and whether it was quoted: a quoted one is never an option."""
-    quoted, bare = found.groups()
-    return (False, bare) if quoted is None else (True, _ESCAPED.sub(r"\1", quoted))
+def _plain(quoted: str) -> str:
+    """What stands between quotes, without the escapes."""
+    return _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
 
 
 def _after(words: list[tuple[bool, str]], *options: str) -> str | None:
+    """The word behind one of `options`. Each word comes with whether it was quoted: a quoted one is never an option."""
     for (quoted, word), (_, value) in pairwise(words):
         if not quoted and word in options:
             return value

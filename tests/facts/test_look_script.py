@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 
 NODE = "fc-look"
 # What busybox brings itself in an image where it is everything but the network tools.
-APPLETS = ("sh", "cat", "date", "echo", "grep", "head", "mkdir", "rm", "sleep", "timeout", "wc")
+APPLETS = ("sh", "cat", "date", "echo", "grep", "head", "mkdir", "renice", "rm", "sleep", "timeout", "wc")
 SHELLS = ("dash", "busybox")
 
 pytestmark = [
@@ -92,13 +92,16 @@ class Ask:
         for applet in APPLETS:
             (self.applets / applet).symlink_to(str(shutil.which("busybox")))
 
-    def __call__(self, shell: str, *, local: str = "10.244.114.75", path: str | None = None) -> NodeAnswer:
+    def __call__(self, shell: str, *, local: str = "10.244.114.75", path: str | None = None, tools: Path | None = None) -> NodeAnswer:
+        """`path` instead of what is searched for programs; `tools` a folder that is searched first."""
         command = look(NODE, local=[local], remote=["10.244.56.129", "10.244.106.65"], underlay=["10.128.0.95"])
         env = {"PATH": path or os.environ["PATH"], "TMPDIR": str(self.folder)}
         if shell == "busybox" and path is None:
             env["PATH"] = f"{self.applets}:{env['PATH']}"
         interpreter = {"dash": "dash", "busybox": str(self.applets / "sh")}[shell]
         script = list(command.argv[1:])
+        if tools is not None:
+            env["PATH"] = f"{tools}:{env['PATH']}"
         if path is not None:
             script[1] = script[1].replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
         sent_ns = time.time_ns()
@@ -191,6 +194,66 @@ def test_a_node_without_tools_says_so(ask: Ask) -> None:
     assert facts.absent["nft"] == "nft is not installed"
     assert facts.kernel
     assert facts.counters["Ip.InDelivers"] >= 0
+
+
+def _tools(folder: Path, **scripts: str) -> Path:
+    """A folder with tools that are others."""
+    bad = folder / "bad"
+    bad.mkdir()
+    for name, script in scripts.items():
+        tool = bad / name.replace("_", "-")
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+    return bad
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_bad_tools_make_their_own_facts_absent(shell: str, ask: Ask, tmp_path: Path) -> None:
+    tools = _tools(
+        tmp_path,
+        bridge="yes x | head -c 9000000",
+        conntrack="echo 'conntrack v1.4.7: Vorgang nicht zulässig' >&2; exit 1",
+        nft="printf '\\377\\376 garbage'; exit 0",
+        ethtool="head -c 3000000 /dev/zero | tr '\\0' e >&2; exit 75",
+        tc="exit 255",
+    )
+    facts = parse(ask(shell, tools=tools))
+    assert facts.absent["fdb"] == "the answer is longer than 2097152 bytes"
+    assert facts.absent["conntrack"] == "conntrack v1.4.7: Vorgang nicht zulässig"
+    assert facts.absent["ethtool-k.ens4"].startswith("eeee")
+    assert facts.link("vxlan.calico") is not None
+    assert facts.routes
+    assert any(rule.chain == "FORWARD" for rule in facts.rules)
+
+
+def test_a_tool_that_hangs_does_not_hold_up_the_look(ask: Ask, tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    facts = parse(ask("dash", tools=_tools(tmp_path, bridge="trap '' TERM; exec sleep 60")))
+    assert time.monotonic() - started_s < 12
+    assert facts.absent["fdb"] == "no answer in time"
+    assert facts.routes
+
+
+def test_where_all_hangs_the_look_gives_up(ask: Ask, tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    facts = parse(ask("dash", tools=_tools(tmp_path, ip="sleep 60", iptables_nft_save="sleep 60")))
+    assert time.monotonic() - started_s < 20
+    assert facts.absent["iptables"] == facts.absent["links"] == "no answer in time"
+    assert facts.absent["routes"] == "not asked: three questions before had no answer in time"
+    assert facts.counters["Ip.InDelivers"] >= 0
+
+
+def test_one_tool_at_a_time(ask: Ask, tmp_path: Path) -> None:
+    """Tools that note when they begin and end: none begins before the last has ended."""
+    log = tmp_path / "log"
+    scripts = {
+        name: f'echo begin >>{log}; {shutil.which(name.replace("_", "-"))} "$@"; status=$?; echo end >>{log}; exit $status'
+        for name in ("ip", "bridge", "tc", "ethtool", "nft", "conntrack", "iptables_nft_save")
+    }
+    assert parse(ask("dash", tools=_tools(tmp_path, **scripts))).routes
+    lines = log.read_text().split()
+    assert lines == ["begin", "end"] * (len(lines) // 2)
+    assert len(lines) > 30
 
 
 def test_a_look_is_quick(ask: Ask) -> None:
