@@ -197,11 +197,16 @@ class Trace:
         return look(nodes, prepared.nodes, prepared.flows, folder=self._folder, when=when, lookups=lookups)
 
     def _drop_session(self, nodes: DebugNodes, plan: CapturePlan) -> DropSession:
-        """The kernels' own words on drops: of nodes that are captured at, where the profile lets a pod mount tracefs."""
-        privileged = self._request.pod_options.profile == "privileged"
-        names = _unique(task.tap.node for task in plan.tasks) if privileged else ()
-        limit_s = math.ceil(plan.duration_s + MARGIN_S)
-        return DropSession(nodes, names, session=self.session, directory=CAPTURE_DIRECTORY, limit_s=limit_s)
+        """The kernels' own words on drops, of nodes that are captured at."""
+        profile = self._request.pod_options.profile
+        return DropSession(
+            nodes,
+            _unique(task.tap.node for task in plan.tasks),
+            session=self.session,
+            directory=CAPTURE_DIRECTORY,
+            limit_s=math.ceil(plan.duration_s + MARGIN_S),
+            refused=None if profile == "privileged" else f"a pod of --profile {profile} may not mount tracefs",
+        )
 
     def _plan_paths(
         self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]

@@ -24,18 +24,24 @@ class DropSession:
         session: the trace's id.
         directory: a writable one on the nodes.
         limit_s: the longest that the capture may last.
+        refused: why no node need be asked.
     """
 
-    def __init__(self, nodes: Asked, names: Sequence[str], *, session: str, directory: str, limit_s: int) -> None:
+    def __init__(
+        self, nodes: Asked, names: Sequence[str], *, session: str, directory: str, limit_s: int, refused: str | None = None
+    ) -> None:
         self._nodes = nodes
         self._names = tuple(names)
         self._session = session
         self._directory = directory
         self._limit_s = limit_s
+        self._refused = refused
         self._reasons: dict[str, str] = {}
 
     def start(self) -> None:
         """Start all logs; returns once each runs or has failed."""
+        if self._refused is not None:
+            return
         questions = [droplog.start(node, self._session, self._directory, self._limit_s) for node in self._names]
         for answer in self._nodes.ask(questions):
             if (reason := droplog.why_not(answer)) is not None:
@@ -43,6 +49,8 @@ class DropSession:
 
     def collect(self) -> tuple[DropLog, ...]:
         """End all logs; what each said, or why it says nothing. One that did not start is asked too: its answer may just have been lost."""
+        if self._refused is not None:
+            return tuple(DropLog(node=node, reason=self._refused) for node in self._names)
         answers = self._nodes.ask([droplog.stop(node, self._session, self._directory) for node in self._names])
         return tuple(self._read(answer) for answer in answers)
 

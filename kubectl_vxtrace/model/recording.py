@@ -88,7 +88,7 @@ class Recording:
 
     `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
     where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
-    there nor in `kernel_drops` dropped nothing that it has a reason for.
+    there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing).
     """
 
     session: str

@@ -112,6 +112,14 @@ def test_a_session_says_what_each_node_said() -> None:
     assert nodes.asked == ["a droplog-start", "b droplog-start", "a droplog-stop", "b droplog-stop"]
 
 
+def test_where_no_pod_may_nobody_is_asked() -> None:
+    nodes = _Nodes()
+    session = DropSession(nodes, ("a",), session="7f3a00", directory="/capture", limit_s=60, refused="not privileged")
+    session.start()
+    assert [(log.node, log.reason) for log in session.collect()] == [("a", "not privileged")]
+    assert nodes.asked == []
+
+
 SHELLS = ("dash", "busybox")
 _needed = ("unshare", "mount", *SHELLS)
 real = pytest.mark.skipif(os.geteuid() != 0 or any(shutil.which(tool) is None for tool in _needed), reason=f"needs root and {_needed}")
