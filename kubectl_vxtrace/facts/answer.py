@@ -33,6 +33,7 @@ QUESTIONS = (
     "pairs",
     "neighbours",
     "fdb",
+    "qdiscs",
     "conntrack",
     "iptables",
     "nft",
@@ -117,7 +118,8 @@ class _Reader:
         self._absent.update({f"sysctl.{name}": "the node has no such setting" for name in SETTINGS if name not in sysctls})
         programs = self._programs()
         attached = frozenset(program.device for program in programs if program.hook != "xdp")
-        found = self._read("links", lambda raw: links.read_links(raw, prefixes=prefixes, bpf=attached)) or ()
+        qdiscs = self._read("qdiscs", links.read_qdiscs)
+        found = self._read("links", lambda raw: links.read_links(raw, prefixes=prefixes, bpf=attached, qdiscs=qdiscs)) or ()
         rules, tables_sets = self._rules()
         services = self._read("ipvs", read_ipvs) or ()
         return NodeFacts(

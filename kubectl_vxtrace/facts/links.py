@@ -1,23 +1,32 @@
-"""Interfaces: `ip -d -s -s -j link`, `ip -j addr`."""
+"""Interfaces: `ip -d -s -s -j link`, `ip -j addr`, `tc -s -j qdisc`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from kubectl_vxtrace.facts.reading import Record, child, children, number, records, strings, text
 from kubectl_vxtrace.model.facts import Link, VxlanDevice
 
 
-def read_links(raw: bytes, *, prefixes: dict[str, tuple[str, ...]], bpf: Collection[str] = ()) -> tuple[Link, ...]:
+def read_links(
+    raw: bytes,
+    *,
+    prefixes: dict[str, tuple[str, ...]],
+    bpf: Collection[str] = (),
+    qdiscs: Mapping[str, Mapping[str, int]] | None = None,
+) -> tuple[Link, ...]:
     """The interfaces of `ip -d -s -s -j link`.
 
     Args:
         raw: the tool's output.
         prefixes: addresses with their lengths by interface, as read_addresses gives them.
         bpf: interfaces with a BPF program at tc or tcx.
+        qdiscs: counters of queueing disciplines by interface, as read_qdiscs gives them.
 
     Raises:
         UnreadableError: it is not that tool's JSON.
     """
-    return tuple(link for record in records(raw) if (link := _link(record, prefixes, bpf)) is not None)
+    found = (_link(record, prefixes, bpf) for record in records(raw))
+    return tuple(replace(link, counters={**link.counters, **(qdiscs or {}).get(link.name, {})}) for link in found if link is not None)
 
 
 def _link(record: Record, prefixes: dict[str, tuple[str, ...]], bpf: Collection[str]) -> Link | None:
@@ -72,6 +81,21 @@ def _counters(statistics: Record) -> dict[str, int]:
             if value is not None:
                 counters[f"{direction}.{name}"] = value
     return counters
+
+
+def read_qdiscs(raw: bytes) -> dict[str, dict[str, int]]:
+    """Counters of each interface's root discipline, from `tc -s -j qdisc show`; a classful one sums its children's.
+
+    Raises:
+        UnreadableError: it is not that tool's JSON.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for record in records(raw):
+        device = text(record, "dev")
+        if device is not None and record.get("root") is True:
+            names = {"drops": "dropped", "overlimits": "overlimits", "requeues": "requeues"}
+            found[device] = {f"qdisc.{name}": value for key, name in names.items() if (value := number(record, key)) is not None}
+    return found
 
 
 def read_addresses(raw: bytes) -> dict[str, tuple[str, ...]]:

@@ -319,6 +319,7 @@ file conntrack-stat /proc/net/stat/nf_conntrack 1048576
 for name in arp_cache ndisc_cache; do file "$name" "/proc/net/stat/$name" 1048576; done
 packet_filters
 ask links 4194304 ip -d -s -s -j link show
+ask qdiscs 1048576 tc -s -j qdisc show
 file udp /proc/net/udp 1048576
 file udp6 /proc/net/udp6 1048576
 conntrack_entries
@@ -330,7 +331,6 @@ ask rules 262144 ip -j rule show
 ask rules6 262144 ip -6 -j rule show
 ask exceptions 1048576 ip -j route show cache
 ask exceptions6 1048576 ip -6 -j route show cache
-ask qdiscs 1048576 tc -j qdisc show
 ask vxlan 262144 ip -o -d link show type vxlan
 for address in $locals $remotes $underlays $lookups; do echo "route get $address"; done >lookups.batch
 ask lookups 1048576 ip -force -j -batch lookups.batch

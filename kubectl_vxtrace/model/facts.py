@@ -24,7 +24,8 @@ class VxlanDevice:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A network interface. `counters` are those of `ip -s -s -j link`, flattened: `rx.packets`, `tx.dropped`,
-    `rx.missed_errors` (the ring was full), `rx.over_errors`, `rx.fifo_errors`; `rx.otherhost` and `rx.nohandler` are left out while zero.
+    `rx.missed_errors` (the ring was full), `rx.over_errors`, `rx.fifo_errors`; `rx.otherhost` and `rx.nohandler` are left out while zero;
+    and those of its queueing discipline, `qdisc.dropped`, `qdisc.overlimits`, `qdisc.requeues`.
 
     `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may. `addresses` are plain, `prefixes` the
     same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent); of one in

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kubectl_vxtrace.facts.frames import UnreadableError
-from kubectl_vxtrace.facts.links import read_addresses, read_links
+from kubectl_vxtrace.facts.links import read_addresses, read_links, read_qdiscs
 from kubectl_vxtrace.model.facts import VxlanDevice
 from tests.facts.samples import recorded
 
@@ -67,3 +67,15 @@ def test_a_vlan_stands_on_its_parent() -> None:
     raw += b'"linkinfo":{"info_kind":"veth"}}]'
     vlan, veth = read_links(raw, prefixes={})
     assert (vlan.lower, veth.lower) == ("ens4", None)
+
+
+def test_counters_of_queueing_disciplines_stand_with_their_interface() -> None:
+    """As iproute2 6.1 prints them; a hook for filters (clsact) is no queue."""
+    raw = b'[{"kind":"pfifo","handle":"8001:","dev":"ens4","root":true,"refcnt":3,"options":{"limit":2},"bytes":90,"packets":1,"drops":7,'
+    raw += (
+        b'"overlimits":1,"requeues":0,"backlog":0,"qlen":0},{"kind":"clsact","handle":"ffff:","dev":"ens4","parent":"ffff:fff1","drops":9}]'
+    )
+    qdiscs = read_qdiscs(raw)
+    assert qdiscs == {"ens4": {"qdisc.dropped": 7, "qdisc.overlimits": 1, "qdisc.requeues": 0}}
+    (link,) = read_links(b'[{"ifindex":2,"ifname":"ens4"}]', prefixes={}, qdiscs=qdiscs)
+    assert link.counters["qdisc.dropped"] == 7
