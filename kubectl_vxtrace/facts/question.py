@@ -22,6 +22,7 @@ def look(
     underlay: Sequence[str],
     lookups: Sequence[str] = (),
     tuples: Sequence[tuple[str, int, str]] = (),
+    connections_only: bool = False,
 ) -> NodeCommand:
     """The command that asks `node` everything in one exec.
 
@@ -32,6 +33,7 @@ def look(
         underlay: underlay addresses of the other nodes; routes to them are asked from the VXLAN devices' own address too.
         lookups: further addresses, asked as those of `underlay` are; connections that name them are listed, too.
         tuples: protocol (`UDP`), port and address of the flow's other end, asked from each local address; only TCP, UDP and SCTP.
+        connections_only: ask for connections and nothing else.
 
     Raises:
         CannotRunError: something is not an IP address.
@@ -42,6 +44,7 @@ def look(
         *_arguments(node, "underlay", underlay),
         *_arguments(node, "lookup", lookups),
         *dict.fromkeys(f"tuple:{word.lower()},{port},{_checked(node, to)}" for word, port, to in tuples if word in _PORTED),
+        *(["only:conntrack"] if connections_only else []),
     ]
     script = files(__package__).joinpath("look.sh").read_text(encoding="utf-8")
     argv = ("sh", "-c", script, "vxtrace-look", *arguments)

@@ -92,14 +92,16 @@ class Ask:
         for applet in APPLETS:
             (self.applets / applet).symlink_to(str(shutil.which("busybox")))
 
-    def __call__(self, shell: str, *, local: str = "10.244.114.75", path: str | None = None, tools: Path | None = None) -> NodeAnswer:
+    def __call__(
+        self, shell: str, *, local: str = "10.244.114.75", path: str | None = None, tools: Path | None = None, more: tuple[str, ...] = ()
+    ) -> NodeAnswer:
         """`path` instead of what is searched for programs; `tools` a folder that is searched first."""
         command = look(NODE, local=[local], remote=["10.244.56.129", "10.244.106.65"], underlay=["10.128.0.95"])
         env = {"PATH": path or os.environ["PATH"], "TMPDIR": str(self.folder)}
         if shell == "busybox" and path is None:
             env["PATH"] = f"{self.applets}:{env['PATH']}"
         interpreter = {"dash": "dash", "busybox": str(self.applets / "sh")}[shell]
-        script = list(command.argv[1:])
+        script = [*command.argv[1:], *more]
         if tools is not None:
             env["PATH"] = f"{tools}:{env['PATH']}"
         if path is not None:
@@ -261,3 +263,11 @@ def test_a_look_is_quick(ask: Ask) -> None:
     started_s = time.monotonic()
     ask("dash")
     assert time.monotonic() - started_s < 2.0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_connections_alone(shell: str, ask: Ask) -> None:
+    facts = parse(ask(shell, more=("only:conntrack",)))
+    assert "conntrack" not in facts.absent
+    assert facts.clock is not None
+    assert facts.absent["links"] == "not asked"
