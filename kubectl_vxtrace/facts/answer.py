@@ -1,7 +1,6 @@
 """What a node said, read into facts. What could not be read stands in `absent` with its reason."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -74,7 +73,7 @@ _COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
     ("xfrm-states", lambda raw: {"xfrm.states": host.read_xfrm_count(raw)}),
     ("xfrm-policies", lambda raw: {"xfrm.policies": host.read_xfrm_count(raw)}),
 )
-_FILTERS = ("iptables", "iptables-legacy", "ip6tables", "ip6tables-legacy")
+_FILTERS = (("iptables", 4), ("iptables-legacy", 4), ("ip6tables", 6), ("ip6tables-legacy", 6))
 _WIREGUARD = ("endpoints", "allowed-ips", "latest-handshakes", "transfer")
 # A question whose tool may refuse some lines and answer the others.
 _PARTIAL = ("lookups", "pairs", "tuples")
@@ -175,11 +174,7 @@ class _Reader:
 
     def _rules(self) -> tuple[tuple[Rule, ...], tuple[AddressSet, ...]]:
         """All rules, and the sets of nft's tables. Where a table of nft could not be read, `nft` is absent, and the others are there."""
-        found = list(chain.from_iterable(self._read(key, read_iptables) or () for key in _FILTERS if not key.startswith("ip6")))
-        for key in _FILTERS[2:]:
-            found += [
-                replace(rule, backend=f"ip6{rule.backend[2:]}", id=f"ip6{rule.id[2:]}") for rule in self._read(key, read_iptables) or ()
-            ]
+        found = list(chain.from_iterable(self._read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS))
         sets: list[AddressSet] = []
         self._read("nft", bytes)
         for key, _ in self._devices("nft-table."):

@@ -165,14 +165,14 @@ conntrack_entries() {
     fi
 }
 
-# Packet filters: iptables' own view (it knows comments), the legacy tables if there are any, IPv6 where the flow or the nodes have
-# such addresses, and every other nftables table.
+# Packet filters: iptables' own view (it knows comments), the legacy tables if there are any, those of IPv6 where the flow's packets or
+# the outer ones are such (elsewhere their counters would only confuse), and every other nftables table.
 packet_filters() {
     save=iptables-nft-save
     command -v "$save" >/dev/null || save=iptables-save
     ask iptables 16777216 "$save" -c
     if [ -s /proc/net/ip_tables_names ]; then ask iptables-legacy 4194304 iptables-legacy-save -c; fi
-    case "$locals $remotes $underlays" in
+    case "$locals $remotes$(outer_family)" in
     *:*)
         save6=ip6tables-nft-save
         command -v "$save6" >/dev/null || save6=ip6tables-save
@@ -182,6 +182,14 @@ packet_filters() {
     esac
     other_tables
     if grep -qs match-set iptables.out iptables-legacy.out ip6tables.out ip6tables-legacy.out; then ask ipset 4194304 ipset list; fi
+}
+
+# outer_family: a colon where VXLAN devices send over IPv6 alone.
+outer_family() {
+    while read -r _ local_address _; do
+        case $local_address in *:*) family=: ;; -) ;; *) return ;; esac
+    done <vxlan.list
+    echo "${family:-}"
 }
 
 # Tables of nft that iptables did not print: its own it prints under the same names. Each is an answer of its own, so that one
@@ -307,6 +315,8 @@ everything() {
     for name in snmp netstat snmp6 softnet_stat xfrm_stat; do file "$name" "/proc/net/$name" 262144; done
     file conntrack-stat /proc/net/stat/nf_conntrack 1048576
     for name in arp_cache ndisc_cache; do file "$name" "/proc/net/stat/$name" 1048576; done
+    ask vxlan 262144 ip -o -d link show type vxlan
+    vxlan_devices >vxlan.list
     packet_filters
     ask links 4194304 ip -d -s -s -j link show
     ask qdiscs 1048576 tc -s -j qdisc show
@@ -321,11 +331,9 @@ everything() {
     ask rules6 262144 ip -6 -j rule show
     ask exceptions 1048576 ip -j route show cache
     ask exceptions6 1048576 ip -6 -j route show cache
-    ask vxlan 262144 ip -o -d link show type vxlan
     for address in $locals $remotes $underlays $lookups; do echo "route get $address"; done >lookups.batch
     ask lookups 1048576 ip -force -j -batch lookups.batch
 
-    vxlan_devices >vxlan.list
     pair_questions >pairs.batch
     ask pairs 1048576 ip -force -j -batch pairs.batch
     tuple_questions >tuples.batch

@@ -154,8 +154,9 @@ class Rule:
     `id` is the same for the same rule before and after (position does not count: it is made of backend, table, chain, text
     and the ordinal among equal texts). `packets` is None for a rule without a counter. `target` is upper case (`DROP`,
     `REJECT`, `ACCEPT`, `DNAT`, a chain's name as it is); a chain's policy is a Rule whose `text` is `policy`.
-    `backend` is `iptables-nft`, `iptables-legacy` or `nft`; of the last, `table` holds the family too (`inet firewalld`), and
-    `hook` is that of a base chain (`input`, `forward`), whose name may be anything there.
+    `backend` is `iptables-nft`, `iptables-legacy`, `ip6tables-nft`, `ip6tables-legacy` or `nft`; of the last, `table` holds the family
+    too (`inet firewalld`), and `hook` is that of a base chain (`input`, `forward`), whose name may be anything there. `family` is 4 or
+    6 where the table sees only such packets, else None.
     """
 
     id: str
@@ -167,6 +168,7 @@ class Rule:
     comment: str | None = None
     packets: int | None = None
     hook: str | None = None
+    family: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

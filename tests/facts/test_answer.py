@@ -88,7 +88,7 @@ def test_rules_of_both_families_are_told_apart() -> None:
     saved = recorded("iptables-save.txt")
     facts = parse(answer(framed({"iptables": ("0", saved, b""), "ip6tables": ("0", saved, b"")})))
     assert len({rule.id for rule in facts.rules}) == len(facts.rules)
-    assert {rule.backend for rule in facts.rules} == {"iptables-nft", "ip6tables-nft"}
+    assert {(rule.backend, rule.family) for rule in facts.rules} == {("iptables-nft", 4), ("ip6tables-nft", 6)}
     assert facts.proxy_mode == "iptables"
 
 

@@ -271,3 +271,9 @@ def test_connections_alone(shell: str, ask: Ask) -> None:
     assert "conntrack" not in facts.absent
     assert facts.clock is not None
     assert facts.absent["links"] == "not asked"
+
+
+@pytest.mark.parametrize(("local", "families"), [("10.244.114.75", {4, None}), ("fd00::5", {4, 6, None})])
+def test_rules_of_ipv6_are_read_where_its_packets_are_looked_for(local: str, families: set[int | None], ask: Ask) -> None:
+    _in_node("ip6tables", "-A", "FORWARD", "-j", "DROP")
+    assert {rule.family for rule in parse(ask("dash", local=local)).rules} == families
