@@ -15,7 +15,7 @@ from kubectl_vxtrace.facts.nft import read_nft
 from kubectl_vxtrace.facts.proxy import proxy_mode
 from kubectl_vxtrace.facts.sets import read_ipset, read_nft_sets
 from kubectl_vxtrace.model.cluster import NodeAnswer
-from kubectl_vxtrace.model.facts import AddressSet, BpfProgram, NodeFacts, RouteLookup, Rule, WireguardPeer
+from kubectl_vxtrace.model.facts import BpfProgram, NodeFacts, RouteLookup, Rule, WireguardPeer
 
 # Questions that every look asks; where there is no answer at all, each of them is absent.
 QUESTIONS = (
@@ -119,7 +119,7 @@ class _Reader:
         attached = frozenset(program.device for program in programs if program.hook != "xdp")
         qdiscs = self._read("qdiscs", links.read_qdiscs)
         found = self._read("links", lambda raw: links.read_links(raw, prefixes=prefixes, bpf=attached, qdiscs=qdiscs)) or ()
-        rules, tables_sets = self._rules()
+        rules = self._rules()
         services = self._read("ipvs", read_ipvs) or ()
         return NodeFacts(
             node=node,
@@ -136,7 +136,7 @@ class _Reader:
             neighbours=self._read("neighbours", read_neighbours) or (),
             fdb=self._read("fdb", read_fdb) or (),
             rules=rules,
-            sets=(self._read("ipset", read_ipset) or ()) + tables_sets,
+            sets=(self._read("ipset", read_ipset) or ()) + (self._read("nft-sets", read_nft_sets) or ()),
             bpf_programs=programs,
             conntrack=self._read("conntrack", read_conntrack) or (),
             ipvs=services,
@@ -172,10 +172,9 @@ class _Reader:
             return ()
         return self._read(key, lambda raw: routes.read_lookups(asked.stdout, raw, frame.stderr)) or ()
 
-    def _rules(self) -> tuple[tuple[Rule, ...], tuple[AddressSet, ...]]:
-        """All rules, and the sets of nft's tables. Where a table of nft could not be read, `nft` is absent, and the others are there."""
+    def _rules(self) -> tuple[Rule, ...]:
+        """All rules. Where a table of nft could not be read, `nft` is absent, and the others are there."""
         found = list(chain.from_iterable(self._read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS))
-        sets: list[AddressSet] = []
         self._read("nft", bytes)
         for key, _ in self._devices("nft-table."):
             rules = self._read(key, read_nft)
@@ -183,8 +182,7 @@ class _Reader:
                 self._absent["nft"] = f"table {self._nft_table(key)}: {self._absent[key]}"
                 continue
             found += rules
-            sets += self._read(key, read_nft_sets) or ()
-        return tuple(found), tuple(sets)
+        return tuple(found)
 
     def _nft_table(self, key: str) -> str:
         """What the answer to `key` says of itself at its beginning, for a table that cannot be read."""

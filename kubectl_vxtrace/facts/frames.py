@@ -31,6 +31,7 @@ _LIMITS = {
     "ip6tables": 16777216,
     "ip6tables-legacy": 4194304,
     "nft": 65536,
+    "nft-sets": 4194304,
     "ipset": 4194304,
     "ipvs": 2097152,
     "ipvs-connections": 1048576,

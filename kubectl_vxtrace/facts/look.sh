@@ -193,17 +193,19 @@ outer_family() {
 }
 
 # Tables of nft that iptables did not print: its own it prints under the same names. Each is an answer of its own, so that one
-# that is too long hides no other.
+# that is too long hides no other; what is in their sets is asked for by itself, for the same reason.
 other_tables() {
     covered=' '
     while read -r word _; do case $word in '*'*) covered="$covered${word#?} " ;; esac; done <iptables.out
     ask nft 65536 nft list tables
-    number=0
+    number=0 has_sets=''
     while read -r _ family name; do
         case $family/$covered in ip/*" $name "* | ip6/*" $name "*) continue ;; esac
         number=$((number + 1))
         [ "$number" -le 30 ] && ask "nft-table.$number" 4194304 nft -j -t list table "$family" "$name"
+        if grep -qsF '{"set":' "nft-table.$number.out"; then has_sets=yes; fi
     done <nft.out
+    if [ -n "$has_sets" ]; then ask nft-sets 4194304 nft -j list sets; fi
 }
 
 # Settings as PATH:VALUE. Not by read, which takes a byte at a time: /proc/sys answers only the first.

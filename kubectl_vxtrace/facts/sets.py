@@ -30,7 +30,7 @@ def read_ipset(raw: bytes) -> tuple[AddressSet, ...]:
 
 
 def read_nft_sets(raw: bytes) -> tuple[AddressSet, ...]:
-    """The named sets and maps of nft's JSON; of a map the keys.
+    """The named sets of `nft -j list sets`, and maps where they are listed; of a map the keys.
 
     Raises:
         UnreadableError: it is not nft's JSON.

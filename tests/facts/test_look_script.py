@@ -52,7 +52,11 @@ _TABLE = """
 table inet firewalld {
     chain filter_INPUT {
         type filter hook input priority 10; policy accept;
-        udp dport 4789 counter drop
+        udp dport 4789 ip saddr @strangers counter drop
+    }
+    set strangers {
+        type ipv4_addr
+        elements = { 192.0.2.9 }
     }
 }
 """
@@ -150,6 +154,7 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
         ("iptables-nft", "FORWARD", "DROP"),
         ("nft", "filter_INPUT", "DROP"),
     }
+    assert {found.name: found.members for found in facts.sets} == {"inet firewalld strangers": ("192.0.2.9",)}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
