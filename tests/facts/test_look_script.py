@@ -22,8 +22,8 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(
-        any(shutil.which(tool) is None for tool in ("ip", "bridge", "dash", "busybox", "nft", "iptables", "ethtool", "conntrack")),
-        reason="needs iproute2, dash, busybox, nftables, iptables, ethtool, conntrack",
+        any(shutil.which(tool) is None for tool in ("ip", "bridge", "dash", "busybox", "nft", "iptables", "ethtool", "conntrack", "ipset")),
+        reason="needs iproute2, dash, busybox, nftables, iptables, ethtool, conntrack, ipset",
     ),
 ]
 
@@ -76,6 +76,9 @@ def node() -> Iterator[None]:
         _in_node("sh", "-e", text=_WIRING)
         _in_node("iptables", "-A", "FORWARD", "-m", "comment", "--comment", 'a "quoted" one', "-j", "DROP")
         _in_node("nft", "-f", "-", text=_TABLE)
+        _in_node("ipset", "create", "cali40all-vxlan-net", "hash:net")
+        _in_node("ipset", "add", "cali40all-vxlan-net", "10.128.0.95")
+        _in_node("iptables", "-A", "INPUT", "-m", "set", "--match-set", "cali40all-vxlan-net", "src", "-j", "ACCEPT")
         yield
     finally:
         subprocess.run(["ip", "netns", "del", NODE], check=False, capture_output=True)
@@ -152,9 +155,13 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
     assert {"Udp.NoPorts", "TcpExt.IPReversePathFilter", "softnet.dropped", "conntrack.insert_failed"} <= facts.counters.keys()
     assert {(rule.backend, rule.chain, rule.target) for rule in facts.rules if rule.text != "policy"} == {
         ("iptables-nft", "FORWARD", "DROP"),
+        ("iptables-nft", "INPUT", "ACCEPT"),
         ("nft", "filter_INPUT", "DROP"),
     }
-    assert {found.name: found.members for found in facts.sets} == {"inet firewalld strangers": ("192.0.2.9",)}
+    assert {found.name: found.members for found in facts.sets} == {
+        "cali40all-vxlan-net": ("10.128.0.95",),
+        "inet firewalld strangers": ("192.0.2.9",),
+    }
 
 
 @pytest.mark.parametrize("shell", SHELLS)
