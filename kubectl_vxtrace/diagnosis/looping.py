@@ -32,7 +32,7 @@ def _looping(case: Case, trouble: Trouble, loop: Loop) -> Finding:
     touched = dict.fromkeys(hop.tap.node for hop in trouble.path.hops)
     for node in touched:
         growth = nodes.grown(case, node, "Ip.InHdrErrors")
-        if growth:
+        if growth is not None and growth >= trouble.packets:
             text = f"Ip.InHdrErrors of {node} grew by {growth}: time to live exceeded; {trouble.packets} packets were lost"
             proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     target = receivers(trouble)[0]
@@ -70,7 +70,6 @@ def _asymmetric(case: Case, flow: Flow, found: Sequence[Trouble]) -> Iterator[Fi
     bare = next(direction for direction, encapsulated in tunnelled.items() if not encapsulated)
     if not len(case.journeys[ways_of[bare]]):
         return
-    path = case.paths[ways_of[bare]]
     proofs = [*_both_ways(case, flow), *_bare_sightings(case, ways_of[bare])]
     summary = f"{'replies' if bare is Direction.REPLY else 'requests'} between {flow.client.address} and {flow.server.address} go without"
     summary += " encapsulation, the other direction with it"

@@ -120,11 +120,11 @@ def _witnesses(case: Case, trouble: Trouble, stretch: Stretch, answer: RouteLook
     proofs, full = [], False
     counter = _NO_ROUTE_COUNTERS[6 if ":" in answer.destination else 4]
     growth = nodes.grown(case, node, counter)
-    if growth:
+    if growth is not None and growth >= taken:
         proofs.append(
             Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} of {node} grew by {growth}; {trouble.packets} packets were lost")
         )
-        full = growth >= taken
+        full = True
     for error in icmp_answers(case, trouble):
         if (error.type, error.code) in _NO_WAY:
             text = f"{error.count} x {error.text}, seen at {place_text(error.hop)}"

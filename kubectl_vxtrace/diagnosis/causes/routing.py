@@ -30,6 +30,7 @@ CAUSES = (
             "INTERFACE up, restart calico-node; delete the pod if its interface is gone."
         ),
         source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
+        admitted=True,
     ),
     Cause(
         slug="duplicate-pod-cidr",
