@@ -171,13 +171,13 @@ packet_filters() {
     save=iptables-nft-save
     command -v "$save" >/dev/null || save=iptables-save
     ask iptables 16777216 "$save" -c
-    if [ -s /proc/net/ip_tables_names ]; then ask iptables-legacy 4194304 iptables-legacy-save -c; fi
+    if grep -qs . /proc/net/ip_tables_names; then ask iptables-legacy 4194304 iptables-legacy-save -c; fi
     case "$locals $remotes$(outer_family)" in
     *:*)
         save6=ip6tables-nft-save
         command -v "$save6" >/dev/null || save6=ip6tables-save
         ask ip6tables 16777216 "$save6" -c
-        if [ -s /proc/net/ip6_tables_names ]; then ask ip6tables-legacy 4194304 ip6tables-legacy-save -c; fi
+        if grep -qs . /proc/net/ip6_tables_names; then ask ip6tables-legacy 4194304 ip6tables-legacy-save -c; fi
         ;;
     esac
     other_tables
