@@ -3,7 +3,20 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis import endpoint, forwarding, links, looping, neighbours, routing, rules, service, sight, underlay, vtep
+from kubectl_vxtrace.diagnosis import (
+    conntrack,
+    endpoint,
+    forwarding,
+    links,
+    looping,
+    neighbours,
+    routing,
+    rules,
+    service,
+    sight,
+    underlay,
+    vtep,
+)
 from kubectl_vxtrace.diagnosis.drops import with_words
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
@@ -18,6 +31,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     routing.check,
     looping.check,
     forwarding.check,
+    conntrack.check,
     rules.check,
     underlay.check,
     service.check,

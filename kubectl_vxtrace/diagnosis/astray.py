@@ -1,6 +1,6 @@
 """Packets of a flow where its path does not lead: bare on a NIC, or round and round."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -46,8 +46,16 @@ class Loop:
 
 def bare_frames(case: Case, node: str, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[Astray]:
     """Unencapsulated frames from one of `sources` to one of `destinations` on the NICs of `node`, one for each NIC that saw any."""
-    nics = {capture.task.tap for capture in case.recording.captures if capture.task.role is Role.UNDERLAY}
-    for tap in sorted(nics):
+    yield from _frames(case, node, {Role.UNDERLAY}, sources, destinations)
+
+
+def frames_between(case: Case, node: str, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[Astray]:
+    """The same on its NICs and VXLAN devices: what leaves the node, encapsulated or not."""
+    yield from _frames(case, node, {Role.UNDERLAY, Role.VXLAN}, sources, destinations)
+
+
+def _frames(case: Case, node: str, roles: Container[Role], sources: Sequence[str], destinations: Sequence[str]) -> Iterator[Astray]:
+    for tap in sorted({capture.task.tap for capture in case.recording.captures if capture.task.role in roles}):
         table = case.tables.get(tap)
         if table is None or tap.node != node:
             continue

@@ -57,15 +57,14 @@ def portals(facts: NodeFacts, address: str, port: int | None, protocol: str) -> 
 def _portal(chains: dict[tuple[str, str], list[Rule]], entry: Rule) -> Portal:
     backend, chain = entry.backend, entry.target or ""
     jumps = [rule for rule in chains.get((backend, chain), []) if _ENDPOINT.fullmatch(rule.target or "")]
-    targets: list[str] = []
+    translated = [tuple(_destinations(chains.get((backend, jump.target or ""), []))) for jump in jumps]
     faults = [] if jumps else [f"chain {chain} leads to no endpoint"]
-    for jump in jumps:
-        found = list(_destinations(chains.get((backend, jump.target or ""), [])))
-        targets += found
-        if not found:
-            faults.append(f"chain {jump.target} ({jump.comment or 'an endpoint'}) does not translate")
+    # What an endpoint's chain does not translate comes back and meets the next one: only the last decides.
     if jumps and "--probability" in jumps[-1].text:
         faults.append(f"the last endpoint of chain {chain} is taken only by chance, so that packets fall through")
+    elif jumps and not translated[-1]:
+        faults.append(f"chain {jumps[-1].target} ({jumps[-1].comment or 'the last endpoint'}) does not translate")
+    targets = [target for found in translated for target in found]
     return Portal(backend=backend, chain=chain, targets=tuple(targets), faults=tuple(faults))
 
 
