@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import (
+    bridging,
     conntrack,
     endpoint,
     forwarding,
@@ -36,6 +37,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     underlay.check,
     service.check,
     endpoint.check,
+    bridging.check,
     sight.check,
 )
 
