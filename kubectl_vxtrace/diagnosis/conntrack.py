@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes
-from kubectl_vxtrace.diagnosis.ends import frames_taken, is_routed, senders
+from kubectl_vxtrace.diagnosis.ends import frames_taken, is_routed, receivers, senders
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.forwarding import setting
@@ -144,7 +144,7 @@ def _translated(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[str, ..
         entry.reply_destination: None
         for facts in nodes.looks(case, node)
         for entry in facts.conntrack
-        if entry.original_source in own and entry.reply_destination not in own
+        if entry.original_source in own and entry.reply_destination not in own and entry.reply_source in receivers(trouble)
     }
     table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
     if table is not None:
