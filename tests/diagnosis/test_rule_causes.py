@@ -117,7 +117,8 @@ def test_the_reverse_path_of_a_pods_own_address(answer: RouteLookup, slug: str) 
 
 
 def test_an_address_that_is_not_the_pods_is_spoofed() -> None:
-    case = routed(SPOOFED, RouteLookup(destination=CLIENT, error="Invalid argument")).case()
+    nowhere = routed(SPOOFED, RouteLookup(destination=CLIENT, error="Invalid argument"))
+    case = routed(nowhere, RouteLookup(destination="10.9.9.9", error="Invalid argument")).case()
     table = case.tables[TAPS[0]]
     raw = table.conversations.source.copy()
     raw[:] = np.frombuffer(bytes(10) + b"\xff\xff" + bytes((10, 9, 9, 9)), dtype=np.uint8)
