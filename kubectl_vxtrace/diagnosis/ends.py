@@ -27,6 +27,13 @@ def _servers(trouble: Trouble) -> tuple[str, ...]:
     return tuple(dict.fromkeys(end.address for end in ends))
 
 
+def home_of(trouble: Trouble, address: str) -> str | None:
+    """The node on which the API has the end of the flow with that address, None where it is no end or the node is not known."""
+    flow = trouble.flow
+    ends = (flow.client, *flow.candidates, *((flow.server,) if flow.server is not None else ()))
+    return next((end.node for end in ends if end.address == address), None)
+
+
 def is_routed(stretch: Stretch) -> bool:
     """Whether the node routes the inner packet on this stretch; between a pod's interface and its bridge it is only bridged."""
     if stretch.place is not Place.FORWARD:

@@ -1,13 +1,13 @@
 """Do the nodes' routing tables lead the packets to the next hop?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kubectl_vxtrace.diagnosis import nodes, ways
 from kubectl_vxtrace.diagnosis.astray import bare_frames, loops
-from kubectl_vxtrace.diagnosis.ends import frames_taken, is_routed, is_towards_pod, receivers, senders
-from kubectl_vxtrace.diagnosis.evidence import icmp_answers, place_text
+from kubectl_vxtrace.diagnosis.ends import frames_taken, home_of, is_routed, is_towards_pod, receivers, senders
+from kubectl_vxtrace.diagnosis.evidence import arp_questions, frame_refs, icmp_answers, place_text
 from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.trouble import Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
         if any(loops(case, trouble)):
             continue
         for stretch in trouble.stretches:
-            if is_routed(stretch) and not _is_device_gone(case, stretch):
+            if stretch.place is Place.FORWARD and not _is_device_gone(case, stretch):
                 yield from _at(case, trouble, stretch)
 
 
@@ -42,7 +42,8 @@ def _at(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     node = stretch.start.tap.node
     for target in receivers(trouble):
         found = ways.answers(case, node, target, senders(trouble))
-        wrong = [answer for answer in found if _leads_astray(case, stretch, answer)]
+        astray = _leads_astray if is_routed(stretch) else _stays(trouble, target)
+        wrong = [answer for answer in found if astray(case, stretch, answer)]
         if wrong:
             yield _finding(case, trouble, stretch, wrong[-1], always=len(wrong) == len(found))
 
@@ -55,9 +56,22 @@ def _leads_astray(case: Case, stretch: Stretch, answer: RouteLookup) -> bool:
         return True
     if stretch.end is not None:
         return bool(stretch.end.tap.interface) and answer.device != stretch.end.tap.interface
-    return not any(
-        link.name == answer.device and link.vxlan is not None for facts in nodes.looks(case, stretch.start.tap.node) for link in facts.links
-    )
+    return not any(_is_vxlan(facts, answer.device) for facts in nodes.looks(case, stretch.start.tap.node))
+
+
+def _stays(trouble: Trouble, target: str) -> Callable[[Case, Stretch, RouteLookup], bool]:
+    """Whether the node would send what is for a pod of another node to the bridge that it comes from.
+
+    With br_netfilter the bridge then switches it and does not hand it up (net/bridge/br_netfilter_hooks.c, br_nf_pre_routing_finish).
+    """
+    home = home_of(trouble, target)
+
+    def stays(_: Case, stretch: Stretch, answer: RouteLookup) -> bool:
+        bridge = next((hop for hop in (stretch.start, stretch.end) if hop is not None and hop.role is Role.BRIDGE), None)
+        elsewhere = home is not None and home != stretch.start.tap.node
+        return elsewhere and bridge is not None and answer.gateway is None and answer.device == bridge.tap.interface
+
+    return stays
 
 
 def _finding(case: Case, trouble: Trouble, stretch: Stretch, answer: RouteLookup, *, always: bool) -> Finding:
@@ -81,23 +95,17 @@ def _finding(case: Case, trouble: Trouble, stretch: Stretch, answer: RouteLookup
 
 def _rival_claims(case: Case, trouble: Trouble, node: str, target: str) -> tuple[str, ...]:
     """Where `node` takes the block of another node's pod for its own, while that node does so as well: both claims."""
-    home = _home(trouble, target)
+    home = home_of(trouble, target)
     found = ways.claims(case, target)
     if home is None or home == node or not {home, node} <= found.keys():
         return ()
     return tuple(f"{name} takes the block of {target} for its own: {found[name]}" for name in (home, node))
 
 
-def _home(trouble: Trouble, target: str) -> str | None:
-    """The node on which the API has the pod with that address."""
-    flow = trouble.flow
-    ends = (flow.client, *flow.candidates, *((flow.server,) if flow.server is not None else ()))
-    return next((end.node for end in ends if end.address == target), None)
-
-
 def _tables(case: Case, node: str, answer: RouteLookup, stretch: Stretch) -> Iterator[str]:
     """What the node answers, the line behind that, and for comparison a line of the table that leads to another node's block."""
-    wanted = f", not {stretch.end.tap.interface}" if stretch.end is not None and answer.device is not None else ""
+    named = stretch.end.tap.interface if stretch.end is not None else None
+    wanted = f", not {named}" if named and answer.device not in (None, named) else ""
     yield f"{node} on the way to {answer.destination}: {ways.answer_text(answer)}{wanted}"
     last = nodes.looks(case, node)[-1]
     lines = ways.lines_for(last, answer.destination) if nodes.answered(last, "routes") else ()
@@ -135,6 +143,12 @@ def _witnesses(case: Case, trouble: Trouble, stretch: Stretch, answer: RouteLook
         text = f"{one.count} x {one.text} at {one.tap.node}/{one.tap.interface}, without encapsulation"
         proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=one.frames))
     full = full or sum(one.count for one in bare) >= taken
+    for bridge in [hop for hop in (stretch.start, stretch.end) if hop is not None and hop.role is Role.BRIDGE]:
+        asked, told = arp_questions(case, bridge.tap, answer.destination)
+        if len(asked) and not told:
+            text = f"{len(asked)} x ARP who-has {answer.destination} at {place_text(bridge)}, never answered"
+            proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, bridge.tap, asked)))
+            full = full or answer.device == bridge.tap.interface
     taking = _taking_line(case, node, answer)
     if not full and taking is not None:
         text = f"{taking} takes packets {ways.REFUSING[taking.split()[0]]}; no counter of {node} speaks of another drop"
@@ -174,7 +188,7 @@ def _remedy(case: Case, trouble: Trouble, stretch: Stretch, cause: str, answer: 
             f"{look}ip route; ip link show {device} ({kind}). Mend: ip route add {target} dev {device} scope link, or delete the pod so "
             f"that its network is made anew; then find who removed the route (log of the CNI and of systemd-networkd)."
         )
-    home = _home(trouble, target)
+    home = home_of(trouble, target)
     vtep = nodes.vtep(case, home) if home is not None else None
     own = nodes.vtep(case, node)
     mend = "restart the network agent of the node"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup
+from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
@@ -23,6 +23,7 @@ from tests.diagnosis.build import (
     Fate,
     Frame,
     World,
+    arp,
     facts,
     icmp,
     lost,
@@ -197,6 +198,24 @@ def test_a_backend_that_nothing_named_is_the_one_whose_route_is_missing() -> Non
 
 def test_files_by_hand_make_a_missing_route_likely() -> None:
     assert best(replace(sender(error=NO_WAY, no_routes=24), status=CaptureStatus.PRESUMED)).confidence is Confidence.LIKELY
+
+
+def test_a_bridge_that_has_the_address_of_another_nodes_pod() -> None:
+    """With br_netfilter the node's own bridge switches what its routing would send back to it, and asks there in vain."""
+    bridge = Link(name=VX, index=9, kind="bridge")
+    own = Route(destination="10.244.56.128/26", device=VX)
+    asked = (arp("10.244.56.130", SERVER),)
+    looks = [
+        replace(routed(look, SERVER, own, device=VX), links=tuple(bridge if link.name == VX else link for link in look.links))
+        for look in (facts(A), facts(A, later=True))
+    ]
+    owner = [replace(look, routes=(OWN_BLOCK_B,)) for look in (facts(B), facts(B, later=True))]
+    roles = (Role.POD, Role.BRIDGE, *HEALTHY.roles[2:])
+    world = replace(sender(), roles=roles, before=(looks[0], owner[0]), after=(looks[1], owner[1]), extra={2: asked})
+    found = best(world)
+    assert (found.cause, found.confidence) == ("duplicate-pod-cidr", Confidence.CERTAIN)
+    assert any("who-has" in one.text and one.frames for one in found.evidence)
+    assert "pod-unreachable" not in {one.cause for one in diagnose(world.case())}
 
 
 def test_bridged_hops_are_not_routed() -> None:

@@ -138,7 +138,7 @@ CAUSES = (
             "same one. Encapsulated packets reach now this machine, now the other."
         ),
         remediation=(
-            "Look: kubectl get nodes -o wide, and arping -D -I NIC ADDRESS from a third machine (two MAC addresses answer). Mend: "
+            "Look: kubectl get nodes -o wide, and arping -b -I NIC ADDRESS from a third machine (two MAC addresses answer). Mend: "
             "give one of them its own address and restart its kubelet and network agent."
         ),
         source="RFC 5227; flannel-io/flannel Documentation/troubleshooting.md (machines that all have 10.0.2.15)",
