@@ -143,6 +143,9 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
     if unknowable(world, fate):
         return Verdicts(counted=counted, lost=fate.lost_after is not None, delivered=True, undetermined=True)
+    if counted is None and fate.lost_after is not None:
+        # Near the window's ends some captures did not run, so that where it vanished is between others.
+        return Verdicts(counted=None, lost=True, undetermined=True)
     opaque = _opaque(run, fate.packet)
     if len(fate.stops) in fate.shown:
         return Verdicts(counted=counted, delivered=True, undetermined=opaque)
