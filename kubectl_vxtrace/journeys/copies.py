@@ -1,8 +1,8 @@
 """Copies that the network made of a packet: no packets of their own, and no loss as long as one of them arrives.
 
 A unit that begins behind a witness which saw fewer of it was doubled on the way there (a bridge loop, a mirrored port, a flooded
-frame); behind a hop that may have missed it only if it has an IP ID, which no sender uses again so soon. Its journey is folded into
-that of the packet that it is a copy of: where that one is not seen any more, its copy may be.
+frame); behind a hop that may have missed it only if it has an IP ID, which no sender uses again so soon. So were two units with one IP
+ID that begin together. A copy's journey is folded into that of its packet: where that one is not seen any more, its copy may be.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,10 @@ from kubectl_vxtrace.model.packets import I32, I64
 
 COPY_NS = 1_000_000_000
 """A copy follows its packet within this; what comes later is a packet of its own (IP IDs come again after 65,536 packets)."""
+
+
+TWIN_NS = 500_000
+"""Two units with an IP ID that begin at one hop within this are one packet that was doubled before. A retransmission comes later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,36 +55,48 @@ def folded(
     seen = unit >= 0
     first = np.argmax(seen, axis=1) if unit.shape[1] else np.zeros(count, np.int64)
     behind = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])[first]
-    named = _named(unit, first, hops, frames)
-    late = np.flatnonzero(behind | named)
-    if not len(late):
+    if not behind.any() and not (first > 0).any() and not _repeated(hops):
         return Folded(unit=unit, unsure=unsure)
     unit = unit.copy()
     gone = np.zeros(count, dtype=np.bool_)
+    named = _named(unit, first, hops, frames)
     for name in ("key", "base") if by_base else ("key",):
-        # A retransmission has another IP ID than what it repeats.
-        late = late[~gone[late] & (behind[late] | (name == "key"))]
         keys, times_ns = _firsts(unit, first, hops, shift_ns, name)
-        copies, several = _copies(keys, times_ns, first, late, slack_ns)
+        if name == "key":
+            gone[_twins(keys, times_ns, first, np.flatnonzero(named))] = True
+        # A retransmission has another IP ID than what it repeats.
+        late = np.flatnonzero((behind | (named & (first > 0) & (name == "key"))) & ~gone)
+        copies, several = _copies(keys, times_ns, first, np.flatnonzero(~gone), late, slack_ns)
         gone[copies] = True
+        copies = np.flatnonzero(gone)
         _fold(unit, keys, copies, np.flatnonzero(~gone & np.isin(keys, keys[copies])), first, several, unsure)
     return Folded(unit=unit[~gone], unsure=unsure[~gone])
 
 
+def _repeated(hops: Sequence[Units]) -> bool:
+    """Whether some hop has a unit twice."""
+    return any(len(units) > 0 and int(np.bincount(units.key).max()) > 1 for units in hops)
+
+
 def _named(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> NDArray[np.bool_]:
-    """Journeys that begin behind the first hop with an IP ID that is their own: what super-packets hold shares theirs."""
+    """Journeys with an IP ID that is their own: what super-packets hold shares theirs."""
     named = np.zeros(len(unit), dtype=np.bool_)
-    if not (first > 0).any():
-        return named
     shared = np.zeros(1 + max(int(units.key.max(initial=-1)) for units in hops), dtype=np.bool_)
     for hop, units in enumerate(hops):
         held = np.bincount(units.frame, minlength=len(frames[hop]))
         shared[units.key[held[units.frame] > 1]] = True
-    for hop in range(1, len(hops)):
+    for hop in range(len(hops)):
         mine = np.flatnonzero(first == hop)
         at = unit[mine, hop]
         named[mine] = (frames[hop].table.ip_id[frames[hop].row[hops[hop].frame[at]]] != 0) & ~shared[hops[hop].key[at]]
     return named
+
+
+def _twins(keys: I32, times_ns: I64, first: NDArray[np.intp], named: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of the journeys that begin where and when an equal one before them does."""
+    order = named[np.lexsort((times_ns[named], first[named], keys[named]))]
+    same = (keys[order[1:]] == keys[order[:-1]]) & (first[order[1:]] == first[order[:-1]])
+    return np.asarray(order[1:][same & (times_ns[order[1:]] - times_ns[order[:-1]] <= TWIN_NS)], dtype=np.intp)
 
 
 def _firsts(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], shift_ns: Sequence[int], name: str) -> tuple[I32, I64]:
@@ -95,13 +111,13 @@ def _firsts(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], shift_ns:
 
 
 def _copies(
-    keys: I32, times_ns: I64, first: NDArray[np.intp], late: NDArray[np.intp], slack_ns: int
+    keys: I32, times_ns: I64, first: NDArray[np.intp], packets: NDArray[np.intp], late: NDArray[np.intp], slack_ns: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Which of the late journeys are copies of one that began at an earlier hop; and for each key whether it has several such packets."""
+    """Which of the late journeys are copies of a packet that began at an earlier hop; and whether a key has several such packets."""
     size = int(keys.max(initial=-1)) + 1
     begun = np.full(size, np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(begun, keys, first)
-    originals = np.flatnonzero((first == begun[keys]) & np.isin(keys, keys[late]))
+    originals = packets[first[packets] == begun[keys[packets]]]
     several = np.bincount(keys[originals], minlength=size) > 1
     late = late[first[late] > begun[keys[late]]]
     order = originals[np.lexsort((times_ns[originals], keys[originals]))]

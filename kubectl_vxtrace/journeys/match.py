@@ -11,7 +11,9 @@ from kubectl_vxtrace.model.packets import I32, I64
 
 SAME_CLOCK_SLACK_NS = 1_000
 """Taps of one node may stamp in us and in ns; what is cut off may make a packet seem earlier at the later one."""
-
+STRAY_NS = 10_000_000
+"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than time stamps of several processors
+disorder is another packet's: one whose departure came before the capture began, say."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -85,11 +87,16 @@ def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
 
     Keys are numbers from 0 without large gaps.
 
-    Where both sides have as many of a key they are joined in time order. Else as many as can be, in order, none to an arrival before
-    its departure: with fewer arrivals each to the last departure that is possible, with more each departure to the first arrival.
+    Where both sides have as many of a key they are joined in time order, unless that puts an arrival far before its departure. Else as
+    many as can be, in order, none to an arrival before its departure: with fewer arrivals each to the last departure that is possible,
+    with more each departure to the first arrival.
     Without times (clocks that nothing relates) the last ones count as those that arrived.
     """
     ones, others = _singles(left, right)
+    if times_ns is not None:
+        apart = times_ns[1][ones[1]] - times_ns[0][ones[0]] < -STRAY_NS
+        if apart.any():
+            ones = ones[0][~apart], ones[1][~apart]
     if not len(others[0]) or not len(others[1]):
         return ones
     few = _pair_sorted(left[others[0]], right[others[1]], None if times_ns is None else (times_ns[0][others[0]], times_ns[1][others[1]]))
@@ -117,8 +124,9 @@ def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pai
     left_keys, right_keys = left[order[0]], right[order[1]]
     keys, departures, arrivals = _counts(left_keys, right_keys)
     equal = departures == arrivals
-    results = [_ordinal(left_keys, right_keys, keys[equal])]
-    for mask, swap in ((arrivals < departures, False), (arrivals > departures, True)):
+    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order)))
+    results = [_ordinal(left_keys, right_keys, keys[equal & ~astray])]
+    for mask, swap in (((arrivals < departures) | astray, False), (arrivals > departures, True)):
         if mask.any():
             results.append(_causal(left_keys, right_keys, keys[mask], _times(times_ns, order), swap))
     lefts, rights = (np.concatenate(parts) for parts in zip(*results, strict=True))
@@ -156,6 +164,14 @@ def _members(values: I32, keys: I32) -> NDArray[np.intp]:
 
 def _ordinal(left: I32, right: I32, keys: I32) -> Pairs:
     return _members(left, keys), _members(right, keys)
+
+
+def _astray(left: I32, right: I32, keys: I32, times_ns: Times) -> I32:
+    """Those of the keys, which both sides have as often, where time order puts an arrival far before its departure."""
+    if times_ns is None:
+        return keys[:0]
+    ours, theirs = _ordinal(left, right, keys)
+    return left[ours[times_ns[1][theirs] - times_ns[0][ours] < -STRAY_NS]]
 
 
 def _causal(left: I32, right: I32, keys: I32, times_ns: Times, swap: bool) -> Pairs:

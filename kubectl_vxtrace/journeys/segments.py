@@ -56,7 +56,7 @@ def sizes_of(hops: list[Frames], mtu_bytes: int | None, ipv6: bool) -> Sizes:
     return Sizes(largest_bytes=largest, segment_bytes=divisor if fits else largest - TIMESTAMP_BYTES)
 
 
-def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
+def tcp_units(hops: list[Frames], sizes: Sizes, ipv6: bool) -> tuple[list[Draft], bool]:
     """The units of a TCP path: pieces of data, and packets without data by sequence, acknowledgement and flags.
 
     False if frames could not be cut at each other's boundaries: then what is absent at a hop may be there in other pieces.
@@ -65,8 +65,9 @@ def tcp_units(hops: list[Frames], sizes: Sizes) -> tuple[list[Draft], bool]:
     cuts = _cuts(spans, sizes)
     pieces = [_pieces(span, cuts[index] if cuts is not None else None) for index, span in enumerate(spans)]
     singles = _singles(hops, sizes)
+    step = 0 if ipv6 else 1  # IPv6 has no IP ID to count on
     return [
-        _draft(hop, span, piece, sizes, singles) for hop, span, piece in zip(hops, spans, pieces, strict=True)
+        _draft(hop, span, piece, sizes, singles, step) for hop, span, piece in zip(hops, spans, pieces, strict=True)
     ], whole and cuts is not None
 
 
@@ -153,7 +154,7 @@ def _pieces(span: Span, cut: Cut | None) -> tuple[NDArray[np.intp], I64, I64, I6
     return np.repeat(np.arange(len(start)), pieces), ordinal, marks[place], marks[place + 1]
 
 
-def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I64], sizes: Sizes, singles: I32) -> Draft:
+def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I64], sizes: Sizes, singles: I32, step: int) -> Draft:
     data, start, end = span
     frame, ordinal, begin, stop = pieces
     holds_data = np.zeros(len(hop), dtype=np.bool_)
@@ -166,7 +167,7 @@ def _draft(hop: Frames, span: Span, pieces: tuple[NDArray[np.intp], I64, I64, I6
         np.concatenate([ack.astype(np.uint64), (stop - begin).astype(np.uint64)]),
         np.concatenate([hop.payload_bytes[control].astype(np.uint64), np.full(len(begin), 1 << 40, dtype=np.uint64)]),
     )
-    ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal).astype(np.uint16)])
+    ip_id = np.concatenate([hop.table.ip_id[rows], (hop.table.ip_id[hop.row[data]][frame] + ordinal * step).astype(np.uint16)])
     several = (end - start > singles[hop.client_port[data]])[frame]
     weight = np.concatenate([np.ones(len(control), np.int32), _weights(several, ordinal, stop - begin, sizes)])
     return Draft(frame=np.concatenate([control, data[frame]]).astype(np.int32), parts=parts, ip_id=ip_id, weight=weight)

@@ -81,7 +81,7 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     if not hops:
         return Way(path=path, frames=(), units=(), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=True)
     if tcp:
-        drafts, comparable = tcp_units(hops, sizes)
+        drafts, comparable = tcp_units(hops, sizes, ipv6)
     else:
         drafts, comparable = datagram_units(hops, largest_of(sizes.largest_bytes), ipv6), True
     units = numbered(drafts, hops)

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from kubectl_vxtrace.model.packets import PacketTable
+import numpy as np
+
+from kubectl_vxtrace.model.packets import Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 
@@ -76,6 +78,9 @@ def _doubt(capture: CaptureResult, table: PacketTable | None) -> str | None:
         return "the capture's file ends inside a record"
     if capture.dropped_by_kernel:
         return f"the kernel dropped {capture.dropped_by_kernel} packets before the capture could take them"
+    nameless = int(np.count_nonzero(table.kind == Kind.CUT))
+    if nameless:
+        return f"{nameless} packets were captured too short to tell whose they are"
     if not len(table) and capture.cut_off:
         return f"{capture.cut_off} packets were received and none was written"
     return None

@@ -115,7 +115,7 @@ def _counts(run: Run, numbers: Sequence[int], journeys: Sequence[JourneyTable]) 
             arrived += weight if outcome == OutcomeCode.DELIVERED else 0
             unknown += weight if outcome == OutcomeCode.UNDETERMINED else 0
     fates = [run.emitted.fates[number] for number in numbers]
-    if any(uncountable(run.emitted.world, fate.packet) for fate in fates):
+    if any(uncountable(run, fate.packet) for fate in fates):
         yield from (
             f"lost at {leg}, where nothing vanished" for leg in lost if lost[leg] and leg not in bounds.lost and not bounds.anywhere
         )
@@ -143,6 +143,9 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
     if unknowable(world, fate):
         return Verdicts(counted=counted, lost=fate.lost_after is not None, delivered=True, undetermined=True)
+    if counted is None and fate.lost_after is not None:
+        # Near the window's ends some captures did not run, so that where it vanished is between others.
+        return Verdicts(counted=None, lost=True, undetermined=True)
     opaque = _opaque(run, fate.packet)
     if len(fate.stops) in fate.shown:
         return Verdicts(counted=counted, delivered=True, undetermined=opaque)
@@ -189,12 +192,16 @@ def doubtful(world: World, stops: Sequence[Stop]) -> bool:
     return bool(doubled) and (world.six or any(not one.ip_id for one in world.packets))
 
 
-def uncountable(world: World, packet: Packet) -> bool:
-    """Whether nothing says how many packets the packet's frame holds: no hop has them one by one, and TCP segments are not full ones."""
+def uncountable(run: Run, packet: Packet) -> bool:
+    """Whether nothing says how many packets a frame holds: no file has any of the connection's alone, and segments are not full."""
+    world = run.emitted.world
     flow = world.flows[packet.flow]
     merge = flow.merge_reply if packet.reply else flow.merge
-    full = max(len(one.payload) for one in world.packets if one.flow == packet.flow) > FULL_SEGMENT_BYTES
-    return bool(merge) and min(merge) > 1 and (flow.protocol == "UDP" or world.mtu_bytes is None or not full)
+    mine = [fate for fate in run.emitted.fates if (fate.packet.flow, fate.packet.reply) == (packet.flow, packet.reply)]
+    full = max(len(fate.packet.payload) for fate in mine) > FULL_SEGMENT_BYTES
+    if not merge or any(merge[hop - 1] == 1 for fate in mine if fate.packet.burst is not None for hop in fate.shown):
+        return False
+    return flow.protocol == "UDP" or world.mtu_bytes is None or not full
 
 
 def _may_be_merged(world: World, packet: Packet) -> bool:

@@ -58,6 +58,14 @@ def test_of_two_arrivals_the_first_is_the_packet() -> None:
     assert (ours.tolist(), theirs.tolist()) == ([0], [0])
 
 
+def test_what_arrived_long_before_is_another_packet() -> None:
+    """Also where there are as many arrivals as departures: one departed before the capture began, one was lost."""
+    ours, _ = pair(np.zeros(1, np.int32), np.zeros(1, np.int32), (np.array([50_000_000]), np.array([0])))
+    assert not len(ours)
+    ours, theirs = pair(np.zeros(2, np.int32), np.zeros(2, np.int32), (np.array([50_000_000, 90_000_000]), np.array([0, 51_000_000])))
+    assert (ours.tolist(), theirs.tolist()) == ([0], [1])
+
+
 def test_time_stamps_in_disorder_are_the_same_packets() -> None:
     ours, theirs = pair(np.zeros(1, np.int32), np.zeros(1, np.int32), (np.array([50_000]), np.array([0])))
     assert (ours.tolist(), theirs.tolist()) == ([0], [0])

@@ -175,7 +175,8 @@ def uncertainty_ns(world: wire.World) -> int:
 def witness(taken: Taken) -> bool:
     """Whether a capture can testify that a packet did not pass."""
     nothing = not taken.shots and taken.received > 0
-    return not (taken.capture.blind or taken.dropped_by_kernel or taken.readable < len(taken.shots) or nothing)
+    cut = taken.readable < len(taken.shots) or taken.anonymous > 0
+    return not (taken.capture.blind or taken.dropped_by_kernel or cut or nothing)
 
 
 def legs_between(witnesses: Sequence[bool], lost_after: int) -> tuple[int, int] | None:

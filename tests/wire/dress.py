@@ -144,3 +144,18 @@ def dress(flow: Flow, members: Sequence[Packet], stop: Stop, hop: int, *, tunnel
             fragment_bytes=members[0].outer_fragment_bytes,
         )
     ]  # fmt: skip
+
+
+def header_bytes(flow: Flow, packet: Packet, stop: Stop, hop: int, part: int, *, tunnel: Tunnel, six: bool) -> int:
+    """How many bytes of a part's frame a reader needs to tell whose it is: headers up to the ports, TCP's without options."""
+    ported = {"UDP": 8, "TCP": 20, "ICMP": 8, "SCTP": 12}[flow.protocol]
+    inner_train = packet.fragment_bytes is not None and hop > packet.whole_until
+    inner = 14 + (40 if six else 20) + (8 if six and inner_train else 0) + (0 if part and inner_train else ported)
+    if stop.role != "underlay":
+        return inner
+    outer_train = packet.outer_fragment_bytes is not None
+    outer = 14 + (40 if tunnel.outer_six else 20) + (8 if tunnel.outer_six and outer_train else 0)
+    outer += 0 if tunnel.outer_vlan is None else 4
+    if part and outer_train:
+        return outer
+    return outer + 16 + (0 if tunnel.inner_vlan is None else 4) + inner

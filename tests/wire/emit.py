@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.wire import files
-from tests.wire.dress import dress
+from tests.wire.dress import dress, header_bytes
 from tests.wire.noise import noise_of
 from tests.wire.places import Stop, TapName, way
 from tests.wire.world import Capture, Packet, World
@@ -13,7 +13,8 @@ from tests.wire.world import Capture, Packet, World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """A frame that passed a tap. packets: which of World.packets it holds, none for noise. part: of `parts` of a train."""
+    """A frame that passed a tap. packets: which of World.packets it holds, none for noise. part: of `parts` of a train. headers: how many
+    of its bytes tell whose it is."""
 
     time_ns: int
     frame: bytes
@@ -21,6 +22,7 @@ class Shot:
     part: int = 0
     parts: int = 1
     hop: int = 0
+    headers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,11 @@ class Taken:
     def readable(self) -> int:
         """How many frames a reader finds: one less where the last record is cut."""
         return len(self.shots) - (self.capture.cut_record and bool(self.shots))
+
+    @property
+    def anonymous(self) -> int:
+        """How many frames of packets were captured too short to tell whose they are."""
+        return sum(shot.headers > self.capture.snaplen for shot in self.shots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +100,12 @@ class _Stage:
         for place, index in enumerate(reversed(order) if first.parts_reversed else order):
             if not _part_passes(first, index, hop):
                 continue
-            shot = Shot(time_ns=time_ns + place * 500, frame=parts[index], packets=tuple(members), part=index, parts=len(parts), hop=hop)
+            headers = header_bytes(flow, first, stop, hop, index, tunnel=self.world.tunnel, six=self.world.six)
+            shot = Shot(
+                time_ns=time_ns + place * 500, frame=parts[index], packets=tuple(members), part=index, parts=len(parts), hop=hop,
+                headers=headers,
+            )  # fmt: skip
             self.shots.setdefault(stop.tap, []).append(shot)
-
-
-def _outer_ident(number: int) -> int:
-    """The outer IP ID of a packet: each has one of its own, also where inner ones have none (net/ipv4/route.c, __ip_select_ident)."""
-    return 1 + number % 65_535
 
 
 def _part_passes(packet: Packet, index: int, hop: int) -> bool:
@@ -148,12 +154,16 @@ def _pass_all(stage: _Stage, packets: Sequence[tuple[int, Packet]], stops: Seque
         for run in _runs(stage.world, alive, hop, place):
             numbers, members = [number for number, _ in run], [_renumbered(one) if hop >= wired else one for _, one in run]
             time_ns = max(_at(stage.world, one, hop) + late.get(number, 0) for number, one in run)
-            stage.put(stop, hop, time_ns, numbers, members, _outer_ident(numbers[0]))
+            stage.put(stop, hop, time_ns, numbers, members, _outer_ident(numbers[0], members[0]))
             for index, (number, one) in enumerate(run):
                 late[number] = time_ns + index * 1_000 - _at(stage.world, one, hop)
     for number, one in packets:
         _copy(stage, number, one, stops)
         _loop(stage, number, one, stops)
+
+
+def _outer_ident(number: int, packet: Packet) -> int:
+    return number + 1 if packet.outer_ip_id is None else packet.outer_ip_id
 
 
 def _renumbered(packet: Packet) -> Packet:
@@ -190,7 +200,7 @@ def _copy(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> 
         return
     last = len(stops) if packet.copy_lost_after is None else packet.copy_lost_after
     for hop in range((packet.copied_after or 0) + 1, last + 1):
-        stage.put(stops[hop - 1], hop, _at(stage.world, packet, hop) + 20_000, [number], [packet], _outer_ident(number))
+        stage.put(stops[hop - 1], hop, _at(stage.world, packet, hop) + 20_000, [number], [packet], _outer_ident(number, packet))
 
 
 def _loop(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> None:
@@ -200,7 +210,7 @@ def _loop(stage: _Stage, number: int, packet: Packet, stops: Sequence[Stop]) -> 
         for place, index in enumerate(encapsulated if round_ % 2 == 0 else encapsulated[::-1]):
             stop = replace(stops[index], ttl=stops[index].ttl - round_)
             at = _at(stage.world, packet, len(stops)) + round_ * 400_000 + place * 30_000
-            stage.put(stop, index + 1, at, [number], [packet], _outer_ident(number) ^ round_)
+            stage.put(stop, index + 1, at, [number], [packet], _outer_ident(number, packet) + round_ * 300)
 
 
 def _take(world: World, tap: TapName, shots: Sequence[Shot]) -> Taken:
@@ -232,6 +242,8 @@ def _fates(world: World, taken: Mapping[TapName, Taken]) -> tuple[Fate, ...]:
     needed: dict[tuple[int, int], int] = {}
     for one in taken.values():
         for shot in one.shots[: one.readable]:
+            if shot.headers > one.capture.snaplen:
+                continue
             for number in shot.packets:
                 seen = parts.setdefault((number, shot.hop), {})
                 seen[shot.part] = min(seen.get(shot.part, shot.time_ns), shot.time_ns)

@@ -203,6 +203,11 @@ OPTIONS: dict[str, World] = {
     "clock step": replace(DNS, packets=SPREAD, clocks={B_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=2 * SECOND)}),
     "clock step back": replace(DNS, packets=SPREAD, clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=-2 * SECOND)}),
     "capture that starts late": _captured(replace(DNS, packets=SPREAD), "server", Capture(start_ns=EPOCH + 3 * SECOND)),
+    "capture that starts late, identical datagrams": _captured(
+        replace(DNS, packets=datagrams([b"same"] * 2, gap_ns=9 * SECOND, ids=numbers(Numbering.ZERO), fates=[None, 1])),
+        "pod",
+        Capture(start_ns=EPOCH + 5 * SECOND),
+    ),
     "capture that ends early": _captured(replace(DNS, packets=SPREAD), "vxlan", Capture(end_ns=EPOCH + 6 * SECOND)),
     "tail that SIGINT cut": _captured(replace(DNS, packets=SPREAD), "nic", Capture(tail_cut=6)),
     "everything cut by SIGINT": _captured(replace(DNS, packets=SPREAD), "nic", Capture(tail_cut=1000)),
@@ -210,6 +215,11 @@ OPTIONS: dict[str, World] = {
     "kernel drops at the client": _captured(DNS, "pod", Capture(kernel_drops=frozenset({0, 3}))),
     "snaplen": _captured(_captured(asked(UDP, size=200), "nic", Capture(snaplen=160)), "pod", Capture(snaplen=100)),
     "snaplen and ip id zero": _captured(asked(UDP, size=200, numbering=Numbering.ZERO), "nic", Capture(snaplen=130)),
+    "snaplen that cuts headers": replace(
+        asked(UDP, size=200),
+        captures={tap: Capture(snaplen=80) for tap in ((CLIENT_NODE, NIC), (B_NODE, NIC))}
+        | {(B_NODE, VXLAN): Capture(blind=True), (B_NODE, PODS[FIRST]): Capture(blind=True)},
+    ),
     "missing hop": _captured(DNS, "vxlan", Capture(blind=True)),
     "missing last hop": _captured(DNS, "server", Capture(blind=True)),
     "interface seen twice": _captured(DNS, "nic", Capture(twice=True)),

@@ -250,7 +250,8 @@ class Simulator:
 
     def _send(self, protocol: str, server: str, port: int, *packets: Packet, merge: tuple[int, ...] = ()) -> None:
         flow = Flow(protocol=protocol, server=server, server_port=port, service_port=port if self.service else None, merge=merge)
-        world = World(flows=(flow,), packets=tuple(replace(one, flow=0) for one in packets), delays_ns=tuple(self.delay_ns))
+        mine = tuple(replace(one, outer_ip_id=(one.ip_id ^ 0x5555) + len(self.sent)) for one in packets)
+        world = World(flows=(flow,), packets=mine, delays_ns=tuple(self.delay_ns))
         for tap, shots in passing(world).items():
             for shot in shots:
                 self.put(tap, shot.time_ns, shot.frame)

@@ -26,7 +26,7 @@ def numbers(numbering: Numbering, start: int = 1) -> Iterator[int]:
     if numbering is Numbering.ZERO:
         return iter(lambda: 0, 1)
     if numbering is Numbering.WRAP:
-        return (number % 65536 for number in count(65_533))
+        return (number % 65536 for number in count(65_532 + start))
     if numbering is Numbering.SHARED:
         return ((start + number * 37) % 65536 for number in count())
     return (number % 65536 for number in count(start))

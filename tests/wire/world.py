@@ -77,8 +77,9 @@ class Packet:
     """One packet as it would be on the wire, and its fate.
 
     flow: index into World.flows. client_port: the client's, before translation; of a ping its identifier. ip_id: as the sender set it;
-    wire_ip_id: what the sender's NIC makes of it, if it numbers segments itself. first: the hop where it comes into being. lost_after: the
-    last hop that it passed, None if it arrived. hidden: hops where an offload put it into another packet's frame (a pure ACK).
+    wire_ip_id: what the sender's NIC makes of it, if it numbers segments itself. outer_ip_id: of its encapsulation, by default counted.
+    first: the hop where it comes into being. lost_after: the last hop that it passed, None if it arrived. hidden: hops where an offload
+    put it into another packet's frame (a pure ACK).
     burst: packets of one number that follow each other may share a frame. jitter_ns: added to each leg's delay.
     fragment_bytes: cut by IP into parts of so many bytes of its payload (a multiple of 8), from the hop behind `whole_until` on;
     outer_fragment_bytes: its outer packet is. lost_part: the part that vanished at `lost_after`; the others go on to `parts_until`.
@@ -93,6 +94,7 @@ class Packet:
     payload: bytes = b""
     ip_id: int = 0
     wire_ip_id: int | None = None
+    outer_ip_id: int | None = None
     dont_fragment: bool = True
     seq: int = 0
     ack: int = 0
