@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check format lint types contracts unit bench bench-smoke truth krew clean cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check style format lint types contracts unit bench bench-smoke truth krew clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,7 +33,9 @@ demo: debian setup ## a healthy and a broken path on the lab, shown (root)
 test: debian setup ## all tests, the lab's too (root)
 	$(BIN)/python -m pytest
 
-check: setup format lint types contracts unit ## everything that needs neither root nor the lab
+check: style unit ## everything that needs neither root nor the lab
+
+style: setup format lint types contracts ## format, lint, types and import contracts
 
 format: setup
 	$(BIN)/ruff format --check .
@@ -87,6 +89,10 @@ krew: setup ## the archive for krew of the machine this runs on, and the manifes
 	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
 
 CNI ?= flannel
+
+cluster-build: setup ## build what it needs and the cache lacks; start nothing (root)
+	tests/cluster/debian.sh
+	$(BIN)/python -m tests.cluster build
 
 cluster-up: setup ## a real Kubernetes on this machine, CNI=flannel|calico-shaped; kubeconfig in build/cluster/kubeconfig (root)
 	tests/cluster/debian.sh

@@ -24,6 +24,12 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
+def build(_: argparse.Namespace) -> int:
+    """Build what is not in the cache; start nothing."""
+    lifecycle.build(say)
+    return 0
+
+
 def down(_: argparse.Namespace) -> int:
     """Take it down."""
     lifecycle.down()
@@ -129,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--cni", choices=plan.NETWORKS, default=plan.NETWORKS[0])
     start.set_defaults(run=up)
     for name, run, text in (
+        ("build", build, "build what is not in the cache, and start nothing"),
         ("down", down, "take it down"),
         ("status", status, "what is up"),
         ("faults", list_faults, "the faults that can be switched on"),

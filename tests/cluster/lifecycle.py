@@ -31,10 +31,24 @@ def up(cni: str, say: Say) -> Path:
         LabError: it could not be started; what was begun is gone again.
     """
     with _signals_raise():
-        programs = built.ensure(say)
-        images = image.ensure(programs, say)
+        programs, images = _built(say)
         with lock.held():
             return _up(cni, programs, images, say)
+
+
+def build(say: Say) -> None:
+    """Only build what is missing.
+
+    Raises:
+        LabError: something could not be built.
+    """
+    with _signals_raise():
+        _built(say)
+
+
+def _built(say: Say) -> tuple[Binaries, Path]:
+    programs = built.ensure(say)
+    return programs, image.ensure(programs, say)
 
 
 def _up(cni: str, programs: Binaries, images: Path, say: Say) -> Path:
