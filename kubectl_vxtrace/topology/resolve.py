@@ -161,7 +161,11 @@ def _to_service(ends: _Ends, service: Service) -> list[Flow]:
     for port in _chosen_ports(service, ends.target):
         reference = ServiceRef(address=address, port=port.port, name=service.full_name)
         backends = _chosen_backends(service, port)
-        servers = [backend_endpoint(backend, service, ends.snapshot) for backend in backends]
+        # EndpointSlices have no order, and lists of them come in another each time: the same trace is to read the same.
+        servers = sorted(
+            (backend_endpoint(backend, service, ends.snapshot) for backend in backends),
+            key=lambda server: (server.node or "", server.address),
+        )
         flows += [ends.flow(port.protocol, server, reference) for server in servers]
         if not servers:
             flows.append(ends.flow(port.protocol, None, reference))

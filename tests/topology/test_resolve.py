@@ -74,6 +74,12 @@ def test_a_service_whose_endpoints_may_not_be_read_is_not_one_without_backends()
     assert "docs/rbac.yaml" in refused.value.hint
 
 
+def test_the_order_of_endpoint_slices_does_not_matter() -> None:
+    service = kube_dns()
+    turned = replace(service, backends=service.backends[::-1])
+    assert servers(ask(KOTSADM, "kube-dns", snapshot(services=(turned,)))) == servers(ask(KOTSADM, "kube-dns"))
+
+
 def test_a_headless_service_has_no_address() -> None:
     flows = ask(KOTSADM, "kube-dns:53/udp", snapshot(services=(kube_dns(addresses=()),)))
     assert [flow.service for flow in flows] == [ServiceRef(address=None, port=53, name="kube-system/kube-dns")] * 2
