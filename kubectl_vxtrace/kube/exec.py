@@ -25,6 +25,7 @@ from websocket import (
 )
 
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.decoding import decode
 from kubectl_vxtrace.kube.manifest import CONTAINER
 from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, namespaced, refused
 from kubectl_vxtrace.model.cluster import AnswerStatus
@@ -142,7 +143,7 @@ class _Stream:
         if ended is not AnswerStatus.OK:
             return self._said(ended, reason=reason)
         try:
-            status = msgspec.json.decode(self._status, type=_Status)
+            status = decode(self._status, _Status)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self._said(AnswerStatus.TRUNCATED, reason="the stream ended with half a status")
         if status.status == "Success":

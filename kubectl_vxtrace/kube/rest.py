@@ -13,6 +13,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.decoding import decode
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ class Api:
     def decode(self, body: bytes | msgspec.Raw, type_: type[T]) -> T:
         """An answer as a record; ApiError where it is not what the API would say (a login page, a proxy's error)."""
         try:
-            return msgspec.json.decode(body, type=type_)
+            return decode(body, type_)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ApiError(self._connection.server, 0, f"the answer is not what a Kubernetes API says: {error}") from error
 
@@ -178,7 +179,7 @@ class Api:
 def refused(server: str, status: int, body: bytes, retry_after: str | None = None, *, http_reason: str = "") -> ApiError:
     """The error for an answer that is not 2xx: the message of the API's Status object, else the body's beginning."""
     try:
-        said = msgspec.json.decode(body, type=_Status)
+        said = decode(body, _Status)
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = body[:300].decode("utf-8", "replace").strip()
         said = _Status(message=text or http_reason or None)
