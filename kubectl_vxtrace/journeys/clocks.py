@@ -86,11 +86,19 @@ class Clocks:
         """The same when they ended."""
         return EXACT if node == other else self._clock(node).end.minus(self._clock(other).end)
 
+    def step_ns(self, node: str) -> int:
+        """How far a node's own clock may have been set while captures ran: 0 if it was steady."""
+        mine = [clock.bounds for name, clock in self.nodes.items() if clock.stepped and node in (name, self.reference)]
+        widths = [one.high - one.low for one in mine if one.low is not None and one.high is not None]
+        return 0 if self.steady(node) else max(widths, default=0)
+
     def least_ns(self, node: str, other: str) -> int | None:
         """The least that `node`'s clock minus `other`'s can have been at any time; None where nothing says so."""
+        if node == other:
+            return 0
         if not self.steady(node) or not self.steady(other):
             return None
-        return 0 if node == other else self._clock(node).ever.minus(self._clock(other).ever).low
+        return self._clock(node).ever.minus(self._clock(other).ever).low
 
     def over(self, node: str, other: str, times_ns: I64) -> tuple[F64, F64] | None:
         """Bounds of `node`'s clock minus `other`'s at times of the latter's; None where they are open, or one of the two was stepped."""

@@ -139,8 +139,9 @@ def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
     that the network made; `witness` says which hops would have seen what passed them."""
     nodes = [hop.tap.node for hop in way.path.hops]
     least = [[clocks.least_ns(late, early) for late in nodes] for early in nodes]
+    steady = [clocks.steady(node) for node in nodes]
     shift_ns, slack_ns = _common_clock(way, clocks)
-    alone = folded(follow_units(way.units, least, way.tcp), way.units, way.frames, witness, shift_ns, slack_ns, way.tcp)
+    alone = folded(follow_units(way.units, least, steady, way.tcp), way.units, way.frames, witness, shift_ns, slack_ns, way.tcp)
     unit = alone.unit
     count, length = unit.shape
     frame, payload = np.empty((length, count), np.int32), np.empty((length, count), np.int32)

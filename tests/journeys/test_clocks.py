@@ -193,7 +193,9 @@ def test_a_step_in_the_middle(step: int, replies: bool) -> None:
     assert not clocks.steady("b")
     assert clocks.over("b", "a", np.array([AT])) is None
     assert clocks.least_ns("b", "a") is None
-    assert clocks.least_ns("b", "b") is None
+    assert clocks.least_ns("b", "b") == 0
+    assert clocks.step_ns("b") >= abs(step)
+    assert clocks.step_ns("a") == 0
     assert clocks.bounds()[0].stepped
     assert _holds(clocks.offset_at_begin("b", "a"), 3 * MS)
     assert _holds(clocks.offset_at_end("b", "a"), 3 * MS + step)

@@ -89,17 +89,17 @@ def _units(keys: list[int], times: list[int]) -> Units:
 
 def test_a_hop_that_missed_a_packet_is_passed_over() -> None:
     hops = [_units([1, 2], [0, 1]), _units([2], [2]), _units([1, 2], [5, 6])]
-    unit = follow_units(hops, [[0] * 3] * 3, by_base=False)
+    unit = follow_units(hops, [[0] * 3] * 3, [True] * 3, by_base=False)
     assert unit.tolist() == [[0, -1, 0], [1, 0, 1]]
 
 
 def test_an_arrival_belongs_to_the_copy_that_the_hop_before_saw() -> None:
     hops = [_units([1, 1], [0, 1]), _units([1], [2]), _units([1], [4])]
-    unit = follow_units(hops, [[0] * 3] * 3, by_base=False)
+    unit = follow_units(hops, [[0] * 3] * 3, [True] * 3, by_base=False)
     assert sorted(unit.tolist()) == [[0, -1, -1], [1, 0, 0]]
 
 
 def test_renumbered_segments_are_joined_without_their_ip_id() -> None:
     hops = [_units([11, 21], [0, 1]), _units([12, 22], [2, 3])]
-    assert follow_units(hops, [[0] * 2] * 2, by_base=True).tolist() == [[0, 0], [1, 1]]
-    assert len(follow_units(hops, [[0] * 2] * 2, by_base=False)) == 4
+    assert follow_units(hops, [[0] * 2] * 2, [True] * 2, by_base=True).tolist() == [[0, 0], [1, 1]]
+    assert len(follow_units(hops, [[0] * 2] * 2, [True] * 2, by_base=False)) == 4

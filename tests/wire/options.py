@@ -202,6 +202,13 @@ OPTIONS: dict[str, World] = {
     ),
     "clock step": replace(DNS, packets=SPREAD, clocks={B_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=2 * SECOND)}),
     "clock step back": replace(DNS, packets=SPREAD, clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=-2 * SECOND)}),
+    "clock step back while a packet is under way": replace(
+        DNS, packets=SPREAD, clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND + 2_000, step_ns=-2 * SECOND)}
+    ),
+    "NIC numbers segments itself, and a retransmission vanishes on a node whose clock stepped": replace(
+        transfer(SOFTWARE_GSO, {5: 5, 6: 1}, fixed_id=True, again=2),
+        clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + SECOND, step_ns=2 * SECOND)},
+    ),
     "capture that starts late": _captured(replace(DNS, packets=SPREAD), "server", Capture(start_ns=EPOCH + 3 * SECOND)),
     "capture that starts late, identical datagrams": _captured(
         replace(DNS, packets=datagrams([b"same"] * 2, gap_ns=9 * SECOND, ids=numbers(Numbering.ZERO), fates=[None, 1])),
