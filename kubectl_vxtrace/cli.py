@@ -239,15 +239,30 @@ def cleanup(
     raise typer.Exit(ExitCode.LEFT_BEHIND if outcome.left else ExitCode.DELIVERED)
 
 
-@app.command()
-def explain(cause: Annotated[str, typer.Argument(metavar="CAUSE", help="A cause as a report names it.")]) -> None:
-    """Explain a cause: what happens, what proves it, what to do."""
-    from kubectl_vxtrace.diagnosis.causes import CAUSES
+def _complete_cause(incomplete: str) -> list[str]:
+    from kubectl_vxtrace.explain import starting_with
 
-    known = CAUSES.get(cause)
-    if known is None:
-        raise UsageError(f"no cause is called {cause!r}", "known causes: " + ", ".join(sorted(CAUSES)))
-    typer.echo(f"{known.slug}: {known.title}\n\n{known.text}\n\nWhat to do: {known.remediation}\n\nSource: {known.source}")
+    return starting_with(incomplete)
+
+
+@app.command()
+def explain(
+    cause: Annotated[
+        str | None,
+        typer.Argument(metavar="CAUSE", help="A cause as a report names it; without it, all are listed.", autocompletion=_complete_cause),
+    ] = None,
+    color: opt.ColorMode = opt.Color.AUTO,
+) -> None:
+    """Explain a cause: how it looks, how it comes about, what proves it, what to do."""
+    import shutil
+
+    from kubectl_vxtrace import explain as pages
+
+    if cause is None:
+        typer.echo(pages.listing(), nl=False)
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo(pages.explain(cause, width=width, color=opt.colored(color)), nl=False, color=True)
 
 
 @app.command()

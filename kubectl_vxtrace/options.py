@@ -1,6 +1,8 @@
 """Flags that several commands share, and how their values are read."""
 
+import os
 import re
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -144,3 +146,13 @@ DryRun = Annotated[
 ]
 KeepPods = Annotated[bool, typer.Option("--keep-pods", help="Leave the debug pods to their deadline.", rich_help_panel=POD_PANEL)]
 MaxNodes = Annotated[int, typer.Option("--max-nodes", min=1, help="Refuse paths over more nodes.", rich_help_panel=POD_PANEL)]
+
+
+def colored(mode: Color) -> bool:
+    """Whether to colour stdout.
+
+    https://no-color.org: a NO_COLOR that is not empty switches colour off unless a flag says otherwise.
+    """
+    if mode is Color.AUTO:
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return mode is Color.ALWAYS

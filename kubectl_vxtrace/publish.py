@@ -1,6 +1,5 @@
 """From a recording to a report on stdout, a bundle on disk and an exit code. `deliver` imports it when there is something to analyse."""
 
-import os
 import shutil
 import sys
 from concurrent.futures import Future
@@ -16,7 +15,7 @@ from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
-from kubectl_vxtrace.options import Color, Output
+from kubectl_vxtrace.options import Color, Output, colored
 from kubectl_vxtrace.packets.dissect import DissectError
 from kubectl_vxtrace.report import document, markdown, table
 
@@ -85,16 +84,9 @@ def _rendered(report: TraceReport, output: Output, color: Color, bundle: Path | 
             return table.render(
                 report,
                 width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
-                color=_colored(color),
+                color=colored(color),
                 bundle=str(bundle) if bundle is not None else None,
             )
-
-
-def _colored(mode: Color) -> bool:
-    """https://no-color.org: a NO_COLOR that is not empty switches colour off unless a flag says otherwise."""
-    if mode is Color.AUTO:
-        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return mode is Color.ALWAYS
 
 
 def final_code(report: TraceReport, *, strict: bool, exit_zero: bool, interrupted: bool) -> int:

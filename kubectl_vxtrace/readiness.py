@@ -13,8 +13,8 @@ from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Access, Limits, PodOptions, Request
+from kubectl_vxtrace.prepare import MARGIN_S, prepare, resolved, unfit
 from kubectl_vxtrace.topology.resolve import resolve_source
-from kubectl_vxtrace.trace import MARGIN_S, prepare, resolved, unfit
 
 SESSION = "check"
 

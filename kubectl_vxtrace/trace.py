@@ -1,52 +1,39 @@
 """Steps 1 to 7 of a trace, and its clean-up. They make a trace folder and a Recording; the analysis does the rest."""
 
+import math
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from kubectl_vxtrace import __version__, facts
+from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle import folder as trace_folder
-from kubectl_vxtrace.capture import usersfilter
+from kubectl_vxtrace.capture.dropsession import DropSession
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
+from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.interruption import Interruption, Phase
-from kubectl_vxtrace.kube import preflight, snapshot
-from kubectl_vxtrace.kube.config import connect
-from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace, sweep
+from kubectl_vxtrace.kube import details
+from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
 from kubectl_vxtrace.kube.nodes import DebugNodes
-from kubectl_vxtrace.model.cluster import AnswerStatus, Cleanup, ClusterSnapshot, Node, NodeAnswer, NodeCommand, Scope
+from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
+from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import NodeFacts
-from kubectl_vxtrace.model.path import Flow, Overlay
+from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
-from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
 
 Found = TypeVar("Found")
 
 CAPTURE_DIRECTORY = "/capture"
-# What a trace does besides capturing (pulling an image, fetching files); debug pods live no longer than this beyond the capture.
-MARGIN_S = 120.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """Steps 1 and 2: whom to trace, and that it may be done. `pods` are not made yet."""
-
-    connection: Connection
-    snapshot: ClusterSnapshot
-    flows: tuple[Flow, ...]
-    nodes: tuple[Node, ...]
-    pods: DebugPods
-    gaps: tuple[Gap, ...]
 
 
 class Trace:
@@ -148,46 +135,69 @@ class Trace:
     def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
         """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
         session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY)
+        # Whatever becomes of this trace, the first process of each debug pod ends its log.
+        drops = self._drop_session(nodes, plan)
+        logging = _beside(drops.start)
+        over = threading.Event()
+        watched: Future[tuple[NodeFacts, ...]] | None = None
         self._console.step(f"starting {len(plan.tasks)} captures")
         try:
             session.start()
+            logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
             idle = _beside(lambda: self._use_the_time(prepared))
+            if plan.duration_s > SHORTEST_TIMEOUT_S:
+                watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
             session.wait(self._interruption.stop)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
-            look = _beside(lambda: self._look(nodes, prepared, "after"))
+            asked = _beside(lambda: self._look(nodes, prepared, "after"))
         finally:
+            over.set()
             session.stop()
+        logs = _beside(drops.collect)
         captures = session.collect(self._folder)
-        after = look.result()
-        idle.result()
+        after = asked.result()
+        if watched is not None:
+            after = with_connections(after, watched.result(), self._folder)
+        kernel_drops, absent = keep_drops(logs.result(), self._folder)
+        recording = replace(recording, after=after, kernel_drops=kernel_drops, kernel_drops_absent=absent, snapshot=idle.result())
         if lasted_s < plan.duration_s:
             recording = replace(recording, duration_s=round(lasted_s, 1))
             self._console.step(f"ended after {lasted_s:.1f} s{self._why_early()}")
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
-        return self._keep(replace(recording, after=after, captures=captures, interrupted=self._interruption.signalled))
+        return self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
 
     def _why_early(self) -> str:
         if self._interruption.signalled:
             return ": interrupted"
         return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
 
-    def _use_the_time(self, prepared: Prepared) -> None:
+    def _use_the_time(self, prepared: Prepared) -> ClusterSnapshot:
+        """What takes time and is not needed before; the snapshot with what else the cluster says."""
         self._meanwhile()
         self._sweep(prepared)
+        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows)
 
     def _look(
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
     ) -> tuple[NodeFacts, ...]:
-        """Step 4: ask every node of the path about itself, and keep both the answers and what they mean."""
-        answers = _asked(nodes, [_question(node, prepared, (lookups or {}).get(node.name, ())) for node in prepared.nodes])
-        parsed = tuple(facts.parse(answer) for answer in answers)
-        texts = {answer.command.node: facts.texts(answer) for answer in answers}
-        trace_folder.write_facts(self._folder, when, parsed, texts)
-        return parsed
+        """Step 4: ask every node of the path about itself."""
+        return look(nodes, prepared.nodes, prepared.flows, folder=self._folder, when=when, lookups=lookups)
+
+    def _drop_session(self, nodes: DebugNodes, plan: CapturePlan) -> DropSession:
+        """The kernels' own words on drops, of nodes that are captured at."""
+        profile = self._request.pod_options.profile
+        return DropSession(
+            nodes,
+            _unique(task.tap.node for task in plan.tasks),
+            session=self.session,
+            directory=CAPTURE_DIRECTORY,
+            limit_s=math.ceil(plan.duration_s + MARGIN_S),
+            refused=None if profile == "privileged" else f"a pod of --profile {profile} may not mount tracefs",
+        )
 
     def _plan_paths(
         self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]
@@ -218,110 +228,6 @@ def _beside(function: Callable[[], Found]) -> Future[Found]:
     future = pool.submit(function)
     pool.shutdown(wait=False)
     return future
-
-
-def prepare(request: Request, console: Console, session: str, interruption: Interruption, *, checked: bool = True) -> Prepared:
-    """Steps 1 and 2: resolve the names, check the rights and the admission of debug pods. Creates nothing.
-
-    Without `checked` the second step is left out, and the API is only read.
-
-    Raises:
-        UsageError, CannotRunError: with what to do next.
-    """
-    if request.filter is not None:
-        usersfilter.checked(request.filter)
-    connection = connect(request.access)
-    console.step(f"resolving names on {connection.server}")
-    seen, flows = resolved(connection, request, resolve)
-    if not seen.nodes:
-        _check_reading(connection, request)
-    nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
-    lifetime_s = request.limits.duration_s + MARGIN_S
-    pods = DebugPods(connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop)
-    if checked:
-        console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
-        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
-    return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
-
-
-def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
-    """What `find` finds: a near snapshot first; one wide listing only on a miss."""
-    seen = snapshot.near(connection, request)
-    try:
-        return seen, find(request, seen)
-    except NotFoundError:
-        if seen.scope == Scope.WIDE:
-            raise
-    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request))
-    try:
-        return seen, find(request, seen)
-    except NotFoundError:
-        # What may not be read cannot be found: then this is what is wrong.
-        _check_reading(connection, request)
-        raise
-
-
-def _check_reading(connection: Connection, request: Request) -> None:
-    preflight.check_reading(connection, _named_namespaces(connection, request), debug_namespace(connection, request.pod_options))
-
-
-def _named_namespaces(connection: Connection, request: Request) -> tuple[str, ...]:
-    """Where the names of a request are looked for first."""
-    source = request.source.namespace or connection.namespace
-    target = request.target.namespace if request.target is not None else None
-    return _unique(name for name in (source, target) if name)
-
-
-def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
-    """The nodes that get a debug pod, the client's first, and those that cannot."""
-    known = {node.name: node for node in seen.nodes}
-    names = flow_nodes(flows)
-    if len(names) > most:
-        raise UsageError(
-            f"the traffic may take {len(names)} nodes, more than the {most} that --max-nodes allows",
-            "name one backend (--to pod/...), or raise --max-nodes",
-        )
-    gaps = {name: reason for name in names if (reason := unfit(known.get(name))) is not None}
-    nodes = tuple(known[name] for name in names if name not in gaps)
-    if not nodes:
-        raise CannotRunError(
-            "no node of the path can be captured on:\n" + "\n".join(f"  {name}: {reason}" for name, reason in gaps.items()),
-            "kubectl get nodes",
-        )
-    return nodes, tuple(Gap(node=name, reason=reason) for name, reason in gaps.items())
-
-
-def unfit(node: Node | None) -> str | None:
-    """Why no debug pod can run on a node, or None."""
-    if node is None:
-        return "the API does not know this node"
-    if node.os != "linux":
-        return f"the node runs {node.os}; captures need Linux"
-    if not node.ready:
-        return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
-    return None
-
-
-def _asked(nodes: DebugNodes, questions: Sequence[NodeCommand]) -> list[NodeAnswer]:
-    """The answers; a question that reads and whose answer was cut off is put once more."""
-    answers = list(nodes.ask(questions))
-    cut = [number for number, answer in enumerate(answers) if answer.status is AnswerStatus.TRUNCATED]
-    if cut:
-        for number, answer in zip(cut, nodes.ask([questions[number] for number in cut]), strict=True):
-            answers[number] = answer
-    return answers
-
-
-def _question(node: Node, prepared: Prepared, lookups: Sequence[str]) -> NodeCommand:
-    """What to ask `node`: its own ends of the flows, the ends elsewhere, and the other nodes' addresses."""
-    ends = [end for flow in prepared.flows for end in (flow.client, flow.server, *flow.candidates) if end is not None]
-    return facts.look(
-        node.name,
-        local=_unique(end.address for end in ends if end.node == node.name),
-        remote=_unique(end.address for end in ends if end.node != node.name),
-        underlay=_unique(address for other in prepared.nodes if other.name != node.name for address in other.addresses),
-        lookups=lookups,
-    )
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

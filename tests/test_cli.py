@@ -59,16 +59,6 @@ def test_a_source_that_looks_like_a_flag_is_refused() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_explain_names_what_it_knows() -> None:
-    text = _run("explain", "underlay-udp-blocked").stdout
-    assert text.startswith("underlay-udp-blocked: ")
-    assert "What to do: " in text
-    assert "Source: " in text
-    unknown = _run("explain", "gremlins")
-    assert unknown.returncode == 2
-    assert "underlay-udp-blocked" in unknown.stderr
-
-
 def test_version_without_a_cluster() -> None:
     done = _run("version", "--kubeconfig", "/nonexistent")
     assert done.returncode == 0

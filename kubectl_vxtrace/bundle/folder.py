@@ -6,6 +6,7 @@
     cluster.json          what the Kubernetes API said
     nodes/NODE/before.json, after.json      what each node said, parsed
     nodes/NODE/before/KEY.txt, after/...    the same, as it was said
+    nodes/NODE/drops.txt                    what its kernel said of the packets that it dropped
     NODE-pod.pcap ...     the captures
     manifest.json         SHA-256 and size of every other file
 
@@ -15,7 +16,7 @@ A report is never read back: a verdict always comes from the recording.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +61,7 @@ class _Core:
     kernel_drops: tuple[KernelDrop, ...]
     cleanup: Cleanup | None
     gaps: tuple[Gap, ...]
+    kernel_drops_absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,13 @@ def write_facts(folder: Path, when: str, facts: Iterable[NodeFacts], texts: Mapp
             (place / when / f"{_file_name(key)}.txt").write_bytes(text)
 
 
+def write_drop_log(folder: Path, node: str, text: bytes) -> None:
+    """Write what the kernel of `node` printed of its drops while the captures ran."""
+    place = folder / "nodes" / _file_name(node)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "drops.txt").write_bytes(text)
+
+
 def write_recording(folder: Path, recording: Recording) -> None:
     """Write recording.json; written anew at each step, so that an interrupted trace leaves what it had."""
     _write_json(
@@ -113,6 +122,7 @@ def write_recording(folder: Path, recording: Recording) -> None:
             kernel_drops=recording.kernel_drops,
             cleanup=recording.cleanup,
             gaps=recording.gaps,
+            kernel_drops_absent=recording.kernel_drops_absent,
         ),
     )
 
@@ -164,6 +174,7 @@ def read(folder: Path) -> Recording:
         kernel_drops=core.kernel_drops,
         cleanup=core.cleanup,
         gaps=core.gaps,
+        kernel_drops_absent=core.kernel_drops_absent,
         folder=str(folder),
     )
 

@@ -3,7 +3,22 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis import endpoint, links, neighbours, rules, service, sight, underlay, vtep
+from kubectl_vxtrace.diagnosis import (
+    bridging,
+    conntrack,
+    endpoint,
+    forwarding,
+    links,
+    looping,
+    neighbours,
+    routing,
+    rules,
+    service,
+    sight,
+    underlay,
+    vtep,
+)
+from kubectl_vxtrace.diagnosis.drops import with_words
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
@@ -14,10 +29,15 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
     neighbours.check,
     links.check,
+    routing.check,
+    looping.check,
+    forwarding.check,
+    conntrack.check,
     rules.check,
     underlay.check,
     service.check,
     endpoint.check,
+    bridging.check,
     sight.check,
 )
 
@@ -25,7 +45,8 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     found = [finding for check in CHECKS for finding in check(case)]
-    settled = settle_findings(case, found, troubles(case))
+    lost = tuple(troubles(case))
+    settled = with_words(case, settle_findings(case, found, lost), lost)
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
         return tuple(_at_most_likely(finding) for finding in settled)
     return settled

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 from kubectl_vxtrace.diagnosis import nodes
+from kubectl_vxtrace.diagnosis.ends import home_of, receivers
 from kubectl_vxtrace.diagnosis.evidence import arp_questions, frame_refs, icmp_answers, place_text
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
-from kubectl_vxtrace.model.facts import Neighbour, NodeFacts
+from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Hop
+from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 # RFC 792: host unreachable. RFC 4443, 3.1: address unreachable.
@@ -28,24 +29,24 @@ def check(case: Case) -> Iterator[Finding]:
             yield from _fdb(case, trouble, stretch_out)
 
 
-def _targets(trouble: Trouble) -> tuple[str, ...]:
-    """The addresses that the packets have after translation."""
-    if trouble.path.direction is Direction.REPLY:
-        return (trouble.flow.client.address,)
-    ends = (trouble.flow.server,) if trouble.flow.server is not None else trouble.flow.candidates
-    return tuple(end.address for end in ends if end is not None)
-
-
 def _gateways(case: Case, trouble: Trouble, device: Hop) -> tuple[str, ...]:
     """The next hops on `device` that the node's kernel named for the packets' destinations."""
-    targets = _targets(trouble)
+    targets = receivers(trouble)
     found = {
         lookup.gateway or lookup.destination: None
         for facts in nodes.looks(case, device.tap.node)
         for lookup in facts.lookups
-        if lookup.destination in targets and lookup.device == device.tap.interface
+        if lookup.destination in targets and lookup.device == device.tap.interface and _belongs(trouble, lookup, device)
     }
     return tuple(found)
+
+
+def _belongs(trouble: Trouble, lookup: RouteLookup, device: Hop) -> bool:
+    """Whether a next hop may be where the lookup has it: on a VXLAN device, a gateway, or a pod of the node itself. A pod of another node
+    is not behind this one's bridge, and the neighbour that nobody answers for is not what is wrong."""
+    if nodes.is_vxlan(device) or lookup.gateway is not None:
+        return True
+    return home_of(trouble, lookup.destination) in (None, device.tap.node)
 
 
 def _entry(facts: NodeFacts, address: str, device: str) -> Neighbour | None:

@@ -24,6 +24,12 @@ _HOOKS = {
 _OTHER_FAMILY = {4: "ip6 ", 6: "ip "}
 # Chains that Felix makes for one workload: from it (fw) and to it (tw); the interface's name follows.
 _CALICO_WORKLOAD = re.compile(r"cali-[ft]w-(?P<interface>\S+)$")
+# iptables-extensions(8), rpfilter; nft(8), fib: the source is looked up as if it were a destination.
+_REVERSE_PATH = re.compile(r"\brpfilter\b|\bfib\b.*\bsaddr\b.*\boif\b|\bfib\b.*\boif\b.*\bsaddr\b")
+# nft names the match of a rule that iptables-nft wrote, and not what it asks for. In these chains the one drop by connection state is
+# that of INVALID packets (kube-proxy's proxier.go, felix/rules/endpoints.go); newer kube-proxies count them with nfacct.
+_CONNTRACK_ONLY = re.compile(r'^(?=.*"name":"conntrack")(?:xt \{[^}]*"name":"(?:conntrack|nfacct|comment)"[^}]*\} )+counter drop$')
+_TRACKING_CHAIN = re.compile(r"KUBE-FORWARD$|cali-[ft]w-")
 _POLICY_WORDS = re.compile(r"no policies passed|network ?policy|KUBE-NWPLCY|KUBE-POD-FW|KUBE-ROUTER", re.IGNORECASE)
 
 
@@ -60,6 +66,8 @@ def droppers(case: Case, stretch: Stretch) -> Iterator[tuple[Rule, Growth]]:
 
 def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
     """How a rule fits packets of a stretch, by its text and by the chain it stands in."""
+    if None not in (rule.family, traits.version) and rule.family != traits.version:
+        return Fit.EXCLUDES
     if traits.version is not None and rule.table.startswith(_OTHER_FAMILY[traits.version]):
         return Fit.EXCLUDES
     workload = _CALICO_WORKLOAD.search(rule.chain)
@@ -78,9 +86,11 @@ def cause(rule: Rule) -> str:
         return "calico-unknown-vtep"
     if "has no endpoints" in words:
         return "no-endpoints"
-    if "rpfilter" in words and "cali-" in rule.chain:
-        return "workload-anti-spoofing"
-    if re.search(r"\bINVALID\b", words, re.IGNORECASE):
+    if "has no local endpoints" in words:
+        return "no-local-endpoints"
+    if _REVERSE_PATH.search(words):
+        return "workload-anti-spoofing" if "cali-" in rule.chain else "rp-filter"
+    if re.search(r"\bINVALID\b", words, re.IGNORECASE) or (_CONNTRACK_ONLY.search(rule.text) and _TRACKING_CHAIN.match(rule.chain)):
         return "conntrack-invalid"
     if rule.text == "policy" and "FORWARD" in rule.chain.upper():
         return "forward-policy-drop"

@@ -7,6 +7,7 @@ from kubectl_vxtrace.diagnosis import nodes, rule_tables
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_answers, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
+from kubectl_vxtrace.diagnosis.rule_causes import meaning
 from kubectl_vxtrace.diagnosis.rule_fit import Fit, unread
 from kubectl_vxtrace.diagnosis.rule_tables import Growth
 from kubectl_vxtrace.diagnosis.rule_traits import traits
@@ -160,7 +161,8 @@ def _finding(
     packets: int | None = None,
     summary: str | None = None,
 ) -> Finding:
-    cause = rule_tables.cause(rule)
+    stands_for = meaning(case, trouble, stretch, rule)
+    cause = stands_for.cause
     node = stretch.start.tap.node
     verb = "rejected" if rule.target == "REJECT" else "dropped"
     noun = direction_noun(trouble.path.direction, trouble.packets)
@@ -172,7 +174,7 @@ def _finding(
         cause,
         confidence,
         summary,
-        [*proofs, *_icmp_evidence(_refusals(case, trouble))],
+        [*proofs, *stands_for.proofs, *_icmp_evidence(_refusals(case, trouble))],
         remediation=look + _what_to_allow(case, trouble, stretch, cause),
         packets=packets,
         not_ruled_out=doubts,

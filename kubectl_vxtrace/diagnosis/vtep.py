@@ -63,10 +63,10 @@ def _sending(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
         return
     node = device.tap.node
     config = Evidence(kind=EvidenceKind.CONFIG, text=f"{place_text(device)} is {state}, and the routes through it are gone with it")
-    no_route = nodes.grown(case, node, "Ip.InNoRoutes")
+    no_route = nodes.grown(case, node, "IpExt.InNoRoutes")
     proofs = [config]
     if no_route is not None and no_route >= trouble.packets:
-        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"Ip.InNoRoutes of {node} grew by {no_route}"))
+        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"IpExt.InNoRoutes of {node} grew by {no_route}"))
     summary = f"the VXLAN device {device.tap.interface} of {node} is {state}"
     yield explain(case, trouble, "vxlan-device-down", Confidence.CERTAIN if len(proofs) > 1 else Confidence.LIKELY, summary, proofs)
 

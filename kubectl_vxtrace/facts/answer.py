@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
-from kubectl_vxtrace.facts import counters, links
+from kubectl_vxtrace.facts import bpf, counters, host, links, routes
 from kubectl_vxtrace.facts.conntrack import read_conntrack
 from kubectl_vxtrace.facts.frames import Frame, UnreadableError, split
 from kubectl_vxtrace.facts.iptables import read_iptables
+from kubectl_vxtrace.facts.ipvs import read_ipvs, read_ipvs_connections
 from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
 from kubectl_vxtrace.facts.nft import read_nft
-from kubectl_vxtrace.facts.routes import read_lookups, read_routes
+from kubectl_vxtrace.facts.proxy import proxy_mode
+from kubectl_vxtrace.facts.sets import read_ipset, read_nft_sets
 from kubectl_vxtrace.model.cluster import NodeAnswer
-from kubectl_vxtrace.model.facts import ClockReading, NodeFacts, RouteLookup, Rule
+from kubectl_vxtrace.model.facts import BpfProgram, NodeFacts, RouteLookup, Rule, WireguardPeer
 
 # Questions that every look asks; where there is no answer at all, each of them is absent.
 QUESTIONS = (
@@ -21,10 +24,15 @@ QUESTIONS = (
     "links",
     "addresses",
     "routes",
+    "rules",
+    "rules6",
+    "exceptions",
+    "exceptions6",
     "lookups",
     "pairs",
     "neighbours",
     "fdb",
+    "qdiscs",
     "conntrack",
     "iptables",
     "nft",
@@ -34,6 +42,14 @@ QUESTIONS = (
     "snmp6",
     "softnet_stat",
     "conntrack-stat",
+    "arp_cache",
+    "ndisc_cache",
+    "udp",
+    "udp6",
+    "bpf",
+    "xfrm-states",
+    "xfrm-policies",
+    "adjtimex",
 )
 # Settings that a look asks for on every node. Without br_netfilter, or outside the first network namespace, some do not exist.
 SETTINGS = (
@@ -50,10 +66,17 @@ _COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
     ("netstat", counters.read_tables),
     ("snmp6", counters.read_list),
     ("softnet_stat", counters.read_softnet),
-    ("conntrack-stat", counters.read_conntrack_statistics),
+    ("xfrm_stat", counters.read_list),
+    ("conntrack-stat", partial(counters.read_statistics, "conntrack")),
+    ("arp_cache", partial(counters.read_statistics, "arp_cache")),
+    ("ndisc_cache", partial(counters.read_statistics, "ndisc_cache")),
+    ("xfrm-states", lambda raw: {"xfrm.states": host.read_xfrm_count(raw)}),
+    ("xfrm-policies", lambda raw: {"xfrm.policies": host.read_xfrm_count(raw)}),
 )
+_FILTERS = (("iptables", 4), ("iptables-legacy", 4), ("ip6tables", 6), ("ip6tables-legacy", 6))
+_WIREGUARD = ("endpoints", "allowed-ips", "latest-handshakes", "transfer")
 # A question whose tool may refuse some lines and answer the others.
-_PARTIAL = ("lookups", "pairs")
+_PARTIAL = ("lookups", "pairs", "tuples")
 
 T = TypeVar("T")
 
@@ -88,22 +111,40 @@ class _Reader:
         self._absent = {key: "not asked" for key in QUESTIONS if key not in frames}
 
     def facts(self, node: str, answer: NodeAnswer) -> NodeFacts:
-        clock = self._read("clock", lambda raw: _clock(raw, answer))
-        addresses = self._read("addresses", links.read_addresses) or {}
+        clock = self._read("clock", lambda raw: host.read_clock(raw, answer))
+        prefixes = self._read("addresses", links.read_addresses) or {}
         sysctls = self._read("sysctls", counters.read_sysctls) or {}
         self._absent.update({f"sysctl.{name}": "the node has no such setting" for name in SETTINGS if name not in sysctls})
+        programs = self._programs()
+        attached = frozenset(program.device for program in programs if program.hook != "xdp")
+        qdiscs = self._read("qdiscs", links.read_qdiscs)
+        found = self._read("links", lambda raw: links.read_links(raw, prefixes=prefixes, bpf=attached, qdiscs=qdiscs)) or ()
+        rules = self._rules()
+        services = self._read("ipvs", read_ipvs) or ()
         return NodeFacts(
             node=node,
             taken_ns=clock.node_ns if clock else answer.sent_ns,
             clock=clock,
             kernel=self._read("kernel", lambda raw: raw.decode("utf-8", "replace").strip()),
-            links=self._read("links", lambda raw: links.read_links(raw, addresses=addresses, bpf=self._bpf())) or (),
-            routes=self._read("routes", read_routes) or (),
+            links=found,
+            routes=self._read("routes", routes.read_routes) or (),
+            routing_rules=(self._read("rules", partial(routes.read_routing_rules, family=4)) or ())
+            + (self._read("rules6", partial(routes.read_routing_rules, family=6)) or ()),
+            exceptions=(self._read("exceptions", routes.read_exceptions) or ()) + (self._read("exceptions6", routes.read_exceptions) or ()),
             lookups=self._lookups("lookups") + self._lookups("pairs"),
+            tuple_lookups=self._lookups("tuples"),
             neighbours=self._read("neighbours", read_neighbours) or (),
             fdb=self._read("fdb", read_fdb) or (),
-            rules=self._rules(),
+            rules=rules,
+            sets=(self._read("ipset", read_ipset) or ()) + (self._read("nft-sets", read_nft_sets) or ()),
+            bpf_programs=programs,
             conntrack=self._read("conntrack", read_conntrack) or (),
+            ipvs=services,
+            ipvs_connections=self._read("ipvs-connections", read_ipvs_connections) or (),
+            proxy_mode=proxy_mode(rules, found, services),
+            udp_sockets=(self._read("udp", host.read_udp) or ()) + (self._read("udp6", host.read_udp) or ()),
+            wireguard=self._wireguard(),
+            time_sync=self._read("adjtimex", host.read_adjtimex),
             counters=self._counters(),
             sysctls=sysctls,
             ethtool=self._ethtool(),
@@ -129,12 +170,25 @@ class _Reader:
         asked, frame = self._frames.get(f"{key}-asked"), self._frames.get(key)
         if asked is None or frame is None:
             return ()
-        return self._read(key, lambda raw: read_lookups(asked.stdout, raw, frame.stderr)) or ()
+        return self._read(key, lambda raw: routes.read_lookups(asked.stdout, raw, frame.stderr)) or ()
 
     def _rules(self) -> tuple[Rule, ...]:
-        iptables = self._read("iptables", read_iptables) or ()
-        legacy = self._read("iptables-legacy", read_iptables) or ()
-        return iptables + legacy + (self._read("nft", read_nft) or ())
+        """All rules. Where a table of nft could not be read, `nft` is absent, and the others are there."""
+        found = list(chain.from_iterable(self._read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS))
+        self._read("nft", bytes)
+        for key, _ in self._devices("nft-table."):
+            rules = self._read(key, read_nft)
+            if rules is None:
+                self._absent["nft"] = f"table {self._nft_table(key)}: {self._absent[key]}"
+                continue
+            found += rules
+        return tuple(found)
+
+    def _nft_table(self, key: str) -> str:
+        """What the answer to `key` says of itself at its beginning, for a table that cannot be read."""
+        said = self._frames[key].stdout[:4096].decode("utf-8", "replace")
+        _, _, rest = said.partition('"table": {')
+        return rest.partition("}")[0] or key.removeprefix("nft-table.")
 
     def _counters(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -150,34 +204,24 @@ class _Reader:
             found.update(self._read(key, partial(counters.read_ethtool_features, device)) or {})
         for key, device in self._devices("ethtool-i."):
             found.update(self._read(key, partial(counters.read_ethtool_driver, device)) or {})
+        for key, device in self._devices("ethtool-g."):
+            found.update(self._read(key, partial(counters.read_ethtool_rings, device)) or {})
         return found
 
-    def _bpf(self) -> frozenset[str]:
-        found = set(self._read("bpf", links.read_bpf) or ())
-        for prefix in ("tc-ingress.", "tc-egress."):
-            for key, device in self._devices(prefix):
-                if self._read(key, links.has_bpf_filter):
-                    found.add(device)
-        return frozenset(found)
+    def _programs(self) -> tuple[BpfProgram, ...]:
+        """Each program once: bpftool, where there is one, knows all, tc and ip what they made."""
+        found = [*(self._read("bpf", bpf.read_bpftool) or ()), *(self._read("links", bpf.read_xdp) or ())]
+        for hook in ("ingress", "egress"):
+            for key, device in self._devices(f"tc-{hook}."):
+                found += self._read(key, partial(bpf.read_tc_filters, device, f"tc/{hook}")) or ()
+        seen: dict[tuple[str, str, int | None], BpfProgram] = {}
+        for program in found:
+            seen.setdefault((program.device, program.hook, program.id), program)
+        return tuple(seen.values())
+
+    def _wireguard(self) -> tuple[WireguardPeer, ...]:
+        answers = {question: self._read(f"wireguard-{question}", bytes) for question in _WIREGUARD}
+        return host.read_wireguard({question: raw for question, raw in answers.items() if raw is not None})
 
     def _devices(self, prefix: str) -> list[tuple[str, str]]:
         return [(key, key.removeprefix(prefix)) for key in self._frames if key.startswith(prefix)]
-
-
-def _clock(raw: bytes, answer: NodeAnswer) -> ClockReading:
-    """`STARTED RESOLUTION ENDED`: the node's clock at both ends of the look.
-
-    The look took as long for the client, so that its start was received no later than the answer less that time; a node
-    clock that was stepped back meanwhile is not used for this.
-    """
-    words = raw.split()
-    if len(words) != 3 or not all(word.isdigit() and len(word) < 20 for word in words):
-        raise UnreadableError("the clock could not be read")
-    started_ns, resolution_ns, ended_ns = (int(word) for word in words)
-    received_ns = answer.received_ns - max(0, ended_ns - started_ns - resolution_ns)
-    return ClockReading(
-        node_ns=started_ns,
-        sent_ns=answer.sent_ns,
-        received_ns=max(received_ns, answer.sent_ns),
-        resolution_ns=resolution_ns,
-    )

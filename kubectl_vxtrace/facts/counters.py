@@ -33,23 +33,34 @@ def _number(word: str, base: int = 10) -> int | None:
         return None
 
 
+# The fourth to the eighth column are always zero, and the ninth has not been counted since Linux 4.7.
+_SOFTNET = ("processed", "dropped", "time_squeeze", "", "", "", "", "", "", "received_rps", "flow_limit")
+
+
 def read_softnet(raw: bytes) -> dict[str, int]:
-    """/proc/net/softnet_stat: a line of hexadecimal columns for each CPU (net/core/net-procfs.c: processed, dropped, time_squeeze)."""
+    """/proc/net/softnet_stat: a line of hexadecimal columns for each CPU (softnet_seq_show in net/core/net-procfs.c)."""
     sums: dict[str, int] = {}
     for line in raw.decode("ascii", "replace").splitlines():
-        for name, word in zip(("processed", "dropped", "time_squeeze"), line.split(), strict=False):
+        for name, word in zip(_SOFTNET, line.split(), strict=False):
+            if not name:
+                continue
             sums[f"softnet.{name}"] = sums.get(f"softnet.{name}", 0) + (_number(word, 16) or 0)
     return sums
 
 
-def read_conntrack_statistics(raw: bytes) -> dict[str, int]:
-    """/proc/net/stat/nf_conntrack: names, then a line of hexadecimal numbers for each CPU; each of them has all `entries`."""
+def read_statistics(prefix: str, raw: bytes) -> dict[str, int]:
+    """A file of /proc/net/stat: names, then a line of hexadecimal numbers for each CPU; each of them has all `entries`.
+
+    Args:
+        prefix: what the names begin with, without the dot: `conntrack`, `arp_cache`.
+        raw: the file.
+    """
     header, *rows = raw.decode("ascii", "replace").splitlines() or [""]
     sums: dict[str, int] = {}
     for row in rows:
         for name, word in zip(header.split(), row.split(), strict=False):
             value = _number(word, 16) or 0
-            key = f"conntrack.{name}"
+            key = f"{prefix}.{name}"
             sums[key] = value if name == "entries" else sums.get(key, 0) + value
     return sums
 
@@ -69,6 +80,18 @@ def read_ethtool_features(device: str, raw: bytes) -> dict[str, str]:
 def read_ethtool_driver(device: str, raw: bytes) -> dict[str, str]:
     """`ethtool -i`: `driver: vmxnet3` as `<device>.driver`; names without a value are left out."""
     return {f"{device}.{name}": words for name, words in _colon_lines(raw) if words and not name.startswith("supports-")}
+
+
+def read_ethtool_rings(device: str, raw: bytes) -> dict[str, str]:
+    """`ethtool -g`: `RX:\t\t4096` under "Pre-set maximums:" as `<device>.ring.rx-max`, under the current settings as `<device>.ring.rx`."""
+    found = {}
+    ending = "-max"
+    for name, words in _colon_lines(raw):
+        if name.startswith("Current"):
+            ending = ""
+        elif name in ("RX", "TX") and words.isdecimal():
+            found[f"{device}.ring.{name.lower()}{ending}"] = words
+    return found
 
 
 def _colon_lines(raw: bytes) -> list[tuple[str, str]]:

@@ -11,18 +11,34 @@ _LINE = re.compile(rb"([A-Za-z0-9][A-Za-z0-9_.@-]{0,60}) ([0-9]{1,3}|absent) ([0
 
 # look.sh cuts an answer at this many bytes; one that long has lost its end.
 _LIMITS = {
-    "links": 2097152,
+    "links": 4194304,
+    "udp": 1048576,
+    "udp6": 1048576,
     "addresses": 1048576,
     "routes": 2097152,
+    "rules": 262144,
+    "rules6": 262144,
+    "exceptions": 1048576,
+    "exceptions6": 1048576,
     "neighbours": 2097152,
     "fdb": 2097152,
     "lookups": 1048576,
     "pairs": 1048576,
+    "tuples": 1048576,
     "conntrack": 4194304,
-    "iptables": 8388608,
+    "iptables": 16777216,
     "iptables-legacy": 4194304,
-    "nft": 4194304,
+    "ip6tables": 16777216,
+    "ip6tables-legacy": 4194304,
+    "nft": 65536,
+    "nft-sets": 4194304,
+    "ipset": 4194304,
+    "ipvs": 2097152,
+    "ipvs-connections": 1048576,
+    "bpf": 1048576,
+    "qdiscs": 1048576,
 }
+_TABLE_LIMIT = 4194304  # of each nft-table.N
 
 
 class UnreadableError(ValueError):
@@ -44,9 +60,10 @@ class Frame:
         said = _first_line(self.stderr)
         if self.status is None:
             return said or "not there"
-        if len(self.stdout) >= _LIMITS.get(self.key, len(self.stdout) + 1):
-            return f"the answer is longer than {_LIMITS[self.key]} bytes"
-        if self.status in (124, 143):  # timeout(1) of coreutils and of busybox
+        limit = _TABLE_LIMIT if self.key.startswith("nft-table.") else _LIMITS.get(self.key)
+        if limit is not None and len(self.stdout) >= limit:
+            return f"the answer is longer than {limit} bytes"
+        if self.status in (124, 137, 143):  # timeout(1) of coreutils and of busybox, with KILL and with TERM
             return "no answer in time"
         if self.status != 0:
             return said or f"exit status {self.status}"

@@ -16,18 +16,19 @@ _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _ESCAPED = re.compile(r"\\(.)")
 
 
-def read_iptables(raw: bytes) -> tuple[Rule, ...]:
-    """The rules and chain policies of `iptables-save -c`, in order.
+def read_iptables(raw: bytes, *, family: int = 4) -> tuple[Rule, ...]:
+    """The rules and chain policies of `iptables-save -c`, or with `family` 6 of `ip6tables-save -c`, in order.
 
     Raises:
         UnreadableError: it is not that tool's output, or its end is missing.
     """
-    backend, table, rules, committed = "iptables-legacy", None, list[Rule](), True
+    tool = "iptables" if family == 4 else "ip6tables"
+    backend, table, rules, committed = f"{tool}-legacy", None, list[Rule](), True
     for line in raw.decode("utf-8", "replace").splitlines():
         if line.startswith("#"):
             header = _HEADER.match(line)
             if header:
-                backend = "iptables-nft" if header[1] == "nf_tables" else "iptables-legacy"
+                backend = f"{tool}-nft" if header[1] == "nf_tables" else f"{tool}-legacy"
         elif line.startswith("*"):
             table, committed = line[1:].strip(), False
         elif line == "COMMIT":
@@ -56,6 +57,7 @@ def _policy(backend: str, table: str, line: str) -> Rule | None:
         target=match[2],
         packets=int(match[3]),
         hook=match[1].lower(),
+        family=_family(backend),
     )
 
 
@@ -63,7 +65,7 @@ def _rule(backend: str, table: str, line: str) -> Rule | None:
     match = _RULE.fullmatch(line)
     if match is None:
         return None
-    words = [_plain(found) for found in _WORD.finditer(match[3])]
+    words = [(not bare, bare or _plain(quoted)) for quoted, bare in _WORD.findall(match[3])]
     return Rule(
         id="",
         backend=backend,
@@ -74,16 +76,21 @@ def _rule(backend: str, table: str, line: str) -> Rule | None:
         comment=_comment(words),
         packets=int(match[1]) if match[1] else None,
         hook=match[2].lower() if match[2] in _HOOKS else None,
+        family=_family(backend),
     )
 
 
-def _plain(found: re.Match[str]) -> tuple[bool, str]:
-    """A word, and whether it was quoted: a quoted one is never an option."""
-    quoted, bare = found.groups()
-    return (False, bare) if quoted is None else (True, _ESCAPED.sub(r"\1", quoted))
+def _family(backend: str) -> int:
+    return 6 if backend.startswith("ip6") else 4
+
+
+def _plain(quoted: str) -> str:
+    """What stands between quotes, without the escapes."""
+    return _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
 
 
 def _after(words: list[tuple[bool, str]], *options: str) -> str | None:
+    """The word behind one of `options`. Each word comes with whether it was quoted: a quoted one is never an option."""
     for (quoted, word), (_, value) in pairwise(words):
         if not quoted and word in options:
             return value

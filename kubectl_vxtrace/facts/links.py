@@ -1,26 +1,35 @@
-"""Interfaces: `ip -d -s -s -j link`, `ip -j addr`, and where BPF programs sit (`tc filter`, `bpftool -j net`)."""
+"""Interfaces: `ip -d -s -s -j link`, `ip -j addr`, `tc -s -j qdisc`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
-from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, strings, text
+from kubectl_vxtrace.facts.reading import Record, child, children, number, records, strings, text
 from kubectl_vxtrace.model.facts import Link, VxlanDevice
 
 
-def read_links(raw: bytes, *, addresses: dict[str, tuple[str, ...]], bpf: Collection[str] = ()) -> tuple[Link, ...]:
+def read_links(
+    raw: bytes,
+    *,
+    prefixes: dict[str, tuple[str, ...]],
+    bpf: Collection[str] = (),
+    qdiscs: Mapping[str, Mapping[str, int]] | None = None,
+) -> tuple[Link, ...]:
     """The interfaces of `ip -d -s -s -j link`.
 
     Args:
         raw: the tool's output.
-        addresses: addresses by interface, as read_addresses gives them.
+        prefixes: addresses with their lengths by interface, as read_addresses gives them.
         bpf: interfaces with a BPF program at tc or tcx.
+        qdiscs: counters of queueing disciplines by interface, as read_qdiscs gives them.
 
     Raises:
         UnreadableError: it is not that tool's JSON.
     """
-    return tuple(link for record in records(raw) if (link := _link(record, addresses, bpf)) is not None)
+    found = (_link(record, prefixes, bpf) for record in records(raw))
+    return tuple(replace(link, counters={**link.counters, **(qdiscs or {}).get(link.name, {})}) for link in found if link is not None)
 
 
-def _link(record: Record, addresses: dict[str, tuple[str, ...]], bpf: Collection[str]) -> Link | None:
+def _link(record: Record, prefixes: dict[str, tuple[str, ...]], bpf: Collection[str]) -> Link | None:
     name, index = text(record, "ifname"), number(record, "ifindex")
     if name is None or index is None:
         return None
@@ -34,7 +43,9 @@ def _link(record: Record, addresses: dict[str, tuple[str, ...]], bpf: Collection
         up="UP" in strings(record, "flags"),
         operstate=text(record, "operstate"),
         master=text(record, "master"),
-        addresses=addresses.get(name, ()),
+        addresses=tuple(prefix.partition("/")[0] for prefix in prefixes.get(name, ())),
+        prefixes=prefixes.get(name, ()),
+        lower=text(record, "link") if kind not in ("veth", "vxlan") else None,
         vxlan=_vxlan(child(child(record, "linkinfo"), "info_data")) if kind == "vxlan" else None,
         xdp=bool(child(record, "xdp")),
         bpf=name in bpf,
@@ -49,7 +60,15 @@ def _vxlan(data: Record) -> VxlanDevice:
         local=text(data, "local", "local6"),
         device=text(data, "link"),
         external=data.get("external") is True,
+        learning=_flag(data, "learning"),
+        zero_checksum6_sent=_flag(data, "udp_zero_csum6_tx"),
+        zero_checksum6_accepted=_flag(data, "udp_zero_csum6_rx"),
     )
+
+
+def _flag(data: Record, name: str) -> bool | None:
+    value = data.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _counters(statistics: Record) -> dict[str, int]:
@@ -64,8 +83,23 @@ def _counters(statistics: Record) -> dict[str, int]:
     return counters
 
 
+def read_qdiscs(raw: bytes) -> dict[str, dict[str, int]]:
+    """Counters of each interface's root discipline, from `tc -s -j qdisc show`; a classful one sums its children's.
+
+    Raises:
+        UnreadableError: it is not that tool's JSON.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for record in records(raw):
+        device = text(record, "dev")
+        if device is not None and record.get("root") is True:
+            names = {"drops": "dropped", "overlimits": "overlimits", "requeues": "requeues"}
+            found[device] = {f"qdisc.{name}": value for key, name in names.items() if (value := number(record, key)) is not None}
+    return found
+
+
 def read_addresses(raw: bytes) -> dict[str, tuple[str, ...]]:
-    """Addresses without prefix length by interface, from `ip -j addr`.
+    """Addresses by interface, with prefix length, from `ip -j addr`.
 
     Raises:
         UnreadableError: it is not that tool's JSON.
@@ -74,24 +108,10 @@ def read_addresses(raw: bytes) -> dict[str, tuple[str, ...]]:
     for record in records(raw):
         name = text(record, "ifname")
         if name is not None:
-            found[name] = tuple(local for info in children(record, "addr_info") if (local := text(info, "local")) is not None)
+            found[name] = tuple(prefix for info in children(record, "addr_info") if (prefix := _address(info)) is not None)
     return found
 
 
-def has_bpf_filter(raw: bytes) -> bool:
-    """Whether the plain text of `tc filter show` names a BPF filter: `filter protocol all pref 49152 bpf chain 0 ...`."""
-    return any(b" bpf" in line for line in raw.splitlines() if line.startswith(b"filter "))
-
-
-def read_bpf(raw: bytes) -> frozenset[str]:
-    """Interfaces with a program at tc or tcx, from `bpftool -j net show`.
-
-    Raises:
-        UnreadableError: it is not that tool's JSON.
-    """
-    found = set()
-    for value in documents(raw):
-        for group in value if isinstance(value, list) else [value]:
-            if isinstance(group, dict):
-                found |= {name for hook in children(group, "tc") if (name := text(hook, "devname")) is not None}
-    return frozenset(found)
+def _address(info: Record) -> str | None:
+    local, length = text(info, "local"), number(info, "prefixlen")
+    return local if local is None or length is None else f"{local}/{length}"

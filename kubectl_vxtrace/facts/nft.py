@@ -8,6 +8,7 @@ from kubectl_vxtrace.facts.rules import numbered
 from kubectl_vxtrace.model.facts import Rule
 
 _VERDICTS = ("accept", "drop", "reject", "return", "queue", "masquerade", "redirect", "dnat", "snat", "notrack")
+_FAMILIES = {"ip": 4, "ip6": 6}  # inet, bridge and netdev see both
 _QUIET = ("accept", "drop", "return", "notrack", "masquerade")
 
 
@@ -48,6 +49,7 @@ def _policy(chain: Record) -> Rule | None:
         text="policy",
         target=policy.upper(),
         hook=hook,
+        family=_FAMILIES.get(_place(chain)[0]),
     )
 
 
@@ -63,6 +65,7 @@ def _rule(item: Record, hook: str | None, counters: dict[tuple[str, str, str | N
         comment=text(item, "comment"),
         packets=_packets(expressions, _place(item), counters),
         hook=hook,
+        family=_FAMILIES.get(_place(item)[0]),
     )
 
 

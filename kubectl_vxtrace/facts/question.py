@@ -7,11 +7,23 @@ from ipaddress import ip_address
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import NodeCommand
 
-# The script bounds each question at 8 s or less and asks them side by side; see look.sh.
+# The script asks one thing after the other, each bounded at 8 s, and gives up when three had no answer in time; see look.sh.
 TIMEOUT_S = 30.0
+# More than the sum of the bounds of what can be long at once: iptables, nft's tables, connections, sets.
+MAX_BYTES = 64 * 1024 * 1024
+_PORTED = ("TCP", "UDP", "SCTP")
 
 
-def look(node: str, *, local: Sequence[str], remote: Sequence[str], underlay: Sequence[str], lookups: Sequence[str] = ()) -> NodeCommand:
+def look(
+    node: str,
+    *,
+    local: Sequence[str],
+    remote: Sequence[str],
+    underlay: Sequence[str],
+    lookups: Sequence[str] = (),
+    tuples: Sequence[tuple[str, int, str]] = (),
+    connections_only: bool = False,
+) -> NodeCommand:
     """The command that asks `node` everything in one exec.
 
     Args:
@@ -19,7 +31,9 @@ def look(node: str, *, local: Sequence[str], remote: Sequence[str], underlay: Se
         local: addresses of the flow's ends on this node.
         remote: addresses of the flow's ends elsewhere; routes are asked for each pair with a local one.
         underlay: underlay addresses of the other nodes; routes to them are asked from the VXLAN devices' own address too.
-        lookups: further addresses, asked as those of `underlay` are.
+        lookups: further addresses, asked as those of `underlay` are; connections that name them are listed, too.
+        tuples: protocol (`UDP`), port and address of the flow's other end, asked from each local address; only TCP, UDP and SCTP.
+        connections_only: ask for connections and nothing else.
 
     Raises:
         CannotRunError: something is not an IP address.
@@ -29,9 +43,12 @@ def look(node: str, *, local: Sequence[str], remote: Sequence[str], underlay: Se
         *_arguments(node, "remote", remote),
         *_arguments(node, "underlay", underlay),
         *_arguments(node, "lookup", lookups),
+        *dict.fromkeys(f"tuple:{word.lower()},{port},{_checked(node, to)}" for word, port, to in tuples if word in _PORTED),
+        *(["only:conntrack"] if connections_only else []),
     ]
     script = files(__package__).joinpath("look.sh").read_text(encoding="utf-8")
-    return NodeCommand(node=node, key="look", argv=("sh", "-c", script, "vxtrace-look", *arguments), timeout_s=TIMEOUT_S)
+    argv = ("sh", "-c", script, "vxtrace-look", *arguments)
+    return NodeCommand(node=node, key="look", argv=argv, timeout_s=TIMEOUT_S, max_bytes=MAX_BYTES)
 
 
 def _arguments(node: str, kind: str, addresses: Iterable[str]) -> list[str]:

@@ -1,12 +1,13 @@
-"""Routing tables (`ip -j route show table all`) and the kernel's own answers (`ip -j route get`, in batches)."""
+"""Routing tables and rules, what the kernel learned about ways, and its own answers (`ip -j route get`, in batches)."""
 
 import re
+from dataclasses import replace
 
 from kubectl_vxtrace.facts.frames import UnreadableError
-from kubectl_vxtrace.facts.reading import Record, child, children, documents, records, text
-from kubectl_vxtrace.model.facts import Route, RouteLookup
+from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, strings, text
+from kubectl_vxtrace.model.facts import Route, RouteException, RouteLookup, RoutingRule
 
-_ASKED = re.compile(r"route get (\S+)(?: from (\S+))?(?: iif (\S+))?")
+_ASKED = re.compile(r"route get (\S+)(?: from (\S+))?(?: iif (\S+))?(?: ipproto (\S+) dport (\d+))?")
 # iproute2 says why on the line before: "RTNETLINK answers: Network is unreachable" / "Command failed FILE:3" (or "-:3").
 _FAILED = re.compile(r"Command failed .*:(\d{1,6})")
 
@@ -31,8 +32,95 @@ def _route(destination: str, record: Record, hop: Record) -> Route:
         type=text(record, "type") or "unicast",
         gateway=_gateway(hop),
         device=text(hop, "dev"),
-        table=text(record, "table"),
+        table=_table(record),
+        metric=number(record, "metric"),
+        mtu_bytes=_mtu(record),
+        preferred_source=text(record, "prefsrc"),
+        protocol=text(record, "protocol"),
+        scope=text(record, "scope"),
+        flags=tuple(dict.fromkeys(strings(record, "flags") + strings(hop, "flags"))),
     )
+
+
+def read_exceptions(raw: bytes) -> tuple[RouteException, ...]:
+    """What `ip -j route show cache` lists: since Linux 3.6 only next hops' exceptions, for IPv6 clones as well (those say nothing here).
+
+    Raises:
+        UnreadableError: it is not that tool's JSON.
+    """
+    found = []
+    for record in records(raw):
+        destination = text(record, "dst")
+        exception = RouteException(
+            destination=destination or "",
+            gateway=_gateway(record),
+            device=text(record, "dev"),
+            mtu_bytes=_mtu(record),
+            expires_s=number(record, "expires"),
+        )
+        if destination is not None and (exception.mtu_bytes is not None or "redirected" in strings(record, "cache")):
+            found.append(exception)
+    return tuple(found)
+
+
+def read_routing_rules(raw: bytes, *, family: int) -> tuple[RoutingRule, ...]:
+    """The rules of `ip -j rule show`; `family` is 4 or 6.
+
+    Raises:
+        UnreadableError: it is not that tool's JSON.
+    """
+    return tuple(_routing_rule(record, family) for record in records(raw) if number(record, "priority") is not None)
+
+
+def _routing_rule(record: Record, family: int) -> RoutingRule:
+    """`{"priority":99,"src":"10.1.0.0","srclen":16,"fwmark":"0x1","fwmask":"0xff","iif":"ens4","table":"100"}`; "not" has no value."""
+    mark = text(record, "fwmark")
+    if mark is not None and (mask := text(record, "fwmask")) is not None:
+        mark = f"{mark}/{mask}"
+    return RoutingRule(
+        priority=number(record, "priority") or 0,
+        family=family,
+        source=_prefix(record, "src"),
+        destination=_prefix(record, "dst"),
+        input=text(record, "iif"),
+        output=text(record, "oif"),
+        mark=mark,
+        table=text(record, "table"),
+        action=text(record, "action"),
+        inverted="not" in record,
+        text=" ".join(_words(record)),
+    )
+
+
+def _prefix(record: Record, name: str) -> str | None:
+    address, length = text(record, name), number(record, f"{name}len")
+    if address in (None, "all"):
+        return None
+    return address if length is None else f"{address}/{length}"
+
+
+def _words(record: Record) -> list[str]:
+    """The selectors and the action of a rule, in the tool's order."""
+    words = []
+    for name, value in record.items():
+        if name in ("priority", "srclen", "dstlen", "fwmask", "protocol"):
+            continue
+        if name == "fwmark" and "fwmask" in record:
+            value = f"{value}/{record['fwmask']}"
+        if name in ("src", "dst"):
+            value = _prefix(record, name) or "all"
+        words.append({"src": "from", "dst": "to", "table": "lookup"}.get(name, name) + (f" {value}" if value is not None else ""))
+    return words
+
+
+def _table(record: Record) -> str | None:
+    table = text(record, "table")
+    return None if table == "main" else table
+
+
+def _mtu(record: Record) -> int | None:
+    """A route's own MTU; with `lock` iproute2 writes it as text in places, which is then not one."""
+    return next((value for metric in children(record, "metrics") if (value := number(metric, "mtu")) is not None), None)
 
 
 def _gateway(record: Record) -> str | None:
@@ -55,14 +143,21 @@ def read_lookups(asked: bytes, stdout: bytes, stderr: bytes) -> tuple[RouteLooku
     refused = _refusals(stderr.decode("utf-8", "replace"))
     answers = iter(documents(stdout))
     found = []
-    for line, (destination, source, device) in enumerate(questions, 1):
+    for line, (destination, source, device, protocol, port) in enumerate(questions, 1):
+        asked_for = RouteLookup(
+            destination=destination,
+            source=source,
+            input=device,
+            protocol=protocol.upper() if protocol else None,
+            port=int(port) if port else None,
+        )
         if line in refused:
-            found.append(RouteLookup(destination=destination, source=source, input=device, error=refused[line]))
+            found.append(replace(asked_for, error=refused[line]))
             continue
         answer = next(answers, None)
         if not isinstance(answer, list) or not answer or not isinstance(answer[0], dict):
             raise UnreadableError("fewer answers than questions")
-        found.append(_lookup(destination, source, device, answer[0]))
+        found.append(_lookup(asked_for, answer[0]))
     if next(answers, None) is not None:
         raise UnreadableError("more answers than questions")
     return tuple(found)
@@ -81,13 +176,13 @@ def _refusals(stderr: str) -> dict[int, str]:
     return refused
 
 
-def _lookup(destination: str, source: str | None, device: str | None, answer: Record) -> RouteLookup:
-    return RouteLookup(
-        destination=destination,
-        source=source,
-        input=device,
+def _lookup(asked_for: RouteLookup, answer: Record) -> RouteLookup:
+    return replace(
+        asked_for,
         type=text(answer, "type") or "unicast",
         gateway=_gateway(answer),
         device=text(answer, "dev"),
         preferred_source=text(answer, "prefsrc"),
+        mtu_bytes=_mtu(answer),
+        table=_table(answer),
     )

@@ -20,7 +20,7 @@ MOST = 0.9
 FEW = 0.5
 """Less than this at another tap: the twins were not sent."""
 LEAST_FRAMES = 16
-"""Fewer frames without IP IDs say nothing: two equal datagrams of which one is lost are no doubled interface."""
+"""Fewer frames say nothing: two equal datagrams of which one is lost are no doubled interface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ def doubled(tables: Mapping[Tap, PacketTable], paths: Sequence[Path]) -> Doubled
     keep, unsure = {}, set()
     for tap, share in shares.items():
         table = tables[tap]
+        if len(table) < LEAST_FRAMES:
+            continue
         if share.named >= MOST and (len(table) <= PROBE_ROWS or _share(table, slice(None)).named >= MOST):
             rows = np.ones(len(table), dtype=np.bool_)
             rows[_second_ones(table, slice(None), with_outer=True)] = False
             keep[tap] = rows
-        elif (
-            share.named < 0 and share.all >= MOST and len(table) >= LEAST_FRAMES and any(0 <= other.all < FEW for other in shares.values())
-        ):
+        elif share.named < 0 and share.all >= MOST and any(0 <= other.all < FEW for other in shares.values()):
             unsure.add(tap)
     return Doubled(keep=keep, unsure=frozenset(unsure))
 

@@ -51,6 +51,9 @@ def none_runs(reasons: dict[str, str], refusals: list[ApiError], namespace: str,
         return refusal(refusals[0], namespace, profile=profile)
     lines = sorted({f"  {node}: {reason}" for node, reason in reasons.items()})
     hint = "see `kubectl describe node` for nodes that are not ready"
-    if any("image" in reason.lower() for reason in reasons.values()):
+    said = " ".join(reasons.values()).lower()
+    if "errimageneverpull" in said:
+        hint = "let the nodes pull the image with --image-pull-policy IfNotPresent, or give one that they have with --image"
+    elif "image" in said:
         hint = "give an image that the nodes can pull with --image (and --image-pull-secret); it needs sh, tcpdump, ip"
     return CannotRunError("no debug pod runs:\n" + "\n".join(lines), hint)

@@ -4,16 +4,22 @@ Answers are decoded straight into these shapes: unknown fields are skipped, a fi
 Go writes empty lists as null, hence `| None` wherever a list or map may be empty.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-
 import msgspec
 
-from kubectl_vxtrace.model.cluster import Backend, Node, Pod, Service, ServicePort, Workload
+from kubectl_vxtrace.model.cluster import Node, Pod, PodCondition, Workload
 
-# Annotations in which CNIs publish a node's VTEP: Calico (projectcalico.org/IPv4VXLANTunnelAddr, .../IPv4Address) and flannel
-# (flannel.alpha.coreos.com/backend-data, .../public-ip).
-_CNI_ANNOTATIONS = ("projectcalico.org/", "flannel.alpha.coreos.com/")
-_PROTOCOLS = ("TCP", "UDP")
+# Annotations in which CNIs publish a node's VTEP: Calico (projectcalico.org/IPv4VXLANTunnelAddr, .../IPv4Address), flannel
+# (flannel.alpha.coreos.com/backend-data, .../public-ip), both in Canal, Cilium (network.cilium.io/ipv4-cilium-host; before 1.14
+# io.cilium.network.ipv4-cilium-host); and the address that a cloud or k3s gave the node.
+_CNI_ANNOTATIONS = (
+    "projectcalico.org/",
+    "flannel.alpha.coreos.com/",
+    "network.cilium.io/",
+    "io.cilium.network",
+    "alpha.kubernetes.io/provided-node-ip",
+    "k3s.io/internal-ip",
+)
+_PLACE_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
 class Owner(msgspec.Struct):
@@ -72,6 +78,7 @@ class ContainerStatus(msgspec.Struct, rename="camel"):
 
     name: str = ""
     state: States | None = None
+    restart_count: int = 0
 
 
 class PodIP(msgspec.Struct):
@@ -123,6 +130,11 @@ class PodObject(msgspec.Struct):
             reason=self._reason(),
             owner=self.metadata.owner,
             labels=self.metadata.labels or {},
+            conditions=tuple(
+                PodCondition(type=each.type, status=each.status, reason=each.reason or None, message=each.message or None)
+                for each in status.conditions or ()
+            ),
+            restarts=sum(container.restart_count for container in status.container_statuses or ()),
         )
 
     def _reason(self) -> str | None:
@@ -188,6 +200,7 @@ class NodeObject(msgspec.Struct):
             os=status.node_info.operating_system or "linux",
             architecture=status.node_info.architecture or "amd64",
             annotations={key: value for key, value in (self.metadata.annotations or {}).items() if key.startswith(_CNI_ANNOTATIONS)},
+            labels={key: value for key, value in (self.metadata.labels or {}).items() if key in _PLACE_LABELS},
         )
 
 
@@ -199,115 +212,3 @@ class WorkloadObject(msgspec.Struct):
     def record(self, kind: str) -> Workload:
         """The workload; `kind` in lower case (lists do not say it per item)."""
         return Workload(kind=kind, namespace=self.metadata.namespace, name=self.metadata.name, owner=self.metadata.owner)
-
-
-class ServicePortObject(msgspec.Struct):
-    """A port of a Service."""
-
-    port: int
-    name: str | None = None
-    protocol: str = "TCP"
-
-
-class ServiceSpec(msgspec.Struct, rename="camel"):
-    """A Service's spec."""
-
-    type: str = "ClusterIP"
-    cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
-    cluster_ips: list[str] | None = msgspec.field(name="clusterIPs", default=None)
-    ports: list[ServicePortObject] | None = None
-    selector: dict[str, str] | None = None
-
-
-class ServiceObject(msgspec.Struct):
-    """A Service."""
-
-    metadata: Metadata
-    spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
-
-    def record(self, backends: Sequence[Backend]) -> Service:
-        """The Service with its backends; a headless one ("None") has no addresses."""
-        addresses = self.spec.cluster_ips or [self.spec.cluster_ip or ""]
-        ports = (ServicePort(name=port.name or None, port=port.port, protocol=port.protocol) for port in self.spec.ports or ())
-        return Service(
-            namespace=self.metadata.namespace,
-            name=self.metadata.name,
-            type=self.spec.type,
-            addresses=tuple(address for address in addresses if address not in ("", "None")),
-            ports=tuple(port for port in ports if port.protocol in _PROTOCOLS),
-            selector=self.spec.selector or {},
-            backends=tuple(backends),
-        )
-
-
-class EndpointConditions(msgspec.Struct):
-    """Conditions of an endpoint; null means unknown, which consumers read as ready (EndpointConditions in discovery/v1)."""
-
-    ready: bool | None = None
-
-
-class TargetRef(msgspec.Struct):
-    """The object behind an endpoint."""
-
-    kind: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-
-
-class EndpointObject(msgspec.Struct, rename="camel"):
-    """An endpoint of a slice."""
-
-    addresses: list[str] | None = None
-    conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)
-    node_name: str | None = None
-    target_ref: TargetRef | None = None
-
-
-class EndpointPort(msgspec.Struct):
-    """A port of a slice; a null `port` means every port."""
-
-    name: str | None = None
-    port: int | None = None
-    protocol: str | None = None
-
-
-class SliceObject(msgspec.Struct, rename="camel"):
-    """An EndpointSlice."""
-
-    metadata: Metadata
-    address_type: str = "IPv4"
-    endpoints: list[EndpointObject] | None = None
-    ports: list[EndpointPort] | None = None
-
-    @property
-    def service(self) -> tuple[str, str]:
-        """(namespace, name) of the Service that it belongs to; an empty name if none."""
-        return self.metadata.namespace, (self.metadata.labels or {}).get("kubernetes.io/service-name", "")
-
-    def records(self, nodes: Mapping[str, str]) -> Iterable[Backend]:
-        """Backends, one per endpoint and port.
-
-        Only an endpoint's first address counts, as for kube-proxy (discovery/v1: consumers may use the first alone).
-
-        Args:
-            nodes: node by pod's `namespace/name`, for slices that name no node.
-        """
-        if self.address_type not in ("IPv4", "IPv6"):
-            return
-        for endpoint in self.endpoints or ():
-            target = endpoint.target_ref
-            pod = (
-                f"{target.namespace or self.metadata.namespace}/{target.name}" if target and target.kind == "Pod" and target.name else None
-            )
-            for port in self.ports or ():
-                protocol = port.protocol or "TCP"
-                if endpoint.addresses and port.port is not None and protocol in _PROTOCOLS:
-                    yield Backend(
-                        address=endpoint.addresses[0],
-                        port=port.port,
-                        protocol=protocol,
-                        port_name=port.name or None,
-                        ready=endpoint.conditions.ready is not False,
-                        node=endpoint.node_name or nodes.get(pod or ""),
-                        pod=pod,
-                    )

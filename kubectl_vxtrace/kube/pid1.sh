@@ -2,6 +2,7 @@
 #
 # Every call of the client creates FOLDER/.lease; this loop takes it away. When none came for IDLE_SECONDS the container ends
 # by itself (exit 3), so that a client that died leaves nothing running. No clock is read: a node's clock may jump.
+# At every end FOLDER/.finish is run, if a call left one; it bounds itself in time.
 # A shell that waits reaps the children of ended calls. POSIX; runs under dash and busybox.
 idle=$1
 folder=${2:-/capture}
@@ -16,6 +17,8 @@ alone() {
 finish() {
     trap '' TERM INT HUP
     [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
+    # What a call has made outside the container it also wrote down how to take away.
+    [ ! -e "$folder/.finish" ] || sh "$folder/.finish" >/dev/null 2>&1
     # Only in a process namespace of our own is $$ 1, and only there is everything else ours: captures end on INT, what
     # ignores it on TERM, and whatever is left dies with us. (dash takes `-s INT -1` for an unknown option.)
     if [ "$$" -eq 1 ]; then

@@ -12,8 +12,9 @@ import msgspec
 
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import explain
-from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, ServiceObject, SliceObject, WorkloadObject
+from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, WorkloadObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
+from kubectl_vxtrace.kube.serviceobjects import ServiceObject, SliceObject
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.request import Request
 

@@ -17,7 +17,9 @@ from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult
 
 CHUNK_BYTES = 8 * 1024 * 1024
 _SMALLEST_CHUNK_BYTES = 256 * 1024
+_LARGEST_CHUNK_BYTES = 128 * 1024 * 1024
 _CHUNK_TIMEOUT_S = 120.0
+_QUICK_S = 20.0  # a piece of twice the size then takes a third of the time that it may
 _BACKOFF_S = (0.2, 1.0)  # between three tries
 _FINAL = frozenset({401, 403, 404})
 # $1 the file, $2 the first byte (from 1), $3 how many.
@@ -56,29 +58,25 @@ def fetch(
         max_bytes: more than this is not fetched at all.
     """
     part = destination.with_name(destination.name + ".part")
-    got = 0
+    pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes)
 
     def failed(reason: str) -> FetchResult:
-        return FetchResult(node=node, file=destination.name, size_bytes=got, reason=reason)
+        return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, reason=reason)
 
     if size_bytes > max_bytes:
         return failed(f"{size_bytes} bytes are more than the limit of {max_bytes}")
     try:
-        with _create(part) as descriptor:
-            digest = hashlib.sha256()
-            while got < size_bytes:
-                chunk, chunk_bytes = _chunk(run, remote_path, got, size_bytes - got, chunk_bytes)
-                descriptor.write(chunk)
-                digest.update(chunk)
-                got += len(chunk)
-        if digest.hexdigest() != sha256.lower():
-            return failed(f"its SHA-256 is {digest.hexdigest()}, the node says {sha256.lower()}")
+        with _create(part) as file:
+            while pieces.got < size_bytes:
+                pieces.fetch_next(file)
+        if (found := pieces.digest.hexdigest()) != sha256.lower():
+            return failed(f"its SHA-256 is {found}, the node says {sha256.lower()}")
         part.replace(destination)
     except _FetchError as error:
-        return failed(f"{error}, after {got} of {size_bytes} bytes")
+        return failed(f"{error}, after {pieces.got} of {size_bytes} bytes")
     except OSError as error:
         return failed(f"cannot write {error.filename or part}: {error.strerror}")
-    return FetchResult(node=node, file=destination.name, size_bytes=got, sha256=digest.hexdigest())
+    return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, sha256=found)
 
 
 def _create(part: Path) -> BinaryIO:
@@ -87,25 +85,59 @@ def _create(part: Path) -> BinaryIO:
     return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
 
 
-def _chunk(run: Run, remote_path: str, offset: int, left_bytes: int, chunk_bytes: int) -> tuple[bytearray, int]:
-    """The next piece, exactly as long as asked for, and the size to ask for next: smaller after a failure."""
-    problem = ""
-    for pause_s in (*_BACKOFF_S, None):
-        length = min(left_bytes, chunk_bytes)
-        data = bytearray()
-        try:
-            argv = ("sh", "-c", _SCRIPT, "vxtrace", remote_path, str(offset + 1), str(length))
-            result = run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=data.extend)
-        except ApiError as error:
-            problem = error.message
-            if error.status in _FINAL:
+class _Pieces:
+    """The pieces of one file, one after the other: twice as large after one that came quickly, half as large after a failure.
+
+    `got` is how many bytes are whole, `digest` the SHA-256 of these. Bytes go to the file as they come: memory holds one message.
+    """
+
+    def __init__(self, run: Run, remote_path: str, size_bytes: int, chunk_bytes: int) -> None:
+        self.got = 0
+        self.digest = hashlib.sha256()
+        self._run = run
+        self._remote_path = remote_path
+        self._size_bytes = size_bytes
+        self._chunk_bytes = chunk_bytes
+
+    def fetch_next(self, file: BinaryIO) -> None:
+        """Fetch the next piece, exactly as long as asked for. Raises _FetchError after three tries."""
+        problem = ""
+        for pause_s in (*_BACKOFF_S, None):
+            started = time.monotonic()
+            found = self._try(file, min(self._size_bytes - self.got, self._chunk_bytes))
+            if found is None:
+                if time.monotonic() - started < _QUICK_S:
+                    self._chunk_bytes = min(_LARGEST_CHUNK_BYTES, 2 * self._chunk_bytes)
+                return
+            problem, final = found
+            self._chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
+            if final:
                 break
+            if pause_s is not None:
+                time.sleep(pause_s)
+        raise _FetchError(problem)
+
+    def _try(self, file: BinaryIO, length: int) -> tuple[str, bool] | None:
+        """One try: None, or what was wrong and whether that is final. The file then ends where it did before."""
+        digest, come = self.digest.copy(), 0
+
+        def sink(data: memoryview) -> None:
+            nonlocal come
+            file.write(data)
+            digest.update(data)
+            come += len(data)
+
+        argv = ("sh", "-c", _SCRIPT, "vxtrace", self._remote_path, str(self.got + 1), str(length))
+        try:
+            result = self._run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=sink)
+        except ApiError as error:
+            problem = error.message, error.status in _FINAL
         else:
-            if result.status is AnswerStatus.OK and len(data) == length:
-                return data, chunk_bytes
+            if result.status is AnswerStatus.OK and come == length:
+                self.got, self.digest = self.got + length, digest
+                return None
             said = result.stderr.decode("utf-8", "replace").strip()
-            problem = result.reason or said or f"{len(data)} bytes came instead of {length}"
-        chunk_bytes = max(_SMALLEST_CHUNK_BYTES, chunk_bytes // 2)
-        if pause_s is not None:
-            time.sleep(pause_s)
-    raise _FetchError(problem)
+            problem = result.reason or said or f"{come} bytes came instead of {length}", False
+        file.seek(self.got)
+        file.truncate()
+        return problem

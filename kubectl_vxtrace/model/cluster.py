@@ -1,12 +1,16 @@
 """What the Kubernetes API said, and the questions that are put to nodes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of the cluster. `annotations` keeps only those of CNIs (Calico's and flannel's published addresses)."""
+    """A node of the cluster. `annotations` keeps only those of CNIs (the addresses that Calico, flannel and Cilium publish).
+
+    `labels` only where they say a zone or region (`topology.kubernetes.io/zone`).
+    """
 
     name: str
     addresses: tuple[str, ...] = ()
@@ -16,11 +20,25 @@ class Node:
     os: str = "linux"
     architecture: str = "amd64"
     annotations: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodCondition:
+    """A condition of a pod: `type` `Ready`, `ContainersReady`, `PodScheduled`; `status` `True`, `False` or `Unknown`."""
+
+    type: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod; `owner` is `kind/name` of its controller in lower case (`replicaset/coredns-86b5dd7f68`)."""
+    """A pod; `owner` is `kind/name` of its controller in lower case (`replicaset/coredns-86b5dd7f68`).
+
+    `restarts` is the sum over its containers.
+    """
 
     namespace: str
     name: str
@@ -33,6 +51,8 @@ class Pod:
     reason: str | None = None
     owner: str | None = None
     labels: dict[str, str]
+    conditions: tuple[PodCondition, ...] = ()
+    restarts: int = 0
 
     @property
     def full_name(self) -> str:
@@ -51,7 +71,11 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One address behind one port of a Service, from its EndpointSlices. `port_name` joins it to the ServicePort."""
+    """One address behind one port of a Service, from its EndpointSlices. `port_name` joins it to the ServicePort.
+
+    `serving` and `terminating` are the slice's own conditions; None where it does not say. kube-proxy sends to terminating ones that
+    serve only where no other is ready.
+    """
 
     address: str
     port: int
@@ -60,11 +84,16 @@ class Backend:
     ready: bool = True
     node: str | None = None
     pod: str | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A Service with its backends. `addresses` are its ClusterIPs, empty for a headless one."""
+    """A Service with its backends. `addresses` are its ClusterIPs, empty for a headless one.
+
+    The traffic policies are `Cluster` or `Local`, `session_affinity` `None` or `ClientIP`, as the API spells them.
+    """
 
     namespace: str
     name: str
@@ -73,6 +102,9 @@ class Service:
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str]
     backends: tuple[Backend, ...] = ()
+    internal_traffic_policy: str = "Cluster"
+    external_traffic_policy: str = "Cluster"
+    session_affinity: str = "None"
 
     @property
     def full_name(self) -> str:
@@ -90,6 +122,98 @@ class Workload:
     owner: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One of a selector's matchExpressions; `operator` is `In`, `NotIn`, `Exists` or `DoesNotExist`."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether `labels` satisfy it, as labels.Requirement of k8s.io/apimachinery reads it; an unknown operator never holds."""
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value in self.values
+            case "NotIn":
+                return value is None or value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """A policy: `kind` is `NetworkPolicy` (of Kubernetes), or `crd.projectcalico.org/NetworkPolicy`, `.../GlobalNetworkPolicy`.
+
+    `types` are `Ingress` and `Egress`, the directions in which it isolates the pods that it selects; `ingress` and `egress` count its
+    rules: none means that nothing is let through. Of Calico's own kinds, `selector` is an expression in Calico's language, which is
+    only shown. `namespace` is None for a global one.
+    """
+
+    kind: str = "NetworkPolicy"
+    namespace: str | None
+    name: str
+    types: tuple[str, ...] = ()
+    match_labels: dict[str, str] = field(default_factory=dict)
+    requirements: tuple[Requirement, ...] = ()
+    selector: str | None = None
+    ingress: int = 0
+    egress: int = 0
+
+    def selects(self, pod: Pod) -> bool | None:
+        """Whether it selects `pod`; None where its selector is in a language that is not read here."""
+        if self.namespace is not None and self.namespace != pod.namespace:
+            return False
+        if self.selector is not None:
+            return True if self.selector.strip() in ("", "all()") else None
+        labels = pod.labels
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            requirement.holds(labels) for requirement in self.requirements
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpPool:
+    """An IPPool of Calico; the modes are `Always`, `CrossSubnet` or `Never`."""
+
+    name: str
+    cidr: str
+    vxlan_mode: str = "Never"
+    ipip_mode: str = "Never"
+    nat_outgoing: bool = False
+    disabled: bool = False
+    block_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockAffinity:
+    """A block of a pool that Calico's IPAM has given to a node; `state` is `confirmed`, `pending` or `pendingDeletion`."""
+
+    cidr: str
+    node: str
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniConfiguration:
+    """What the CNI keeps in the API.
+
+    `felix` is the spec of the FelixConfiguration `default` (scalars only, as text: `vxlanPort` `4789`, `bpfEnabled` `true`), with
+    those of `node.<name>` as `<name>/<field>`. `felix_environment` are calico-node's own variables (`FELIX_VXLANPORT`), which win over
+    it. `flannel` is `net-conf.json` of flannel's ConfigMap, flattened (`Network`, `Backend.Type`, `Backend.Port`).
+    """
+
+    pools: tuple[IpPool, ...] = ()
+    blocks: tuple[BlockAffinity, ...] = ()
+    felix: dict[str, str] = field(default_factory=dict)
+    felix_environment: dict[str, str] = field(default_factory=dict)
+    flannel: dict[str, str] = field(default_factory=dict)
+
+
 class Scope(StrEnum):
     """How much of the cluster a snapshot holds."""
 
@@ -101,7 +225,8 @@ class Scope(StrEnum):
 class ClusterSnapshot:
     """What the API said at one time. `uid` is that of the kube-system namespace; `missing` lists kinds that may not be read.
 
-    `namespace` is the one that kubectl would use where none is given.
+    `namespace` is the one that kubectl would use where none is given. `policies` and `cni` are read while the captures run;
+    `absent` holds, per kind, why it could not be (`networkpolicies`: forbidden). A CNI that is not installed is absent, too.
     """
 
     uid: str | None = None
@@ -113,6 +238,9 @@ class ClusterSnapshot:
     services: tuple[Service, ...] = ()
     workloads: tuple[Workload, ...] = ()
     missing: tuple[str, ...] = ()
+    policies: tuple[NetworkPolicy, ...] = ()
+    cni: CniConfiguration = CniConfiguration()
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 class AnswerStatus(StrEnum):

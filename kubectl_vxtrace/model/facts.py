@@ -5,20 +5,31 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VxlanDevice:
-    """The VXLAN attributes of a link (`ip -d -j link`, info_data). `external` is metadata mode (Cilium)."""
+    """The VXLAN attributes of a link (`ip -d -j link`, info_data). `external` is metadata mode (Cilium).
+
+    `zero_checksum6_sent` and `zero_checksum6_accepted`: UDP over IPv6 without a checksum, as `udp6zerocsumtx` and `udp6zerocsumrx`
+    of ip-link(8); None where the tool does not say. `learning`: entries of the FDB come from received frames.
+    """
 
     vni: int | None = None
     port: int | None = None
     local: str | None = None
     device: str | None = None
     external: bool = False
+    learning: bool | None = None
+    zero_checksum6_sent: bool | None = None
+    zero_checksum6_accepted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A network interface. `counters` are those of `ip -s -s -j link`, flattened: `rx.packets`, `tx.dropped`, `rx.otherhost`.
+    """A network interface. `counters` are those of `ip -s -s -j link`, flattened: `rx.packets`, `tx.dropped`,
+    `rx.missed_errors` (the ring was full), `rx.over_errors`, `rx.fifo_errors`; `rx.otherhost` and `rx.nohandler` are left out while zero;
+    and those of its queueing discipline, `qdisc.dropped`, `qdisc.overlimits`, `qdisc.requeues`.
 
-    `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may.
+    `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may. `addresses` are plain, `prefixes` the
+    same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent); of one in
+    another namespace (a pod's end of a veth) nothing is said.
     """
 
     name: str
@@ -30,6 +41,8 @@ class Link:
     operstate: str | None = None
     master: str | None = None
     addresses: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    lower: str | None = None
     vxlan: VxlanDevice | None = None
     xdp: bool = False
     bpf: bool = False
@@ -38,18 +51,64 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A line of the routing tables; `type` is `unicast`, `blackhole`, `unreachable`, `prohibit`, `local`."""
+    """A line of the routing tables; `type` is `unicast`, `blackhole`, `unreachable`, `prohibit`, `local`.
+
+    `table` is None for `main`, else its name or number in iproute2's words. `destination` is `default`, an address or a prefix.
+    `flags` as iproute2 spells them: `onlink`, `linkdown`, `dead`. `protocol` is who made it (`kernel`, `bird`, `80` is Felix).
+    """
 
     destination: str
     type: str = "unicast"
     gateway: str | None = None
     device: str | None = None
     table: str | None = None
+    metric: int | None = None
+    mtu_bytes: int | None = None
+    preferred_source: str | None = None
+    protocol: str | None = None
+    scope: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingRule:
+    """A line of `ip rule`: who is sent to which `table` (`local`, `main`, a number). `text` is all of it in iproute2's words.
+
+    `source` and `destination` are None for all, else an address or prefix. `action` is None for a look into `table`, else
+    `blackhole`, `unreachable`, `prohibit`, `nop`. `inverted` for a rule with `not`.
+    """
+
+    priority: int
+    family: int = 4
+    source: str | None = None
+    destination: str | None = None
+    input: str | None = None
+    output: str | None = None
+    mark: str | None = None
+    table: str | None = None
+    action: str | None = None
+    inverted: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteException:
+    """What the kernel learned about the way to one address: a smaller MTU (from ICMP "fragmentation needed") or a redirect's gateway."""
+
+    destination: str
+    gateway: str | None = None
+    device: str | None = None
+    mtu_bytes: int | None = None
+    expires_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteLookup:
-    """The kernel's answer to `ip route get DESTINATION [from SOURCE iif INPUT]`; `error` where it refused."""
+    """The kernel's answer to `ip route get DESTINATION [from SOURCE iif INPUT] [ipproto PROTOCOL dport PORT]`; `error` where it refused.
+
+    `mtu_bytes` only where a route or an exception sets one; otherwise it is the device's. `table` as in Route. `protocol` (`UDP`) and
+    `port` only where a flow's own tuple was asked.
+    """
 
     destination: str
     source: str | None = None
@@ -59,6 +118,10 @@ class RouteLookup:
     device: str | None = None
     preferred_source: str | None = None
     error: str | None = None
+    mtu_bytes: int | None = None
+    table: str | None = None
+    protocol: str | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +154,9 @@ class Rule:
     `id` is the same for the same rule before and after (position does not count: it is made of backend, table, chain, text
     and the ordinal among equal texts). `packets` is None for a rule without a counter. `target` is upper case (`DROP`,
     `REJECT`, `ACCEPT`, `DNAT`, a chain's name as it is); a chain's policy is a Rule whose `text` is `policy`.
-    `backend` is `iptables-nft`, `iptables-legacy` or `nft`; of the last, `table` holds the family too (`inet firewalld`), and
-    `hook` is that of a base chain (`input`, `forward`), whose name may be anything there.
+    `backend` is `iptables-nft`, `iptables-legacy`, `ip6tables-nft`, `ip6tables-legacy` or `nft`; of the last, `table` holds the family
+    too (`inet firewalld`), and `hook` is that of a base chain (`input`, `forward`), whose name may be anything there. `family` is 4 or
+    6 where the table sees only such packets, else None.
     """
 
     id: str
@@ -104,6 +168,103 @@ class Rule:
     comment: str | None = None
     packets: int | None = None
     hook: str | None = None
+    family: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressSet:
+    """A set that packet filter rules look into: of ipset (`backend` `ipset`, `type` `hash:ip`) or of nft (`nft`, `ipv4_addr`).
+
+    `name` is as rules spell it; of nft it is `FAMILY TABLE NAME`. `members` are in the tool's words, without time-outs and counters;
+    `complete` is False where there are more than are kept.
+    """
+
+    name: str
+    backend: str = "ipset"
+    type: str | None = None
+    members: tuple[str, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BpfProgram:
+    """A program that can take packets away: `hook` is `xdp`, `tc/ingress`, `tc/egress`, `tcx/ingress`, `tcx/egress`, `netkit`."""
+
+    device: str
+    hook: str
+    name: str | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsBackend:
+    """A real server behind an IPVS service; `forward` is `Masq`, `Route`, `Tunnel` or `Local`; a `weight` of 0 gets nothing new."""
+
+    address: str
+    port: int
+    forward: str = "Masq"
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsService:
+    """A virtual server of /proc/net/ip_vs; `protocol` is `TCP`, `UDP` or `SCTP`."""
+
+    protocol: str
+    address: str
+    port: int
+    scheduler: str = ""
+    backends: tuple[IpvsBackend, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsConnection:
+    """A line of /proc/net/ip_vs_conn that names an address of the flow: client, virtual and real server; `expires_s` until it goes."""
+
+    protocol: str
+    client: str
+    client_port: int
+    virtual: str
+    virtual_port: int
+    server: str
+    server_port: int
+    state: str = ""
+    expires_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UdpSocket:
+    """A UDP socket of the node's own namespace (/proc/net/udp, udp6), the VXLAN device's included; pods' sockets are not here.
+
+    `address` is `0.0.0.0` or `::` for all. `drops` grows when its receive buffer is full (man 5 proc).
+    """
+
+    address: str
+    port: int
+    receive_queue_bytes: int = 0
+    drops: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireguardPeer:
+    """A peer of a WireGuard device; no keys but the public one. `handshake_s` is Unix seconds of the last handshake, 0 for never."""
+
+    device: str
+    public_key: str
+    endpoint: str | None = None
+    allowed: tuple[str, ...] = ()
+    handshake_s: int | None = None
+    received_bytes: int | None = None
+    sent_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSync:
+    """What adjtimex(2) says of the node's clock: whether something disciplines it, and the greatest error that it admits."""
+
+    synchronised: bool
+    max_error_us: int | None = None
+    estimated_error_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +303,16 @@ class ClockReading:
 class NodeFacts:
     """Everything one node said at one time. `absent` holds, per question, why it has no answer; absence is not emptiness.
 
-    `counters` are those of /proc/net/{snmp,netstat,snmp6,softnet_stat,stat/nf_conntrack}: `Udp.NoPorts`, `TcpExt.IPReversePathFilter`,
-    `softnet.dropped`, `conntrack.insert_failed`; and `ethtool.<interface>.<name>`. `sysctls` are spelled as sysctl(8) prints them,
-    so that a dot in an interface's name is a slash (`net.ipv4.conf.vxlan/calico.rp_filter`). `ethtool` holds, as
-    `<interface>.<name>`, what `ethtool -k` and `-i` say: features (`on`, `off`), `driver`, `firmware-version`.
+    `counters` are those of /proc/net: snmp and netstat (`Udp.NoPorts`, `Udp.RcvbufErrors`, `TcpExt.IPReversePathFilter`), snmp6
+    (`Udp6InErrors`), softnet_stat (`softnet.dropped`, `softnet.time_squeeze`, `softnet.flow_limit`), stat/nf_conntrack
+    (`conntrack.insert_failed`), stat/arp_cache and stat/ndisc_cache (`arp_cache.entries`, `arp_cache.table_fulls`), xfrm_stat
+    (`XfrmInNoStates`), `xfrm.states` and `xfrm.policies`; and `ethtool.<interface>.<name>`. What gro_cells drop on a VXLAN device
+    is in its `rx.dropped`. They are absolute; only growth between two looks is evidence, and a fall is none.
+    `sysctls` are spelled as sysctl(8) prints them, so that a dot in an interface's name is a slash
+    (`net.ipv4.conf.vxlan/calico.rp_filter`). `ethtool` holds, as `<interface>.<name>`, what `ethtool -k`, `-i` and `-g` say: features
+    (`on`, `off`), `driver`, `version`, `firmware-version`, `ring.rx`, `ring.rx-max`.
+    `lookups` are plain ones first, then those between the flow's ends; `tuple_lookups` ask the same with protocol and port.
+    `proxy_mode` is `iptables`, `ipvs` or `nftables`, by what kube-proxy has made here; None where it made nothing.
     """
 
     node: str
@@ -154,11 +321,22 @@ class NodeFacts:
     kernel: str | None = None
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
+    routing_rules: tuple[RoutingRule, ...] = ()
+    exceptions: tuple[RouteException, ...] = ()
     lookups: tuple[RouteLookup, ...] = ()
+    tuple_lookups: tuple[RouteLookup, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
     rules: tuple[Rule, ...] = ()
+    sets: tuple[AddressSet, ...] = ()
+    bpf_programs: tuple[BpfProgram, ...] = ()
     conntrack: tuple[ConntrackEntry, ...] = ()
+    ipvs: tuple[IpvsService, ...] = ()
+    ipvs_connections: tuple[IpvsConnection, ...] = ()
+    proxy_mode: str | None = None
+    udp_sockets: tuple[UdpSocket, ...] = ()
+    wireguard: tuple[WireguardPeer, ...] = ()
+    time_sync: TimeSync | None = None
     counters: dict[str, int] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     ethtool: dict[str, str] = field(default_factory=dict)
@@ -171,9 +349,17 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelDrop:
-    """A packet that the kernel said it dropped."""
+    """A packet that the kernel of `node` said it dropped (tracepoint `skb:kfree_skb`).
+
+    `reason` is the kernel's word without its prefix (`NETFILTER_DROP`, `IP_RPFILTER`, `VXLAN_VNI_NOT_FOUND`; enum skb_drop_reason in
+    include/net/dropreason-core.h), `location` the function that freed it (`nf_hook_slow`), `ethertype` what it carried (0x0800).
+    `time_ns` is Unix time by the node's clock, true within `uncertainty_ns` on either side. The event names no address, length,
+    interface or network namespace: nodes that share a kernel see each other's drops.
+    """
 
     node: str
     time_ns: int
     reason: str
     location: str
+    uncertainty_ns: int = 0
+    ethertype: int | None = None

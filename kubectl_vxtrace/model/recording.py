@@ -1,6 +1,6 @@
 """What one trace recorded: everything that the analysis may look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
@@ -94,7 +94,8 @@ class Recording:
     """One trace as recorded, the only input of the analysis.
 
     `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
-    where `captures[].file` are.
+    where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
+    there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing).
     """
 
     session: str
@@ -111,6 +112,7 @@ class Recording:
     after: tuple[NodeFacts, ...] = ()
     captures: tuple[CaptureResult, ...] = ()
     kernel_drops: tuple[KernelDrop, ...] = ()
+    kernel_drops_absent: dict[str, str] = field(default_factory=dict)
     cleanup: Cleanup | None = None
     gaps: tuple[Gap, ...] = ()
     folder: str = ""

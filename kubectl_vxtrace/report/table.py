@@ -200,6 +200,8 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
         yield "BLIND", f"{where}: {blind.reason}" if where else blind.reason
     if report.remediation:
         yield "NEXT", report.remediation
+    if finding is not None:
+        yield "MORE", words.explaining(finding.cause)
     if bundle is not None:
         yield "BUNDLE", f"{bundle}  (attach this to the ticket)"
     if report.cleanup is not None:

@@ -120,6 +120,11 @@ def top_finding(report: TraceReport) -> Finding | None:
     return next((finding for finding in errors if finding.cause == report.cause), errors[0] if errors else None)
 
 
+def explaining(cause: str) -> str:
+    """The command that prints the page of a cause."""
+    return f"kubectl vxtrace explain {cause}"
+
+
 def cleanup_text(cleanup: CleanupReport | None) -> str:
     """What became of the debug pods."""
     if cleanup is None:

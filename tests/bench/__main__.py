@@ -4,7 +4,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, formats, fuzz, growth, match, memory, place, soak, start, table, trace
+from tests.bench import capture, decode, fetch, formats, fuzz, growth, match, memory, place, soak, start, table, trace
 
 BENCHMARKS = {
     "start": start,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "soak": soak,
     "trace": trace,
     "capture": capture,
+    "fetch": fetch,
 }
 
 

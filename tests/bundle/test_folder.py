@@ -9,7 +9,17 @@ import pytest
 from kubectl_vxtrace.bundle import archive, byhand, folder, source
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
-from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
+from kubectl_vxtrace.model.facts import (
+    AddressSet,
+    IpvsBackend,
+    IpvsService,
+    KernelDrop,
+    Link,
+    NodeFacts,
+    RoutingRule,
+    TimeSync,
+    VxlanDevice,
+)
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
@@ -27,6 +37,10 @@ def _recording(place: Path) -> Recording:
         node="ada-ec-1",
         taken_ns=5,
         links=(Link(name="vxlan.calico", index=3, kind="vxlan", vxlan=VxlanDevice(vni=4096, port=4789)),),
+        sets=(AddressSet(name="cali40all-vxlan-net", type="hash:net", members=("10.128.0.95",)),),
+        routing_rules=(RoutingRule(priority=0, table="local"),),
+        ipvs=(IpvsService(protocol="UDP", address="10.96.0.10", port=53, backends=(IpvsBackend(address="10.244.56.129", port=53),)),),
+        time_sync=TimeSync(synchronised=True),
         counters={"Udp.NoPorts": 3},
         absent={"nft": "not installed"},
     )
@@ -50,6 +64,8 @@ def _recording(place: Path) -> Recording:
                 sha256=hashlib.sha256(PCAP).hexdigest(),
             ),
         ),
+        kernel_drops=(KernelDrop(node="ada-ec-1", time_ns=7, reason="XDP", location="do_xdp_generic", uncertainty_ns=2, ethertype=2048),),
+        kernel_drops_absent={"ada-ec-2": "no tracefs"},
         cleanup=Cleanup(state=CleanupState.CONFIRMED, pods=1),
         gaps=(Gap(reason="a gap"),),
         folder=str(place),

@@ -1,14 +1,15 @@
-"""The cluster's command line: up, down, status, faults, fault, heal, node. `make cluster-up` and its like call it."""
+"""The cluster's command line: up, down, status, faults, fault, heal, node, pod, traffic. `make cluster-up` and its like call it."""
 
 import argparse
 import os
 import sys
+from typing import NoReturn
 
-from tests.cluster import binaries, lifecycle, live, machine, places, plan
+from tests.cluster import binaries, cgroups, lifecycle, live, machine, places, plan
 from tests.cluster.breakage import Breakage
 from tests.cluster.kubectl import Kubectl
-from tests.datapath import faults, lock
-from tests.datapath.records import Lab
+from tests.datapath import faults, lock, servers
+from tests.datapath.records import Lab, LabPod
 from tests.datapath.tools import LabError, LabUsageError
 
 
@@ -84,6 +85,32 @@ def node(options: argparse.Namespace) -> int:
     os.execvp(argv[0], argv)
 
 
+def pod(options: argparse.Namespace) -> int:
+    """A command of this machine in a pod's network namespace."""
+    namespace, _, name = options.pod.partition("/")
+    lab, _ = _running()
+    found = [each for each in lab.pods if (each.namespace, each.name) == (namespace, name)]
+    if not found:
+        raise LabUsageError(f"no pod is called {options.pod}")
+    _become(found[0], options.command)
+
+
+def traffic(options: argparse.Namespace) -> int:
+    """A client in the kotsadm pod's network, in the foreground; as `python -m tests.lab traffic`."""
+    lab, _ = _running()
+    pace = ["--rate", str(options.rate), "--seconds", str(options.seconds)]
+    _become(servers.client(lab), servers.program("ask", options.kind, *servers.targets(lab)[options.kind], *pace))
+
+
+def _become(pod: LabPod, command: list[str]) -> NoReturn:
+    """Go on as a command in a pod's network namespace. Raises LabError where the pod has no process."""
+    processes = cgroups.processes_of(pod.node or "", pod.uid)
+    if not processes:
+        raise LabError(f"{pod.namespace}/{pod.name} does not run")
+    argv = ["nsenter", f"--target={processes[0]}", "--net", *command]
+    os.execvp(argv[0], argv)
+
+
 def _running() -> tuple[Lab, Breakage]:
     state = places.state_dir()
     present = plan.read(state)
@@ -117,6 +144,15 @@ def _parser() -> argparse.ArgumentParser:
     inside.add_argument("node")
     inside.add_argument("command", nargs=argparse.REMAINDER)
     inside.set_defaults(run=node)
+    beside = commands.add_parser("pod", help="run a command of this machine in a pod's network")
+    beside.add_argument("pod", metavar="NAMESPACE/NAME")
+    beside.add_argument("command", nargs=argparse.REMAINDER)
+    beside.set_defaults(run=pod)
+    asking = commands.add_parser("traffic", help="more traffic from the kotsadm pod's network, and how much was answered")
+    asking.add_argument("--kind", choices=("dns", "http", "ping"), default="dns")
+    asking.add_argument("--rate", type=float, default=5.0)
+    asking.add_argument("--seconds", type=float, default=5.0)
+    asking.set_defaults(run=traffic)
     return parser
 
 

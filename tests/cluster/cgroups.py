@@ -108,3 +108,16 @@ def _removed(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def processes_of(node: str, uid: str) -> list[int]:
+    """The processes of a pod, in this machine's numbers.
+
+    The kubelet names a pod's group `podUID` (kubelet, cm/pod_container_manager_linux.go).
+    """
+    first, second = _here()
+    for place in [*first, *second]:
+        for group in sorted((place / OURS / node).glob(f"**/pod{uid}")):
+            if found := [int(number) for procs in group.glob("**/cgroup.procs") for number in procs.read_text().split()]:
+                return sorted(found)
+    return []

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
+from tests.cluster import workloads
 from tests.cluster.kubectl import Kubectl
 from tests.datapath import shape
 from tests.datapath.records import Lab, LabContainer, LabNode, LabPod, LabPort
@@ -14,7 +15,7 @@ def lab(plan: Lab, kubectl: Kubectl) -> Lab:
     nodes = plan.nodes if plan.backend == "calico" else tuple(_flannel_node(node, kubectl) for node in plan.nodes)
     uid = kubectl.run("get", "namespace", "kube-system", "--output", "jsonpath={.metadata.uid}")
     pods = tuple(_pod(plan.backend, item) for item in kubectl.items("pods"))
-    return dataclasses.replace(plan, nodes=nodes, pods=pods, cluster_uid=uid)
+    return dataclasses.replace(plan, nodes=nodes, pods=pods, services=workloads.blueprint(plan).services, cluster_uid=uid)
 
 
 def _flannel_node(node: LabNode, kubectl: Kubectl) -> LabNode:

@@ -32,6 +32,15 @@ def service_address(lab: Lab, namespace: str, name: str) -> str:
     return f"{service.cluster_ip}:{service.ports[0].port}"
 
 
+def targets(lab: Lab) -> dict[str, tuple[str, str]]:
+    """Whom each kind of traffic asks, and for what: the arguments of programs/ask.py."""
+    return {
+        "dns": (service_address(lab, "kube-system", "kube-dns"), QUESTION),
+        "http": (service_address(lab, "kotsadm", "slackernews"), "/"),
+        "ping": (",".join(pod.address or "" for pod in dns_pods(lab)), "-"),
+    }
+
+
 def program(name: str, *arguments: str) -> list[str]:
     """One of our programs: isolated (-I) and without site packages (-S), so that it starts quickly and sees nothing of the caller's."""
     return [sys.executable, "-I", "-S", str(PROGRAMS / f"{name}.py"), *arguments]

@@ -1,4 +1,4 @@
-"""nothing-listening, server-silent, no-endpoints."""
+"""nothing-listening, server-silent, socket-overflow, reset-in-path, no-endpoints."""
 
 from dataclasses import replace
 
@@ -6,11 +6,12 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
-from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.facts import KernelDrop
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
-from kubectl_vxtrace.model.report import Confidence, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_B, SERVER, SERVICE, Fate, Frame, World, icmp, lost
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC_B, SERVER, SERVER_END, SERVICE, TAPS, A, B, Fate, Frame, World, icmp, lost
 
 REFUSED = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
 AT_SERVER = HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())
@@ -118,3 +119,87 @@ def snapshot(*backends: Backend) -> ClusterSnapshot:
 def test_a_service_without_endpoints(world: World, cause: str, confidence: Confidence) -> None:
     (found,) = diagnose(world.case())
     assert (found.cause, found.confidence, found.leg) == (cause, confidence, Leg(from_=1, to=None))
+
+
+SILENT = replace(HEALTHY, replies=())
+
+
+def full(world: World, *, host: bool = True, counter: str = "Udp.RcvbufErrors", growth: int = 24) -> Case:
+    """`world`, whose server's node counted so many packets for which a socket had no room."""
+    first, last = (replace(look, counters={**look.counters, counter: 0}) for look in (world.before[1], world.after[1]))
+    last = replace(last, counters={**last.counters, counter: growth})
+    made = replace(world, before=(world.before[0], first), after=(world.after[0], last))
+    case = replace(made, server=replace(SERVER_END, host_network=host)).case()
+    return replace(case, flows=(replace(case.flows[0], server=replace(SERVER_END, host_network=host)),))
+
+
+def with_drops(case: Case, reason: str, *, node: str = B, late_ns: int = 100_000) -> Case:
+    """The kernel of `node` named a drop `late_ns` after each request was seen last."""
+    times = case.tables[TAPS[5]].time_ns
+    drops = tuple(KernelDrop(node=node, time_ns=int(time) + late_ns, reason=reason, location="__udp_queue_rcv_skb") for time in times)
+    return replace(case, recording=replace(case.recording, kernel_drops=drops))
+
+
+@pytest.mark.parametrize(
+    ("case", "confidence", "kind"),
+    [
+        pytest.param(full(SILENT), Confidence.LIKELY, EvidenceKind.COUNTER, id="the node counts, for all its sockets"),
+        pytest.param(with_drops(full(SILENT), "SOCKET_RCVBUFF"), Confidence.CERTAIN, EvidenceKind.KERNEL, id="and its kernel says so"),
+        pytest.param(with_drops(SILENT.case(), "SOCKET_RCVBUFF"), Confidence.LIKELY, EvidenceKind.KERNEL, id="a pod's: the kernel alone"),
+        pytest.param(
+            full(replace(SILENT, protocol="TCP"), counter="TcpExt.ListenOverflows"), Confidence.LIKELY, EvidenceKind.COUNTER, id="accept"
+        ),
+    ],
+)
+def test_a_socket_without_room(case: Case, confidence: Confidence, kind: EvidenceKind) -> None:
+    (found,) = diagnose(case)
+    assert (found.cause, found.confidence, found.leg) == ("socket-overflow", confidence, Leg(from_=6, to=None))
+    assert kind in {one.kind for one in found.evidence}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(full(SILENT, host=False), id="the node's counter says nothing of a pod"),
+        pytest.param(full(SILENT, growth=3), id="too little was counted"),
+        pytest.param(full(SILENT, counter="TcpExt.ListenOverflows"), id="another protocol's"),
+        pytest.param(with_drops(SILENT.case(), "NO_SOCKET"), id="the kernel says something else"),
+        pytest.param(with_drops(SILENT.case(), "SOCKET_RCVBUFF", node=A), id="on another node"),
+        pytest.param(with_drops(SILENT.case(), "SOCKET_RCVBUFF", late_ns=150_000_000), id="at another time"),
+    ],
+)
+def test_near_misses_of_a_full_socket(case: Case) -> None:
+    assert diagnose(case)[0].cause == "server-silent"
+
+
+BY_THE_WAY = replace(RESET, source=SERVER)
+
+
+def reset_on_the_way(*, answered: bool = True, extra: dict[int, tuple[Frame, ...]] | None = None, protocol: str = "TCP") -> World:
+    """24 SYNs lost between the server's VXLAN device and its pod, for which RSTs came back."""
+    outcome = OutcomeCode.REJECTED if answered else OutcomeCode.LOST
+    resets = {number: tuple(replace(BY_THE_WAY, destination_port=40000 + port) for port in range(24)) for number in (2, 5)}
+    return replace(
+        HEALTHY, protocol=protocol, requests=(lost(24, 5, 6, outcome=outcome),), replies=(), extra=resets if extra is None else extra
+    )
+
+
+def test_a_reset_that_the_server_cannot_have_sent() -> None:
+    found = next(one for one in diagnose(reset_on_the_way().case()) if one.cause == "reset-in-path")
+    assert (found.confidence, found.leg, found.packets) == (Confidence.LIKELY, Leg(from_=5, to=6), 24)
+    assert found.evidence[2].frames
+    assert "ada-ec-2/vxlan.calico" in found.evidence[2].text, "the hop nearest to the server that saw it"
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param(reset_on_the_way(answered=False), id="nothing answered"),
+        pytest.param(reset_on_the_way(extra={}), id="no RST in the files"),
+        pytest.param(reset_on_the_way(extra={5: (replace(BY_THE_WAY, flags=0x12),)}), id="a SYN-ACK"),
+        pytest.param(reset_on_the_way(protocol="UDP"), id="UDP knows no RST"),
+        pytest.param(refused(RESET, protocol="TCP"), id="the server's own"),
+    ],
+)
+def test_near_misses_of_a_reset_on_the_way(world: World) -> None:
+    assert "reset-in-path" not in {found.cause for found in diagnose(world.case())}

@@ -133,7 +133,11 @@ def test_each_direction_of_a_mismatch_has_its_own_finding() -> None:
 
 def test_a_device_that_is_down_on_the_sender() -> None:
     down = device(up=False)
-    looks = (facts(A, device=down), facts(A, later=True, device=down, counters={"Ip.InNoRoutes": 24}))
+    first = facts(A, device=down)
+    looks = (
+        replace(first, counters={**first.counters, "IpExt.InNoRoutes": 0}),
+        facts(A, later=True, device=down, counters={"IpExt.InNoRoutes": 24}),
+    )
     world = replace(HEALTHY, requests=(lost(24, 1, 2),), replies=(), before=(looks[0], facts(B)), after=(looks[1], facts(B)))
     found = diagnose(world.case())[0]
     assert (found.cause, found.confidence) == ("vxlan-device-down", Confidence.CERTAIN)

@@ -6,6 +6,7 @@ last; one that is marked `one_backend` runs on the first alone, since what it lo
 """
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.cluster.places import KUBECONFIG
 from tests.e2e.place import Cluster, Current, Lab, cluster_backend, lab
 
 BACKENDS = ("calico", "flannel")
+OBJECTS_GO_WITHIN_S = 30.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,6 +26,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         one = metafunc.definition.get_closest_marker("one_backend") is not None
         backends = BACKENDS[:1] if one else BACKENDS
         metafunc.parametrize("backend", backends if on == "lab" else (on,), indirect=True, scope="package")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What does not belong to the place is no skipped test but none."""
+    on = config.getoption("on")
+    foreign = {"lab": {"cluster_only"}, "cluster": {"lab_only"}, "current": {"lab_only", "cluster_only"}}[on]
+    shape = {"lab": "calico", "cluster": cluster_backend(), "current": config.getoption("backend")}[on]
+    foreign |= set() if shape in ("calico", None) else {"calico_only"}
+    elsewhere = [item for item in items if foreign & {mark.name for mark in item.iter_markers()}]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
 
 
 @pytest.fixture(scope="package")
@@ -52,7 +66,12 @@ def lab_of_backend(backend: str, request: pytest.FixtureRequest) -> Iterator[Lab
 
 @pytest.fixture
 def place(lab_of_backend: Lab) -> Iterator[Lab]:
-    """A healthy place; healed again afterwards."""
+    """A healthy place; healed again afterwards. The objects in it are then the same as before, unless it was made anew."""
     lab_of_backend.heal()
+    made, before = lab_of_backend.made, lab_of_backend.objects()
     yield lab_of_backend
     lab_of_backend.heal()
+    until = time.monotonic() + OBJECTS_GO_WITHIN_S
+    while lab_of_backend.made == made and (changed := before ^ lab_of_backend.objects()):
+        assert time.monotonic() < until, f"the cluster's objects are not what they were: {sorted(changed)}"
+        time.sleep(0.3)

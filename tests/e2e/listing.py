@@ -1,20 +1,67 @@
-"""Every pod of a cluster, asked without the plugin's code."""
+"""Every object of a cluster, asked without the plugin's code."""
 
 import base64
+import http.client
 import json
 import ssl
-import urllib.request
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
+# What others write all the time: what happened, and who is alive.
+_PASSING = {"events", "leases"}
+
+
+class _Api:
+    """The API server of a kubeconfig's first cluster, as its first user, who has a token."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        self._connection = http.client.HTTPSConnection(urlsplit(cluster["server"]).netloc, context=context, timeout=10)
+        self._headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}", "Accept": "application/json"}
+
+    def get(self, path: str) -> dict[str, Any]:
+        self._connection.request("GET", path, headers=self._headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        assert response.status == 200, f"{path}: {response.status} {text[:300]!r}"
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def names(self, path: str) -> set[str]:
+        """`namespace/name uid` of everything in a list."""
+        found = [item["metadata"] for item in self.get(path)["items"]]
+        return {f"{one.get('namespace', '')}/{one['name']} {one['uid']}" for one in found if "uid" in one}
+
+    def close(self) -> None:
+        self._connection.close()
+
 
 def pods(kubeconfig: Path) -> set[str]:
-    """`namespace/name uid` of every pod, with the first cluster and user of `kubeconfig`."""
-    config = yaml.safe_load(kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    request = urllib.request.Request(f"{cluster['server']}/api/v1/pods", headers={"Authorization": f"Bearer {user['token']}"})
-    with urllib.request.urlopen(request, context=ssl.create_default_context(cadata=authority), timeout=10) as response:
-        items = json.load(response)["items"]
-    return {f"{item['metadata']['namespace']}/{item['metadata']['name']} {item['metadata']['uid']}" for item in items}
+    """`namespace/name uid` of every pod."""
+    api = _Api(kubeconfig)
+    try:
+        return api.names("/api/v1/pods")
+    finally:
+        api.close()
+
+
+def objects(kubeconfig: Path) -> set[str]:
+    """`path of its kind namespace/name uid` of every object that can be listed, but for events and leases."""
+    api = _Api(kubeconfig)
+    try:
+        groups = [f"/apis/{group['preferredVersion']['groupVersion']}" for group in api.get("/apis")["groups"]]
+        kinds = {
+            f"{group}/{resource['name']}"
+            for group in ("/api/v1", *groups)
+            for resource in api.get(group)["resources"]
+            if "list" in resource["verbs"] and resource["name"] not in _PASSING
+        }
+        return {f"{kind} {name}" for kind in sorted(kinds) for name in api.names(kind)}
+    finally:
+        api.close()

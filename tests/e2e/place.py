@@ -4,16 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from tests.e2e.listing import objects
+
 # A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
 CLIENT = os.environ.get("VXTRACE_CLIENT", "kotsadm/kotsadm-58f859745b-x4nh8")
 SERVICE = "kube-dns"
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Lab:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+        self.made = 0  # how often it was made anew
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
@@ -59,7 +65,7 @@ class Lab:
         done = subprocess.run(
             [sys.executable, "-m", "kubectl_vxtrace", *arguments],
             cwd=cwd,
-            env={**self.environment(), "PYTHONPATH": str(Path(__file__).parents[2]), **(environment or {})},
+            env={**self.environment(), "PYTHONPATH": str(ROOT), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -97,12 +103,40 @@ class Lab:
 
     def rebuild(self, backend: str) -> None:
         """Make it anew after something that no `heal` undoes."""
+        self.made += 1
         lab("down")
         lab("up", "--backend", backend)
+
+    def objects(self) -> set[str]:
+        """Every object of the cluster, by name and uid."""
+        return objects(self.kubeconfig)
 
     def node(self, node: str, *command: str) -> str:
         """Run a command in a node's network namespace, as somebody with root on the node would."""
         return subprocess.run(["ip", "netns", "exec", node, *command], capture_output=True, text=True, check=True).stdout
+
+    def inside(self, pod: str, *command: str) -> list[str]:
+        """The command line of a command in the network namespace of a pod, `namespace/name`."""
+        return ["ip", "netns", "exec", f"pod-{pod.partition('/')[2]}", *command]
+
+    def pod(self, pod: str, *command: str) -> str:
+        """Run a command in a pod's network namespace."""
+        return subprocess.run(self.inside(pod, *command), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    def traffic(self, kind: str, *pace: str) -> AbstractContextManager[None]:
+        """More traffic of the client, while the context lasts."""
+        return self._traffic(kind, *pace)
+
+    @contextmanager
+    def _traffic(self, kind: str, *pace: str) -> Iterator[None]:
+        argv = [sys.executable, "-m", self.command, "traffic", "--kind", kind, *pace, "--seconds", "60"]
+        running = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, env=self.environment())
+        try:
+            time.sleep(0.5)
+            yield
+        finally:
+            running.terminate()
+            running.wait(timeout=20)
 
 
 class Cluster(Lab):
@@ -110,8 +144,12 @@ class Cluster(Lab):
 
     command = "tests.cluster"
 
+    def inside(self, pod: str, *command: str) -> list[str]:
+        return [sys.executable, "-m", self.command, "pod", pod, *command]
+
     def rebuild(self, backend: str) -> None:
         """Make it anew; the kubeconfig, which has a new authority then, stays where it is."""
+        self.made += 1
         call(self.command, "down")
         call(self.command, "up", "--cni", NETWORKS[backend])
 
@@ -136,6 +174,16 @@ class Current(Lab):
 
     def node(self, node: str, *command: str) -> str:
         _spare()
+
+    def inside(self, pod: str, *command: str) -> list[str]:
+        _spare()
+
+    def traffic(self, kind: str, *pace: str) -> AbstractContextManager[None]:
+        _spare()
+
+    def objects(self) -> set[str]:
+        """Other people's objects come and go."""
+        return set()
 
     def dns_nodes(self) -> set[str]:
         names = "jsonpath={.items[*].spec.nodeName}"
@@ -176,8 +224,7 @@ def call(module: str, *arguments: str) -> str:
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[2]
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def place_of(direction: Mapping[str, Any], hop: int | None) -> str | None:

@@ -105,6 +105,7 @@ def state(place: Lab) -> Iterator[Lab]:
 READER = [["get", "*"], ["list", "*"]]
 
 
+@pytest.mark.lab_only
 @pytest.mark.parametrize(
     ("rules", "missing"),
     [
@@ -120,18 +121,21 @@ def test_missing_rights_are_listed_with_their_verbs(state: Lab, rules: list[list
     _assert_refused(run, 2, "missing rights", "docs/rbac.yaml", *missing)
 
 
+@pytest.mark.lab_only
 def test_the_api_does_not_work(state: Lab, tmp_path: Path) -> None:
     state.state("control.json", {"unavailable": True})
     run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
     _assert_refused(run, 1, "503")
 
 
+@pytest.mark.lab_only
 def test_no_node_is_ready(state: Lab, tmp_path: Path) -> None:
     state.state("control.json", {"node_not_ready": ["ada-ec-1", "ada-ec-2", "ada-ec-3"]})
     run = state.vxtrace("pod", CLIENT, "--to", "kube-dns", cwd=tmp_path)
     _assert_refused(run, 1, "ada-ec-1: the node is not ready", "ada-ec-3: the node is not ready")
 
 
+@pytest.mark.lab_only
 @pytest.mark.parametrize("key", ["node_not_ready", "refuse_exec"])
 def test_one_node_does_not_answer(state: Lab, key: str, tmp_path: Path) -> None:
     """What the others saw is reported, and that this one could not be seen."""
@@ -149,6 +153,7 @@ def test_one_node_does_not_answer(state: Lab, key: str, tmp_path: Path) -> None:
     assert pods(state.kubeconfig) == before
 
 
+@pytest.mark.lab_only
 def test_a_node_that_goes_away_keeps_its_pod_and_the_report_is_kept_too(state: Lab, tmp_path: Path) -> None:
     before = pods(state.kubeconfig)
     process = subprocess.Popen(
@@ -177,6 +182,7 @@ def test_a_node_that_goes_away_keeps_its_pod_and_the_report_is_kept_too(state: L
     assert pods(state.kubeconfig) == before
 
 
+@pytest.mark.lab_only
 def test_connections_that_are_cut_are_taken_up_again(state: Lab, tmp_path: Path) -> None:
     state.state("control.json", {"exec_cut_after_bytes": 3000, "exec_cut_times": 2})
     run = state.trace("--bundle", "none", cwd=tmp_path)

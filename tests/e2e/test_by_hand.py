@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.place import CLIENT, Lab, Run, direction_of, hop_packets, place_of
+from tests.e2e.place import CLIENT, ROOT, Lab, Run, direction_of, hop_packets, place_of
 
 pytestmark = [pytest.mark.lab]
 
-ROOT = Path(__file__).parents[2]
 N1, N2, N3 = "ada-ec-1", "ada-ec-2", "ada-ec-3"
-CLIENT_POD = f"pod-{CLIENT.partition('/')[2]}"
-DNS_POD, WEB_POD = "pod-coredns-86b5dd7f68-9zdn8", "pod-slackernews-6c9f7d5b8d-7xqlm"
-DNS_TARGET = "pod/kube-system/coredns-86b5dd7f68-9zdn8"
+DNS_POD, WEB_POD = "kube-system/coredns-86b5dd7f68-9zdn8", "kotsadm/slackernews-6c9f7d5b8d-7xqlm"
+DNS_ADDRESS = "{the address of DNS_POD}"
 Command = tuple[str, ...]
 
 
@@ -86,19 +84,11 @@ ON_BOTH = [
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge"),
     ),
     Break(
-        name="the receiver's NIC is down",
-        make=((N2, "ip", "link", "set", "ens4", "down"),),
-        undo=NIC_UP,
-        verdict="lost",
-        cause="unknown",
-        legs=leg("request", f"{N1}/underlay", f"{N2}/underlay"),
-    ),
-    Break(
         name="the receiver does not forward",
         make=((N2, "sysctl", "-qw", "net.ipv4.ip_forward=0"),),
         undo=((N2, "sysctl", "-qw", "net.ipv4.ip_forward=1"),),
-        verdict="lost",
-        cause="unknown",
+        verdict="dropped",
+        cause="ip-forward-off",
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge"),
     ),
     Break(
@@ -112,6 +102,15 @@ ON_BOTH = [
         traffic=WEB,
     ),
 ]
+# Its kubelet is cut off as well, where there is a real one.
+NIC_DOWN = Break(
+    name="the receiver's NIC is down",
+    make=((N2, "ip", "link", "set", "ens4", "down"),),
+    undo=NIC_UP,
+    verdict="lost",
+    cause="unknown",
+    legs=leg("request", f"{N1}/underlay", f"{N2}/underlay"),
+)
 ON_ONE = [
     Break(
         name="a node resets connections to the pod",
@@ -138,7 +137,7 @@ ON_ONE = [
         make=((N2, "ip", "link", "set", "cali2b903875fe4", "down"),),
         undo=(
             (N2, "ip", "link", "set", "cali2b903875fe4", "up"),
-            (N2, "ip", "route", "replace", "10.244.56.129", "dev", "cali2b903875fe4", "scope", "link"),
+            (N2, "ip", "route", "replace", DNS_ADDRESS, "dev", "cali2b903875fe4", "scope", "link"),
         ),
         verdict="lost",
         cause="pod-unreachable",
@@ -148,8 +147,8 @@ ON_ONE = [
         name="the sender has no route",
         make=((N1, "ip", "route", "del", "10.244.56.128/26"),),
         undo=((N1, "ip", "route", "replace", "10.244.56.128/26", "via", "10.244.56.128", "dev", "vxlan.calico", "onlink"),),
-        verdict="lost",
-        cause="unknown",
+        verdict="dropped",
+        cause="route-missing",
         legs=leg("request", f"{N1}/pod", f"{N1}/vxlan"),
     ),
 ]
@@ -158,33 +157,30 @@ ON_ONE = [
 @contextmanager
 def broken(place: Lab, make: Sequence[Command], undo: Sequence[Command]) -> Iterator[None]:
     try:
-        for namespace, *words in make:
-            place.node(namespace, *words)
+        for where, *words in make:
+            run_at(place, where, *words)
         yield
     finally:
-        for namespace, *words in undo:
-            place.node(namespace, *words)
+        for where, *words in undo:
+            run_at(place, where, *words)
 
 
-@contextmanager
-def traffic(place: Lab, *words: str) -> Iterator[None]:
-    """The lab's own further traffic in the background: its kind first."""
-    kind, *pace = words
-    argv = [sys.executable, "-m", "tests.lab", "traffic", "--kind", kind, *pace, "--seconds", "60"]
-    running = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, env=place.environment())
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        running.terminate()
-        running.wait(timeout=20)
+def run_at(place: Lab, where: str, *words: str) -> None:
+    """Run a command in the network of a node, or of a pod (`namespace/name`)."""
+    (place.pod if "/" in where else place.node)(where, *words)
+
+
+def dns_address(place: Lab) -> str:
+    """The address of the pod on ada-ec-2 that answers DNS."""
+    return place.pod(DNS_POD, "ip", "-4", "-o", "address", "show", "eth0").split()[3].partition("/")[0]
 
 
 def judged(place: Lab, case: Break, tmp_path: Path) -> None:
+    undo = [tuple(dns_address(place) if word == DNS_ADDRESS else word for word in words) for words in case.undo]
     with ExitStack() as stack:
-        stack.enter_context(broken(place, case.make, case.undo))
+        stack.enter_context(broken(place, case.make, undo))
         if case.traffic is not None:
-            stack.enter_context(traffic(place, *case.traffic))
+            stack.enter_context(place.traffic(*case.traffic))
         run = place.vxtrace("pod", CLIENT, "--to", case.to, "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert run.code == 3, run.stderr
     report = run.report
@@ -208,7 +204,13 @@ def test_a_break_on_each_backend(place: Lab, case: Break, tmp_path: Path) -> Non
     judged(place, case, tmp_path)
 
 
+@pytest.mark.lab_only
+def test_a_node_that_is_cut_off_while_its_kubelet_is_not(place: Lab, tmp_path: Path) -> None:
+    judged(place, NIC_DOWN, tmp_path)
+
+
 @pytest.mark.one_backend
+@pytest.mark.calico_only
 @pytest.mark.parametrize("case", ON_ONE, ids=lambda case: case.name)
 def test_a_break_on_calicos_nodes(place: Lab, case: Break, tmp_path: Path) -> None:
     judged(place, case, tmp_path)
@@ -216,7 +218,7 @@ def test_a_break_on_calicos_nodes(place: Lab, case: Break, tmp_path: Path) -> No
 
 def test_a_pod_without_a_link_is_unreachable(place: Lab, backend: str, tmp_path: Path) -> None:
     """Its node gives up asking for its MAC address sooner or later, and the leg moves one hop up where there is a bridge."""
-    gateway = "10.244.2.1" if backend == "flannel" else "169.254.1.1"
+    gateway = place.pod(DNS_POD, "ip", "route", "show", "default").split()[2]
     on_link = () if backend == "flannel" else ((DNS_POD, "ip", "route", "replace", gateway, "dev", "eth0", "scope", "link"),)
     undo = (
         (DNS_POD, "ip", "link", "set", "eth0", "up"),
@@ -233,14 +235,14 @@ def test_a_pod_without_a_link_is_unreachable(place: Lab, backend: str, tmp_path:
 
 def test_what_the_client_asks_through_a_service_is_not_the_pods_flow(place: Lab, tmp_path: Path) -> None:
     """Lookups through the Service go on all the time; the trace is of the pod, which is pinged."""
-    with traffic(place, "ping", "--rate", "10"):
-        run = place.vxtrace("pod", CLIENT, "--to", DNS_TARGET, "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
+    with place.traffic("ping", "--rate", "10"):
+        run = place.vxtrace("pod", CLIENT, "--to", f"pod/{DNS_POD}", "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     assert {flow["protocol"] for flow in run.report["flows"]} == {"ICMP"}
 
 
 def test_a_masqueraded_ping_to_a_node_is_one_flow(place: Lab, tmp_path: Path) -> None:
-    ping = subprocess.Popen(["ip", "netns", "exec", CLIENT_POD, "ping", "-qi", "0.2", "10.128.0.95"], stdout=subprocess.DEVNULL)
+    ping = subprocess.Popen(place.inside(CLIENT, "ping", "-qi", "0.2", "10.128.0.95"), cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         run = place.vxtrace("pod", CLIENT, "--to", f"node/{N2}", "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     finally:
@@ -253,11 +255,12 @@ def test_a_masqueraded_ping_to_a_node_is_one_flow(place: Lab, tmp_path: Path) ->
 
 
 @pytest.mark.one_backend
+@pytest.mark.calico_only
 def test_two_faults_are_two_findings_on_two_legs(place: Lab, tmp_path: Path) -> None:
     half = rule(
         N2, "INPUT", "-p", "udp", "--dport", "4789", "-m", "statistic", "--mode", "nth", "--every", "2", "--packet", "0", "-j", "DROP"
     )
-    back = rule(N1, "FORWARD", "-p", "udp", "--sport", "53", "-s", "10.244.106.65", "-j", "DROP", table="mangle")
+    back = rule(N1, "FORWARD", "-p", "udp", "--sport", "53", "-s", "10.244.106.64/26", "-j", "DROP", table="mangle")
     with broken(place, half[0] + back[0], half[1] + back[1]):
         run = place.trace("--bundle", "none", cwd=tmp_path, duration="5s")
     assert (run.code, run.report["verdict"]) == (3, "dropped"), run.report["summary"]
@@ -275,7 +278,7 @@ def test_what_is_lost_inside_the_window_is_what_the_rule_counted(place: Lab, tmp
 
     def ask() -> None:
         time.sleep(0.3)
-        argv = [sys.executable, "-m", "tests.lab", "traffic", "--kind", "http", "--rate", "10", "--seconds", "2"]
+        argv = [sys.executable, "-m", place.command, "traffic", "--kind", "http", "--rate", "10", "--seconds", "2"]
         subprocess.run(argv, cwd=ROOT, stdout=subprocess.DEVNULL, env=place.environment(), check=True)
         line = place.node(N2, "iptables", "-w", "-L", "FORWARD", "1", "-v", "-x", "-n")
         counted.append(int(line.split()[0]))

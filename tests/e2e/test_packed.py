@@ -74,6 +74,13 @@ def test_the_manifest_has_this_archive_s_digest_and_is_else_the_same() -> None:
     )
 
 
+def test_it_carries_the_pages_of_the_causes(plugin: Path, tmp_path: Path) -> None:
+    done = run(plugin, "explain", "rp-filter", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("rp-filter: ")
+    assert "TOLD APART FROM" in done.stdout
+
+
 def test_help_is_quick(plugin: Path, tmp_path: Path) -> None:
     """In processor time, which on an idle machine is the time that passes."""
     times_s = []

@@ -9,7 +9,7 @@ from kubectl_vxtrace.facts import parse, texts
 from kubectl_vxtrace.facts.answer import QUESTIONS
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.facts import ClockReading
-from tests.facts.samples import answer, framed, recorded
+from tests.facts.samples import answer, framed, nft_table, recorded
 
 _FILES = {
     "links": "ip-link.json",
@@ -76,6 +76,35 @@ def test_a_node_that_could_not_be_asked_has_every_question_absent() -> None:
     assert facts.absent == dict.fromkeys(QUESTIONS, "no debug pod")
 
 
+def test_a_table_that_is_too_long_hides_no_other() -> None:
+    long = b'{"nftables": [{"metainfo": {}}, {"table": {"family": "ip", "name": "kube-proxy", "handle": 1}}' + b" " * 4194304
+    parts = {"nft": ("0", b"table ip kube-proxy\n", b""), "nft-table.1": ("0", long[:4194304], b""), "nft-table.2": ("0", nft_table(), b"")}
+    facts = parse(answer(framed(parts)))
+    assert facts.rules
+    assert facts.absent["nft"] == 'table "family": "ip", "name": "kube-proxy", "handle": 1: the answer is longer than 4194304 bytes'
+
+
+def test_rules_of_both_families_are_told_apart() -> None:
+    saved = recorded("iptables-save.txt")
+    facts = parse(answer(framed({"iptables": ("0", saved, b""), "ip6tables": ("0", saved, b"")})))
+    assert len({rule.id for rule in facts.rules}) == len(facts.rules)
+    assert {(rule.backend, rule.family) for rule in facts.rules} == {("iptables-nft", 4), ("ip6tables-nft", 6)}
+    assert facts.proxy_mode == "iptables"
+
+
+def test_a_killed_tool_gave_no_answer_in_time() -> None:
+    facts = parse(answer(framed({"fdb": ("137", b"[]", b"")})))
+    assert (facts.fdb, facts.absent["fdb"]) == ((), "no answer in time")
+
+
+def test_programs_make_interfaces_bpf_ones() -> None:
+    links = b'[{"ifindex":2,"ifname":"ens4","xdp":{"mode":2,"prog":{"id":7,"name":"drop"}}},{"ifindex":3,"ifname":"cali1"}]'
+    tool = b'[{"xdp":[{"devname":"ens4","ifindex":2,"mode":"driver","id":7}],"tc":[{"devname":"cali1","kind":"tcx/ingress","prog_id":9}]}]'
+    facts = parse(answer(framed({"links": ("0", links, b""), "bpf": ("0", tool, b"")})))
+    assert [(link.name, link.xdp, link.bpf) for link in facts.links] == [("ens4", True, False), ("cali1", False, True)]
+    assert [(each.device, each.hook, each.id) for each in facts.bpf_programs] == [("ens4", "xdp", 7), ("cali1", "tcx/ingress", 9)]
+
+
 def test_texts_keep_every_answer_raw() -> None:
     kept = texts(answer(framed({"links": ("0", b"[]", b"warning"), "nft": ("absent", b"", b"nft is not installed")})))
     assert kept == {"links": b"[]", "nft": b"nft is not installed"}
@@ -87,7 +116,16 @@ _KEYS = [
     "lookups-asked",
     "pairs-asked",
     "iptables-legacy",
-    "bpf",
+    "nft-table.1",
+    "tuples",
+    "tuples-asked",
+    "ip6tables",
+    "ipset",
+    "ipvs",
+    "ipvs-connections",
+    "wireguard-endpoints",
+    "wireguard-transfer",
+    "ethtool-g.ens4",
     "ethtool-S.ens4",
     "ethtool-k.ens4",
     "ethtool-i.ens4",
@@ -95,7 +133,8 @@ _KEYS = [
 ]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -113,7 +152,11 @@ def test_hostile_answers_never_raise(raw: bytes) -> None:
     assert parse(answer(b"vxtrace-look 1\n" + raw)).node == "ada-ec-2"
 
 
-@given(st.dictionaries(st.sampled_from(["links", "addresses", "routes", "neighbours", "fdb", "nft", "bpf"]), _JSON))
+@given(
+    st.dictionaries(
+        st.sampled_from(["links", "addresses", "routes", "rules", "exceptions", "neighbours", "fdb", "nft-table.1", "bpf"]), _JSON
+    )
+)
 def test_hostile_json_never_raises(values: dict[str, object]) -> None:
     parts = {
         key: ("0", json.dumps([value, {"nftables": value, "ifname": "x", "ifindex": 1, "linkinfo": value, "dst": value}]).encode(), b"")

@@ -27,14 +27,16 @@ def test_softnet_sums_the_cpus() -> None:
         "softnet.dropped": 4,
         "softnet.time_squeeze": 2,
     }
+    columns = b"0000000a 00000000 00000000 0 0 0 0 0 0 00000007 00000002 00000000 00000001\n"
+    assert counters.read_softnet(columns)["softnet.flow_limit"] == 2
     assert counters.read_softnet(recorded("proc-net-softnet_stat.txt"))["softnet.processed"] > 0
 
 
 def test_conntrack_statistics_sum_the_cpus_but_not_the_entries() -> None:
     raw = b"entries  drop insert_failed\n00000010 00000001 00000002\n00000010 00000001 0000000f\n"
-    assert counters.read_conntrack_statistics(raw) == {"conntrack.entries": 16, "conntrack.drop": 2, "conntrack.insert_failed": 17}
-    assert "conntrack.insert_failed" in counters.read_conntrack_statistics(recorded("proc-net-stat-nf_conntrack.txt"))
-    assert counters.read_conntrack_statistics(b"") == {}
+    assert counters.read_statistics("conntrack", raw) == {"conntrack.entries": 16, "conntrack.drop": 2, "conntrack.insert_failed": 17}
+    assert "conntrack.insert_failed" in counters.read_statistics("conntrack", recorded("proc-net-stat-nf_conntrack.txt"))
+    assert counters.read_statistics("conntrack", b"") == {}
 
 
 def test_ethtool() -> None:
@@ -47,3 +49,14 @@ def test_ethtool() -> None:
 def test_sysctls_are_spelled_as_sysctl_spells_them() -> None:
     raw = b"net/ipv4/ip_forward:1\nnet/ipv4/conf/vxlan.calico/rp_filter:2\nno value\n"
     assert counters.read_sysctls(raw) == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.vxlan/calico.rp_filter": "2"}
+
+
+def test_neighbour_table_statistics() -> None:
+    raw = b"entries  allocs table_fulls\n00000046 00000dc6 00000002\n00000046 00000001 00000001\n"
+    assert counters.read_statistics("arp_cache", raw) == {"arp_cache.entries": 70, "arp_cache.allocs": 3527, "arp_cache.table_fulls": 3}
+
+
+def test_rings() -> None:
+    raw = b"Ring parameters for ens4:\nPre-set maximums:\nRX:\t\t4096\nRX Mini:\tn/a\nTX:\t\t4096\n"
+    raw += b"Current hardware settings:\nRX:\t\t256\nTX:\t\tn/a\n"
+    assert counters.read_ethtool_rings("ens4", raw) == {"ens4.ring.rx-max": "4096", "ens4.ring.tx-max": "4096", "ens4.ring.rx": "256"}

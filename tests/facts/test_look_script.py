@@ -15,15 +15,15 @@ from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 
 NODE = "fc-look"
 # What busybox brings itself in an image where it is everything but the network tools.
-APPLETS = ("sh", "cat", "date", "echo", "grep", "head", "mkdir", "rm", "sleep", "timeout", "wc")
+APPLETS = ("sh", "cat", "date", "echo", "grep", "head", "mkdir", "renice", "rm", "sleep", "timeout", "wc")
 SHELLS = ("dash", "busybox")
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(
-        any(shutil.which(tool) is None for tool in ("ip", "bridge", "dash", "busybox", "nft", "iptables", "ethtool", "conntrack")),
-        reason="needs iproute2, dash, busybox, nftables, iptables, ethtool, conntrack",
+        any(shutil.which(tool) is None for tool in ("ip", "bridge", "dash", "busybox", "nft", "iptables", "ethtool", "conntrack", "ipset")),
+        reason="needs iproute2, dash, busybox, nftables, iptables, ethtool, conntrack, ipset",
     ),
 ]
 
@@ -52,7 +52,11 @@ _TABLE = """
 table inet firewalld {
     chain filter_INPUT {
         type filter hook input priority 10; policy accept;
-        udp dport 4789 counter drop
+        udp dport 4789 ip saddr @strangers counter drop
+    }
+    set strangers {
+        type ipv4_addr
+        elements = { 192.0.2.9 }
     }
 }
 """
@@ -72,6 +76,9 @@ def node() -> Iterator[None]:
         _in_node("sh", "-e", text=_WIRING)
         _in_node("iptables", "-A", "FORWARD", "-m", "comment", "--comment", 'a "quoted" one', "-j", "DROP")
         _in_node("nft", "-f", "-", text=_TABLE)
+        _in_node("ipset", "create", "cali40all-vxlan-net", "hash:net")
+        _in_node("ipset", "add", "cali40all-vxlan-net", "10.128.0.95")
+        _in_node("iptables", "-A", "INPUT", "-m", "set", "--match-set", "cali40all-vxlan-net", "src", "-j", "ACCEPT")
         yield
     finally:
         subprocess.run(["ip", "netns", "del", NODE], check=False, capture_output=True)
@@ -92,13 +99,18 @@ class Ask:
         for applet in APPLETS:
             (self.applets / applet).symlink_to(str(shutil.which("busybox")))
 
-    def __call__(self, shell: str, *, local: str = "10.244.114.75", path: str | None = None) -> NodeAnswer:
+    def __call__(
+        self, shell: str, *, local: str = "10.244.114.75", path: str | None = None, tools: Path | None = None, more: tuple[str, ...] = ()
+    ) -> NodeAnswer:
+        """`path` instead of what is searched for programs; `tools` a folder that is searched first."""
         command = look(NODE, local=[local], remote=["10.244.56.129", "10.244.106.65"], underlay=["10.128.0.95"])
         env = {"PATH": path or os.environ["PATH"], "TMPDIR": str(self.folder)}
         if shell == "busybox" and path is None:
             env["PATH"] = f"{self.applets}:{env['PATH']}"
         interpreter = {"dash": "dash", "busybox": str(self.applets / "sh")}[shell]
-        script = list(command.argv[1:])
+        script = [*command.argv[1:], *more]
+        if tools is not None:
+            env["PATH"] = f"{tools}:{env['PATH']}"
         if path is not None:
             script[1] = script[1].replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
         sent_ns = time.time_ns()
@@ -127,8 +139,10 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
     answer = ask(shell)
     assert answer.stderr == b""
     facts = parse(answer)
-    expected = {"bpf", "ethtool-S.vxlan.calico", "sysctl.net.ipv4.neigh.default.gc_thresh3", "sysctl.net.bridge.bridge-nf-call-iptables"}
-    assert facts.absent.keys() <= expected
+    # What veth, a network namespace of one's own or Debian does not have.
+    devices = {"ethtool-S.vxlan.calico", "ethtool-g.ens4", "ethtool-g.vxlan.calico"}
+    settings = {"sysctl.net.ipv4.neigh.default.gc_thresh3", "sysctl.net.bridge.bridge-nf-call-iptables"}
+    assert facts.absent.keys() <= {"bpf", "arp_cache", "ndisc_cache"} | devices | settings
     tunnel = facts.link("vxlan.calico")
     assert tunnel is not None
     assert tunnel.vxlan is not None
@@ -141,7 +155,12 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
     assert {"Udp.NoPorts", "TcpExt.IPReversePathFilter", "softnet.dropped", "conntrack.insert_failed"} <= facts.counters.keys()
     assert {(rule.backend, rule.chain, rule.target) for rule in facts.rules if rule.text != "policy"} == {
         ("iptables-nft", "FORWARD", "DROP"),
+        ("iptables-nft", "INPUT", "ACCEPT"),
         ("nft", "filter_INPUT", "DROP"),
+    }
+    assert {found.name: found.members for found in facts.sets} == {
+        "cali40all-vxlan-net": ("10.128.0.95",),
+        "inet firewalld strangers": ("192.0.2.9",),
     }
 
 
@@ -191,8 +210,82 @@ def test_a_node_without_tools_says_so(ask: Ask) -> None:
     assert facts.counters["Ip.InDelivers"] >= 0
 
 
+def _tools(folder: Path, **scripts: str) -> Path:
+    """A folder with tools that are others."""
+    bad = folder / "bad"
+    bad.mkdir()
+    for name, script in scripts.items():
+        tool = bad / name.replace("_", "-")
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+    return bad
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_bad_tools_make_their_own_facts_absent(shell: str, ask: Ask, tmp_path: Path) -> None:
+    tools = _tools(
+        tmp_path,
+        bridge="yes x | head -c 9000000",
+        conntrack="echo 'conntrack v1.4.7: Vorgang nicht zulässig' >&2; exit 1",
+        nft="printf '\\377\\376 garbage'; exit 0",
+        ethtool="head -c 3000000 /dev/zero | tr '\\0' e >&2; exit 75",
+        tc="exit 255",
+    )
+    facts = parse(ask(shell, tools=tools))
+    assert facts.absent["fdb"] == "the answer is longer than 2097152 bytes"
+    assert facts.absent["conntrack"] == "conntrack v1.4.7: Vorgang nicht zulässig"
+    assert facts.absent["ethtool-k.ens4"].startswith("eeee")
+    assert facts.link("vxlan.calico") is not None
+    assert facts.routes
+    assert any(rule.chain == "FORWARD" for rule in facts.rules)
+
+
+def test_a_tool_that_hangs_does_not_hold_up_the_look(ask: Ask, tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    facts = parse(ask("dash", tools=_tools(tmp_path, bridge="trap '' TERM; exec sleep 60")))
+    assert time.monotonic() - started_s < 12
+    assert facts.absent["fdb"] == "no answer in time"
+    assert facts.routes
+
+
+def test_where_all_hangs_the_look_gives_up(ask: Ask, tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    facts = parse(ask("dash", tools=_tools(tmp_path, ip="sleep 60", iptables_nft_save="sleep 60")))
+    assert time.monotonic() - started_s < 20
+    assert facts.absent["iptables"] == facts.absent["links"] == "no answer in time"
+    assert facts.absent["routes"] == "not asked: three questions before had no answer in time"
+    assert facts.counters["Ip.InDelivers"] >= 0
+
+
+def test_one_tool_at_a_time(ask: Ask, tmp_path: Path) -> None:
+    """Tools that note when they begin and end: none begins before the last has ended."""
+    log = tmp_path / "log"
+    scripts = {
+        name: f'echo begin >>{log}; {shutil.which(name.replace("_", "-"))} "$@"; status=$?; echo end >>{log}; exit $status'
+        for name in ("ip", "bridge", "tc", "ethtool", "nft", "conntrack", "iptables_nft_save")
+    }
+    assert parse(ask("dash", tools=_tools(tmp_path, **scripts))).routes
+    lines = log.read_text().split()
+    assert lines == ["begin", "end"] * (len(lines) // 2)
+    assert len(lines) > 30
+
+
 def test_a_look_is_quick(ask: Ask) -> None:
     """A guard against questions that wait for each other: alone it takes about 0.1 s, and this machine may be busy."""
     started_s = time.monotonic()
     ask("dash")
     assert time.monotonic() - started_s < 2.0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_connections_alone(shell: str, ask: Ask) -> None:
+    facts = parse(ask(shell, more=("only:conntrack",)))
+    assert "conntrack" not in facts.absent
+    assert facts.clock is not None
+    assert facts.absent["links"] == "not asked"
+
+
+@pytest.mark.parametrize(("local", "families"), [("10.244.114.75", {4, None}), ("fd00::5", {4, 6, None})])
+def test_rules_of_ipv6_are_read_where_its_packets_are_looked_for(local: str, families: set[int | None], ask: Ask) -> None:
+    _in_node("ip6tables", "-A", "FORWARD", "-j", "DROP")
+    assert {rule.family for rule in parse(ask("dash", local=local)).rules} == families

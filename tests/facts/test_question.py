@@ -27,3 +27,10 @@ def test_an_address_is_asked_once() -> None:
 def test_what_is_no_address_is_refused(hostile: str) -> None:
     with pytest.raises(CannotRunError):
         look("a", local=[hostile], remote=[], underlay=[])
+
+
+def test_tuples_are_of_protocols_with_ports() -> None:
+    asked = [("UDP", 53, "10.244.2.5"), ("ICMP", 0, "10.244.2.5"), ("UDP", 53, "10.244.2.5")]
+    assert look("a", local=[], remote=[], underlay=[], tuples=asked).argv[4:] == ("tuple:udp,53,10.244.2.5",)
+    with pytest.raises(CannotRunError):
+        look("a", local=[], remote=[], underlay=[], tuples=[("UDP", 53, "x; id")])

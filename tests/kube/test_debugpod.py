@@ -107,6 +107,13 @@ def test_a_pod_that_somebody_removed(fake: Fake, connection: Connection) -> None
     assert pods(connection).start(NODES) == {"ada-ec-2": "its pod was removed by somebody else"}
 
 
+def test_an_image_that_must_not_be_pulled_is_told(fake: Fake, connection: Connection) -> None:
+    fake.broken = {node.name: waiting("ErrImageNeverPull") for node in NODES}
+    with pytest.raises(CannotRunError) as caught:
+        pods(connection).start(NODES)
+    assert "--image-pull-policy IfNotPresent" in (caught.value.hint or "")
+
+
 def test_none_runs(fake: Fake, connection: Connection) -> None:
     fake.broken = {node.name: waiting("ErrImagePull") for node in NODES}
     session = pods(connection)

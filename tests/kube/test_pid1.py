@@ -129,3 +129,17 @@ def test_a_call_works_without_a_folder_to_write(shell: list[str], tmp_path: Path
     argv = [*shell, "-c", call_script(str(tmp_path / "none" / ".lease")), "vxtrace", "echo", "x"]
     done = subprocess.run(argv, capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"x\n", b"")
+
+
+def test_what_a_call_left_to_be_done_is_done_at_the_end(tmp_path: Path) -> None:
+    def check(shell: list[str], folder: Path) -> None:
+        (folder / ".finish").write_text(f"echo done >{folder}/sign; exit 1\n")
+        with started(pid1(shell, 60, folder)) as process:
+            time.sleep(0.3)
+            assert not (folder / "sign").exists()
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=5)
+        assert process.returncode == 0
+        assert (folder / "sign").read_text() == "done\n"
+
+    in_every_shell(check, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.snapshot import near, wide
-from kubectl_vxtrace.model.cluster import Backend, Node, Pod, Service, ServicePort, Workload
+from kubectl_vxtrace.model.cluster import Backend, Node, Pod, PodCondition, Service, ServicePort, Workload
 from kubectl_vxtrace.model.request import Request, Target
 from tests.kube.fake import Fake
 
@@ -49,11 +49,12 @@ def fill(fake: Fake) -> None:
     fake.lists["/api/v1/namespaces/kube-system"] = []
     fake.replies["GET", "/api/v1/namespaces/kube-system"] = [(200, {"metadata": {"name": "kube-system", "uid": "cluster-1"}}, {})]
     owner = [{"kind": "ReplicaSet", "name": "web-1", "controller": True}]
-    web = pod("web", podIPs=[{"ip": "10.0.0.1"}, {"ip": "fd00::1"}])
+    web = pod("web", podIPs=[{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], containerStatuses=[{"name": "a", "restartCount": 3}, {"name": "b"}])
     web["metadata"]["ownerReferences"] = owner
     fake.lists["/api/v1/namespaces/shop/pods"] = [web]
     fake.lists["/api/v1/namespaces/kube-system/pods"] = [pod("dns", "kube-system", "n2", "10.0.0.9")]
     spec = {"type": "ClusterIP", "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"], "selector": {"k8s-app": "kube-dns"}}
+    spec |= {"internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP"}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "sctp", "port": 9, "protocol": "SCTP"}]
     headless = {"clusterIP": "None", "clusterIPs": ["None"], "ports": None}
     fake.lists["/api/v1/namespaces/kube-system/services"] = [
@@ -62,7 +63,7 @@ def fill(fake: Fake) -> None:
     ]
     endpoints = [
         {"addresses": ["10.0.0.9"], "conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "dns", "namespace": "kube-system"}},
-        {"addresses": ["10.0.0.8"], "conditions": {"ready": False}, "nodeName": "n1"},
+        {"addresses": ["10.0.0.8"], "conditions": {"ready": False, "serving": True, "terminating": True}, "nodeName": "n1"},
     ]
     label = {"kubernetes.io/service-name": "kube-dns"}
     slice_ = {"addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}
@@ -87,10 +88,18 @@ def test_near_holds_the_named_namespaces(fake: Fake, connection: Connection) -> 
     )
     assert (sick.ready, sick.not_ready_reason) == (False, "NodeStatusUnknown: Kubelet stopped posting")
     assert snapshot.pods[0] == Pod(
-        namespace="shop", name="web", uid="uid-web", node="n1", addresses=("10.0.0.1", "fd00::1"), owner="replicaset/web-1", labels={}
+        namespace="shop",
+        name="web",
+        uid="uid-web",
+        node="n1",
+        addresses=("10.0.0.1", "fd00::1"),
+        owner="replicaset/web-1",
+        labels={},
+        conditions=(PodCondition(type="Ready", status="True"),),
+        restarts=3,
     )
     dns = Backend(address="10.0.0.9", port=53, protocol="UDP", port_name="dns", node="n2", pod="kube-system/dns")
-    unready = Backend(address="10.0.0.8", port=53, protocol="UDP", port_name="dns", ready=False, node="n1")
+    unready = Backend(address="10.0.0.8", port=53, protocol="UDP", port_name="dns", ready=False, node="n1", serving=True, terminating=True)
     assert snapshot.services == (
         Service(
             namespace="kube-system",
@@ -99,6 +108,8 @@ def test_near_holds_the_named_namespaces(fake: Fake, connection: Connection) -> 
             ports=(ServicePort(name="dns", port=53, protocol="UDP"),),
             selector={"k8s-app": "kube-dns"},
             backends=(dns, unready),
+            internal_traffic_policy="Local",
+            session_affinity="ClientIP",
         ),
         Service(namespace="kube-system", name="headless", selector={}),
     )

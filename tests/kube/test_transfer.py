@@ -133,3 +133,13 @@ def test_a_planted_link_is_not_followed(connection: Connection, remote: Path, tm
 
 def test_a_folder_that_cannot_be_written(connection: Connection, remote: Path, tmp_path: Path) -> None:
     assert "cannot write" in (fetch(connection, remote, tmp_path / "none" / "f").reason or "")
+
+
+def test_pieces_grow_while_they_come_quickly(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    content = CONTENT * 3
+    remote.write_bytes(content)
+    asked = sometimes(fake, half_with_success, calls={2})
+    assert fetch(connection, remote, tmp_path / "f", size=len(content), sha=hashlib.sha256(content).hexdigest()).reason is None
+    assert (tmp_path / "f").read_bytes() == content
+    lengths = [int(argv[-1]) for argv in asked]
+    assert lengths == [CHUNK, 2 * CHUNK, 4 * CHUNK, 2 * CHUNK, len(content) - 5 * CHUNK]

@@ -150,13 +150,8 @@ def traffic(options: argparse.Namespace) -> None:
     if options.rate <= 0 or options.seconds <= 0:
         raise LabUsageError("--rate and --seconds must be more than 0")
     lab = require_lab()
-    targets = {
-        "dns": (servers.service_address(lab, "kube-system", "kube-dns"), servers.QUESTION),
-        "http": (servers.service_address(lab, "kotsadm", "slackernews"), "/"),
-        "ping": (",".join(pod.address or "" for pod in servers.dns_pods(lab)), "-"),
-    }
     pace = ["--rate", str(options.rate), "--seconds", str(options.seconds)]
-    argv = tools.inside(servers.client(lab).netns or "", servers.program("ask", options.kind, *targets[options.kind], *pace))
+    argv = tools.inside(servers.client(lab).netns or "", servers.program("ask", options.kind, *servers.targets(lab)[options.kind], *pace))
     os.execvp(argv[0], argv)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.model.report import Severity, TraceReport
 from kubectl_vxtrace.report import markdown, table
 from tests.report.build import report
 
@@ -32,6 +32,7 @@ WHY            the underlay loses what ada-ec-1 sends (cause: underlay-udp-block
 NOT RULED OUT  a drop below ada-ec-2's tap
 BLIND          ada-ec-3: not ready
 NEXT           look: tcpdump on ada-ec-2; then allow UDP 4789
+MORE           kubectl vxtrace explain underlay-udp-blocked
 BUNDLE         ticket.zip  (attach this to the ticket)
 CLEANUP        all debug pods are gone
 """
@@ -65,6 +66,15 @@ def test_foreign_text_cannot_steer_the_terminal() -> None:
     assert [line for line in text.splitlines() if line.startswith("VERDICT")] == [
         "VERDICT        LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4"
     ]
+
+
+def test_the_page_of_the_top_cause_is_named_in_every_text_form() -> None:
+    command = "kubectl vxtrace explain underlay-udp-blocked\n"
+    assert _render(report(), width=60).count(command) == 1
+    assert markdown.render(report()).count(command) == 1
+    noted = replace(report().findings[0], cause="asymmetric-return", severity=Severity.INFO)
+    assert _render(replace(report(), findings=(*report().findings, noted))).count("kubectl vxtrace explain") == 1
+    assert "kubectl vxtrace explain" not in _render(replace(report(), cause=None, findings=(noted,)))
 
 
 def test_without_any_flow_it_says_so() -> None:

@@ -20,7 +20,7 @@ def _facts(node: str, *lookups: RouteLookup) -> NodeFacts:
     raw = {path.stem: path.read_bytes() for path in (_RECORDED / node).iterdir()}
     return NodeFacts(
         node=node,
-        links=read_links(raw["ip-link"], addresses=read_addresses(raw["ip-addr"])),
+        links=read_links(raw["ip-link"], prefixes=read_addresses(raw["ip-addr"])),
         routes=read_routes(raw["ip-route"]),
         lookups=(*read_lookups(b"route get 10.244.56.129\n", raw["route-get"], b""), *lookups),
         neighbours=read_neighbours(raw["ip-neigh"]),

@@ -1,0 +1,99 @@
+# The kernel's own log of the packets that it drops, with its reasons, for the time of a capture: the tracepoint skb:kfree_skb in a
+# trace instance of our own.
+#
+# Usage: unshare -m sh -c THIS vxtrace-droplog start|stop DIRECTORY NAME LIMIT_S
+# It runs in a mount namespace of its own: where tracefs is not mounted it mounts it there, and nobody else sees that. DIRECTORY/.finish is a
+# script that takes the instance away, which the pod's first process runs at its end. Who had no such end left an instance
+# whose name ends with the second since 1970 after which anybody removes it.
+# Output: "vxtrace-droplog 1 ok", or "vxtrace-droplog 1 absent WHY"; of stop the log follows.
+# Two lines "vxtrace-clock NS" in the log, at its start and at its end, tie its clock to Unix time: each was read before it was written.
+set -u
+name=$3 limit_s=$4
+traces=/sys/kernel/tracing
+cd "$2" || exit 3
+renice -n 10 -p "$$" >/dev/null 2>&1
+
+absent() { echo "vxtrace-droplog 1 absent $1" && exit 0; }
+
+# remove INSTANCE: a reader that has just ended may still hold it.
+remove() {
+    turns=25
+    echo 0 2>/dev/null >"$1/tracing_on"
+    echo 0 2>/dev/null >"$1/events/skb/kfree_skb/enable"
+    while [ -d "$1" ] && ! rmdir "$1" 2>/dev/null && [ "$turns" -gt 0 ]; do
+        pause
+        turns=$((turns - 1))
+    done
+}
+
+sweep() {
+    for left in "$traces"/instances/vxtrace-*; do
+        case ${left##*-} in '' | *[!0-9]*) continue ;; esac
+        if [ "${left##*-}" -lt "$1" ]; then remove "$left"; fi
+    done
+}
+
+# without NAME...: what is no loss on a packet's way, by the numbers that this kernel gives those reasons.
+without() {
+    while IFS= read -r line; do case $line in 'print fmt:'*) break ;; esac; done <"$event/format"
+    for reason in "$@"; do
+        case $line in *", \"$reason\" }"*) ;; *) continue ;; esac
+        number=${line%%", \"$reason\" }"*} && number=${number##*"{ "}
+        case $number in '' | *[!0-9]*) ;; *) printf ' && reason != %s' "$number" ;; esac
+    done
+}
+
+mark() { echo "vxtrace-clock $(now)" >"$instance/trace_marker"; }
+
+start() {
+    seconds=$(date +%s)
+    sweep "$seconds"
+    instance=$traces/instances/$name-$((seconds + limit_s))
+    event=$instance/events/skb/kfree_skb
+    cat >.finish <<END
+timeout 4 unshare -m sh -c '[ -d $traces/instances ] || mount -n -t tracefs tracefs $traces || exit
+cd $instance || exit
+echo 0 >tracing_on
+echo 0 >events/skb/kfree_skb/enable
+cd $traces/instances
+turns=25
+while ! rmdir $instance && [ \$turns -gt 0 ]; do sleep 0.02; turns=\$((turns - 1)); done'
+END
+    mkdir "$instance" 2>.drops.err || absent "no trace instance: $(head -n 1 .drops.err)"
+    echo "$instance" >.drops
+    trap 'remove "$instance"' EXIT
+    [ -e "$event/format" ] || absent 'this kernel has no tracepoint skb:kfree_skb'
+    grep -q '"NETFILTER_DROP"' "$event/format" || absent 'this kernel does not name reasons of drops'
+    set -- "$instance"/per_cpu/cpu*
+    size_kb=$((8192 / $#))
+    [ "$size_kb" -gt 64 ] || size_kb=64
+    [ "$size_kb" -lt 1024 ] || size_kb=1024
+    {
+        echo "$size_kb" >"$instance/buffer_size_kb"
+        echo mono >"$instance/trace_clock"
+        echo "(protocol == 2048 || protocol == 34525 || protocol == 2054)$(without NOT_SPECIFIED SOCKET_CLOSE SOCKET_FILTER \
+            UNIX_DISCONNECT UNIX_SKIP_OOB TCP_OFOMERGE TCP_OLD_DATA TCP_OLD_ACK QUEUE_PURGE PACKET_SOCK_ERROR TAP_FILTER TAP_TXFILTER)" \
+            >"$event/filter"
+        echo 1 >"$event/enable"
+    } 2>.drops.err
+    [ -s .drops.err ] && absent "the tracepoint cannot be used: $(head -n 1 .drops.err)"
+    mark && mark
+    trap - EXIT
+    echo 'vxtrace-droplog 1 ok'
+}
+
+stop() {
+    [ -s .drops ] || absent 'it was never started'
+    read -r instance <.drops
+    [ -d "$instance" ] || absent 'the trace instance is gone'
+    trap 'remove "$instance" && rm -f .drops .finish' EXIT
+    mark && mark
+    echo 0 >"$instance/tracing_on"
+    echo 'vxtrace-droplog 1 ok'
+    head -c 4194304 "$instance/trace"
+}
+
+if [ ! -d "$traces/instances" ]; then
+    mount -n -t tracefs tracefs "$traces" 2>.drops.err || absent "tracefs cannot be mounted: $(head -n 1 .drops.err)"
+fi
+case $1 in start) start ;; stop) stop ;; esac

@@ -1,0 +1,221 @@
+"""The few fields of policies, and of what CNIs keep in the API, that the plugin reads; see objects.py."""
+
+from typing import Any
+
+import msgspec
+
+from kubectl_vxtrace.kube.objects import Metadata
+from kubectl_vxtrace.model.cluster import BlockAffinity, IpPool, NetworkPolicy, Requirement
+
+
+class Expression(msgspec.Struct):
+    """An entry of matchExpressions."""
+
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class Selector(msgspec.Struct, rename="camel"):
+    """A LabelSelector."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Expression] | None = None
+
+
+class PolicySpec(msgspec.Struct, rename="camel"):
+    """A NetworkPolicy's spec; of its rules only their number is read."""
+
+    pod_selector: Selector = msgspec.field(default_factory=Selector)
+    policy_types: list[str] | None = None
+    ingress: list[msgspec.Raw] | None = None
+    egress: list[msgspec.Raw] | None = None
+
+
+class PolicyObject(msgspec.Struct):
+    """A NetworkPolicy of Kubernetes."""
+
+    metadata: Metadata
+    spec: PolicySpec = msgspec.field(default_factory=PolicySpec)
+
+    def record(self) -> NetworkPolicy:
+        """The policy; without `policyTypes` it is for ingress, and for egress if it has such rules (networking/v1)."""
+        spec = self.spec
+        selector = spec.pod_selector
+        return NetworkPolicy(
+            namespace=self.metadata.namespace,
+            name=self.metadata.name,
+            types=tuple(spec.policy_types or (("Ingress", "Egress") if spec.egress else ("Ingress",))),
+            match_labels=selector.match_labels or {},
+            requirements=tuple(
+                Requirement(key=each.key, operator=each.operator, values=tuple(each.values or ()))
+                for each in selector.match_expressions or ()
+            ),
+            ingress=len(spec.ingress or ()),
+            egress=len(spec.egress or ()),
+        )
+
+
+class CalicoPolicySpec(msgspec.Struct):
+    """The spec of Calico's own policies; without `types` they are what their rules are (projectcalico/v3)."""
+
+    selector: str = ""
+    types: list[str] | None = None
+    ingress: list[msgspec.Raw] | None = None
+    egress: list[msgspec.Raw] | None = None
+
+
+class CalicoPolicyObject(msgspec.Struct):
+    """A NetworkPolicy or GlobalNetworkPolicy of Calico."""
+
+    metadata: Metadata
+    spec: CalicoPolicySpec = msgspec.field(default_factory=CalicoPolicySpec)
+
+    def record(self, kind: str) -> NetworkPolicy:
+        """The policy under the name of its kind."""
+        spec = self.spec
+        both = (("Ingress",) if spec.ingress or not spec.egress else ()) + (("Egress",) if spec.egress else ())
+        return NetworkPolicy(
+            kind=kind,
+            namespace=self.metadata.namespace or None,
+            name=self.metadata.name,
+            types=tuple(spec.types or both),
+            selector=spec.selector,
+            ingress=len(spec.ingress or ()),
+            egress=len(spec.egress or ()),
+        )
+
+
+class IpPoolSpec(msgspec.Struct, rename="camel"):
+    """An IPPool's spec."""
+
+    cidr: str
+    vxlan_mode: str | None = None
+    ipip_mode: str | None = None
+    nat_outgoing: bool | None = None
+    disabled: bool | None = None
+    block_size: int | None = None
+
+
+class IpPoolObject(msgspec.Struct):
+    """An IPPool of Calico."""
+
+    metadata: Metadata
+    spec: IpPoolSpec
+
+    def record(self) -> IpPool:
+        """The pool."""
+        spec = self.spec
+        return IpPool(
+            name=self.metadata.name,
+            cidr=spec.cidr,
+            vxlan_mode=spec.vxlan_mode or "Never",
+            ipip_mode=spec.ipip_mode or "Never",
+            nat_outgoing=bool(spec.nat_outgoing),
+            disabled=bool(spec.disabled),
+            block_size=spec.block_size,
+        )
+
+
+class BlockAffinitySpec(msgspec.Struct):
+    """A BlockAffinity's spec; `deleted` is a string."""
+
+    cidr: str
+    node: str
+    state: str = ""
+    deleted: str = "false"
+
+
+class BlockAffinityObject(msgspec.Struct):
+    """A BlockAffinity of Calico."""
+
+    metadata: Metadata
+    spec: BlockAffinitySpec
+
+    def record(self) -> BlockAffinity | None:
+        """The affinity; None for one that is being deleted."""
+        if self.spec.deleted == "true":
+            return None
+        return BlockAffinity(cidr=self.spec.cidr, node=self.spec.node, state=self.spec.state)
+
+
+class FelixObject(msgspec.Struct):
+    """A FelixConfiguration, `default` or `node.<name>`."""
+
+    metadata: Metadata
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """Its settings as text; those of a node begin with `<name>/`."""
+        prefix = f"{self.metadata.name.removeprefix('node.')}/" if self.metadata.name.startswith("node.") else ""
+        return {prefix + key: value for key, value in flattened(self.spec).items()}
+
+
+class Variable(msgspec.Struct):
+    """An environment variable; one from elsewhere has no value here."""
+
+    name: str
+    value: str | None = None
+
+
+class ContainerObject(msgspec.Struct):
+    """A container of a template."""
+
+    env: list[Variable] | None = None
+
+
+class TemplateSpec(msgspec.Struct):
+    """The pods' spec of a workload."""
+
+    containers: list[ContainerObject] | None = None
+
+
+class Template(msgspec.Struct):
+    """A workload's template."""
+
+    spec: TemplateSpec = msgspec.field(default_factory=TemplateSpec)
+
+
+class DaemonSetSpec(msgspec.Struct):
+    """A DaemonSet's spec."""
+
+    template: Template = msgspec.field(default_factory=Template)
+
+
+class DaemonSetObject(msgspec.Struct):
+    """A DaemonSet, for the environment of its containers."""
+
+    metadata: Metadata
+    spec: DaemonSetSpec = msgspec.field(default_factory=DaemonSetSpec)
+
+    def felix_environment(self) -> dict[str, str]:
+        """Variables that begin with FELIX_, and how addresses are detected; nothing else, which may be a secret."""
+        containers = self.spec.template.spec.containers or ()
+        variables = [variable for container in containers for variable in container.env or () if variable.value is not None]
+        wanted = ("FELIX_", "IP_AUTODETECTION_METHOD", "IP6_AUTODETECTION_METHOD")
+        return {variable.name: variable.value or "" for variable in variables if variable.name.startswith(wanted)}
+
+
+class ConfigMapObject(msgspec.Struct):
+    """A ConfigMap."""
+
+    metadata: Metadata
+    data: dict[str, str] | None = None
+
+    def json(self, key: str) -> Any:
+        """The JSON under `key`; None where there is none."""
+        try:
+            return msgspec.json.decode((self.data or {}).get(key, "null"))
+        except msgspec.DecodeError:
+            return None
+
+
+def flattened(value: Any, prefix: str = "") -> dict[str, str]:
+    """The scalars of a JSON object by their dotted path, as text; lists are left out. Anything but an object is empty."""
+    found: dict[str, str] = {}
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, dict):
+            found |= flattened(inner, f"{prefix}{key}.")
+        elif isinstance(inner, str | int | float):
+            found[prefix + str(key)] = str(inner).lower() if isinstance(inner, bool) else str(inner)
+    return found

@@ -1,0 +1,122 @@
+"""Steps 1 and 2 of a trace: resolve the names, check that it may be done. Nothing is created."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kubectl_vxtrace.capture import usersfilter
+from kubectl_vxtrace.console import Console
+from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.interruption import Interruption
+from kubectl_vxtrace.kube import preflight, snapshot
+from kubectl_vxtrace.kube.config import connect
+from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace
+from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Scope
+from kubectl_vxtrace.model.path import Flow
+from kubectl_vxtrace.model.recording import Gap
+from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
+
+Found = TypeVar("Found")
+
+# What a trace does besides capturing (pulling an image, fetching files); debug pods live no longer than this beyond the capture.
+MARGIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Steps 1 and 2: whom to trace, and that it may be done. `pods` are not made yet."""
+
+    connection: Connection
+    snapshot: ClusterSnapshot
+    flows: tuple[Flow, ...]
+    nodes: tuple[Node, ...]
+    pods: DebugPods
+    gaps: tuple[Gap, ...]
+
+
+def prepare(request: Request, console: Console, session: str, interruption: Interruption, *, checked: bool = True) -> Prepared:
+    """Steps 1 and 2: resolve the names, check the rights and the admission of debug pods. Creates nothing.
+
+    Without `checked` the second step is left out, and the API is only read.
+
+    Raises:
+        UsageError, CannotRunError: with what to do next.
+    """
+    if request.filter is not None:
+        usersfilter.checked(request.filter)
+    connection = connect(request.access)
+    console.step(f"resolving names on {connection.server}")
+    seen, flows = resolved(connection, request, resolve)
+    if not seen.nodes:
+        _check_reading(connection, request)
+    nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
+    lifetime_s = request.limits.duration_s + MARGIN_S
+    pods = DebugPods(connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop)
+    if checked:
+        console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
+        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+    return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
+
+
+def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
+    """What `find` finds: a near snapshot first; one wide listing only on a miss."""
+    seen = snapshot.near(connection, request)
+    try:
+        return seen, find(request, seen)
+    except NotFoundError:
+        if seen.scope == Scope.WIDE:
+            raise
+    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request))
+    try:
+        return seen, find(request, seen)
+    except NotFoundError:
+        # What may not be read cannot be found: then this is what is wrong.
+        _check_reading(connection, request)
+        raise
+
+
+def _check_reading(connection: Connection, request: Request) -> None:
+    preflight.check_reading(connection, _named_namespaces(connection, request), debug_namespace(connection, request.pod_options))
+
+
+def _named_namespaces(connection: Connection, request: Request) -> tuple[str, ...]:
+    """Where the names of a request are looked for first."""
+    source = request.source.namespace or connection.namespace
+    target = request.target.namespace if request.target is not None else None
+    return _unique(name for name in (source, target) if name)
+
+
+def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
+    """The nodes that get a debug pod, the client's first, and those that cannot."""
+    known = {node.name: node for node in seen.nodes}
+    names = flow_nodes(flows)
+    if len(names) > most:
+        raise UsageError(
+            f"the traffic may take {len(names)} nodes, more than the {most} that --max-nodes allows",
+            "name one backend (--to pod/...), or raise --max-nodes",
+        )
+    gaps = {name: reason for name in names if (reason := unfit(known.get(name))) is not None}
+    nodes = tuple(known[name] for name in names if name not in gaps)
+    if not nodes:
+        raise CannotRunError(
+            "no node of the path can be captured on:\n" + "\n".join(f"  {name}: {reason}" for name, reason in gaps.items()),
+            "kubectl get nodes",
+        )
+    return nodes, tuple(Gap(node=name, reason=reason) for name, reason in gaps.items())
+
+
+def unfit(node: Node | None) -> str | None:
+    """Why no debug pod can run on a node, or None."""
+    if node is None:
+        return "the API does not know this node"
+    if node.os != "linux":
+        return f"the node runs {node.os}; captures need Linux"
+    if not node.ready:
+        return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
+    return None
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

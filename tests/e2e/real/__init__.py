@@ -1,0 +1,1 @@
+"""What only a real Kubernetes can show of the plugin: `pytest tests/e2e --on cluster`."""

@@ -1,0 +1,68 @@
+"""The node itself."""
+
+import pytest
+
+from kubectl_vxtrace.facts import host
+from kubectl_vxtrace.facts.frames import UnreadableError
+from kubectl_vxtrace.model.facts import TimeSync, UdpSocket, WireguardPeer
+
+_ADJTIMEX = b"""    mode:         0
+-o  offset:       0 us
+-f  freq.adjust:  0 (65536 = 1ppm)
+    maxerror:     16000000
+    esterror:     12
+    status:       %d %s
+-p  timeconstant: 2
+    return value: 5 (clock not synchronized)
+"""
+
+
+def test_adjtimex() -> None:
+    undisciplined = host.read_adjtimex(_ADJTIMEX % (64, b"(UNSYNC)"))
+    assert undisciplined == TimeSync(synchronised=False, max_error_us=16_000_000, estimated_error_us=12)
+    assert host.read_adjtimex(_ADJTIMEX % (8193, b"(PLL | NANO)")).synchronised
+    with pytest.raises(UnreadableError):
+        host.read_adjtimex(b"adjtimex: unknown option\n")
+
+
+def test_udp_sockets() -> None:
+    raw = (
+        b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            \n"
+    )
+    raw += b" 5461: 00000000:12B5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 0 2 00000000d0 0         \n"
+    raw += b"  870: 4800800A:0035 00000000:0000 07 00000000:00001A00 00:00000000 00000000     0        0 7 2 00000000d1 9         \nodd\n"
+    assert host.read_udp(raw) == (
+        UdpSocket(address="0.0.0.0", port=4789),
+        UdpSocket(address="10.128.0.72", port=53, receive_queue_bytes=6656, drops=9),
+    )
+    six = raw.splitlines()[0] + b"\n 1: 000000FD000000000000000001000000:12B5 0:0 07 0:0 0:0 0 0 0 0 2 0 0\n"
+    assert host.read_udp(six)[0].address == "fd00::1"
+    with pytest.raises(UnreadableError):
+        host.read_udp(b"x")
+
+
+def test_counts_of_xfrm() -> None:
+    assert host.read_xfrm_count(b"\t SAD count 4\n") == 4
+    assert host.read_xfrm_count(b"\t SPD IN  1 OUT 2 FWD 1\n") == 4
+    with pytest.raises(UnreadableError):
+        host.read_xfrm_count(b"")
+
+
+def test_wireguard_peers() -> None:
+    answers = {
+        "endpoints": b"wireguard.cali\tKEY=\t10.128.0.95:51820\nwireguard.cali\tIDLE=\t(none)\n",
+        "allowed-ips": b"wireguard.cali\tKEY=\t10.244.56.128/26 10.244.56.130/32\nwireguard.cali\tIDLE=\t(none)\n",
+        "latest-handshakes": b"wireguard.cali\tKEY=\t1795426760\nwireguard.cali\tIDLE=\t0\n",
+        "transfer": b"wireguard.cali\tKEY=\t10\t20\nbroken\n",
+    }
+    used, idle = host.read_wireguard(answers)
+    assert used == WireguardPeer(
+        device="wireguard.cali",
+        public_key="KEY=",
+        endpoint="10.128.0.95:51820",
+        allowed=("10.244.56.128/26", "10.244.56.130/32"),
+        handshake_s=1_795_426_760,
+        received_bytes=10,
+        sent_bytes=20,
+    )
+    assert (idle.endpoint, idle.allowed, idle.handshake_s, idle.sent_bytes) == (None, (), 0, None)

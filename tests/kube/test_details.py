@@ -1,0 +1,126 @@
+"""What else the cluster says: policies and the CNI's own objects; what may not be read is absent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.details import detailed
+from kubectl_vxtrace.kube.policies import flattened
+from kubectl_vxtrace.model.cluster import BlockAffinity, ClusterSnapshot, IpPool, NetworkPolicy, Node, Pod, Requirement
+from kubectl_vxtrace.model.path import Endpoint, Flow
+from tests.kube.fake import Fake
+
+_DATA = Path(__file__).parent / "data"
+_CRD = "/apis/crd.projectcalico.org/v1"
+_FLOWS = (
+    Flow(
+        id=1,
+        protocol="UDP",
+        client=Endpoint(address="10.244.114.75", pod="kotsadm/kotsadm-1", node="a"),
+        server=Endpoint(address="10.244.56.129", port=53, pod="kube-system/coredns-b", node="b"),
+    ),
+)
+
+
+def _snapshot(*annotations: str) -> ClusterSnapshot:
+    return ClusterSnapshot(nodes=(Node(name="a", annotations=dict.fromkeys(annotations, "x")),))
+
+
+def _recorded(name: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads((_DATA / name).read_bytes())["items"]
+    return items
+
+
+def test_a_recorded_calico_cluster(fake: Fake, connection: Connection) -> None:
+    fake.lists["/apis/networking.k8s.io/v1/namespaces/kotsadm/networkpolicies"] = _recorded("networkpolicies.json")
+    fake.lists["/apis/networking.k8s.io/v1/namespaces/kube-system/networkpolicies"] = []
+    for kind in ("ippools", "felixconfigurations", "blockaffinities"):
+        fake.lists[f"{_CRD}/{kind}"] = _recorded(f"{kind}.json")
+    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    assert found.policies == (NetworkPolicy(namespace="kotsadm", name="t", types=("Egress",), egress=1),)
+    assert found.cni.pools == (
+        IpPool(name="default-ipv4-ippool", cidr="10.244.0.0/16", vxlan_mode="Always", nat_outgoing=True, block_size=26),
+    )
+    assert BlockAffinity(cidr="10.244.56.128/26", node="ada-ec-2", state="confirmed") in found.cni.blocks
+    assert found.cni.felix["bpfConnectTimeLoadBalancing"] == "TCP"
+    assert "networkpolicies in kotsadm" not in found.absent
+    assert "daemonset calico-node" in found.absent
+
+
+def test_what_may_not_be_read_is_absent_and_no_error(fake: Fake, connection: Connection) -> None:
+    fake.forbidden = {"/apis/networking.k8s.io/v1/namespaces/kotsadm/networkpolicies", f"{_CRD}/ippools"}
+    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    assert (found.policies, found.cni.pools) == ((), ())
+    assert found.absent["networkpolicies in kotsadm"] == "forbidden"
+    assert found.absent["ippools"] == "forbidden"
+
+
+def test_a_server_that_is_gone_is_asked_once(fake: Fake, connection: Connection) -> None:
+    fake.server.shutdown()
+    fake.server.server_close()
+    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address", "flannel.alpha.coreos.com/public-ip"), _FLOWS)
+    assert len(set(found.absent.values())) == 1
+    assert {"networkpolicies in kotsadm", "ippools", "configmap of flannel"} <= found.absent.keys()
+
+
+def test_without_a_cni_of_ours_only_policies_are_asked_for(fake: Fake, connection: Connection) -> None:
+    detailed(connection, _snapshot(), _FLOWS)
+    assert {path for _, path, _, _ in fake.seen} == {
+        f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies" for namespace in ("kotsadm", "kube-system")
+    }
+
+
+def test_calicos_own_policies_and_environment(fake: Fake, connection: Connection) -> None:
+    spec = {"selector": "role == 'db'", "ingress": [{"action": "Deny"}]}
+    fake.lists[f"{_CRD}/namespaces/kotsadm/networkpolicies"] = [{"metadata": {"name": "np", "namespace": "kotsadm"}, "spec": spec}]
+    fake.lists[f"{_CRD}/globalnetworkpolicies"] = [{"metadata": {"name": "g"}, "spec": {"types": ["Egress"], "selector": "all()"}}]
+    env = [{"name": "FELIX_VXLANPORT", "value": "4789"}, {"name": "SECRET", "value": "x"}, {"name": "FELIX_FROM", "valueFrom": {}}]
+    daemon = {"metadata": {"name": "calico-node"}, "spec": {"template": {"spec": {"containers": [{"env": env}, {}]}}}}
+    fake.replies["GET", "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"] = [(200, daemon, {})]
+    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    own, everywhere = found.policies
+    assert (own.kind, own.selector, own.types) == ("crd.projectcalico.org/NetworkPolicy", "role == 'db'", ("Ingress",))
+    assert (everywhere.namespace, everywhere.types) == (None, ("Egress",))
+    assert found.cni.felix_environment == {"FELIX_VXLANPORT": "4789"}
+    assert "daemonset calico-node" not in found.absent
+
+
+def test_flannels_configuration(fake: Fake, connection: Connection) -> None:
+    data = {"net-conf.json": '{"Network": "10.244.0.0/16", "EnableIPv6": false, "Backend": {"Type": "vxlan", "Port": 8472}}'}
+    path = "/api/v1/namespaces/kube-flannel/configmaps/kube-flannel-cfg"
+    fake.replies["GET", path] = [(200, {"metadata": {"name": "kube-flannel-cfg"}, "data": data}, {})]
+    found = detailed(connection, _snapshot("flannel.alpha.coreos.com/public-ip"), _FLOWS)
+    assert found.cni.flannel == {"Network": "10.244.0.0/16", "EnableIPv6": "false", "Backend.Type": "vxlan", "Backend.Port": "8472"}
+
+
+@pytest.mark.parametrize("value", [None, 3, [], "x"])
+def test_what_is_no_object_is_flattened_to_nothing(value: object) -> None:
+    assert flattened(value) == {}
+
+
+_POD = Pod(namespace="shop", name="web", labels={"app": "web", "tier": "front"})
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (NetworkPolicy(namespace="shop", name="all"), True),
+        (NetworkPolicy(namespace="other", name="all"), False),
+        (NetworkPolicy(namespace="shop", name="x", match_labels={"app": "web"}), True),
+        (NetworkPolicy(namespace="shop", name="x", match_labels={"app": "db"}), False),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="app", operator="In", values=("web", "api")),)), True),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="app", operator="NotIn", values=("web",)),)), False),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="old", operator="NotIn", values=("web",)),)), True),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="old", operator="Exists"),)), False),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="old", operator="DoesNotExist"),)), True),
+        (NetworkPolicy(namespace="shop", name="x", requirements=(Requirement(key="app", operator="Like"),)), False),
+        (NetworkPolicy(namespace=None, name="x", selector="all()"), True),
+        (NetworkPolicy(namespace=None, name="x", selector="app == 'web'"), None),
+        (NetworkPolicy(namespace="other", name="x", selector="all()"), False),
+    ],
+)
+def test_which_pods_a_policy_selects(policy: NetworkPolicy, expected: bool | None) -> None:
+    assert policy.selects(_POD) is expected
