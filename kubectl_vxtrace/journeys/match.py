@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from kubectl_vxtrace.model.packets import I32, I64
 
 SAME_CLOCK_SLACK_NS = 1_000
 """Taps of one node may stamp in us and in ns; what is cut off may make a packet seem earlier at the later one."""
-STRAY_NS = 10_000_000
-"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than time stamps of several processors
-disorder is another packet's: one whose departure came before the capture began, say."""
+STRAY_NS = 20_000
+"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than the clocks of a machine's processors
+can differ (a few microseconds) is another packet's: one whose departure came before the capture began, say. A fast retransmission follows
+after a round trip, which takes longer."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -36,8 +38,8 @@ def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]]
         hops: the units at each hop, in the path's order.
         least_ns: least_ns[i][j] is the least that a clock reading at hop j minus one at hop i can be for the same packet (the lower
             bound of the offset of j's clock from i's), None where nothing bounds it.
-        steady: for each hop whether its clock was not stepped. One that was says, on its own node, in which order copies passed, but not
-            that the only one was another packet: it may have been under way at the step.
+        steady: for each hop whether its clock was not stepped. One that was says, on its own node, in which order copies passed, but what
+            arrived before its departure and is nobody else's may have been under way at the step.
         by_base: whether units may also be joined without their IP ID (TCP: offloads renumber segments).
 
     k copies of a key at one hop and m at the next are joined in time order, no copy to an arrival before its departure, as many as
@@ -54,7 +56,8 @@ def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]]
 def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None], steady: bool, by_base: bool) -> None:
     """Joins the units of one hop to the journeys so far; those of earlier hops last; what is left begins journeys of its own."""
     free = np.ones(len(units), dtype=np.bool_)
-    for name in ("key", "base") if by_base else ("key",):
+    names = ("key", "base") if by_base else ("key",)
+    for strays, name in product((True,) if steady else (True, False), names):
         for earlier in range(hop - 1, -1, -1):
             arrivals = np.flatnonzero(free)
             departures = np.flatnonzero(state.last == earlier)
@@ -63,7 +66,7 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None]
             keys = getattr(state, name)[departures], getattr(units, name)[arrivals]
             least = least_ns[earlier]
             times = None if least is None else (state.time_ns[departures], units.time_ns[arrivals] - least + SAME_CLOCK_SLACK_NS)
-            left, right = pair(*keys, times, strays=steady)
+            left, right = pair(*keys, times, strays=strays)
             _advance(state, hop, departures[left], arrivals[right], units)
             free[arrivals[right]] = False
     new = np.flatnonzero(free)

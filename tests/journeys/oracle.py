@@ -224,7 +224,9 @@ def identity(world: World, packet: Packet) -> Hashable:
     if flow.protocol == "TCP":
         return (*base, packet.seq, packet.flags if not packet.payload else 0, packet.ack if not packet.payload else 0, 0)
     content = b"" if short or hidden else packet.payload[:96]
-    return (*base, content, packet.seq if flow.protocol in ("ICMP", "SCTP") else 0, ident)
+    # An SCTP packet's number stands in its chunk, an ICMP one's in the header.
+    counted = flow.protocol == "ICMP" or (flow.protocol == "SCTP" and not short)
+    return (*base, content, packet.seq if counted else 0, ident)
 
 
 def _sound(run: Run, table: JourneyTable) -> Iterator[str]:

@@ -232,6 +232,17 @@ OPTIONS: dict[str, World] = {
     "interface seen twice": _captured(DNS, "nic", Capture(twice=True)),
     "first interface seen twice": _captured(DNS, "pod", Capture(twice=True)),
     "interface seen twice, fragments": _captured(trains(), "nic", Capture(twice=True)),
+    "first interface seen twice, one super-packet of udp": _captured(
+        replace(quic(merge=(20, 20, 20, 1, 20, 20)), packets=quic().packets[:20]), "pod", Capture(twice=True)
+    ),
+    "first interface seen twice, super-packets that share an id": _captured(
+        quic(merge=(20, 20, 1, 1, 20, 20)), "pod", Capture(twice=True)
+    ),
+    "first interface seen twice, a super-packet and a datagram with an id of its datagrams": _captured(
+        replace(quic(merge=(20, 20, 1, 1, 20, 20)), packets=(replace(quic().packets[21], burst=None), *quic().packets[40:60])),
+        "pod", Capture(twice=True),
+    ),
+    "first interface seen twice, one super-packet of tcp": _captured(transfer(GSO), "pod", Capture(twice=True)),
     "interface seen twice, super-packets": _captured(transfer(GSO, {7: 3, 30: 3}), "nic", Capture(twice=True)),
     "noise of other flows": replace(DNS, noise=Noise(count=10, others=True, same_ports=True, arp=True)),
     "another vni": replace(DNS, noise=Noise(count=10, other_vni=True)),
