@@ -49,7 +49,7 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     hop = np.repeat(np.arange(len(hops)), [len(one) for one in hops])
     places = _places(number_rows([number, payload]), hop)
     apart = _apart(payload, number, hop, places)
-    segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number])
+    segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number], largest_bytes)
     rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
     segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments, step)
     return np.split(segments, cuts)
@@ -90,13 +90,13 @@ def _like_others(payload: I32, port: I32, hop: NDArray[np.intp], places: I64, se
     return found
 
 
-def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_]) -> I32:
-    """Sizes of super-packets whose first datagram, which has their IP ID and first bytes, was seen by itself."""
+def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_], largest_bytes: int) -> I32:
+    """Sizes of super-packets whose first datagram, which has their IP ID and first bytes, was seen by itself: not in a smaller one."""
     least = np.full(int(number.max()) + 1, NONE, dtype=np.int32)
     filled = payload > 0
     np.minimum.at(least, number[filled], payload[filled])
     size = least[number]
-    return np.where(large & (payload > size), size, 0).astype(np.int32)
+    return np.where(large & (payload > size) & (size <= largest_bytes), size, 0).astype(np.int32)
 
 
 def _by_later_datagrams(

@@ -155,6 +155,10 @@ OPTIONS: dict[str, World] = {
     "udp super-packets whose first datagrams all vanished": quic({index * 20: 3 for index in range(5)}),
     "udp super-packets that nobody saw in parts": quic(merge=(20,) * 6),
     "udp super-packets merged again": quic({5: 3}, merge=(20, 20, 20, 1, 20, 20)),
+    "udp super-packet merged again in part, single datagrams cut short": replace(
+        World(flows=(Flow(server_port=443, merge=(45, 1, 1, 1, 8, 8)),), packets=super_datagrams(9, 1228, tail=926, ident=100, burst=0)),
+        captures={tap: Capture(snaplen=100) for tap in ((CLIENT_NODE, NIC), (B_NODE, NIC))} | {(CLIENT_NODE, VXLAN): Capture(blind=True)},
+    ),
     "retransmission with the same id": transfer(fates={7: 3, 30: 4}, same_id=True),
     "retransmission that vanishes too": transfer(fates={7: 3, 30: 4}, again=4),
     "retransmission of super-packets that vanishes too": transfer(GSO, {7: 3, 30: 3}, again=3),
