@@ -1,6 +1,6 @@
 """The same unit at one hop after the other: sorting and joining, never a loop over packets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -31,13 +31,17 @@ class _Open:
     unit: I32
 
 
-def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]], steady: Sequence[bool], by_base: bool) -> I32:
+Least = Callable[[int, int, I64], I64 | None]
+"""Of two hops, the earlier one first, and times at the later one."""
+
+
+def follow_units(hops: Sequence[Units], least_ns: Least, steady: Sequence[bool], by_base: bool) -> I32:
     """The journeys of one path: shape (n, hops), each entry the index of the unit at that hop, -1 where it was not seen.
 
     Args:
         hops: the units at each hop, in the path's order.
-        least_ns: least_ns[i][j] is the least that a clock reading at hop j minus one at hop i can be for the same packet (the lower
-            bound of the offset of j's clock from i's), None where nothing bounds it.
+        least_ns: the least that a clock reading at the later hop minus one at the earlier can be for the same packet (the lower bound of
+            the offset of the one's clock from the other's), None where nothing bounds it.
         steady: for each hop whether its clock was not stepped. One that was says, on its own node, in which order copies passed, but what
             arrived before its departure and is nobody else's may have been under way at the step.
         by_base: whether units may also be joined without their IP ID (TCP: offloads renumber segments).
@@ -49,11 +53,11 @@ def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]]
     none = np.zeros(0, dtype=np.int32)
     state = _Open(key=none, base=none, last=none, time_ns=np.zeros(0, np.int64), unit=np.zeros((0, count), np.int32))
     for hop, units in enumerate(hops):
-        _extend(state, hop, units, [least_ns[earlier][hop] for earlier in range(hop)], steady[hop], by_base)
+        _extend(state, hop, units, least_ns, steady[hop], by_base)
     return state.unit
 
 
-def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None], steady: bool, by_base: bool) -> None:
+def _extend(state: _Open, hop: int, units: Units, least_ns: Least, steady: bool, by_base: bool) -> None:
     """Joins the units of one hop to the journeys so far; those of earlier hops last; what is left begins journeys of its own."""
     free = np.ones(len(units), dtype=np.bool_)
     names = ("key", "base") if by_base else ("key",)
@@ -64,8 +68,9 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None]
             if not len(arrivals) or not len(departures):
                 continue
             keys = getattr(state, name)[departures], getattr(units, name)[arrivals]
-            least = least_ns[earlier]
-            times = None if least is None else (state.time_ns[departures], units.time_ns[arrivals] - least + SAME_CLOCK_SLACK_NS)
+            arrived_ns = units.time_ns[arrivals]
+            least = least_ns(earlier, hop, arrived_ns)
+            times = None if least is None else (state.time_ns[departures], arrived_ns - least + SAME_CLOCK_SLACK_NS)
             left, right = pair(*keys, times, strays=strays)
             _advance(state, hop, departures[left], arrivals[right], units)
             free[arrivals[right]] = False

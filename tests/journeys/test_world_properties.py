@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.model.journeys import Case
-from tests.journeys.oracle import VANISHED, contradictions
+from tests.journeys.oracle import VANISHED, contradictions, lonely_copy
 from tests.journeys.worlds import blinded, record, run, tables
 from tests.wire.emit import emit
 from tests.wire.places import SECOND, way
@@ -77,6 +77,8 @@ def test_a_further_blind_hop_only_widens_the_leg_of_a_loss(world: World, data: s
     found = contradictions(after)
     note(repr(found))
     assert found == []
+    if any(lonely_copy(after, fate) for fate in after.emitted.fates):
+        return  # what the network made two of behind the blind hop was one packet to it, and is two to the others
     for path, legs in counts(before.case).items():
         wider = counts(after.case).get(path, {})
         for (start, end), lost in wider.items():
