@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.match import Pairs, pair
 from kubectl_vxtrace.journeys.units import Frames, Units
-from kubectl_vxtrace.model.packets import I32, I64, U16
+from kubectl_vxtrace.model.packets import I32, I64
 
 COPY_NS = 1_000_000_000
 """A copy follows its packet within this; what comes later is a packet of its own (IP IDs come again after 65,536 packets)."""
@@ -59,12 +59,12 @@ def folded(
         return Folded(unit=unit, unsure=unsure)
     unit = unit.copy()
     gone = np.zeros(count, dtype=np.bool_)
-    ip_id, own = _ids(unit, first, hops, frames)
-    named = (ip_id != 0) & own
+    ident, own = _ids(unit, first, hops, frames)
+    named = (ident > 0) & own
     for name in ("key", "base") if by_base else ("key",):
         keys, times_ns = _firsts(unit, first, hops, shift_ns, name)
         if name == "key":
-            gone[_without_twins(unit, *_twins(keys, times_ns, first, ip_id))] = True
+            gone[_without_twins(unit, *_twins(keys, times_ns, first, ident))] = True
         # A retransmission has another IP ID than what it repeats.
         late = np.flatnonzero((behind | (named & (first > 0) & (name == "key"))) & ~gone)
         copies, several = _copies(keys, times_ns, first, np.flatnonzero(~gone), late, slack_ns)
@@ -79,9 +79,10 @@ def _repeated(hops: Sequence[Units]) -> bool:
     return any(len(units) > 0 and int(np.bincount(units.key).max()) > 1 for units in hops)
 
 
-def _ids(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> tuple[U16, NDArray[np.bool_]]:
-    """The IP ID of the frame that each journey begins in; and whether it is its own: what super-packets hold shares theirs."""
-    ip_id, own = np.zeros(len(unit), dtype=np.uint16), np.zeros(len(unit), dtype=np.bool_)
+def _ids(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> tuple[I32, NDArray[np.bool_]]:
+    """The IP ID of the frame that each journey begins in, minus that of its encapsulation where it has none, 0 where that has none
+    either; and whether it is its own: what super-packets hold shares theirs."""
+    ident, own = np.zeros(len(unit), dtype=np.int32), np.zeros(len(unit), dtype=np.bool_)
     shared = np.zeros(1 + max(int(units.key.max(initial=-1)) for units in hops), dtype=np.bool_)
     for hop, units in enumerate(hops):
         held = np.bincount(units.frame, minlength=len(frames[hop]))
@@ -89,18 +90,20 @@ def _ids(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequ
     for hop in range(len(hops)):
         mine = np.flatnonzero(first == hop)
         at = unit[mine, hop]
-        ip_id[mine] = frames[hop].table.ip_id[frames[hop].row[hops[hop].frame[at]]]
+        rows = frames[hop].row[hops[hop].frame[at]]
+        inner, outer = (column[rows].astype(np.int32) for column in (frames[hop].table.ip_id, frames[hop].table.outer_id))
+        ident[mine] = np.where(inner > 0, inner, -outer)
         own[mine] = ~shared[hops[hop].key[at]]
-    return ip_id, own
+    return ident, own
 
 
-def _twins(keys: I32, times_ns: I64, first: NDArray[np.intp], ip_id: U16) -> Pairs:
-    """Journeys that begin where and when an equal one before them does, in a frame with the same IP ID; and the first of those."""
-    named = np.flatnonzero(ip_id)
-    order = named[np.lexsort((times_ns[named], ip_id[named], first[named], keys[named]))]
+def _twins(keys: I32, times_ns: I64, first: NDArray[np.intp], ident: I32) -> Pairs:
+    """Journeys that begin where and when an equal one before them does, in a frame with the same ID; and the first of those."""
+    named = np.flatnonzero(ident)
+    order = named[np.lexsort((times_ns[named], ident[named], first[named], keys[named]))]
     same = np.zeros(len(order), dtype=np.bool_)
     same[1:] = times_ns[order[1:]] - times_ns[order[:-1]] <= TWIN_NS
-    for column in (keys, first, ip_id):
+    for column in (keys, first, ident):
         same[1:] &= column[order[1:]] == column[order[:-1]]
     start = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
     return order[same], order[start[same]]

@@ -141,7 +141,7 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     surely = limits.surely_start_ns <= at <= limits.surely_end_ns
     counted = True if surely else (None if limits.start_ns <= at <= limits.end_ns else False)
     witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
-    if unknowable(world, fate):
+    if unknowable(run, fate):
         return Verdicts(counted=counted, lost=fate.lost_after is not None, delivered=True, undetermined=True)
     if counted is None and fate.lost_after is not None:
         # Near the window's ends some captures did not run, so that where it vanished is between others.
@@ -168,14 +168,15 @@ def _opaque(run: Run, packet: Packet) -> bool:
     return not any(merge[hop - 1] == 1 for hop in head.shown)
 
 
-def unknowable(world: World, fate: Fate) -> bool:
+def unknowable(run: Run, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
-    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished.
+    Of packets that nothing tells apart a copy that the network made stands for one that vanished; so does one that a capture missed.
     """
+    world = run.emitted.world
     mine = identity(world, fate.packet)
-    twins = [one for one in world.packets if identity(world, one) == mine]
-    return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+    twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
+    return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)
 
 
 def lonely_copy(run: Run, fate: Fate) -> bool:

@@ -114,8 +114,14 @@ def _changed(world: World, **fields: object) -> World:
 
 
 def _captured(world: World, place: str, capture: Capture) -> World:
-    """The world with the capture at the client's pod, the underlay of B, its VXLAN device or its pod changed."""
-    taps = {"pod": (CLIENT_NODE, PODS[CLIENT]), "nic": (B_NODE, NIC), "vxlan": (B_NODE, VXLAN), "server": (B_NODE, PODS[FIRST])}
+    """The world with the capture at the client's pod, its node's underlay, that of B, its VXLAN device or its pod changed."""
+    taps = {
+        "pod": (CLIENT_NODE, PODS[CLIENT]),
+        "client's nic": (CLIENT_NODE, NIC),
+        "nic": (B_NODE, NIC),
+        "vxlan": (B_NODE, VXLAN),
+        "server": (B_NODE, PODS[FIRST]),
+    }
     return replace(world, captures={**world.captures, taps[place]: capture})
 
 
@@ -235,6 +241,10 @@ OPTIONS: dict[str, World] = {
     "missing last hop": _captured(DNS, "server", Capture(blind=True)),
     "interface seen twice": _captured(DNS, "nic", Capture(twice=True)),
     "first interface seen twice": _captured(DNS, "pod", Capture(twice=True)),
+    "underlay seen twice, a packet without an id that no hop before saw": _captured(
+        replace(asked(UDP, fates=(None,)), six=True, captures={(CLIENT_NODE, one): Capture(blind=True) for one in (VXLAN, PODS[CLIENT])}),
+        "client's nic", Capture(twice=True),
+    ),
     "interface seen twice, fragments": _captured(trains(), "nic", Capture(twice=True)),
     "first interface seen twice, one super-packet of udp": _captured(
         replace(quic(merge=(20, 20, 20, 1, 20, 20)), packets=quic().packets[:20]), "pod", Capture(twice=True)

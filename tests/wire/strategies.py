@@ -84,7 +84,7 @@ def troubles(draw: st.DrawFn, packet: Packet, length: int) -> Packet:
     if kind == "fragments" and len(packet.payload) > 100:
         part = draw(st.integers(0, 2)) if packet.lost_after is not None else None
         return replace(
-            packet, fragment_bytes=104, dont_fragment=False, ip_id=packet.ip_id or packet.seq + 1, lost_part=part,
+            packet, fragment_bytes=104, dont_fragment=False, ip_id=30_000 + packet.flow * 1_000 + packet.seq, lost_part=part,
             parts_until=max(packet.lost_after or 0, draw(st.integers(1, length))), parts_reversed=draw(st.booleans()),
         )  # fmt: skip
     if kind == "outer fragments" and len(packet.payload) > 100 and length > 4:
