@@ -155,6 +155,9 @@ OPTIONS: dict[str, World] = {
     "tcp super-packets cut by software": transfer(SOFTWARE_GSO, {7: 2, 30: 3}),
     "tcp super-packets merged at the receiver's NIC": transfer(LATE_GRO, {7: 3, 30: 3}),
     "tcp super-packets, NIC numbers segments itself": transfer(GSO, {7: 3, 30: 3}, fixed_id=True),
+    "tcp super-packets, NIC numbers segments itself, one that was sent again vanishes elsewhere": transfer(
+        GSO, {5: 5}, fixed_id=True, again=3
+    ),
     "tcp super-packets dropped in whole": transfer((15, 15, 15, 1, 15, 15), dict.fromkeys(range(15, 30), 2)),
     "udp super-packets": quic({5: 3, 47: 4, 60: 3}),
     "udp super-packets whose first datagrams vanished": quic({0: 3, 20: 3, 40: 3}),
