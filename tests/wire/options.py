@@ -199,6 +199,7 @@ OPTIONS: dict[str, World] = {
     "bridges": replace(asked(UDP, fates=(None, 2, 5, 6, 7, None)), shape=Shape.FLANNEL),
     "same node": replace(asked(UDP, fates=(None, 1, None)), flows=(Flow(server=NEIGHBOUR),)),
     "everything vanishes": asked(UDP, fates=(3,) * 10),
+    "one vanishes on every leg": asked(UDP, fates=(1, None, 2, None, 3, None, 4, None, 5, None)),
     "one of a hundred vanishes": asked(UDP, fates=(None,) * 60 + (3,) + (None,) * 39),
     "duplication": _changed(DNS, copied_after=3),
     "duplication whose copy vanishes": _changed(asked(UDP, fates=(None,) * 10), copied_after=3, copy_lost_after=5),
@@ -206,6 +207,7 @@ OPTIONS: dict[str, World] = {
     "duplication of identical datagrams": replace(
         _changed(replace(DNS, packets=datagrams([b"same"] * 9, ids=numbers(Numbering.ZERO), fates=FATES)), copied_after=3)
     ),
+    "delay": replace(DNS, delays_ns=(4_000, 3_000, 400 * MS, 5_000, 6_000)),
     "reordering": _jittered(DNS),
     "reordering of segments": _jittered(transfer(fates={7: 3})),
     "routing loop": _changed(asked(UDP, fates=(None,) * 6), lost_after=5, loops=20),
