@@ -103,19 +103,27 @@ def _by_later_datagrams(
     payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32, step: int
 ) -> I32:
     """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if one
-    of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits."""
+    of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits, or something else fits as well."""
     known = np.flatnonzero(segments)
     sizes = _most_frequent(port[small], payload[small])
     sizes[port[known]] = segments[known]
+    learned = np.zeros(PORTS, dtype=np.bool_)
+    learned[port[known]] = True
     size = sizes[port[rest]]
     counts = np.where(size > 0, -(-payload[rest] // np.maximum(size, 1)), 0).astype(np.int64)
     counts[counts > MOST_SEGMENTS] = 0
     owner = np.repeat(np.arange(len(rest)), counts)
-    ids = (ip_id[rest][owner] + within(counts) * step).astype(np.uint16)
-    held = np.minimum(payload[rest][owner] - within(counts) * size[owner], size[owner])
+    ordinal = within(counts)
+    ids = (ip_id[rest][owner] + ordinal * step).astype(np.uint16)
+    held = np.minimum(payload[rest][owner] - ordinal * size[owner], size[owner])
     seen = np.isin(pack(port[rest][owner], ids, held), pack(port[small], ip_id[small], payload[small]))
-    fits = np.bincount(owner[seen], minlength=len(rest)) > 0
-    return np.where(fits, size, 0).astype(np.int32)
+    hits = np.bincount(owner[seen], minlength=len(rest))
+    # One alone may be the last of larger ones, however often its size was seen.
+    before = payload[rest][owner[seen]] - held[seen]
+    larger = np.where(ordinal[seen] > 0, before // np.maximum(ordinal[seen], 1), 0)
+    last = (larger > held[seen]) & (larger != size[owner[seen]]) & (larger * ordinal[seen] == before)
+    doubtful = (np.bincount(owner[seen][last], minlength=len(rest)) > 0) & (hits < 2) & ~learned[port[rest]]
+    return np.where((hits > 0) & ~doubtful, size, 0).astype(np.int32)
 
 
 def _most_frequent(port: I32, payload: I32) -> I32:

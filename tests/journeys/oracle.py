@@ -158,14 +158,20 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
 
 
 def _opaque(run: Run, packet: Packet) -> bool:
-    """Whether the packet is of a super-packet of UDP whose first datagram nobody saw by itself: their size may be unknown."""
-    world = run.emitted.world
-    flow = world.flows[packet.flow]
+    """Whether the packet's socket sent a super-packet of UDP whose first datagram nobody saw by itself: their size may be unknown, and so
+    may which of its datagrams came out of one."""
+    flow = run.emitted.world.flows[packet.flow]
     merge = flow.merge_reply if packet.reply else flow.merge
-    if flow.protocol != "UDP" or packet.burst is None or not merge:
+    if flow.protocol != "UDP" or not merge:
         return False
-    head = next(fate for fate in run.emitted.fates if (fate.packet.flow, fate.packet.burst) == (packet.flow, packet.burst))
-    return not any(merge[hop - 1] == 1 for hop in head.shown)
+    heads: dict[int, Fate] = {}
+    for fate in run.emitted.fates:
+        one = fate.packet
+        if one.burst is not None and (one.flow, one.reply, one.client_port) == (packet.flow, packet.reply, packet.client_port):
+            heads.setdefault(one.burst, fate)
+    if packet.burst is not None:
+        heads = {packet.burst: heads[packet.burst]}
+    return not all(any(merge[hop - 1] == 1 for hop in head.shown) for head in heads.values())
 
 
 def unknowable(run: Run, fate: Fate) -> bool:

@@ -162,6 +162,9 @@ OPTIONS: dict[str, World] = {
     "udp super-packets": quic({5: 3, 47: 4, 60: 3}),
     "udp super-packets whose first datagrams vanished": quic({0: 3, 20: 3, 40: 3}),
     "udp super-packets whose first datagrams all vanished": quic({index * 20: 3 for index in range(5)}),
+    "udp super-packet of which only the shorter last datagram arrived": World(
+        flows=(Flow(server_port=443, merge=SOFTWARE_GSO),), packets=super_datagrams(3, 500, tail=432, ident=9, burst=0, fates={0: 2, 1: 2})
+    ),
     "udp super-packets that nobody saw in parts": quic(merge=(20,) * 6),
     "udp super-packets merged again": quic({5: 3}, merge=(20, 20, 20, 1, 20, 20)),
     "udp super-packet merged again in part, single datagrams cut short": replace(
