@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -178,8 +178,15 @@ def unknowable(run: Run, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
     Of packets that nothing tells apart a copy that the network made stands for one that vanished; so does one that a capture missed.
+    Nor where nobody wrote down which socket's new port is whose, and several said the same.
     """
     world = run.emitted.world
+    flow = world.flows[fate.packet.flow]
+    if flow.masquerade and flow.masquerade_shift and not flow.known:
+        sockets = [(one.client_port, identity(world, replace(one, client_port=0))) for one in world.packets if one.flow == fate.packet.flow]
+        others = {said for port, said in sockets if port != fate.packet.client_port}
+        if any(said in others for port, said in sockets if port == fate.packet.client_port):
+            return True
     mine = identity(world, fate.packet)
     twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
     return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)

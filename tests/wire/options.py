@@ -130,6 +130,14 @@ def _jittered(world: World) -> World:
     return replace(world, packets=tuple(packets))
 
 
+def _sockets(flow: Flow) -> World:
+    """Three sockets that ask the same without IP IDs, of which the last one is not answered: its question vanishes."""
+    return World(
+        flows=(flow,),
+        packets=datagrams([b"same"] * 3, ids=numbers(Numbering.ZERO), fates=(None, None, 3), ports=lambda index: 40_000 + index),
+    )
+
+
 UDP = Flow()
 DNS = asked(UDP)
 SPREAD = datagrams(texts(40), gap_ns=SECOND // 4, fates=[3 if index % 9 == 4 else None for index in range(40)])
@@ -145,6 +153,10 @@ OPTIONS: dict[str, World] = {
     "snat with port rewrite": asked(Flow(masquerade=True, masquerade_shift=1000)),
     "dnat and snat": asked(Flow(service_port=80, server_port=8080, masquerade=True, masquerade_shift=7)),
     "snat that nobody wrote down": asked(Flow(service_port=53, masquerade=True, known=False)),
+    "snat that nobody wrote down, sockets that say the same": _sockets(Flow(masquerade=True, known=False)),
+    "snat with port rewrite that nobody wrote down, sockets that say the same": _sockets(
+        Flow(masquerade=True, masquerade_shift=1000, known=False)
+    ),
     "sctp through a service": asked(Flow(protocol="SCTP", service_port=80, server_port=3868)),
     "two backends": replace(
         DNS,
