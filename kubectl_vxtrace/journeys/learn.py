@@ -17,6 +17,8 @@ from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, PacketTable, ad
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
 
+SYN_RST_ACK = 0x16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Strangers:
@@ -126,7 +128,8 @@ def _strangers(tap: Tap, table: PacketTable, groups: Sequence[Group], ends: Ends
 
 
 def _columns(table: PacketTable, rows: I32, group: NDArray[np.generic]) -> tuple[NDArray[np.uint64], ...]:
-    flags = pack(table.flags[rows], np.zeros(len(rows), np.uint16), table.payload_bytes[rows])
+    """What tells packets apart. A super-packet has these of its first segment, so that lengths, PSH and FIN are not among them."""
+    flags = pack(table.flags[rows] & SYN_RST_ACK, np.zeros(len(rows), np.uint16), (table.payload_bytes[rows] > 0).astype(np.int32))
     return pack(group, table.ip_id[rows], table.seq[rows]), table.digest[rows].astype(np.uint64), flags
 
 

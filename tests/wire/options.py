@@ -10,6 +10,7 @@ from tests.wire.world import Capture, Clock, Flow, Noise, Packet, Tunnel, World
 B_NODE = "ada-ec-2"
 GSO = (45, 45, 45, 1, 45, 45)
 SOFTWARE_GSO = (45, 45, 1, 1, 45, 45)
+EARLY_GSO = (45, 1, 1, 1, 8, 8)
 LATE_GRO = (45, 45, 45, 8, 16, 16)
 FATES = (None, None, 3, None, 4, None, 2, None, None, 5)
 
@@ -138,6 +139,12 @@ def _sockets(flow: Flow) -> World:
     )
 
 
+def _nameless_transfer() -> World:
+    world = transfer(EARLY_GSO, {30: 3})
+    flow = replace(world.flows[0], masquerade=True, masquerade_shift=1000, known=False)
+    return replace(world, flows=(flow,), packets=world.packets[3:])
+
+
 UDP = Flow()
 DNS = asked(UDP)
 SPREAD = datagrams(texts(40), gap_ns=SECOND // 4, fates=[3 if index % 9 == 4 else None for index in range(40)])
@@ -153,6 +160,10 @@ OPTIONS: dict[str, World] = {
     "snat with port rewrite": asked(Flow(masquerade=True, masquerade_shift=1000)),
     "dnat and snat": asked(Flow(service_port=80, server_port=8080, masquerade=True, masquerade_shift=7)),
     "snat that nobody wrote down": asked(Flow(service_port=53, masquerade=True, known=False)),
+    "snat that nobody wrote down, super-packets of udp": World(
+        flows=(Flow(masquerade=True, known=False, merge=EARLY_GSO),), packets=super_datagrams(9, 1228, tail=46, ident=9, burst=0)
+    ),
+    "snat that nobody wrote down, super-packets of tcp whose beginning is not seen": _nameless_transfer(),
     "snat that nobody wrote down, sockets that say the same": _sockets(Flow(masquerade=True, known=False)),
     "snat with port rewrite that nobody wrote down, sockets that say the same": _sockets(
         Flow(masquerade=True, masquerade_shift=1000, known=False)
