@@ -79,8 +79,8 @@ def main(arguments: argparse.Namespace) -> Result:
 
 
 def _cluster() -> None:
-    """SkippedError where no cluster is up."""
-    if plan.read(places.state_dir()) is None or lifecycle.problems(places.state_dir()):
+    """SkippedError where no cluster is up, or only that of another checkout."""
+    if plan.read(places.state_dir()) is None or not places.KUBECONFIG.is_file() or lifecycle.problems(places.state_dir()):
         raise place.SkippedError("no cluster is up: `make cluster-up` starts one")
 
 

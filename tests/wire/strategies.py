@@ -39,11 +39,12 @@ def fates(length: int, *, often: bool = False) -> st.SearchStrategy[int | None]:
 
 @st.composite
 def nat(draw: st.DrawFn, protocol: str, port: int) -> Flow:
-    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports."""
+    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports, which conntrack may not say."""
     service = None if protocol == "ICMP" else draw(st.sampled_from([None, port, port + 1]))
     masquerade = draw(st.sampled_from([False, False, True]))
     shift = draw(st.sampled_from([0, 1000])) if masquerade else 0
-    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, masquerade_shift=shift)
+    known = draw(st.sampled_from([True, True, False]))
+    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, masquerade_shift=shift, known=known)
 
 
 @st.composite
@@ -204,6 +205,7 @@ def worlds(draw: st.DrawFn, *, perfect: bool = False) -> World:
         clocks={} if perfect else draw(clocks_of(_nodes(flows))),
         captures={} if perfect else draw(st.dictionaries(st.sampled_from(taps), flawed(), max_size=4)),
         noise=draw(NOISES),
+        mtu_bytes=draw(st.sampled_from([1410, 1410, None])),
     )
 
 
