@@ -30,7 +30,7 @@ class Figure:
     @property
     def goal(self) -> str:
         """The goal in words."""
-        return f"at least {self.at_least:,g}" if self.at_least is not None else f"at most {self.at_most:,g}"
+        return f"at least {self.at_least:,.10g}" if self.at_least is not None else f"at most {self.at_most:,.10g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
