@@ -11,7 +11,7 @@ from kubectl_vxtrace.model.path import Direction
 from tests.journeys.worlds import Run, legs_between, tap_of, window, witness
 from tests.wire.emit import Fate
 from tests.wire.places import Stop
-from tests.wire.world import Flow, Packet, World
+from tests.wire.world import Capture, Flow, Packet, World
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
 Leg = tuple[int, int]
@@ -67,7 +67,7 @@ def contradictions(run: Run) -> list[str]:
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
         fates = [run.emitted.fates[number] for number in numbers]
-        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) for fate in fates):
+        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or nameless(run, fate) for fate in fates):
             continue
         group = _group(run.emitted.world.flows[fates[0].packet.flow])
         flows = {number for number, flow in enumerate(run.emitted.world.flows) if _group(flow) == group}
@@ -198,6 +198,14 @@ def lonely_copy(run: Run, fate: Fate) -> bool:
     if packet.copied_after is None or (packet.ip_id and not world.six):
         return False
     return not any(witness(run.emitted.taken[stop.tap]) for stop in fate.stops[: packet.copied_after])
+
+
+def nameless(run: Run, fate: Fate) -> bool:
+    """Whether nothing says whose the packet is behind a translation of the client's address: no conntrack table was read, and the client's
+    interface, where it has its own address, may have missed it."""
+    flow, taken = run.emitted.world.flows[fate.packet.flow], run.emitted.taken
+    own = fate.stops[-1 if fate.packet.reply else 0].tap
+    return flow.masquerade and not flow.known and not (witness(taken[own]) and taken[own].capture == Capture())
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:
