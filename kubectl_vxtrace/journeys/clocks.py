@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kubectl_vxtrace.journeys.corridor import F64, NOTHING, Bounds, Corridor, course
+from kubectl_vxtrace.journeys.corridor import DRIFT_PPM, F64, NOTHING, Bounds, Corridor, course
 from kubectl_vxtrace.model.facts import ClockReading, NodeFacts
 from kubectl_vxtrace.model.packets import I64
 from kubectl_vxtrace.model.report import ClockBound, OffsetBound
@@ -50,14 +50,16 @@ class NodeClock:
     """A node's clock minus the reference's.
 
     bounds: where one offset fits all that was seen, of that offset; else of all that the clock was at any time. ever: of all that it can
-    have been at any time, also between packets. begin, end: of what it was when the captures began and ended. drift: how it went, where
-    no one offset fits. stepped: what was seen contradicts itself, so that no latency can be claimed.
+    have been at any time, also between packets. begin, end: of what it was when the captures began and ended. corridor: how it can have
+    gone, None where it was stepped. drift: the same, but only where no one offset fits. stepped: what was seen contradicts itself, so
+    that no latency can be claimed.
     """
 
     bounds: Interval = Interval()
     ever: Interval = Interval()
     begin: Interval = Interval()
     end: Interval = Interval()
+    corridor: Corridor | None = None
     drift: Corridor | None = None
     samples: int = 0
     stepped: bool = False
@@ -86,11 +88,24 @@ class Clocks:
         """The same when they ended."""
         return EXACT if node == other else self._clock(node).end.minus(self._clock(other).end)
 
-    def least_ns(self, node: str, other: str) -> int | None:
-        """The least that `node`'s clock minus `other`'s can have been at any time; None where nothing says so."""
-        if not self.steady(node) or not self.steady(other):
+    def step_ns(self, node: str) -> int:
+        """How far a node's own clock may have been set while captures ran: 0 if it was steady."""
+        mine = [clock.bounds for name, clock in self.nodes.items() if clock.stepped and node in (name, self.reference)]
+        widths = [one.high - one.low for one in mine if one.low is not None and one.high is not None]
+        return 0 if self.steady(node) else max(widths, default=0)
+
+    def least_ns(self, node: str, other: str, times_ns: I64) -> I64 | None:
+        """The least that `node`'s clock minus `other`'s can have been at times of the former's; None where nothing says so."""
+        if node == other:
+            return np.zeros(len(times_ns), dtype=np.int64)
+        ever_ns = self._clock(node).ever.minus(self._clock(other).ever).low
+        if ever_ns is None or not self.steady(node) or not self.steady(other):
             return None
-        return 0 if node == other else self._clock(node).ever.minus(self._clock(other).ever).low
+        mine, others = (self._went(name, times_ns - self._clock(node).bounds.middle_ns) for name in (node, other))
+        with np.errstate(invalid="ignore"):
+            # Where the bounds are wide, so is the doubt of when this was on the reference's clock, and of the drift meanwhile.
+            least = np.floor(mine[0] - others[1] - (mine[1] - mine[0]) * (2 * DRIFT_PPM / 1e6))
+        return np.fmax(least, ever_ns).astype(np.int64)
 
     def over(self, node: str, other: str, times_ns: I64) -> tuple[F64, F64] | None:
         """Bounds of `node`'s clock minus `other`'s at times of the latter's; None where they are open, or one of the two was stepped."""
@@ -149,6 +164,14 @@ class Clocks:
     def _clock(self, node: str) -> NodeClock:
         return _REFERENCE if node == self.reference else self.nodes.get(node, _UNKNOWN)
 
+    def _went(self, node: str, reference_ns: I64) -> tuple[F64, F64]:
+        """Bounds of a node's clock minus the reference's at times of the latter's, between packets too."""
+        corridor = self._clock(node).corridor
+        if corridor is not None:
+            return corridor.over(reference_ns)
+        edge = 0.0 if node == self.reference else np.inf
+        return np.full(len(reference_ns), -edge), np.full(len(reference_ns), edge)
+
     def _middle_ns(self, bounds: Interval, node: str, other: str) -> int:
         known = bounds.low is not None and bounds.high is not None
         return bounds.middle_ns if known else self._clock(node).bounds.middle_ns - self._clock(other).bounds.middle_ns
@@ -198,8 +221,9 @@ def _clock_of(samples: Samples, ran_ns: tuple[int, int]) -> NodeClock:
         return NodeClock(bounds=whole, ever=whole, begin=begin, end=end, samples=samples.count, stepped=True)
     if low is None or high is None or low - high <= STAMP_NS:
         one = Interval(low, high) if low is None or high is None else Interval(min(low, high), max(low, high))
-        return NodeClock(bounds=one, ever=whole, begin=one, end=one, samples=samples.count)
-    return NodeClock(bounds=whole, ever=whole, begin=begin, end=end, drift=found.late[0], samples=samples.count)
+        return NodeClock(bounds=one, ever=whole, begin=one, end=one, corridor=found.late[0], samples=samples.count)
+    (only,) = found.late
+    return NodeClock(bounds=whole, ever=whole, begin=begin, end=end, corridor=only, drift=only, samples=samples.count)
 
 
 def _interval(bounds: tuple[float, float]) -> Interval:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.match import pair
+from kubectl_vxtrace.journeys.match import Pairs, pair
 from kubectl_vxtrace.journeys.units import Frames, Units
 from kubectl_vxtrace.model.packets import I32, I64
 
@@ -59,11 +59,12 @@ def folded(
         return Folded(unit=unit, unsure=unsure)
     unit = unit.copy()
     gone = np.zeros(count, dtype=np.bool_)
-    named = _named(unit, first, hops, frames)
+    ident, own = _ids(unit, first, hops, frames)
+    named = (ident > 0) & own
     for name in ("key", "base") if by_base else ("key",):
         keys, times_ns = _firsts(unit, first, hops, shift_ns, name)
         if name == "key":
-            gone[_twins(keys, times_ns, first, np.flatnonzero(named))] = True
+            gone[_without_twins(unit, *_twins(keys, times_ns, first, ident))] = True
         # A retransmission has another IP ID than what it repeats.
         late = np.flatnonzero((behind | (named & (first > 0) & (name == "key"))) & ~gone)
         copies, several = _copies(keys, times_ns, first, np.flatnonzero(~gone), late, slack_ns)
@@ -78,9 +79,10 @@ def _repeated(hops: Sequence[Units]) -> bool:
     return any(len(units) > 0 and int(np.bincount(units.key).max()) > 1 for units in hops)
 
 
-def _named(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> NDArray[np.bool_]:
-    """Journeys with an IP ID that is their own: what super-packets hold shares theirs."""
-    named = np.zeros(len(unit), dtype=np.bool_)
+def _ids(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Sequence[Frames]) -> tuple[I32, NDArray[np.bool_]]:
+    """The IP ID of the frame that each journey begins in, minus that of its encapsulation where it has none, 0 where that has none
+    either; and whether it is its own: what super-packets hold shares theirs."""
+    ident, own = np.zeros(len(unit), dtype=np.int32), np.zeros(len(unit), dtype=np.bool_)
     shared = np.zeros(1 + max(int(units.key.max(initial=-1)) for units in hops), dtype=np.bool_)
     for hop, units in enumerate(hops):
         held = np.bincount(units.frame, minlength=len(frames[hop]))
@@ -88,15 +90,32 @@ def _named(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], frames: Se
     for hop in range(len(hops)):
         mine = np.flatnonzero(first == hop)
         at = unit[mine, hop]
-        named[mine] = (frames[hop].table.ip_id[frames[hop].row[hops[hop].frame[at]]] != 0) & ~shared[hops[hop].key[at]]
-    return named
+        rows = frames[hop].row[hops[hop].frame[at]]
+        inner, outer = (column[rows].astype(np.int32) for column in (frames[hop].table.ip_id, frames[hop].table.outer_id))
+        ident[mine] = np.where(inner > 0, inner, -outer)
+        own[mine] = ~shared[hops[hop].key[at]]
+    return ident, own
 
 
-def _twins(keys: I32, times_ns: I64, first: NDArray[np.intp], named: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those of the journeys that begin where and when an equal one before them does."""
-    order = named[np.lexsort((times_ns[named], first[named], keys[named]))]
-    same = (keys[order[1:]] == keys[order[:-1]]) & (first[order[1:]] == first[order[:-1]])
-    return np.asarray(order[1:][same & (times_ns[order[1:]] - times_ns[order[:-1]] <= TWIN_NS)], dtype=np.intp)
+def _twins(keys: I32, times_ns: I64, first: NDArray[np.intp], ident: I32) -> Pairs:
+    """Journeys that begin where and when an equal one before them does, in a frame with the same ID; and the first of those."""
+    named = np.flatnonzero(ident)
+    order = named[np.lexsort((times_ns[named], ident[named], first[named], keys[named]))]
+    same = np.zeros(len(order), dtype=np.bool_)
+    same[1:] = times_ns[order[1:]] - times_ns[order[:-1]] <= TWIN_NS
+    for column in (keys, first, ident):
+        same[1:] &= column[order[1:]] == column[order[:-1]]
+    start = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
+    return order[same], order[start[same]]
+
+
+def _without_twins(unit: I32, twins: NDArray[np.intp], packets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where a packet is seen no more and its twin is, that is the packet. Returns the twins."""
+    for hop in range(unit.shape[1]):
+        moved = (unit[twins, hop] >= 0) & (unit[packets, hop] < 0)
+        unit[packets[moved], hop] = unit[twins[moved], hop]
+        unit[twins[moved], hop] = -1
+    return twins
 
 
 def _firsts(unit: I32, first: NDArray[np.intp], hops: Sequence[Units], shift_ns: Sequence[int], name: str) -> tuple[I32, I64]:

@@ -49,7 +49,7 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     hop = np.repeat(np.arange(len(hops)), [len(one) for one in hops])
     places = _places(number_rows([number, payload]), hop)
     apart = _apart(payload, number, hop, places)
-    segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number])
+    segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number], largest_bytes)
     rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
     segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments, step)
     return np.split(segments, cuts)
@@ -90,32 +90,40 @@ def _like_others(payload: I32, port: I32, hop: NDArray[np.intp], places: I64, se
     return found
 
 
-def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_]) -> I32:
-    """Sizes of super-packets whose first datagram, which has their IP ID and first bytes, was seen by itself."""
+def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_], largest_bytes: int) -> I32:
+    """Sizes of super-packets whose first datagram, which has their IP ID and first bytes, was seen by itself: not in a smaller one."""
     least = np.full(int(number.max()) + 1, NONE, dtype=np.int32)
     filled = payload > 0
     np.minimum.at(least, number[filled], payload[filled])
     size = least[number]
-    return np.where(large & (payload > size), size, 0).astype(np.int32)
+    return np.where(large & (payload > size) & (size <= largest_bytes), size, 0).astype(np.int32)
 
 
 def _by_later_datagrams(
     payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32, step: int
 ) -> I32:
     """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if one
-    of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits."""
+    of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits, or something else fits as well."""
     known = np.flatnonzero(segments)
     sizes = _most_frequent(port[small], payload[small])
     sizes[port[known]] = segments[known]
+    learned = np.zeros(PORTS, dtype=np.bool_)
+    learned[port[known]] = True
     size = sizes[port[rest]]
     counts = np.where(size > 0, -(-payload[rest] // np.maximum(size, 1)), 0).astype(np.int64)
     counts[counts > MOST_SEGMENTS] = 0
     owner = np.repeat(np.arange(len(rest)), counts)
-    ids = (ip_id[rest][owner] + within(counts) * step).astype(np.uint16)
-    held = np.minimum(payload[rest][owner] - within(counts) * size[owner], size[owner])
+    ordinal = within(counts)
+    ids = (ip_id[rest][owner] + ordinal * step).astype(np.uint16)
+    held = np.minimum(payload[rest][owner] - ordinal * size[owner], size[owner])
     seen = np.isin(pack(port[rest][owner], ids, held), pack(port[small], ip_id[small], payload[small]))
-    fits = np.bincount(owner[seen], minlength=len(rest)) > 0
-    return np.where(fits, size, 0).astype(np.int32)
+    hits = np.bincount(owner[seen], minlength=len(rest))
+    # One alone may be the last of larger ones, however often its size was seen.
+    before = payload[rest][owner[seen]] - held[seen]
+    larger = np.where(ordinal[seen] > 0, before // np.maximum(ordinal[seen], 1), 0)
+    last = (larger > held[seen]) & (larger != size[owner[seen]]) & (larger * ordinal[seen] == before)
+    doubtful = (np.bincount(owner[seen][last], minlength=len(rest)) > 0) & (hits < 2) & ~learned[port[rest]]
+    return np.where((hits > 0) & ~doubtful, size, 0).astype(np.int32)
 
 
 def _most_frequent(port: I32, payload: I32) -> I32:

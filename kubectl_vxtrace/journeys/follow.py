@@ -48,7 +48,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scene:
-    """What all paths share."""
+    """What all paths share. `unsure`: groups some of whose packets may be others'."""
 
     recording: Recording
     tables: Mapping[Tap, PacketTable]
@@ -57,6 +57,7 @@ class _Scene:
     known: Mapping[Tap, Testimony]
     refusals: rejected.Refusals
     in_window: Mapping[Tap, int]
+    unsure: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     """
     twice = doubled(tables, recording.paths)
     known = testimonies(recording, tables, twice.unsure)
-    seen, roles = _sightings(recording, tables, known, twice)
+    seen, roles, unsure = _sightings(recording, tables, known, twice)
     traced = {tap for tap, one in seen.items() if len(one)}
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
@@ -95,6 +96,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         known=known,
         refusals=rejected.refusals_of(tables, roles, clocks),
         in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
+        unsure=unsure,
     )
     flows: list[Flow] = []
     judged: list[_Judged] = []
@@ -128,18 +130,18 @@ def _with_client_port(flow: Flow, ports: NDArray[np.int32]) -> Flow:
 
 def _sightings(
     recording: Recording, tables: Mapping[Tap, PacketTable], known: Mapping[Tap, Testimony], twice: Doubled
-) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
-    """The frames that belong to planned flows, with their backends as far as anything names them."""
+) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]], frozenset[int]]:
+    """The frames that belong to planned flows, with their backends as far as anything names them; and groups that may lack some."""
     connections = connections_of(recording)
     first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
-    last = _Identified(recording, tables, (*connections, *learned)) if learned else first
+    last = _Identified(recording, tables, (*connections, *learned.connections)) if learned.connections else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
     for tap, keep in twice.keep.items():
         seen[tap] = seen[tap].take(keep[seen[tap].row])
     seen = begun_here(recording, last.groups, seen, known)
-    return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
+    return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles, learned.unsure
 
 
 class _Identified:
@@ -245,7 +247,7 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
             outcomes, trails.client_port, trails.payload_bytes.max(axis=1, initial=0), trails.first, counted, witness
         )
         outcome.forget(outcomes, apart, OutcomeCode.LOST)
-    if not trails.way.comparable:
+    if not trails.way.comparable or part.candidate.group in scene.unsure:
         outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)
     outcome.forget(outcomes, trails.unsure, OutcomeCode.LOST, OutcomeCode.DELIVERED)
     if request:

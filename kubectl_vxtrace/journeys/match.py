@@ -1,7 +1,8 @@
 """The same unit at one hop after the other: sorting and joining, never a loop over packets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from kubectl_vxtrace.model.packets import I32, I64
 
 SAME_CLOCK_SLACK_NS = 1_000
 """Taps of one node may stamp in us and in ns; what is cut off may make a packet seem earlier at the later one."""
-STRAY_NS = 10_000_000
-"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than time stamps of several processors
-disorder is another packet's: one whose departure came before the capture began, say."""
+STRAY_NS = 20_000
+"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than the clocks of a machine's processors
+can differ (a few microseconds) is another packet's: one whose departure came before the capture began, say. A fast retransmission follows
+after a round trip, which takes longer."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -29,13 +31,19 @@ class _Open:
     unit: I32
 
 
-def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]], by_base: bool) -> I32:
+Least = Callable[[int, int, I64], I64 | None]
+"""Of two hops, the earlier one first, and times at the later one."""
+
+
+def follow_units(hops: Sequence[Units], least_ns: Least, steady: Sequence[bool], by_base: bool) -> I32:
     """The journeys of one path: shape (n, hops), each entry the index of the unit at that hop, -1 where it was not seen.
 
     Args:
         hops: the units at each hop, in the path's order.
-        least_ns: least_ns[i][j] is the least that a clock reading at hop j minus one at hop i can be for the same packet (the lower
-            bound of the offset of j's clock from i's), None where nothing bounds it.
+        least_ns: the least that a clock reading at the later hop minus one at the earlier can be for the same packet (the lower bound of
+            the offset of the one's clock from the other's), None where nothing bounds it.
+        steady: for each hop whether its clock was not stepped. One that was says, on its own node, in which order copies passed, but what
+            arrived before its departure and is nobody else's may have been under way at the step.
         by_base: whether units may also be joined without their IP ID (TCP: offloads renumber segments).
 
     k copies of a key at one hop and m at the next are joined in time order, no copy to an arrival before its departure, as many as
@@ -45,23 +53,25 @@ def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]]
     none = np.zeros(0, dtype=np.int32)
     state = _Open(key=none, base=none, last=none, time_ns=np.zeros(0, np.int64), unit=np.zeros((0, count), np.int32))
     for hop, units in enumerate(hops):
-        _extend(state, hop, units, [least_ns[earlier][hop] for earlier in range(hop)], by_base)
+        _extend(state, hop, units, least_ns, steady[hop], by_base)
     return state.unit
 
 
-def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None], by_base: bool) -> None:
+def _extend(state: _Open, hop: int, units: Units, least_ns: Least, steady: bool, by_base: bool) -> None:
     """Joins the units of one hop to the journeys so far; those of earlier hops last; what is left begins journeys of its own."""
     free = np.ones(len(units), dtype=np.bool_)
-    for name in ("key", "base") if by_base else ("key",):
+    names = ("key", "base") if by_base else ("key",)
+    for strays, name in product((True,) if steady else (True, False), names):
         for earlier in range(hop - 1, -1, -1):
             arrivals = np.flatnonzero(free)
             departures = np.flatnonzero(state.last == earlier)
             if not len(arrivals) or not len(departures):
                 continue
             keys = getattr(state, name)[departures], getattr(units, name)[arrivals]
-            least = least_ns[earlier]
-            times = None if least is None else (state.time_ns[departures], units.time_ns[arrivals] - least + SAME_CLOCK_SLACK_NS)
-            left, right = pair(*keys, times)
+            arrived_ns = units.time_ns[arrivals]
+            least = least_ns(earlier, hop, arrived_ns)
+            times = None if least is None else (state.time_ns[departures], arrived_ns - least + SAME_CLOCK_SLACK_NS)
+            left, right = pair(*keys, times, strays=strays)
             _advance(state, hop, departures[left], arrivals[right], units)
             free[arrivals[right]] = False
     new = np.flatnonzero(free)
@@ -82,7 +92,7 @@ def _advance(state: _Open, hop: int, journeys: NDArray[np.intp], arrived: NDArra
     state.time_ns[journeys] = units.time_ns[arrived]
 
 
-def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
+def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None, *, strays: bool = True) -> Pairs:
     """Joins equal keys one to one: indices into `left` (departures) and `right` (arrivals), equally long.
 
     Keys are numbers from 0 without large gaps.
@@ -90,16 +100,17 @@ def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
     Where both sides have as many of a key they are joined in time order, unless that puts an arrival far before its departure. Else as
     many as can be, in order, none to an arrival before its departure: with fewer arrivals each to the last departure that is possible,
     with more each departure to the first arrival.
-    Without times (clocks that nothing relates) the last ones count as those that arrived.
+    `strays`: whether such arrivals are told apart. Without times (clocks that nothing relates) the last ones count as those that arrived.
     """
     ones, others = _singles(left, right)
-    if times_ns is not None:
+    if times_ns is not None and strays:
         apart = times_ns[1][ones[1]] - times_ns[0][ones[0]] < -STRAY_NS
         if apart.any():
             ones = ones[0][~apart], ones[1][~apart]
     if not len(others[0]) or not len(others[1]):
         return ones
-    few = _pair_sorted(left[others[0]], right[others[1]], None if times_ns is None else (times_ns[0][others[0]], times_ns[1][others[1]]))
+    times = None if times_ns is None else (times_ns[0][others[0]], times_ns[1][others[1]])
+    few = _pair_sorted(left[others[0]], right[others[1]], times, strays)
     return np.concatenate([ones[0], others[0][few[0]]]), np.concatenate([ones[1], others[1][few[1]]])
 
 
@@ -116,7 +127,7 @@ def _singles(left: I32, right: I32) -> tuple[Pairs, Pairs]:
     return (place[right[arrived]].astype(np.intp), arrived), rest
 
 
-def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
+def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None, strays: bool) -> Pairs:
     """`pair` for any keys."""
     order = tuple(
         np.lexsort((np.zeros(len(keys)) if times_ns is None else times_ns[side], keys)) for side, keys in enumerate((left, right))
@@ -124,7 +135,7 @@ def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pai
     left_keys, right_keys = left[order[0]], right[order[1]]
     keys, departures, arrivals = _counts(left_keys, right_keys)
     equal = departures == arrivals
-    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order)))
+    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order) if strays else None))
     results = [_ordinal(left_keys, right_keys, keys[equal & ~astray])]
     for mask, swap in (((arrivals < departures) | astray, False), (arrivals > departures, True)):
         if mask.any():

@@ -138,9 +138,10 @@ def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
     """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out, and so are copies
     that the network made; `witness` says which hops would have seen what passed them."""
     nodes = [hop.tap.node for hop in way.path.hops]
-    least = [[clocks.least_ns(late, early) for late in nodes] for early in nodes]
+    steady = [clocks.steady(node) for node in nodes]
     shift_ns, slack_ns = _common_clock(way, clocks)
-    alone = folded(follow_units(way.units, least, way.tcp), way.units, way.frames, witness, shift_ns, slack_ns, way.tcp)
+    unit = follow_units(way.units, lambda early, late, at_ns: clocks.least_ns(nodes[late], nodes[early], at_ns), steady, way.tcp)
+    alone = folded(unit, way.units, way.frames, witness, shift_ns, slack_ns, way.tcp)
     unit = alone.unit
     count, length = unit.shape
     frame, payload = np.empty((length, count), np.int32), np.empty((length, count), np.int32)

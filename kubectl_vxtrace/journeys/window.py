@@ -97,8 +97,15 @@ def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence
 
 
 def _on(node: str, stretch: Stretch, clocks: Clocks) -> tuple[int, int]:
-    """Start and end of a capture on a node's clock: the latest start and the earliest end that are possible, unless presumed."""
+    """Start and end of a capture on a node's clock: the latest start and the earliest end that are possible, unless presumed.
+
+    Where a clock was stepped nothing says whether a capture began or ended before that.
+    """
     begin, end = clocks.offset_at_begin(node, stretch.node), clocks.offset_at_end(node, stretch.node)
+    if (step := clocks.step_ns(node)) and node == stretch.node:
+        begin = end = Interval(-step, step)
+    elif step or clocks.step_ns(stretch.node):
+        begin = end = clocks.offset(node, stretch.node)
     late = clocks.middle_at_begin_ns(node, stretch.node) if stretch.presumed or begin.high is None else begin.high
     early = clocks.middle_at_end_ns(node, stretch.node) if stretch.presumed or end.low is None else end.low
     return stretch.start_ns + late, stretch.end_ns + early

@@ -1,8 +1,11 @@
 """What the report's numbers are called, for every form that people read."""
 
+from collections.abc import Sequence
+
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import (
     CleanupReport,
+    ClockBound,
     DirectionReport,
     EndpointReport,
     Finding,
@@ -123,6 +126,19 @@ def top_finding(report: TraceReport) -> Finding | None:
 def explaining(cause: str) -> str:
     """The command that prints the page of a cause."""
     return f"kubectl vxtrace explain {cause}"
+
+
+def stepped_text(clocks: Sequence[ClockBound]) -> str:
+    """Whose clock was set while captures ran, and what that costs; empty where all were steady.
+
+    Clocks are compared with one node's: if every one of them seems to have been set, it may have been that one.
+    """
+    nodes = [clock.node for clock in clocks if clock.stepped]
+    if not nodes:
+        return ""
+    doubtful = all(clock.stepped for clock in clocks if clock.samples)
+    whose = " and ".join(nodes) + (f", or that of {clocks[0].reference}," if doubtful else "")
+    return f"the clock of {whose} was set while captures ran: no latency to or from other nodes is claimed there"
 
 
 def cleanup_text(cleanup: CleanupReport | None) -> str:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, fetch, formats, fuzz, growth, match, memory, place, soak, start, table, trace
+from tests.bench import capture, decode, fetch, figures, formats, fuzz, growth, match, memory, place, soak, start, table, trace
 
 BENCHMARKS = {
     "start": start,
@@ -32,27 +32,30 @@ def main() -> int:
     everything.add_argument("--smoke", action="store_true", help="each of them small: to see that they work")
     arguments = parser.parse_args()
     if arguments.name != "all":
-        return run(arguments.name, arguments)
+        return run(arguments.name, arguments).status
     with ExitStack() as stack:
         if place.why_no_lab() is None:
             stack.enter_context(place.lab())  # one for all of them
         extra = ["--smoke"] if arguments.smoke else []
-        return max([run(name, parser.parse_args([name, *extra])) for name in BENCHMARKS])
+        results = [run(name, parser.parse_args([name, *extra])) for name in BENCHMARKS]
+    print(f"\nall     {place.load()}" + (", small: goals are for the sizes without --smoke" if arguments.smoke else ""))
+    print(figures.table([figure for result in results for figure in result.figures]))
+    return max(result.status for result in results)
 
 
-def run(name: str, arguments: argparse.Namespace) -> int:
-    """One benchmark; its exit status."""
+def run(name: str, arguments: argparse.Namespace) -> figures.Result:
+    """One benchmark."""
     try:
-        status: int = BENCHMARKS[name].main(arguments)
+        result: figures.Result = BENCHMARKS[name].main(arguments)
     except place.SkippedError as reason:
         print(f"{name:7} skipped: {reason}")
-        return 0
+        return figures.Result(status=0)
     except place.BrokenError as reason:
         print(f"{name:7} broken: {reason}", file=sys.stderr)
-        return 1
+        return figures.Result(status=1)
     finally:
         sys.stdout.flush()
-    return status
+    return result
 
 
 if __name__ == "__main__":

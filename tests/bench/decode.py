@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from kubectl_vxtrace.packets import read_pcap
+from tests.bench.figures import Figure, Result
 from tests.bench.place import SkippedError, load
 from tests.bench.traffic import write_vxlan_traffic
 
@@ -60,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--least", type=float, default=20.0, help="exit 1 if not so many times as fast as tshark (20)")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if fast enough."""
+def main(arguments: argparse.Namespace) -> Result:
+    """Print the figures; status 0 if fast enough."""
     for tool in ("tshark", "tcpdump"):
         if shutil.which(tool) is None:
             raise SkippedError(f"{tool} is not installed; it is the peer that this is measured against")
@@ -84,7 +85,19 @@ def main(arguments: argparse.Namespace) -> int:
         print("  pyshark is not installed")
     else:
         print(f"  pyshark    {pyshark_s:8.3f} s for {part} packets; {pyshark_s / part / each_s:,.0f} x pyshark (goal {PYSHARK_GOAL:,})")
-    return 0 if tshark_s / ours_s >= least else 1
+    return Result(status=0 if tshark_s / ours_s >= least else 1, figures=_figures(packets / ours_s, packets / tshark_s, pyshark_s, part))
+
+
+def _figures(ours: float, tshark: float, pyshark_s: float | None, part: int) -> tuple[Figure, ...]:
+    """From packets a second, and what pyshark took for `part` packets."""
+    said = f"{ours:,.0f} packets/s"
+    peer = f"tshark -T fields {tshark:,.0f} packets/s"
+    first = Figure(what="read_pcap", ours=said, peer=peer, value=ours / tshark, unit="x tshark", at_least=GOAL)
+    if pyshark_s is None:
+        return (first,)
+    rate = part / pyshark_s
+    peer = f"pyshark {rate:,.0f} packets/s"
+    return first, Figure(what="read_pcap", ours=said, peer=peer, value=ours / rate, unit="x pyshark", at_least=PYSHARK_GOAL)
 
 
 def ours(path: Path, packets: int) -> float:

@@ -12,17 +12,19 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.bench.figures import Figure, Result
 from tests.bench.place import BrokenError
 from tests.packets.hostile import Files, judge
 from tests.packets.test_fuzz import SEEDS
 
+GOAL = 1_000_000
 _PART = 100
 """Inputs drawn from one seed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fuzz`."""
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="how many (1000000)")
+    parser.add_argument("--inputs", type=int, default=GOAL, help="how many (1000000)")
     parser.add_argument("--seconds", type=float, default=600.0, help="end after so many seconds (600)")
     parser.add_argument("--from", type=int, default=0, dest="begin", help="the number of the first input (0)")
     parser.add_argument("--seed", type=int, default=1, help="what the inputs are drawn from (1)")
@@ -31,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoke", action="store_true", help="2000 inputs")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if nothing failed."""
+def main(arguments: argparse.Namespace) -> Result:
+    """Print the figures; status 0 if nothing failed."""
     inputs = 2_000 if arguments.smoke else arguments.inputs
     began, slowest, found = time.monotonic(), 0.0, Counter[str]()
     first_kib = 0
@@ -50,7 +52,9 @@ def main(arguments: argparse.Namespace) -> int:
     if found.total() < inputs:
         print(f"  the time was up; the rest: --from {arguments.begin + found.total()} --inputs {inputs - found.total()}")
     print(f"  {time.monotonic() - began:.0f} s, slowest input {slowest:.3f} s of processor time, memory grew by {grown_mb:.0f} MB")
-    return 0 if slowest <= arguments.slowest and grown_mb <= arguments.grown else 1
+    said = f"none failed, slowest {slowest:.3f} s, memory grew by {grown_mb:.0f} MB"
+    figure = Figure(what="hostile files", ours=said, value=found.total(), unit="inputs", at_least=GOAL)
+    return Result(status=0 if slowest <= arguments.slowest and grown_mb <= arguments.grown else 1, figures=(figure,))
 
 
 def one(path: Path, data: bytes, number: int, found: Counter[str]) -> float:

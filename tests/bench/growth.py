@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import bulkrun, place
+from tests.bench.figures import Figure, Result
 
 GOAL = 1.2
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--most", type=float, default=1.5, help="exit 1 if a sighting takes so many times as long among most (1.5)")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if it grows straight enough."""
+def main(arguments: argparse.Namespace) -> Result:
+    """Print the figures; status 0 if it grows straight enough."""
     sizes, runs, most = (SMOKE, 1, 1e9) if arguments.smoke else (SIZES, arguments.runs, arguments.most)
     each_ns = []
     print(f"growth  best of {runs}, {place.load()}")
@@ -35,4 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"  {truth.sightings:10} sightings {best.seconds:8.2f} s, of processor {best.cpu_seconds:8.2f} s {each_ns[-1]:8.0f} ns each")
     ratio = each_ns[-1] / min(each_ns)
     print(f"  {ratio:.2f} x the least for each sighting; {place.judged(ratio, GOAL, 'x')}")
-    return 0 if ratio <= most else 1
+    said = ", ".join(f"{each:.0f} ns" for each in each_ns)
+    peer = ", ".join(f"{size:,}" for size in sizes) + " sightings"
+    figure = Figure(what="growth of a sighting", ours=said, peer=peer, value=ratio, unit="x the least", at_most=GOAL)
+    return Result(status=0 if ratio <= most else 1, figures=(figure,))

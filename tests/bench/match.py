@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kubectl_vxtrace.model.recording import Recording
 from tests.bench import bulkrun, place
 from tests.bench.decode import COLUMNS, run
+from tests.bench.figures import Figure, Result
 
 GOAL = 25
 
@@ -27,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--least", type=float, default=15.0, help="exit 1 if not so many times as fast as tshark (15)")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if fast enough."""
+def main(arguments: argparse.Namespace) -> Result:
+    """Print the figures; status 0 if fast enough."""
     if shutil.which("tshark") is None:
         raise place.SkippedError("tshark is not installed; it is the peer that this is measured against")
     sightings, runs, most, least = arguments.sightings, arguments.runs, arguments.slice, arguments.least
@@ -46,7 +47,15 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"  tshark     {peer.seconds:8.2f} s {truth.sightings / peer.seconds:12,.0f} packets/s ({peer.cpu_seconds:.2f} s), {said}")
     ratio, cpu_ratio = peer.seconds / best.seconds, peer.cpu_seconds / best.cpu_seconds
     print(f"  {ratio:.1f} x tshark (goal {GOAL}); by processor time alone {cpu_ratio:.1f} x")
-    return 0 if ratio >= least else 1
+    figure = Figure(
+        what=f"analysis of {truth.sightings:,} sightings in {len(truth.frames)} files",
+        ours=f"{best.seconds:.2f} s",
+        peer=f"tshark -T fields alone {peer.seconds:.1f} s",
+        value=ratio,
+        unit="x tshark",
+        at_least=GOAL,
+    )
+    return Result(status=0 if ratio >= least else 1, figures=(figure,))
 
 
 class Took(NamedTuple):

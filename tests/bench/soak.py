@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import bulkrun, place
+from tests.bench.figures import Figure, Result
 from tests.wire import bulk
 
 
@@ -14,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoke", action="store_true", help="1000000 packets")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Print the figures; 0 if nothing was called lost."""
+def main(arguments: argparse.Namespace) -> Result:
+    """Print the figures; status 0 if nothing was called lost."""
     packets = 1_000_000 if arguments.smoke else arguments.packets
     # every payload byte that is compared, and little more: the files would fill a disk
     source = bulk.Bulk(seed=2, snaplen=220, skew_ns={"ada-ec-2": 40_000_000, "ada-ec-3": -900_000})
@@ -27,4 +28,6 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"soak    {truth.packets} healthy packets, {truth.sightings} sightings, {place.load()}")
     print(f"  {lost} lost, {unknown} undetermined, verdict {measured.report.verdict}; goal 0: {'met' if not lost + unknown else 'NOT met'}")
     print(f"  {measured.seconds:.1f} s, {truth.sightings / measured.seconds:,.0f} sightings/s, {measured.peak_bytes / 1e6:.0f} MB")
-    return 0 if measured.report.verdict == "delivered" and not lost + unknown else 1
+    said = f"verdict {measured.report.verdict}, {measured.seconds:.1f} s"
+    figure = Figure(what=f"soak, {truth.packets:,} healthy packets", ours=said, value=lost + unknown, unit="lost or open", at_most=0)
+    return Result(status=0 if measured.report.verdict == "delivered" and not lost + unknown else 1, figures=(figure,))

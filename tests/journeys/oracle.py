@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from kubectl_vxtrace.model.path import Direction
 from tests.journeys.worlds import Run, legs_between, tap_of, window, witness
 from tests.wire.emit import Fate
 from tests.wire.places import Stop
-from tests.wire.world import Flow, Packet, World
+from tests.wire.world import Capture, Flow, Packet, World
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
 Leg = tuple[int, int]
@@ -67,7 +67,7 @@ def contradictions(run: Run) -> list[str]:
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
         fates = [run.emitted.fates[number] for number in numbers]
-        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) for fate in fates):
+        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or nameless(run, fate) for fate in fates):
             continue
         group = _group(run.emitted.world.flows[fates[0].packet.flow])
         flows = {number for number, flow in enumerate(run.emitted.world.flows) if _group(flow) == group}
@@ -141,7 +141,7 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     surely = limits.surely_start_ns <= at <= limits.surely_end_ns
     counted = True if surely else (None if limits.start_ns <= at <= limits.end_ns else False)
     witnesses = [witness(run.emitted.taken[stop.tap]) for stop in fate.stops]
-    if unknowable(world, fate):
+    if unknowable(run, fate):
         return Verdicts(counted=counted, lost=fate.lost_after is not None, delivered=True, undetermined=True)
     if counted is None and fate.lost_after is not None:
         # Near the window's ends some captures did not run, so that where it vanished is between others.
@@ -158,24 +158,38 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
 
 
 def _opaque(run: Run, packet: Packet) -> bool:
-    """Whether the packet is of a super-packet of UDP whose first datagram nobody saw by itself: their size may be unknown."""
-    world = run.emitted.world
-    flow = world.flows[packet.flow]
+    """Whether the packet's socket sent a super-packet of UDP whose first datagram nobody saw by itself: their size may be unknown, and so
+    may which of its datagrams came out of one."""
+    flow = run.emitted.world.flows[packet.flow]
     merge = flow.merge_reply if packet.reply else flow.merge
-    if flow.protocol != "UDP" or packet.burst is None or not merge:
+    if flow.protocol != "UDP" or not merge:
         return False
-    head = next(fate for fate in run.emitted.fates if (fate.packet.flow, fate.packet.burst) == (packet.flow, packet.burst))
-    return not any(merge[hop - 1] == 1 for hop in head.shown)
+    heads: dict[int, Fate] = {}
+    for fate in run.emitted.fates:
+        one = fate.packet
+        if one.burst is not None and (one.flow, one.reply, one.client_port) == (packet.flow, packet.reply, packet.client_port):
+            heads.setdefault(one.burst, fate)
+    if packet.burst is not None:
+        heads = {packet.burst: heads[packet.burst]}
+    return not all(any(merge[hop - 1] == 1 for hop in head.shown) for head in heads.values())
 
 
-def unknowable(world: World, fate: Fate) -> bool:
+def unknowable(run: Run, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
-    Where the network makes copies of packets that nothing tells apart, a copy stands for a packet that vanished.
+    Of packets that nothing tells apart a copy that the network made stands for one that vanished; so does one that a capture missed.
+    Nor where nobody wrote down which socket's new port is whose, and several said the same.
     """
+    world = run.emitted.world
+    flow = world.flows[fate.packet.flow]
+    if flow.masquerade and flow.masquerade_shift and not flow.known:
+        sockets = [(one.client_port, identity(world, replace(one, client_port=0))) for one in world.packets if one.flow == fate.packet.flow]
+        others = {said for port, said in sockets if port != fate.packet.client_port}
+        if any(said in others for port, said in sockets if port == fate.packet.client_port):
+            return True
     mine = identity(world, fate.packet)
-    twins = [one for one in world.packets if identity(world, one) == mine]
-    return len(twins) > 1 and any(one.copied_after is not None for one in twins)
+    twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
+    return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)
 
 
 def lonely_copy(run: Run, fate: Fate) -> bool:
@@ -184,6 +198,14 @@ def lonely_copy(run: Run, fate: Fate) -> bool:
     if packet.copied_after is None or (packet.ip_id and not world.six):
         return False
     return not any(witness(run.emitted.taken[stop.tap]) for stop in fate.stops[: packet.copied_after])
+
+
+def nameless(run: Run, fate: Fate) -> bool:
+    """Whether nothing says whose the packet is behind a translation of the client's address: no conntrack table was read, and the client's
+    interface, where it has its own address, may have missed it."""
+    flow, taken = run.emitted.world.flows[fate.packet.flow], run.emitted.taken
+    own = fate.stops[-1 if fate.packet.reply else 0].tap
+    return flow.masquerade and not flow.known and not (witness(taken[own]) and taken[own].capture == Capture())
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:
@@ -224,7 +246,9 @@ def identity(world: World, packet: Packet) -> Hashable:
     if flow.protocol == "TCP":
         return (*base, packet.seq, packet.flags if not packet.payload else 0, packet.ack if not packet.payload else 0, 0)
     content = b"" if short or hidden else packet.payload[:96]
-    return (*base, content, packet.seq if flow.protocol in ("ICMP", "SCTP") else 0, ident)
+    # An SCTP packet's number stands in its chunk, an ICMP one's in the header.
+    counted = flow.protocol == "ICMP" or (flow.protocol == "SCTP" and not short)
+    return (*base, content, packet.seq if counted else 0, ident)
 
 
 def _sound(run: Run, table: JourneyTable) -> Iterator[str]:

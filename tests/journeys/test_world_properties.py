@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.model.journeys import Case
-from tests.journeys.oracle import VANISHED, contradictions
+from tests.journeys.oracle import VANISHED, contradictions, lonely_copy
 from tests.journeys.worlds import blinded, record, run, tables
 from tests.wire.emit import emit
-from tests.wire.places import SECOND, way
+from tests.wire.places import SECOND, UNDERLAY, TapName, way
 from tests.wire.strategies import worlds
-from tests.wire.world import Clock, World
+from tests.wire.world import World
 
 EXAMPLES = int(os.environ.get("VXTRACE_WORLDS", "60"))
 ANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -60,23 +60,25 @@ def test_how_much_is_read_at_once_does_not_matter(world: World, rows: int) -> No
 
 
 @FEWER
-@given(world=worlds(perfect=True), hours=st.integers(-3, 3))
-def test_clocks_that_put_hops_in_another_order_do_not_matter(world: World, hours: int) -> None:
-    """Counts per leg are the same whichever node's clock is ahead."""
-    moved = replace(world, clocks={"ada-ec-2": Clock(offset_ns=hours * 3600 * SECOND), "ada-ec-3": Clock(offset_ns=-hours * SECOND)})
-    assert counts(run(moved).case) == counts(run(world).case)
+@given(world=worlds(), ahead_s=st.tuples(*[st.integers(-9_000, 9_000)] * 3))
+def test_clocks_that_put_hops_in_another_order_do_not_matter(world: World, ahead_s: tuple[int, ...]) -> None:
+    """What is said of packets is the same whichever node's clock is ahead."""
+    clocks = {node: world.clock(node) for node in UNDERLAY}
+    offsets_ns = [clock.offset_ns + seconds * SECOND for clock, seconds in zip(clocks.values(), ahead_s, strict=True)]
+    moved = {node: replace(clock, offset_ns=ahead) for (node, clock), ahead in zip(clocks.items(), offsets_ns, strict=True)}
+    assert journeys(run(replace(world, clocks=moved)).case) == journeys(run(world).case)
 
 
 @FEWER
 @given(world=worlds(perfect=True), data=st.data())
-def test_a_further_blind_hop_only_widens_the_leg_of_a_loss(world: World, data: st.DataObject) -> None:
+def test_further_blind_hops_only_widen_the_leg_of_a_loss(world: World, data: st.DataObject) -> None:
     """Each loss stays a loss between witnesses around the same place, or becomes undetermined; no other appears."""
-    stops = way(world.flows[0].server, shape=world.shape)
-    blind = data.draw(st.sampled_from([stop.tap for stop in stops]))
-    before, after = run(world), run(blinded(world, [blind]))
+    before, after = run(world), run(blinded(world, data.draw(st.lists(st.sampled_from(_taps(world)), min_size=1, max_size=3))))
     found = contradictions(after)
     note(repr(found))
     assert found == []
+    if any(lonely_copy(after, fate) for fate in after.emitted.fates):
+        return  # what the network made two of behind the blind hop was one packet to it, and is two to the others
     for path, legs in counts(before.case).items():
         wider = counts(after.case).get(path, {})
         for (start, end), lost in wider.items():
@@ -84,9 +86,30 @@ def test_a_further_blind_hop_only_widens_the_leg_of_a_loss(world: World, data: s
             assert lost <= inside
 
 
+@FEWER
+@given(world=worlds(), data=st.data())
+def test_further_blind_hops_among_flawed_captures(world: World, data: st.DataObject) -> None:
+    found = contradictions(run(blinded(world, data.draw(st.lists(st.sampled_from(_taps(world)), min_size=1, max_size=3)))))
+    note(repr(found))
+    assert found == []
+
+
+def _taps(world: World) -> list[TapName]:
+    """All taps of its flows."""
+    return sorted(
+        {stop.tap for flow in world.flows for reply in (False, True) for stop in way(flow.server, reply=reply, shape=world.shape)}
+    )
+
+
 def said(case: Case) -> list[object]:
     """Everything that is said of packets, comparable."""
-    journeys = [
+    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in hops) for hops in case.hops]
+    return [journeys(case), hops, case.legs, case.clocks, case.flows]
+
+
+def journeys(case: Case) -> list[object]:
+    """What became of each packet, comparable."""
+    return [
         sorted(
             zip(
                 map(tuple, one.row.tolist()),
@@ -99,8 +122,6 @@ def said(case: Case) -> list[object]:
         )
         for one in case.journeys
     ]
-    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in hops) for hops in case.hops]
-    return [journeys, hops, case.legs, case.clocks, case.flows]
 
 
 def counts(case: Case) -> dict[tuple[int, str], dict[tuple[int, int], int]]:

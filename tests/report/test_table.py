@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from kubectl_vxtrace.model.report import Severity, TraceReport
+import pytest
+
+from kubectl_vxtrace.model.report import ClockBound, OffsetBound, Severity, TraceReport
 from kubectl_vxtrace.report import markdown, table
 from tests.report.build import report
 
@@ -75,6 +77,34 @@ def test_the_page_of_the_top_cause_is_named_in_every_text_form() -> None:
     noted = replace(report().findings[0], cause="asymmetric-return", severity=Severity.INFO)
     assert _render(replace(report(), findings=(*report().findings, noted))).count("kubectl vxtrace explain") == 1
     assert "kubectl vxtrace explain" not in _render(replace(report(), cause=None, findings=(noted,)))
+
+
+@pytest.mark.parametrize(
+    ("stepped", "said"),
+    [
+        ((False, False), []),
+        (
+            (True, False),
+            ["CLOCK          the clock of ada-ec-2 was set while captures ran: no latency to or from other nodes is claimed there"],
+        ),
+        (
+            (True, True),
+            [
+                "CLOCK          the clock of ada-ec-2 and ada-ec-3, or that of ada-ec-1, was set while captures ran: "
+                "no latency to or from other nodes is claimed there"
+            ],
+        ),
+    ],
+)
+def test_a_clock_that_was_set_is_said_in_one_line(stepped: tuple[bool, ...], said: list[str]) -> None:
+    unknown = OffsetBound(low=None, high=None)
+    clocks = tuple(
+        ClockBound(reference="ada-ec-1", node=node, offset_ns=unknown, samples=9, stepped=one)
+        for node, one in zip(("ada-ec-2", "ada-ec-3"), stepped, strict=True)
+    )
+    given = replace(report(), clocks=clocks)
+    assert [line for line in _render(given).splitlines() if line.startswith("CLOCK")] == said
+    assert markdown.render(given).count("\nCLOCK ") == len(said)
 
 
 def test_without_any_flow_it_says_so() -> None:

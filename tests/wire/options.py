@@ -10,6 +10,7 @@ from tests.wire.world import Capture, Clock, Flow, Noise, Packet, Tunnel, World
 B_NODE = "ada-ec-2"
 GSO = (45, 45, 45, 1, 45, 45)
 SOFTWARE_GSO = (45, 45, 1, 1, 45, 45)
+EARLY_GSO = (45, 1, 1, 1, 8, 8)
 LATE_GRO = (45, 45, 45, 8, 16, 16)
 FATES = (None, None, 3, None, 4, None, 2, None, None, 5)
 
@@ -114,14 +115,34 @@ def _changed(world: World, **fields: object) -> World:
 
 
 def _captured(world: World, place: str, capture: Capture) -> World:
-    """The world with the capture at the client's pod, the underlay of B, its VXLAN device or its pod changed."""
-    taps = {"pod": (CLIENT_NODE, PODS[CLIENT]), "nic": (B_NODE, NIC), "vxlan": (B_NODE, VXLAN), "server": (B_NODE, PODS[FIRST])}
+    """The world with the capture at the client's pod, its node's underlay, that of B, its VXLAN device or its pod changed."""
+    taps = {
+        "pod": (CLIENT_NODE, PODS[CLIENT]),
+        "client's nic": (CLIENT_NODE, NIC),
+        "nic": (B_NODE, NIC),
+        "vxlan": (B_NODE, VXLAN),
+        "server": (B_NODE, PODS[FIRST]),
+    }
     return replace(world, captures={**world.captures, taps[place]: capture})
 
 
 def _jittered(world: World) -> World:
     packets = [replace(one, jitter_ns=(0, 0, (index * 7919) % 30 * MS, 1_000, 500)) for index, one in enumerate(world.packets)]
     return replace(world, packets=tuple(packets))
+
+
+def _sockets(flow: Flow) -> World:
+    """Three sockets that ask the same without IP IDs, of which the last one is not answered: its question vanishes."""
+    return World(
+        flows=(flow,),
+        packets=datagrams([b"same"] * 3, ids=numbers(Numbering.ZERO), fates=(None, None, 3), ports=lambda index: 40_000 + index),
+    )
+
+
+def _nameless_transfer() -> World:
+    world = transfer(EARLY_GSO, {30: 3})
+    flow = replace(world.flows[0], masquerade=True, masquerade_shift=1000, known=False)
+    return replace(world, flows=(flow,), packets=world.packets[3:])
 
 
 UDP = Flow()
@@ -139,6 +160,14 @@ OPTIONS: dict[str, World] = {
     "snat with port rewrite": asked(Flow(masquerade=True, masquerade_shift=1000)),
     "dnat and snat": asked(Flow(service_port=80, server_port=8080, masquerade=True, masquerade_shift=7)),
     "snat that nobody wrote down": asked(Flow(service_port=53, masquerade=True, known=False)),
+    "snat that nobody wrote down, super-packets of udp": World(
+        flows=(Flow(masquerade=True, known=False, merge=EARLY_GSO),), packets=super_datagrams(9, 1228, tail=46, ident=9, burst=0)
+    ),
+    "snat that nobody wrote down, super-packets of tcp whose beginning is not seen": _nameless_transfer(),
+    "snat that nobody wrote down, sockets that say the same": _sockets(Flow(masquerade=True, known=False)),
+    "snat with port rewrite that nobody wrote down, sockets that say the same": _sockets(
+        Flow(masquerade=True, masquerade_shift=1000, known=False)
+    ),
     "sctp through a service": asked(Flow(protocol="SCTP", service_port=80, server_port=3868)),
     "two backends": replace(
         DNS,
@@ -149,12 +178,22 @@ OPTIONS: dict[str, World] = {
     "tcp super-packets cut by software": transfer(SOFTWARE_GSO, {7: 2, 30: 3}),
     "tcp super-packets merged at the receiver's NIC": transfer(LATE_GRO, {7: 3, 30: 3}),
     "tcp super-packets, NIC numbers segments itself": transfer(GSO, {7: 3, 30: 3}, fixed_id=True),
+    "tcp super-packets, NIC numbers segments itself, one that was sent again vanishes elsewhere": transfer(
+        GSO, {5: 5}, fixed_id=True, again=3
+    ),
     "tcp super-packets dropped in whole": transfer((15, 15, 15, 1, 15, 15), dict.fromkeys(range(15, 30), 2)),
     "udp super-packets": quic({5: 3, 47: 4, 60: 3}),
     "udp super-packets whose first datagrams vanished": quic({0: 3, 20: 3, 40: 3}),
     "udp super-packets whose first datagrams all vanished": quic({index * 20: 3 for index in range(5)}),
+    "udp super-packet of which only the shorter last datagram arrived": World(
+        flows=(Flow(server_port=443, merge=SOFTWARE_GSO),), packets=super_datagrams(3, 500, tail=432, ident=9, burst=0, fates={0: 2, 1: 2})
+    ),
     "udp super-packets that nobody saw in parts": quic(merge=(20,) * 6),
     "udp super-packets merged again": quic({5: 3}, merge=(20, 20, 20, 1, 20, 20)),
+    "udp super-packet merged again in part, single datagrams cut short": replace(
+        World(flows=(Flow(server_port=443, merge=(45, 1, 1, 1, 8, 8)),), packets=super_datagrams(9, 1228, tail=926, ident=100, burst=0)),
+        captures={tap: Capture(snaplen=100) for tap in ((CLIENT_NODE, NIC), (B_NODE, NIC))} | {(CLIENT_NODE, VXLAN): Capture(blind=True)},
+    ),
     "retransmission with the same id": transfer(fates={7: 3, 30: 4}, same_id=True),
     "retransmission that vanishes too": transfer(fates={7: 3, 30: 4}, again=4),
     "retransmission of super-packets that vanishes too": transfer(GSO, {7: 3, 30: 3}, again=3),
@@ -186,6 +225,7 @@ OPTIONS: dict[str, World] = {
     "bridges": replace(asked(UDP, fates=(None, 2, 5, 6, 7, None)), shape=Shape.FLANNEL),
     "same node": replace(asked(UDP, fates=(None, 1, None)), flows=(Flow(server=NEIGHBOUR),)),
     "everything vanishes": asked(UDP, fates=(3,) * 10),
+    "one vanishes on every leg": asked(UDP, fates=(1, None, 2, None, 3, None, 4, None, 5, None)),
     "one of a hundred vanishes": asked(UDP, fates=(None,) * 60 + (3,) + (None,) * 39),
     "duplication": _changed(DNS, copied_after=3),
     "duplication whose copy vanishes": _changed(asked(UDP, fates=(None,) * 10), copied_after=3, copy_lost_after=5),
@@ -193,6 +233,7 @@ OPTIONS: dict[str, World] = {
     "duplication of identical datagrams": replace(
         _changed(replace(DNS, packets=datagrams([b"same"] * 9, ids=numbers(Numbering.ZERO), fates=FATES)), copied_after=3)
     ),
+    "delay": replace(DNS, delays_ns=(4_000, 3_000, 400 * MS, 5_000, 6_000)),
     "reordering": _jittered(DNS),
     "reordering of segments": _jittered(transfer(fates={7: 3})),
     "routing loop": _changed(asked(UDP, fates=(None,) * 6), lost_after=5, loops=20),
@@ -202,6 +243,13 @@ OPTIONS: dict[str, World] = {
     ),
     "clock step": replace(DNS, packets=SPREAD, clocks={B_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=2 * SECOND)}),
     "clock step back": replace(DNS, packets=SPREAD, clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND, step_ns=-2 * SECOND)}),
+    "clock step back while a packet is under way": replace(
+        DNS, packets=SPREAD, clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + 5 * SECOND + 2_000, step_ns=-2 * SECOND)}
+    ),
+    "NIC numbers segments itself, and a retransmission vanishes on a node whose clock stepped": replace(
+        transfer(SOFTWARE_GSO, {5: 5, 6: 1}, fixed_id=True, again=2),
+        clocks={CLIENT_NODE: Clock(step_at_ns=EPOCH + SECOND, step_ns=2 * SECOND)},
+    ),
     "capture that starts late": _captured(replace(DNS, packets=SPREAD), "server", Capture(start_ns=EPOCH + 3 * SECOND)),
     "capture that starts late, identical datagrams": _captured(
         replace(DNS, packets=datagrams([b"same"] * 2, gap_ns=9 * SECOND, ids=numbers(Numbering.ZERO), fates=[None, 1])),
@@ -224,7 +272,22 @@ OPTIONS: dict[str, World] = {
     "missing last hop": _captured(DNS, "server", Capture(blind=True)),
     "interface seen twice": _captured(DNS, "nic", Capture(twice=True)),
     "first interface seen twice": _captured(DNS, "pod", Capture(twice=True)),
+    "underlay seen twice, a packet without an id that no hop before saw": _captured(
+        replace(asked(UDP, fates=(None,)), six=True, captures={(CLIENT_NODE, one): Capture(blind=True) for one in (VXLAN, PODS[CLIENT])}),
+        "client's nic", Capture(twice=True),
+    ),
     "interface seen twice, fragments": _captured(trains(), "nic", Capture(twice=True)),
+    "first interface seen twice, one super-packet of udp": _captured(
+        replace(quic(merge=(20, 20, 20, 1, 20, 20)), packets=quic().packets[:20]), "pod", Capture(twice=True)
+    ),
+    "first interface seen twice, super-packets that share an id": _captured(
+        quic(merge=(20, 20, 1, 1, 20, 20)), "pod", Capture(twice=True)
+    ),
+    "first interface seen twice, a super-packet and a datagram with an id of its datagrams": _captured(
+        replace(quic(merge=(20, 20, 1, 1, 20, 20)), packets=(replace(quic().packets[21], burst=None), *quic().packets[40:60])),
+        "pod", Capture(twice=True),
+    ),
+    "first interface seen twice, one super-packet of tcp": _captured(transfer(GSO), "pod", Capture(twice=True)),
     "interface seen twice, super-packets": _captured(transfer(GSO, {7: 3, 30: 3}), "nic", Capture(twice=True)),
     "noise of other flows": replace(DNS, noise=Noise(count=10, others=True, same_ports=True, arp=True)),
     "another vni": replace(DNS, noise=Noise(count=10, other_vni=True)),

@@ -1,7 +1,7 @@
 """Random small worlds: traffic, what the network does to it, and captures with the flaws that real ones have."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from hypothesis import strategies as st
 
@@ -39,11 +39,12 @@ def fates(length: int, *, often: bool = False) -> st.SearchStrategy[int | None]:
 
 @st.composite
 def nat(draw: st.DrawFn, protocol: str, port: int) -> Flow:
-    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports."""
+    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports, which conntrack may not say."""
     service = None if protocol == "ICMP" else draw(st.sampled_from([None, port, port + 1]))
     masquerade = draw(st.sampled_from([False, False, True]))
     shift = draw(st.sampled_from([0, 1000])) if masquerade else 0
-    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, masquerade_shift=shift)
+    known = draw(st.sampled_from([True, True, False]))
+    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, masquerade_shift=shift, known=known)
 
 
 @st.composite
@@ -84,7 +85,7 @@ def troubles(draw: st.DrawFn, packet: Packet, length: int) -> Packet:
     if kind == "fragments" and len(packet.payload) > 100:
         part = draw(st.integers(0, 2)) if packet.lost_after is not None else None
         return replace(
-            packet, fragment_bytes=104, dont_fragment=False, ip_id=packet.ip_id or packet.seq + 1, lost_part=part,
+            packet, fragment_bytes=104, dont_fragment=False, ip_id=30_000 + packet.flow * 1_000 + packet.seq, lost_part=part,
             parts_until=max(packet.lost_after or 0, draw(st.integers(1, length))), parts_reversed=draw(st.booleans()),
         )  # fmt: skip
     if kind == "outer fragments" and len(packet.payload) > 100 and length > 4:
@@ -145,10 +146,10 @@ def super_packets(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tupl
 
 CLOCKS = st.builds(
     Clock,
-    offset_ns=st.sampled_from([0, 5 * MS, -3 * SECOND, 7200 * SECOND]),
+    offset_ns=st.sampled_from([0, 5 * MS, -100_000, -3 * SECOND, 7200 * SECOND]),
     drift_ppm=st.sampled_from([0, 0, 50, -400]),
-    step_at_ns=st.just(EPOCH + SECOND),
-    step_ns=st.sampled_from([0, 0, 0, 2 * SECOND, -2 * SECOND]),
+    step_at_ns=st.integers(-1_000, 9_000).map(lambda number: EPOCH + number * MS + 7_000),
+    step_ns=st.sampled_from([0, 0, 0, 2 * SECOND, -2 * SECOND, 300 * MS, -40 * MS, 3600 * SECOND]),
 )
 CAPTURES = st.one_of(
     st.builds(Capture, file_format=st.sampled_from(["pcap", "pcapng", "pcap.gz"]), nanoseconds=st.booleans(), shuffled=st.booleans()),
@@ -161,6 +162,23 @@ CAPTURES = st.one_of(
     st.just(Capture(twice=True)),
     st.just(Capture(cut_record=True)),
 )
+
+
+@st.composite
+def flawed(draw: st.DrawFn) -> Capture:
+    """A capture with one flaw, or several."""
+    mine = [draw(CAPTURES) for _ in range(draw(st.sampled_from([1, 1, 2, 3])))]
+    names = [field.name for field in fields(Capture)]
+    changed = {name: getattr(one, name) for one in mine for name in names if getattr(one, name) != getattr(Capture(), name)}
+    return replace(Capture(), **changed)
+
+
+@st.composite
+def clocks_of(draw: st.DrawFn, nodes: Sequence[str]) -> dict[str, Clock]:
+    """Clocks of some nodes, of which at most one is set meanwhile: two that are set alike between readings seem never to have been."""
+    found = draw(st.dictionaries(st.sampled_from(nodes), CLOCKS, max_size=2))
+    stepped = [node for node in found if found[node].step_ns][1:]
+    return {node: replace(clock, step_ns=0) if node in stepped else clock for node, clock in found.items()}
 
 
 @st.composite
@@ -184,9 +202,10 @@ def worlds(draw: st.DrawFn, *, perfect: bool = False) -> World:
         shape=shape,
         six=draw(st.sampled_from([False, False, True])),
         tunnel=draw(TUNNELS),
-        clocks={} if perfect else draw(st.dictionaries(st.sampled_from(_nodes(flows)), CLOCKS, max_size=2)),
-        captures={} if perfect else draw(st.dictionaries(st.sampled_from(taps), CAPTURES, max_size=2)),
+        clocks={} if perfect else draw(clocks_of(_nodes(flows))),
+        captures={} if perfect else draw(st.dictionaries(st.sampled_from(taps), flawed(), max_size=4)),
         noise=draw(NOISES),
+        mtu_bytes=draw(st.sampled_from([1410, 1410, None])),
     )
 
 
