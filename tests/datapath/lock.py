@@ -1,4 +1,4 @@
-"""One command at a time: namespaces have the same names whoever makes them, so there is one lock for the machine."""
+"""One command at a time: namespaces have the same names whoever makes them, so there is one lock for each place that keeps names."""
 
 import fcntl
 import os
@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .tools import LabError
+from .tools import NETNS_DIR, LabError
 
-LOCK_FILE = Path("/run/vxtrace-lab.lock")
+_RUN = Path("/run")
+
+
+def _lock_file() -> Path:
+    """The machine's, or that of a mount namespace with a file system of its own for the names."""
+    kept = (NETNS_DIR if NETNS_DIR.is_dir() else _RUN).stat().st_dev
+    return _RUN / ("vxtrace-lab.lock" if kept == _RUN.stat().st_dev else f"vxtrace-lab-{kept}.lock")
+
+
+LOCK_FILE = _lock_file()
 
 
 @contextmanager
