@@ -5,13 +5,19 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import (
     bridging,
+    clash,
     conntrack,
+    destinations,
     endpoint,
     forwarding,
     links,
     looping,
     misrouted,
+    mtu,
     neighbours,
+    offload,
+    owners,
+    queues,
     routing,
     rules,
     service,
@@ -20,6 +26,7 @@ from kubectl_vxtrace.diagnosis import (
     vtep,
 )
 from kubectl_vxtrace.diagnosis.drops import with_words
+from kubectl_vxtrace.diagnosis.profile import with_profiles
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
@@ -28,14 +35,20 @@ from kubectl_vxtrace.model.report import Confidence, Finding
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
+    owners.check,
     neighbours.check,
+    destinations.check,
     links.check,
     routing.check,
     misrouted.check,
     looping.check,
     forwarding.check,
+    clash.check,
     conntrack.check,
     rules.check,
+    offload.check,
+    mtu.check,
+    queues.check,
     underlay.check,
     service.check,
     endpoint.check,
@@ -48,7 +61,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     found = [finding for check in CHECKS for finding in check(case)]
     lost = tuple(troubles(case))
-    settled = with_words(case, settle_findings(case, found, lost), lost)
+    settled = with_profiles(case, with_words(case, settle_findings(case, found, lost), lost), lost)
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
         return tuple(_at_most_likely(finding) for finding in settled)
     return settled

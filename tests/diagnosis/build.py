@@ -53,6 +53,10 @@ class Frame:
     wire_bytes: int = 132
     kind: Kind = Kind.IP
     tunnel: tuple[str, str, int, int, int] | None = None
+    macs: tuple[str, str] = (MAC_A, MAC_B)
+    outer_id: int = 0
+    fragment: int = 0
+    ip_id: int | None = None
     quotes: "Frame | None" = None
     quotes_inner: bool = False
 
@@ -70,9 +74,9 @@ def arp(source: str, target: str, *, reply: bool = False) -> Frame:
 def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
     """The columns of a capture file with these frames."""
     talks: dict[tuple[int, str, str, int, int], int] = {}
-    tunnels: dict[tuple[str, str, int, int, int], int] = {}
+    tunnels: dict[tuple[str, str, int, int, int, str, str], int] = {}
     talk = [talks.setdefault(_key(frame), len(talks)) for frame in frames]
-    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault(frame.tunnel, len(tunnels)) for frame in frames]
+    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault((*frame.tunnel, *frame.macs), len(tunnels)) for frame in frames]
     quotes = [(row, frame) for row, frame in enumerate(frames) if frame.quotes is not None]
     quoted = [talks.setdefault(_key(frame.quotes), len(talks)) for _, frame in quotes if frame.quotes is not None]
     inside = np.array([frame.quotes_inner for _, frame in quotes], dtype=bool)
@@ -88,10 +92,10 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         payload_bytes=np.array([frame.payload_bytes for frame in frames], dtype=np.int32),
         conversation=np.array(talk, dtype=np.int32),
         tunnel=np.array(tunnel, dtype=np.int32),
-        ip_id=np.arange(count, dtype=np.uint16),
-        outer_id=np.zeros(count, dtype=np.uint16),
+        ip_id=np.array([row if frame.ip_id is None else frame.ip_id for row, frame in enumerate(frames)], dtype=np.uint16),
+        outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
         ttl=np.full(count, 63, dtype=np.uint8),
-        fragment=np.zeros(count, dtype=np.uint16),
+        fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
         seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
@@ -109,8 +113,8 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             source_port=np.array([key[2] for key in tunnels], dtype=np.uint16),
             port=np.array([key[3] for key in tunnels], dtype=np.uint16),
             vni=np.array([key[4] for key in tunnels], dtype=np.uint32),
-            inner_source_mac=np.zeros(len(tunnels), dtype=np.uint64),
-            inner_destination_mac=np.zeros(len(tunnels), dtype=np.uint64),
+            inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
+            inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
@@ -120,6 +124,10 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
         ),
     )
+
+
+def _mac(text: str) -> int:
+    return int(text.replace(":", ""), 16)
 
 
 def _key(frame: Frame) -> tuple[int, str, str, int, int]:
