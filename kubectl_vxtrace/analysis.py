@@ -81,16 +81,16 @@ def dissected(examined: Examined) -> TraceReport:
 
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """Decode every capture. One that cannot be read becomes a failed capture with the reason; the others stay."""
-    ports = _vxlan_ports(recording)
+    files = [(capture.task.tap, Path(recording.folder) / capture.file) for capture in recording.captures if capture.file is not None]
+    found = iter(packets.read_pcaps(files, vxlan_ports=_vxlan_ports(recording)))
     tables: dict[Tap, PacketTable] = {}
     captures: list[CaptureResult] = []
     for capture in recording.captures:
         judged = capture
         if capture.file is not None:
-            try:
-                table = packets.read_pcap(Path(recording.folder) / capture.file, tap=capture.task.tap, vxlan_ports=ports)
-            except PcapError as error:
-                judged = replace(capture, status=CaptureStatus.FAILED, reason=f"{Path(capture.file).name} cannot be read: {error.message}")
+            table = next(found)
+            if isinstance(table, PcapError):
+                judged = replace(capture, status=CaptureStatus.FAILED, reason=f"{Path(capture.file).name} cannot be read: {table.message}")
             else:
                 tables[capture.task.tap] = table
                 if (doubt := _doubt(capture, table)) is not None:
@@ -101,8 +101,8 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
 
 def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
     """Why a file is not all that was captured, or None. tcpdump does not notice that a write failed, on a full disk for example."""
-    if not table.whole:
-        return "the file ends in the middle of a packet"
+    if table.stopped_at is not None:
+        return f"the file ends, or is damaged, in the middle of a packet: behind packet {len(table)}, at byte {table.stopped_at}"
     if capture.captured is not None and len(table) < capture.captured:
         return f"the file holds {len(table)} of {capture.captured} captured packets"
     return None

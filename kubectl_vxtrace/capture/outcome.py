@@ -48,6 +48,7 @@ def judge(course: Course) -> CaptureResult:
         started_ns=course.start.node_ns if in_time else None,
         stopped_ns=course.stop.node_ns if ended.state is State.STOPPED else None,
         received=numbers.received,
+        received_early=tcpdump.received_early(begun.said) if begun is not None else 0,
         captured=numbers.captured,
         dropped_by_kernel=numbers.dropped_by_kernel,
         size_bytes=ended.number or 0,

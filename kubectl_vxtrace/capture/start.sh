@@ -39,7 +39,7 @@ trap "" HUP
 [ -e stop ] && echo stopped >"$id.rc" && exit
 ulimit -f "$blocks"
 ulimit -c 0
-timeout -s INT "$limit_s" "$@" &
+timeout -s INT "$limit_s" sh -c "echo \$\$ >$id.tcpdump; exec \"\$@\"" vxtrace-capture "$@" &
 echo $! >"$id.pid"
 [ -e stop ] && kill $!
 wait $!
@@ -68,6 +68,26 @@ state() {
     echo waiting
 }
 
+# What came before the filter was in place counts as received and is never written (libpcap attaches the filter to a socket that receives
+# already, and passes over what is in the ring by then). tcpdump says its numbers so far on USR1: tcpdump(8).
+count_early() {
+    for id in $ids; do
+        id=${id%%:*}
+        if [ "$(state "$id")" = listening ] && read -r pid <"$id.tcpdump"; then kill -s USR1 "$pid" 2>/dev/null; fi
+    done
+    patience=25
+    while [ "$patience" -gt 0 ]; do
+        waiting=''
+        for id in $ids; do
+            id=${id%%:*}
+            if [ ! -e "$id.rc" ] && [ -s "$id.tcpdump" ] && ! grep -q 'received by filter' "$id.err"; then waiting=yes && break; fi
+        done
+        [ -n "$waiting" ] || break
+        pause
+        patience=$((patience - 1))
+    done
+}
+
 ids=''
 each() {
     while [ $# -gt 0 ]; do
@@ -86,6 +106,7 @@ while [ "$turns" -gt 0 ]; do
     pause
     turns=$((turns - 1))
 done
+count_early
 echo "vxtrace-capture 1 $(now)$options"
 for id in $ids; do
     record "${id%%:*}" "$(state "${id%%:*}")" "$(device_state "${id#*:}")" 0 - "${id%%:*}.err"

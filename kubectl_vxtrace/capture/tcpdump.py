@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kubectl_vxtrace.model.path import Role
 
 _COUNTS = re.compile(r"^(\d+) packets? (captured|received by filter|dropped by kernel)", re.MULTILINE)
+_SO_FAR = re.compile(r"^tcpdump: (\d+) packets? captured, (\d+) packets? received by filter, \d+ packets? dropped by kernel$", re.MULTILINE)
 _LISTENING = re.compile(r"listening on (\S+), link-type (\S+)")
 _NO_DEVICE = re.compile(r"No such device|SIOCGIFHWADDR: No such|doesn't exist")
 _DOWN = re.compile(r"That device is not up|Network is down|The network is down")
@@ -53,6 +54,17 @@ def closing(stderr: str) -> Closing:
         received=found.get("received by filter"),
         dropped_by_kernel=found.get("dropped by kernel"),
     )
+
+
+def received_early(stderr: str) -> int:
+    """How many packets tcpdump had received and not captured when it was first asked for its numbers (SIGUSR1); 0 if it was not.
+
+    Those came before its filter was in place: they count as received, and are never written.
+    """
+    found = _SO_FAR.search(stderr)
+    if found is None or max(map(len, found.groups())) >= 20:
+        return 0
+    return max(int(found[2]) - int(found[1]), 0)
 
 
 def listening(stderr: str) -> bool:

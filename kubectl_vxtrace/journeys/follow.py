@@ -7,18 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys import outcome, rejected, tally
-from kubectl_vxtrace.journeys.clocks import Clocks, Interval, Samples, clocks_of
+from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
+from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
 from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
 from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.origin import begun_here
-from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings, backends_seen, joined, later_fragments, name_backends, sight
+from kubectl_vxtrace.journeys.sightings import (
+    REPLY,
+    REQUEST,
+    Sightings,
+    backends_seen,
+    divided,
+    joined,
+    later_fragments,
+    sight,
+)
+from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
+from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.journeys import Case, JourneyTable
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -44,6 +56,7 @@ class _Scene:
     window: Window | None
     known: Mapping[Tap, Testimony]
     refusals: rejected.Refusals
+    in_window: Mapping[Tap, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +74,33 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
 
     Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
     """
-    seen, roles = _sightings(recording, tables)
+    twice = doubled(tables, recording.paths)
+    known = testimonies(recording, tables, twice.unsure)
+    seen, roles = _sightings(recording, tables, known, twice)
+    traced = {tap for tap, one in seen.items() if len(one)}
     groups = groups_of(recording, address_book(recording, ()))
     candidates = candidates_of(recording, groups, seen)
-    parts = [_part(candidate, path, seen, tables, recording) for candidate in candidates for path in candidate.paths]
+    shares = {tap: divided(seen.pop(tap)) for tap in tuple(seen)}
+    ways = [(candidate, path) for candidate in candidates for path in candidate.paths]
+    parts = each(lambda way: _part(*way, shares, tables, recording), ways)
+    shares.clear()  # the frames of each path stand in `parts`
     clocks = _clocks(recording, parts, tables)
     nodes = sorted({tap.node for tap in tables} | {hop.tap.node for part in parts for hop in part.way.path.hops})
+    window = window_of(stretches_of(recording.captures, tables, traced), clocks, nodes)
     scene = _Scene(
         recording=recording,
         tables=tables,
         clocks=clocks,
-        window=window_of(stretches_of(recording.captures, tables), clocks, nodes),
-        known=testimonies(recording, tables),
+        window=window,
+        known=known,
         refusals=rejected.refusals_of(tables, roles, clocks),
+        in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
     )
     flows: list[Flow] = []
     judged: list[_Judged] = []
     connections: dict[int, int] = {}
-    for candidate in candidates:
-        mine = _judge_flow(scene, [part for part in parts if part.candidate is candidate])
+    ways_of = [[part for part in parts if part.candidate is candidate] for candidate in candidates]
+    for candidate, mine in zip(candidates, each(lambda some: _judge_flow(scene, some), ways_of), strict=True):
         ports = np.unique(np.concatenate([one.journeys.client_port for one in mine])) if mine else np.zeros(0, np.int32)
         if not len(ports) and not any(not hop.expected for one in mine for hop in one.hops):
             continue
@@ -105,15 +126,19 @@ def _with_client_port(flow: Flow, ports: NDArray[np.int32]) -> Flow:
     return replace(flow, client=client)
 
 
-def _sightings(recording: Recording, tables: Mapping[Tap, PacketTable]) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
+def _sightings(
+    recording: Recording, tables: Mapping[Tap, PacketTable], known: Mapping[Tap, Testimony], twice: Doubled
+) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]]]:
     """The frames that belong to planned flows, with their backends as far as anything names them."""
-    known = connections_of(recording)
-    first = _Identified(recording, tables, known)
+    connections = connections_of(recording)
+    first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
-    last = _Identified(recording, tables, (*known, *learned)) if learned else first
+    last = _Identified(recording, tables, (*connections, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
-    seen = begun_here(recording, last.groups, seen, testimonies(recording, tables))
+    for tap, keep in twice.keep.items():
+        seen[tap] = seen[tap].take(keep[seen[tap].row])
+    seen = begun_here(recording, last.groups, seen, known)
     return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles
 
 
@@ -130,16 +155,16 @@ class _Identified:
 
 
 def _part(
-    candidate: Candidate, path: Path, seen: Mapping[Tap, Sightings], tables: Mapping[Tap, PacketTable], recording: Recording
+    candidate: Candidate,
+    path: Path,
+    shares: Mapping[Tap, Mapping[tuple[int, int, int], Sightings]],
+    tables: Mapping[Tap, PacketTable],
+    recording: Recording,
 ) -> _Part:
-    wanted = REQUEST if path.direction is Direction.REQUEST else REPLY
-    mine = {}
-    for tap, one in seen.items():
-        fits = (one.group == candidate.group) & (one.planned == candidate.planned) & (one.direction == wanted)
-        if candidate.port != ANY:
-            fits &= one.server_port == candidate.port
-        if fits.any():
-            mine[tap] = one.take(fits)
+    wanted = (candidate.group, candidate.planned, REQUEST if path.direction is Direction.REQUEST else REPLY)
+    mine = {tap: parts[wanted] for tap, parts in shares.items() if wanted in parts}
+    if candidate.port != ANY:
+        mine = {tap: part for tap, one in mine.items() if len(part := one.take(one.server_port == candidate.port))}
     ways = frames_of(path, mine, tables)
     ipv6 = ":" in candidate.flow.client.address
     way = way_of(path, ways.hops, candidate.flow.protocol, _overlay_mtu(recording, path), ipv6)
@@ -161,17 +186,23 @@ def _clocks(recording: Recording, parts: Sequence[_Part], tables: Mapping[Tap, P
     samples: dict[str, Samples] = {}
     for part in parts:
         for node in {hop.tap.node for hop in part.way.path.hops} - {reference}:
-            bounds, count = offset_samples(part.way, node, reference)
-            before = samples.get(node, Samples(bounds=Interval()))
-            samples[node] = Samples(bounds=before.bounds.intersect(bounds), count=before.count + count)
-    times = [table.time_ns for table in tables.values() if len(table)]
-    span = max((int(one.max() - one.min()) for one in times), default=0)
-    return clocks_of(reference, nodes, samples, (*recording.before, *recording.after), span)
+            samples[node] = samples.get(node, Samples()).with_(offset_samples(part.way, node, reference))
+    return clocks_of(reference, nodes, samples, (*recording.before, *recording.after), _ran_ns(recording, reference, tables))
+
+
+def _ran_ns(recording: Recording, reference: str, tables: Mapping[Tap, PacketTable]) -> tuple[int, int]:
+    """From when to when the reference node's captures ran: as they say, else from its first frame to its last, else from anybody's."""
+    mine = [one for one in recording.captures if one.task.tap.node == reference]
+    times = [one for capture in mine for one in (capture.started_ns, capture.stopped_ns) if one is not None]
+    for some in ([table for tap, table in tables.items() if tap.node == reference], tables.values()):
+        if not times:
+            times = [int(bound) for table in some if len(table) for bound in (table.time_ns.min(), table.time_ns.max())]
+    return min(times, default=0), max(times, default=0)
 
 
 def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
     """All paths of one flow: outcomes of requests depend on what the replies say."""
-    trails = [trails_of(part.way, scene.clocks) for part in parts]
+    trails = [trails_of(part.way, scene.clocks, [one.witness for one in _testimonies(scene, part)]) for part in parts]
     if scene.recording.request is not None and scene.recording.request.filter is not None:
         trails = _picked(trails)
     replies = next((one for one in trails if one.way.path.direction is Direction.REPLY), None)
@@ -196,7 +227,7 @@ def _picked(trails: Sequence[Trails]) -> list[Trails]:
 
 def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> _Judged:
     path = part.way.path
-    known = [testimony_of(hop.tap, scene.known, scene.recording) for hop in path.hops]
+    known = _testimonies(scene, part)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     counted = tally.counted(trails, scene.window)
     missed = outcome.demoted(trails.seen[counted], [one.witness for one in known])
@@ -209,20 +240,30 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     if trails.way.tcp:
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
+    else:
+        apart = outcome.changed_form(
+            outcomes, trails.client_port, trails.payload_bytes.max(axis=1, initial=0), trails.first, counted, witness
+        )
+        outcome.forget(outcomes, apart, OutcomeCode.LOST)
     if not trails.way.comparable:
-        outcome.forget(outcomes)
+        outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)
+    outcome.forget(outcomes, trails.unsure, OutcomeCode.LOST, OutcomeCode.DELIVERED)
     if request:
         rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
     inside = np.flatnonzero(counted)
     inside = inside[np.argsort(rejected.reference_times(trails, scene.clocks)[inside], kind="stable")]
     chosen = trails.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
-    view = tally.View(tables=scene.tables, window=scene.window, testimonies=known)
+    view = tally.View(tables=scene.tables, window=scene.window, testimonies=known, in_window=scene.in_window)
     roles = {capture.task.tap: capture.task.role for capture in scene.recording.captures}
     odd = {tap: (roles.get(tap, Role.UNDERLAY), testimony_of(tap, scene.known, scene.recording)) for tap in part.unexpected}
     hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)
     legs = tally.leg_tallies(chosen, journeys, witness, scene.clocks)
     return _Judged(path=path, journeys=journeys, hops=hops, legs=legs + (tally.open_leg(chosen, journeys) if nameless else ()))
+
+
+def _testimonies(scene: _Scene, part: _Part) -> list[Testimony]:
+    return [testimony_of(hop.tap, scene.known, scene.recording) for hop in part.way.path.hops]
 
 
 def _less(testimony: Testimony, missed: int) -> Testimony:
@@ -233,10 +274,9 @@ def _less(testimony: Testimony, missed: int) -> Testimony:
 
 
 def _journeys(trails: Trails, outcomes: outcome.Outcomes, which: NDArray[np.intp]) -> JourneyTable:
-    row = np.full_like(trails.frame, -1)
+    row = np.empty_like(trails.frame)
     for hop, frames in enumerate(trails.way.frames):
-        seen = trails.frame[:, hop] >= 0
-        row[seen, hop] = frames.row[trails.frame[seen, hop]]
+        row[:, hop] = np.append(frames.row, np.int32(-1))[trails.frame[:, hop]]  # -1, unseen, is the place behind the last one
     table = JourneyTable(
         path=trails.way.path,
         row=row,

@@ -24,6 +24,7 @@ SEVERAL = -2
 PROTOCOLS: dict[str, tuple[int, ...]] = {
     "TCP": (IpProtocol.TCP,),
     "UDP": (IpProtocol.UDP,),
+    "SCTP": (IpProtocol.SCTP,),
     "ICMP": (IpProtocol.ICMP, IpProtocol.ICMPV6),
 }
 
@@ -181,7 +182,7 @@ def conntrack_names(connections: Iterable[ConntrackEntry], book: AddressBook, gr
             before = backends[index, port]
             backends[index, port] = server.planned if before in (NOBODY, server.planned) else SEVERAL
             if _rewritten(entry):
-                masquerades.append(_masquerade(entry, group, index, server, port, book))
+                masquerades += [_masquerade(entry, protocol, group, index, server, port, book) for protocol in group.protocols]
     return Names(backends=backends, masquerades=tuple(masquerades))
 
 
@@ -212,10 +213,10 @@ def _named(entry: ConntrackEntry, group: Group, client: int, book: AddressBook) 
     return (server, port) if asked in wanted else None
 
 
-def _masquerade(entry: ConntrackEntry, group: Group, index: int, server: Server, port: int, book: AddressBook) -> Masquerade:
+def _masquerade(entry: ConntrackEntry, protocol: int, group: Group, index: int, server: Server, port: int, book: AddressBook) -> Masquerade:
     seen = port if entry.reply_destination_port is None else entry.reply_destination_port
     return Masquerade(
-        protocol=group.protocols[0],
+        protocol=protocol,
         source=book.number(entry.reply_destination),
         source_port=seen,
         server=server.address,
@@ -255,16 +256,16 @@ def _service_roles(groups: Sequence[Group], ends: Ends, asked: NDArray[np.bool_]
 
 
 def _from_client(group: Group, ends: Ends) -> NDArray[np.bool_]:
-    known = [client for client in group.clients if client != UNKNOWN]
-    return np.isin(ends.protocol, group.protocols) & np.isin(ends.client, known)
+    return np.isin(ends.protocol, group.protocols) & np.isin(ends.client, [client for client in group.clients if client != UNKNOWN])
 
 
 def _server_roles(groups: Sequence[Group], ends: Ends, role: Roles, asked: NDArray[np.bool_]) -> None:
+    own = [_from_client(group, ends) for group in groups]
     for rank in range(3):
         for index, group in enumerate(groups):
             if rank == 1 and group.service is not None:
                 continue
-            mine = _from_client(group, ends) & (role.group == NOBODY)
+            mine = own[index] & (role.group == NOBODY)
             if rank == 0:
                 mine &= asked[index, ends.client_port]
             if not mine.any():

@@ -40,9 +40,11 @@ def learned_connections(
     Only packets with a payload that can be compared, or a TCP sequence number, are joined.
     """
     strangers = [one for tap, table in tables.items() if len((one := _strangers(tap, table, groups, ends[tap][0], roles[tap])).row)]
+    if not strangers:
+        return ()
     asked = {tap: one.take(one.direction == REQUEST) for tap, one in seen.items()}
     known = [(tap, one) for tap, one in asked.items() if len(one)]
-    if not strangers or not known:
+    if not known:
         return ()
     group_of = {server.planned: number for number, group in enumerate(groups) for server in group.servers}
     whose = [np.array([group_of[number] for number in one.planned.tolist()], dtype=np.int64) for one in strangers]

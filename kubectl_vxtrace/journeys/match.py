@@ -11,14 +11,19 @@ from kubectl_vxtrace.model.packets import I32, I64
 
 SAME_CLOCK_SLACK_NS = 1_000
 """Taps of one node may stamp in us and in ns; what is cut off may make a packet seem earlier at the later one."""
+STRAY_NS = 10_000_000
+"""Where each copy has a counterpart, only an arrival that is earlier than its departure by more than time stamps of several processors
+disorder is another packet's: one whose departure came before the capture began, say."""
+
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(slots=True)
 class _Open:
     """Journeys so far: for each its key, base, the last hop that saw it and when, and its unit at every hop (-1: unseen)."""
 
-    key: I64
-    base: I64
+    key: I32
+    base: I32
     last: I32
     time_ns: I64
     unit: I32
@@ -37,8 +42,8 @@ def follow_units(hops: Sequence[Units], least_ns: Sequence[Sequence[int | None]]
     possible. A unit that a hop missed is joined to the hop before it.
     """
     count = len(hops)
-    none = np.zeros(0, dtype=np.int64)
-    state = _Open(key=none, base=none, last=np.zeros(0, np.int32), time_ns=none, unit=np.zeros((0, count), np.int32))
+    none = np.zeros(0, dtype=np.int32)
+    state = _Open(key=none, base=none, last=none, time_ns=np.zeros(0, np.int64), unit=np.zeros((0, count), np.int32))
     for hop, units in enumerate(hops):
         _extend(state, hop, units, [least_ns[earlier][hop] for earlier in range(hop)], by_base)
     return state.unit
@@ -60,7 +65,9 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Sequence[int | None]
             _advance(state, hop, departures[left], arrivals[right], units)
             free[arrivals[right]] = False
     new = np.flatnonzero(free)
-    rows = np.full((len(new), state.unit.shape[1]), -1, dtype=np.int32)
+    if not len(new):
+        return
+    rows = np.full((state.unit.shape[1], len(new)), -1, dtype=np.int32).T  # whole hops together in memory
     rows[:, hop] = new
     state.unit = np.concatenate([state.unit, rows])
     state.key = np.concatenate([state.key, units.key[new]])
@@ -75,21 +82,51 @@ def _advance(state: _Open, hop: int, journeys: NDArray[np.intp], arrived: NDArra
     state.time_ns[journeys] = units.time_ns[arrived]
 
 
-def pair(left: I64, right: I64, times_ns: tuple[I64, I64] | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
     """Joins equal keys one to one: indices into `left` (departures) and `right` (arrivals), equally long.
 
-    Where both sides have as many of a key they are joined in time order. Else as many as can be, in order, none to an arrival before
-    its departure: with fewer arrivals each to the last departure that is possible, with more each departure to the first arrival.
+    Keys are numbers from 0 without large gaps.
+
+    Where both sides have as many of a key they are joined in time order, unless that puts an arrival far before its departure. Else as
+    many as can be, in order, none to an arrival before its departure: with fewer arrivals each to the last departure that is possible,
+    with more each departure to the first arrival.
     Without times (clocks that nothing relates) the last ones count as those that arrived.
     """
+    ones, others = _singles(left, right)
+    if times_ns is not None:
+        apart = times_ns[1][ones[1]] - times_ns[0][ones[0]] < -STRAY_NS
+        if apart.any():
+            ones = ones[0][~apart], ones[1][~apart]
+    if not len(others[0]) or not len(others[1]):
+        return ones
+    few = _pair_sorted(left[others[0]], right[others[1]], None if times_ns is None else (times_ns[0][others[0]], times_ns[1][others[1]]))
+    return np.concatenate([ones[0], others[0][few[0]]]), np.concatenate([ones[1], others[1][few[1]]])
+
+
+def _singles(left: I32, right: I32) -> tuple[Pairs, Pairs]:
+    """Pairs of keys that both sides have once; and the indices of the rows of other keys that both sides have."""
+    size = max(int(left.max(initial=-1)), int(right.max(initial=-1))) + 1
+    counts = np.bincount(left, minlength=size), np.bincount(right, minlength=size)
+    single = (counts[0] == 1) & (counts[1] == 1)
+    place = np.zeros(size, dtype=np.int32)
+    place[left] = np.arange(len(left), dtype=np.int32)
+    arrived = np.flatnonzero(single[right])
+    several = (counts[0] > 0) & (counts[1] > 0) & ~single
+    rest = (np.flatnonzero(several[left]), np.flatnonzero(several[right])) if several.any() else (arrived[:0], arrived[:0])
+    return (place[right[arrived]].astype(np.intp), arrived), rest
+
+
+def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None) -> Pairs:
+    """`pair` for any keys."""
     order = tuple(
         np.lexsort((np.zeros(len(keys)) if times_ns is None else times_ns[side], keys)) for side, keys in enumerate((left, right))
     )
     left_keys, right_keys = left[order[0]], right[order[1]]
     keys, departures, arrivals = _counts(left_keys, right_keys)
     equal = departures == arrivals
-    results = [_ordinal(left_keys, right_keys, keys[equal])]
-    for mask, swap in ((arrivals < departures, False), (arrivals > departures, True)):
+    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order)))
+    results = [_ordinal(left_keys, right_keys, keys[equal & ~astray])]
+    for mask, swap in (((arrivals < departures) | astray, False), (arrivals > departures, True)):
         if mask.any():
             results.append(_causal(left_keys, right_keys, keys[mask], _times(times_ns, order), swap))
     lefts, rights = (np.concatenate(parts) for parts in zip(*results, strict=True))
@@ -103,7 +140,7 @@ def _times(times_ns: Times, order: tuple[NDArray[np.intp], ...]) -> Times:
     return None if times_ns is None else (times_ns[0][order[0]], times_ns[1][order[1]])
 
 
-def _counts(left: I64, right: I64) -> tuple[I64, I64, I64]:
+def _counts(left: I32, right: I32) -> tuple[I32, I64, I64]:
     """Keys that both sides have, and how many of each; both sorted."""
     left_values, left_counts = _runs(left)
     right_values, right_counts = _runs(right)
@@ -111,13 +148,13 @@ def _counts(left: I64, right: I64) -> tuple[I64, I64, I64]:
     return keys, left_counts[at_left], right_counts[at_right]
 
 
-def _runs(ordered: I64) -> tuple[I64, I64]:
+def _runs(ordered: I32) -> tuple[I32, I64]:
     """The different ones of sorted values, and how many of each."""
     begin = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
     return ordered[begin], np.diff(np.append(begin, len(ordered)))
 
 
-def _members(values: I64, keys: I64) -> NDArray[np.intp]:
+def _members(values: I32, keys: I32) -> NDArray[np.intp]:
     """Indices of the sorted values that are among the sorted keys."""
     if not len(keys):
         return np.zeros(0, dtype=np.intp)
@@ -125,11 +162,19 @@ def _members(values: I64, keys: I64) -> NDArray[np.intp]:
     return np.flatnonzero(keys[place] == values)
 
 
-def _ordinal(left: I64, right: I64, keys: I64) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _ordinal(left: I32, right: I32, keys: I32) -> Pairs:
     return _members(left, keys), _members(right, keys)
 
 
-def _causal(left: I64, right: I64, keys: I64, times_ns: Times, swap: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _astray(left: I32, right: I32, keys: I32, times_ns: Times) -> I32:
+    """Those of the keys, which both sides have as often, where time order puts an arrival far before its departure."""
+    if times_ns is None:
+        return keys[:0]
+    ours, theirs = _ordinal(left, right, keys)
+    return left[ours[times_ns[1][theirs] - times_ns[0][ours] < -STRAY_NS]]
+
+
+def _causal(left: I32, right: I32, keys: I32, times_ns: Times, swap: bool) -> Pairs:
     """Joins in order under "no arrival before its departure", for keys with fewer arrivals than departures, or more (`swap`).
 
     More arrivals are the same problem with time turned round: what departs is then the arrival, at minus its time.
@@ -146,7 +191,7 @@ def _causal(left: I64, right: I64, keys: I64, times_ns: Times, swap: bool) -> tu
     return flipped_ours[mask], flipped_theirs[chosen[mask]]
 
 
-def _latest(left: I64, right: I64, times_ns: Times) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _latest(left: I32, right: I32, times_ns: Times) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """For each arrival (sorted by key, time) the last possible departure (sorted likewise), in order; and which have one.
 
     With hi[j] the last departure that is possible for arrival j, the answer from the last arrival backwards is

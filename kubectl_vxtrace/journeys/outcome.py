@@ -73,14 +73,36 @@ def merged_away(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArra
     """
     lost = (outcomes.outcome == OutcomeCode.LOST) & pure_ack & (outcomes.lost_to > 0)
     lost[lost] = merging[np.flatnonzero(lost), outcomes.lost_to[lost] - 1]
-    outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
-    outcomes.lost_from[lost] = 0
-    outcomes.lost_to[lost] = 0
+    forget(outcomes, lost, OutcomeCode.LOST)
 
 
-def forget(outcomes: Outcomes) -> None:
-    """Where absence proves nothing, what was lost is not to be known."""
-    lost = outcomes.outcome == OutcomeCode.LOST
-    outcomes.outcome[lost] = OutcomeCode.UNDETERMINED
-    outcomes.lost_from[lost] = 0
-    outcomes.lost_to[lost] = 0
+def changed_form(
+    outcomes: Outcomes,
+    client_port: I32,
+    payload_bytes: I32,
+    first: I32,
+    counted: NDArray[np.bool_],
+    witness: Sequence[bool],
+) -> NDArray[np.bool_]:
+    """Datagrams that vanished before a hop from which on smaller ones of their socket come into being behind a witness (`first`, from 0).
+
+    Offloads may have cut the one into the others in a way that nothing shows.
+    """
+    behind = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])
+    last_birth = np.full(65536, -1, dtype=np.int32)
+    least = np.full(65536, np.iinfo(np.int32).max, dtype=np.int32)
+    is_born = counted & behind[first]
+    born = np.flatnonzero(is_born)
+    np.maximum.at(last_birth, client_port[born], first[born])
+    np.minimum.at(least, client_port[born], payload_bytes[born])
+    lost = (outcomes.outcome == OutcomeCode.LOST) & (outcomes.lost_to > 0) & ~is_born
+    found: NDArray[np.bool_] = lost & (last_birth[client_port] >= outcomes.lost_to - 1) & (payload_bytes > least[client_port])
+    return found
+
+
+def forget(outcomes: Outcomes, which: NDArray[np.bool_], *codes: OutcomeCode) -> None:
+    """Of what is one of `codes` it is not to be known after all."""
+    mine = which & np.isin(outcomes.outcome, codes)
+    outcomes.outcome[mine] = OutcomeCode.UNDETERMINED
+    for column in (outcomes.lost_from, outcomes.lost_to):
+        column[mine] = 0

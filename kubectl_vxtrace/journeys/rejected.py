@@ -44,7 +44,7 @@ def refusals_of(tables: Mapping[Tap, PacketTable], roles: Mapping[Tap, tuple[Rol
         quoted = quotes.conversation[mine]
         known = role.group[quoted] != NOBODY
         mine, quoted = mine[known], quoted[known]
-        times = table.time_ns[quotes.row[mine]] - clocks.middle_ns(tap.node, clocks.reference)
+        times = clocks.to_reference(tap.node, table.time_ns[quotes.row[mine]])
         parts.append((role.group[quoted], role.client_port[quoted], quotes.ip_id[mine].astype(np.int64), times))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.zeros(0, np.int64)] * 4
     return Refusals(
@@ -74,8 +74,11 @@ def refuse(requests: Trails, replies: Trails | None, outcomes: Outcomes, refusal
 
 def reference_times(trails: Trails, clocks: Clocks) -> I64:
     """First sightings in the reference node's clock, by the middle of its bounds."""
-    shifts = [clocks.middle_ns(hop.tap.node, clocks.reference) for hop in trails.way.path.hops]
-    return trails.time_ns - np.array([*shifts, 0], dtype=np.int64)[trails.first]
+    times = trails.time_ns.copy()
+    for hop, place in enumerate(trails.way.path.hops):
+        mine = trails.first == hop
+        times[mine] = clocks.to_reference(place.tap.node, times[mine])
+    return times
 
 
 def _first_packets(requests: Trails, times: I64) -> NDArray[np.bool_]:

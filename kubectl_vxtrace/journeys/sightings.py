@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.addresses import AddressBook
-from kubectl_vxtrace.journeys.columns import look_up, number_rows, pack
+from kubectl_vxtrace.journeys.columns import look_up, nearest, pack
 from kubectl_vxtrace.journeys.identity import NOBODY, PORTS, SEVERAL, Group, Names, Roles
 from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 
 REQUEST, REPLY = 0, 1
+_NEITHER = 2
 MORE_FRAGMENTS, OFFSET = 0x2000, 0x1FFF
 # RFC 792 and RFC 4443: echo request and echo reply, as `type << 8 | code`
 ECHO_FLAGS = {(IpProtocol.ICMP, REQUEST): 8 << 8, (IpProtocol.ICMP, REPLY): 0, (IpProtocol.ICMPV6, REQUEST): 128 << 8}
@@ -50,37 +52,59 @@ class Sightings:
 
 
 def sight(table: PacketTable, both: tuple[Roles, Roles]) -> Sightings:
-    """The frames of a table whose conversation belongs to a group. Later IP fragments name no ports and are not among them."""
-    rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET == 0))
-    talk = table.conversation[rows]
+    """The frames of a table whose conversation belongs to a group. Later IP fragments name no ports and are not among them.
+
+    Of echo messages the type says which way they go, of all else the conversation.
+    """
+    talks = len(table.conversations)
+    way = np.where(both[REQUEST].group != NOBODY, REQUEST, np.where(both[REPLY].group != NOBODY, REPLY, _NEITHER)).astype(np.uint8)
+    protocol = table.conversations.protocol
+    echo = (way != _NEITHER) & ((protocol == IpProtocol.ICMP) | (protocol == IpProtocol.ICMPV6))
+    # numbers of conversations that are -1 take the last place
+    direction = np.append(way, np.uint8(_NEITHER))[table.conversation]
+    direction[(table.kind != Kind.IP) | (table.fragment & OFFSET != 0)] = _NEITHER
+    if echo.any():
+        rows = np.flatnonzero(np.append(echo, False)[table.conversation] & (direction != _NEITHER))
+        direction[rows] = _echo_ways(table, rows, both)
+    row = np.flatnonzero(direction != _NEITHER).astype(np.int32)
+    direction = direction[row]
+    place = table.conversation[row] + direction.astype(np.int32) * np.int32(talks)
+    columns = {name: np.concatenate([getattr(one, name) for one in both])[place] for name in Roles.__slots__}
+    return Sightings(row=row, direction=direction, **columns)
+
+
+def _echo_ways(table: PacketTable, rows: NDArray[np.intp], both: tuple[Roles, Roles]) -> U8:
+    talk, flags = table.conversation[rows], table.flags[rows]
     protocol = table.conversations.protocol[talk]
-    group, direction = np.full(len(rows), NOBODY, dtype=np.int32), np.zeros(len(rows), dtype=np.uint8)
-    for way in (REQUEST, REPLY):
-        fits = (group == NOBODY) & (both[way].group[talk] != NOBODY)
-        for kind in (IpProtocol.ICMP, IpProtocol.ICMPV6):
-            fits &= (protocol != kind) | (table.flags[rows] == ECHO_FLAGS[kind, way])
-        group[fits], direction[fits] = both[way].group[talk[fits]], way
-    keep = group != NOBODY
-    rows, talk, group, direction = rows[keep], talk[keep], group[keep], direction[keep]
-    pick = [
-        np.where(direction == REQUEST, getattr(both[0], name)[talk], getattr(both[1], name)[talk]) for name in ("planned", "client_port")
-    ]
-    port = np.where(direction == REQUEST, both[0].server_port[talk], both[1].server_port[talk])
-    return Sightings(row=rows.astype(np.int32), group=group, planned=pick[0], direction=direction, client_port=pick[1], server_port=port)
+    found = np.full(len(rows), _NEITHER, dtype=np.uint8)
+    for (kind, way), wanted in ECHO_FLAGS.items():
+        found[(found == _NEITHER) & (both[way].group[talk] != NOBODY) & (protocol == kind) & (flags == wanted)] = way
+    return found
 
 
 def later_fragments(tables: Mapping[Tap, PacketTable], book: AddressBook, firsts: Mapping[Tap, Sightings]) -> dict[Tap, Sightings]:
-    """Later IP fragments, joined to the first fragment of their train by protocol, addresses and IP ID, at whatever tap it was seen."""
+    """Later IP fragments, joined to the first fragment of their train by protocol, addresses and IP ID, at whatever tap it was seen.
+
+    Where several trains share those (sockets that number for themselves), to the one at the same tap that is nearest in time.
+    """
     heads = {tap: one.take(tables[tap].fragment[one.row] & MORE_FRAGMENTS != 0) for tap, one in firsts.items()}
     known = [(tap, one) for tap, one in heads.items() if len(one)]
     if not known:
         return {}
     keys = np.concatenate([_train_keys(tables[tap], book, one.row) for tap, one in known])
     names = {name: np.concatenate([getattr(one, name) for _, one in known]) for name in Sightings.__slots__ if name != "row"}
+    numbers = {tap: number for number, (tap, _) in enumerate(known)}
+    taps = np.concatenate([np.full(len(one), numbers[tap]) for tap, one in known])
+    times_ns = np.concatenate([tables[tap].time_ns[one.row] for tap, one in known])
     found: dict[Tap, Sightings] = {}
     for tap, table in tables.items():
         rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & OFFSET != 0)).astype(np.int32)
-        place = look_up(keys, _train_keys(table, book, rows))
+        wanted = _train_keys(table, book, rows)
+        place = look_up(keys, wanted)
+        if tap in numbers:
+            mine = np.flatnonzero(taps == numbers[tap])
+            here = nearest(keys[mine], times_ns[mine], wanted, table.time_ns[rows])
+            place = np.where(here >= 0, mine[here], place)
         hit = place >= 0
         if hit.any():
             found[tap] = Sightings(row=rows[hit], **{name: column[place[hit]] for name, column in names.items()})
@@ -98,62 +122,32 @@ def backends_seen(groups: Sequence[Group], seen: Mapping[Tap, Sightings], names:
     most = np.iinfo(np.int32).max
     low, high = np.full(len(groups) * PORTS, most, dtype=np.int32), np.full(len(groups) * PORTS, NOBODY, dtype=np.int32)
     for one in seen.values():
-        named = one.take(one.planned != NOBODY)
-        place = named.group * PORTS + named.client_port
-        np.minimum.at(low, place, named.planned)
-        np.maximum.at(high, place, named.planned)
+        named = np.flatnonzero(one.planned != NOBODY)
+        place = one.group[named] * PORTS + one.client_port[named]
+        np.minimum.at(low, place, one.planned[named])
+        np.maximum.at(high, place, one.planned[named])
     backends = np.where(high == NOBODY, NOBODY, np.where(low == high, low, SEVERAL)).reshape(len(groups), PORTS)
     return np.where(backends == NOBODY, names.backends, backends).astype(np.int32)
 
 
-def name_backends(tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> dict[Tap, Sightings]:
-    """The sightings with the backend filled in that their connection went to.
-
-    A client port that went to several backends is told apart packet by packet: by the same IP ID, TCP sequence number and payload
-    seen in server form. What nothing names stays NOBODY.
-    """
-    learned = _Learned(tables, seen, backends)
-    found: dict[Tap, Sightings] = {}
-    for tap, one in seen.items():
-        guess = backends[one.group, one.client_port]
-        planned = np.where(one.planned != NOBODY, one.planned, np.where(guess == SEVERAL, NOBODY, guess)).astype(np.int32)
-        unclear = np.flatnonzero((one.planned == NOBODY) & (guess == SEVERAL))
-        if len(unclear):
-            planned[unclear] = learned.backend(tap, unclear)
-        found[tap] = Sightings(
-            row=one.row, group=one.group, planned=planned, direction=one.direction, client_port=one.client_port, server_port=one.server_port
-        )
-    return found
+def divided(one: Sightings) -> dict[tuple[int, int, int], Sightings]:
+    """A tap's sightings by group, planned flow and direction, each in file order."""
+    planned = int(one.planned.max(initial=NOBODY)) + 2
+    code = ((one.group * planned) + one.planned + 1) * 2 + one.direction
+    if int(code.max(initial=0)) < PORTS:
+        code = code.astype(np.uint16)  # numpy sorts these by counting
+    order = np.argsort(code, kind="stable")
+    code = code[order]
+    cuts = [0, *(np.flatnonzero(code[1:] != code[:-1]) + 1).tolist(), len(code)]
+    return dict(_share(one, order[start:end]) for start, end in pairwise(cuts) if start < end)
 
 
-class _Learned:
-    """Packets of client ports that went to several backends, and which of the backends their translated twins name."""
-
-    def __init__(self, tables: Mapping[Tap, PacketTable], seen: Mapping[Tap, Sightings], backends: NDArray[np.int32]) -> None:
-        self._which = {tap: np.flatnonzero(backends[one.group, one.client_port] == SEVERAL) for tap, one in seen.items()}
-        parts = [(tap, seen[tap].take(which)) for tap, which in self._which.items() if len(which)]
-        if not parts:
-            return
-        columns = zip(*(_packet_columns(tables[tap], one) for tap, one in parts), strict=True)
-        numbers = number_rows([np.concatenate(column) for column in columns])
-        planned = np.concatenate([one.planned for _, one in parts])
-        named = np.flatnonzero(planned != NOBODY)
-        place = look_up(numbers[named], numbers)
-        answers = np.where(place >= 0, planned[named][place] if len(named) else NOBODY, NOBODY)
-        cuts = np.cumsum([len(one) for _, one in parts])[:-1]
-        self._answers = dict(zip((tap for tap, _ in parts), np.split(answers, cuts), strict=True))
-
-    def backend(self, tap: Tap, which: NDArray[np.intp]) -> I32:
-        """Backends of some of the tap's sightings."""
-        answers = self._answers[tap][np.searchsorted(self._which[tap], which)]
-        return np.asarray(answers, dtype=np.int32)
-
-
-def _packet_columns(table: PacketTable, one: Sightings) -> tuple[NDArray[np.uint64], ...]:
-    rows = one.row
-    ports = pack(one.client_port, table.ip_id[rows], table.seq[rows])
-    whose = (one.group.astype(np.uint64) << np.uint64(1)) | one.direction.astype(np.uint64)
-    return ports, table.digest[rows].astype(np.uint64), whose
+def _share(one: Sightings, which: NDArray[np.intp]) -> tuple[tuple[int, int, int], Sightings]:
+    """Rows of one group, planned flow and direction, which are kept once for all of them."""
+    same = {name: getattr(one, name)[which[0]] for name in ("group", "planned", "direction")}
+    columns = {name: np.broadcast_to(value, len(which)) for name, value in same.items()}
+    part = Sightings(row=one.row[which], client_port=one.client_port[which], server_port=one.server_port[which], **columns)
+    return (int(same["group"]), int(same["planned"]), int(same["direction"])), part
 
 
 def joined(first: Sightings, second: Sightings | None) -> Sightings:

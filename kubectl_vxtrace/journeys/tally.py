@@ -26,11 +26,12 @@ _FEW = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a path's counts are made of besides its journeys."""
+    """What a path's counts are made of besides its journeys. `in_window`: all frames of each tap in the common window."""
 
     tables: Mapping[Tap, PacketTable]
     window: Window | None
     testimonies: Sequence[Testimony]
+    in_window: Mapping[Tap, int]
 
 
 def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
@@ -40,7 +41,9 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
         testimony = view.testimonies[index]
         frames = trails.way.frames[index]
         seen = trails.frame[:, index]
-        held = np.unique(seen[seen >= 0])
+        holds = np.zeros(len(frames) + 1, dtype=np.bool_)
+        holds[seen] = True  # of -1, unseen, behind the last
+        held = np.flatnonzero(holds[:-1])
         rows = frames.row[held]
         count = int(frames.count[held].sum())
         found.append(
@@ -52,7 +55,7 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
                 capture=testimony.capture,
                 packets=int(trails.weight[seen >= 0].sum()),
                 frames=count,
-                control=max(frames_in_window(view, hop.tap) - count, 0),
+                control=max(view.in_window.get(hop.tap, 0) - count, 0),
                 witness=testimony.witness,
                 reason=testimony.reason,
                 tuple=tuple_text(frames.table, rows, trails.way.path.direction),
@@ -62,10 +65,9 @@ def hop_counts(trails: Trails, view: View) -> tuple[HopCount, ...]:
     return tuple(found)
 
 
-def frames_in_window(view: View, tap: Tap) -> int:
-    """All frames of a tap in the common window."""
-    table = view.tables.get(tap)
-    return 0 if table is None else int(_in_window(view.window, tap.node, table.time_ns).sum())
+def frames_in_window(window: Window | None, tap: Tap, table: PacketTable) -> int:
+    """How many frames of a tap lie in the common window."""
+    return int(np.count_nonzero(_in_window(window, tap.node, table.time_ns)))
 
 
 def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bool_]:
@@ -75,7 +77,7 @@ def _in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bo
 
 
 def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
-    """Whether each journey's first sighting lies in the common window, and no node's files may have ended before it came there."""
+    """Whether each journey's first sighting lies in the common window, and the next hop's file had not ended before it came there."""
     inside, late = np.zeros(len(trails), dtype=np.bool_), np.zeros(len(trails), dtype=np.bool_)
     for index, hop in enumerate(trails.way.path.hops):
         mine = trails.first == index
@@ -87,16 +89,19 @@ def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
 
 
 def _after_the_last_frame(window: Window | None, trails: Trails, first: int, mine: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Journeys of the very end that a node did not see any more, all of whose files end before; only for files of others."""
-    node = trails.way.path.hops[first].tap.node
+    """Journeys of the very end that ended before a hop whose file holds nothing later; only for files of others."""
+    hops = trails.way.path.hops
+    node = hops[first].tap.node
     times_ns = trails.time_ns[mine]
     late = np.zeros(len(times_ns), dtype=np.bool_)
     if window is None or node not in window.last_ns:
         return late
-    for other, last_ns in window.last_ns[node].items():
-        hops = [index for index, hop in enumerate(trails.way.path.hops) if index > first and hop.tap.node == other]
-        if hops and other != node:
-            late |= (times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)) & ~trails.seen[mine][:, hops].any(axis=1)
+    seen = trails.seen[mine]
+    for index in range(first + 1, len(hops)):
+        last_ns = window.last_ns[node].get(hops[index].tap)
+        if last_ns is not None:
+            ended = times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)
+            late |= ended & seen[:, index - 1] & ~seen[:, index:].any(axis=1)
     return late
 
 
@@ -121,7 +126,7 @@ def unexpected_counts(
                 capture=testimony.capture,
                 packets=len(rows),
                 frames=len(rows),
-                control=max(frames_in_window(view, tap) - len(rows), 0),
+                control=max(view.in_window.get(tap, 0) - len(rows), 0),
                 witness=testimony.witness,
                 reason=testimony.reason,
                 tuple=tuple_text(table, rows, direction),
@@ -173,11 +178,13 @@ def _most_frequent(values: NDArray[np.int32]) -> int:
 def leg_tallies(trails: Trails, journeys: JourneyTable, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
     """What became of packets between neighbouring witnesses; blind hops lie inside a leg."""
     places = [index for index, is_witness in enumerate(witness) if is_witness]
+    seen, vanished = trails.seen, _vanished(journeys)
+    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]  # seen there or behind
     found = []
     for start, end in pairwise(places):
-        sent = trails.seen[:, start]
-        arrived = sent & trails.seen[:, end:].any(axis=1)
-        lost = _vanished(journeys) & (journeys.lost_from == start + 1) & (journeys.lost_to == end + 1)
+        sent = seen[:, start]
+        arrived = sent & later[:, end]
+        lost = vanished & (journeys.lost_from == start + 1) & (journeys.lost_to == end + 1)
         unknown = sent & ~arrived & ~lost
         found.append(
             LegTally(
@@ -208,7 +215,8 @@ def _vanished(journeys: JourneyTable) -> NDArray[np.bool_]:
 
 
 def latency(trails: Trails, start: int, end: int, clocks: Clocks) -> Latency | None:
-    """How long packets took between two hops: exact on one node; across nodes with half the clocks' corridor as uncertainty.
+    """How long packets took between two hops: exact on one node; across nodes with half the clocks' corridor, where it is widest, as
+    uncertainty.
 
     None where nothing bounds the clocks, a clock stepped, nothing was seen at both, or the median would be finer than the
     uncertainty.
@@ -216,13 +224,13 @@ def latency(trails: Trails, start: int, end: int, clocks: Clocks) -> Latency | N
     hops = trails.way.path.hops
     nodes = hops[start].tap.node, hops[end].tap.node
     both = trails.seen[:, start] & trails.seen[:, end]
-    offset = clocks.offset(nodes[1], nodes[0])
-    if not both.any() or offset.low is None or offset.high is None:
+    before = _times(trails, start, both)
+    bounds = clocks.over(nodes[1], nodes[0], before)
+    if not both.any() or bounds is None:
         return None
-    if nodes[0] != nodes[1] and not all(clocks.steady(node) for node in nodes):
-        return None
-    delays = _times(trails, end, both) - _times(trails, start, both) - offset.middle_ns
-    uncertainty = -(-(offset.high - offset.low) // 2)
+    low, high = bounds
+    delays = (_times(trails, end, both) - before).astype(np.float64) - (low + high) / 2
+    uncertainty = int(np.ceil((high - low).max() / 2))
     least, median, most = (max(int(value), 0) for value in (delays.min(), np.median(delays), delays.max()))
     if median < uncertainty:
         return None

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.clocks import Clocks, Interval
-from kubectl_vxtrace.journeys.datagrams import datagram_units
+from kubectl_vxtrace.journeys.clocks import Clocks, Samples
+from kubectl_vxtrace.journeys.copies import folded
+from kubectl_vxtrace.journeys.corridor import above, below
+from kubectl_vxtrace.journeys.datagrams import datagram_units, largest_of
 from kubectl_vxtrace.journeys.match import follow_units
 from kubectl_vxtrace.journeys.segments import sizes_of, tcp_units
 from kubectl_vxtrace.journeys.units import Frames, Units, numbered
@@ -15,6 +17,8 @@ from kubectl_vxtrace.model.packets import I32, I64, U16
 from kubectl_vxtrace.model.path import Path
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+UNRELATED_NS = 10_000_000_000
+"""How far clocks that nothing relates may be apart where only that copies follow their packet soon is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +42,8 @@ class Trails:
 
     frame: shape (n, hops), index into the hop's Frames, -1 where unseen. first: the hop (from 0) of the first sighting; time_ns: when, in
     that node's clock. payload_bytes: shape (n, hops), of the frame that held it there, -1 where unseen. flags, ip_id: of the first
-    sighting. identity: equal for copies that the sender sent again. weight: packets on the wire that it stands for.
+    sighting. identity: equal for copies that the sender sent again. weight: packets on the wire that it stands for. unsure: what was
+    seen of it may be the copy of an equal packet.
     """
 
     way: Way
@@ -51,6 +56,7 @@ class Trails:
     ip_id: U16
     identity: I64
     weight: I32
+    unsure: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -62,7 +68,8 @@ class Trails:
 
     def take(self, which: NDArray[np.intp]) -> "Trails":
         """Some of the journeys."""
-        columns = {name: getattr(self, name)[which] for name in Trails.__slots__ if name != "way"}
+        # whole hops stay together in memory: they are looked at one by one
+        columns = {name: getattr(self, name).T[..., which].T for name in Trails.__slots__ if name != "way"}
         return Trails(way=self.way, **columns)
 
 
@@ -74,16 +81,15 @@ def way_of(path: Path, frames: Sequence[Frames], protocol: str, mtu_bytes: int |
     if not hops:
         return Way(path=path, frames=(), units=(), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=True)
     if tcp:
-        drafts, comparable = tcp_units(hops, sizes)
+        drafts, comparable = tcp_units(hops, sizes, ipv6)
     else:
-        # behind the same IP header a UDP header is 12 bytes shorter than a TCP header without options
-        drafts, comparable = datagram_units(hops, sizes.largest_bytes + 12), True
+        drafts, comparable = datagram_units(hops, largest_of(sizes.largest_bytes), ipv6), True
     units = numbered(drafts, hops)
     return Way(path=path, frames=tuple(hops), units=tuple(units), tcp=tcp, largest_bytes=sizes.largest_bytes, comparable=comparable)
 
 
-def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
-    """Bounds of `node`'s clock minus `reference`'s from packets that cross between the two on this path, and how many there were.
+def offset_samples(way: Way, node: str, reference: str) -> Samples:
+    """What packets that cross between a node and the reference on this path say of `node`'s clock minus `reference`'s.
 
     Only units that are unique at both hops and were not merged there.
     """
@@ -95,11 +101,10 @@ def offset_samples(way: Way, node: str, reference: str) -> tuple[Interval, int]:
         before, after = _nearest(way, at, -1), _nearest(way, at + 1, 1)
         if before is None or after is None:
             continue
-        delays = _delays(way, before, after)
-        if len(delays):
-            least = int(delays.min())
-            return (Interval(None, least) if ends[1] == node else Interval(-least, None)), len(delays)
-    return Interval(), 0
+        left, arrived = _crossings(way, before, after)
+        if len(left):
+            return Samples(bounds=above(left, arrived - left) if ends[1] == node else below(arrived, left - arrived), count=len(left))
+    return Samples()
 
 
 def _nearest(way: Way, at: int, step: int) -> int | None:
@@ -113,46 +118,57 @@ def _nearest(way: Way, at: int, step: int) -> int | None:
     return None
 
 
-def _delays(way: Way, before: int, after: int) -> I64:
+def _crossings(way: Way, before: int, after: int) -> tuple[I64, I64]:
+    """When each unit that is alone at both hops, and not part of a larger frame, was seen at the one and at the other."""
     sides = []
+    size = max(int(way.units[hop].key.max(initial=-1)) for hop in (before, after)) + 1
     for hop in (before, after):
         units = way.units[hop]
-        small = np.flatnonzero(way.frames[hop].payload_bytes[units.frame] <= way.largest_bytes)
-        keys, first, counts = np.unique(units.key[small], return_index=True, return_counts=True)
-        sides.append((keys[counts == 1], units.time_ns[small][first[counts == 1]]))
-    _, left, right = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
-    return np.asarray(sides[1][1][right] - sides[0][1][left], dtype=np.int64)
+        held = np.bincount(units.frame, minlength=len(way.frames[hop]))
+        single = (held == 1) & (way.frames[hop].payload_bytes <= way.largest_bytes)
+        times_ns, alone = np.zeros(size, dtype=np.int64), np.bincount(units.key, minlength=size) == 1
+        times_ns[units.key] = units.time_ns
+        alone[units.key[~single[units.frame]]] = False
+        sides.append((alone, times_ns))
+    both = np.flatnonzero(sides[0][0] & sides[1][0])
+    return sides[0][1][both], sides[1][1][both]
 
 
-def trails_of(way: Way, clocks: Clocks) -> Trails:
-    """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out."""
+def trails_of(way: Way, clocks: Clocks, witness: Sequence[bool]) -> Trails:
+    """Follows every unit of a path over its hops. Pieces of TCP data that are no packet of their own are left out, and so are copies
+    that the network made; `witness` says which hops would have seen what passed them."""
     nodes = [hop.tap.node for hop in way.path.hops]
-    steady = [clocks.steady(node) for node in nodes]
-    least = [
-        [clocks.offset(late, early).low if late == early or (steady[i] and steady[j]) else None for j, late in enumerate(nodes)]
-        for i, early in enumerate(nodes)
-    ]
-    unit = follow_units(way.units, least, way.tcp)
+    least = [[clocks.least_ns(late, early) for late in nodes] for early in nodes]
+    shift_ns, slack_ns = _common_clock(way, clocks)
+    alone = folded(follow_units(way.units, least, way.tcp), way.units, way.frames, witness, shift_ns, slack_ns, way.tcp)
+    unit = alone.unit
     count, length = unit.shape
-    frame, payload = np.full_like(unit, -1), np.full_like(unit, -1)
-    weight = np.zeros((count, length), dtype=np.int32)
+    frame, payload = np.empty((length, count), np.int32), np.empty((length, count), np.int32)
+    smallest, weight = np.full(count, np.iinfo(np.int32).max, dtype=np.int32), np.zeros(count, dtype=np.int32)
     for hop, units in enumerate(way.units):
-        seen = unit[:, hop] >= 0
-        chosen = unit[seen, hop]
-        frame[seen, hop] = units.frame[chosen]
-        payload[seen, hop] = way.frames[hop].payload_bytes[units.frame[chosen]]
-        weight[seen, hop] = units.weight[chosen]
-    if not length:
-        return _described(way, frame, payload, unit, np.zeros(0, np.int32))
-    finest = np.argmin(np.where(frame >= 0, payload, np.iinfo(np.int32).max), axis=1)
-    stands_for = weight[np.arange(count), finest]
-    keep = np.flatnonzero(stands_for)
-    return _described(way, frame[keep], payload[keep], unit[keep], stands_for[keep])
+        at = unit[:, hop]
+        # -1, unseen, is the place behind the last one
+        frame[hop] = np.append(units.frame, np.int32(-1))[at]
+        payload[hop] = np.append(way.frames[hop].payload_bytes, np.int32(-1))[frame[hop]]
+        finer = np.flatnonzero((at >= 0) & (payload[hop] < smallest))
+        smallest[finer], weight[finer] = payload[hop][finer], units.weight[at[finer]]
+    keep = np.flatnonzero(weight)
+    return _described(way, frame[:, keep].T, payload[:, keep].T, unit[keep], weight[keep], alone.unsure[keep])
 
 
-def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32) -> Trails:
+def _common_clock(way: Way, clocks: Clocks) -> tuple[list[int], int]:
+    """What to take from each hop's times to have them on the first hop's clock, and how far off that may be."""
+    nodes = [hop.tap.node for hop in way.path.hops]
+    offsets = [clocks.offset(node, nodes[0]) for node in nodes]
+    widths = [one.high - one.low for one in offsets if one.high is not None and one.low is not None]
+    return [clocks.middle_ns(node, nodes[0]) for node in nodes], max(widths, default=0) if len(widths) == len(offsets) else UNRELATED_NS
+
+
+def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32, unsure: NDArray[np.bool_]) -> Trails:
     count, length = frame.shape
-    first = np.argmax(frame >= 0, axis=1).astype(np.int32) if length else np.zeros(0, np.int32)
+    first = np.zeros(count, dtype=np.int32)
+    for hop in reversed(range(length)):
+        first[frame[:, hop] >= 0] = hop
     columns: dict[str, NDArray[np.int64]] = {
         name: np.zeros(count, np.int64) for name in ("time_ns", "client_port", "flags", "ip_id", "identity")
     }
@@ -175,6 +191,7 @@ def _described(way: Way, frame: I32, payload: I32, unit: I32, weight: I32) -> Tr
         ip_id=columns["ip_id"].astype(np.uint16),
         identity=columns["identity"],
         weight=weight,
+        unsure=unsure,
     )
 
 

@@ -39,8 +39,8 @@ class Units:
     """
 
     frame: I32
-    key: I64
-    base: I64
+    key: I32
+    base: I32
     time_ns: I64
     weight: I32
 
@@ -62,7 +62,8 @@ def numbered(drafts: list[Draft], hops: list[Frames]) -> list[Units]:
     """Drafts of all hops of a path with keys that are comparable between hops."""
     parts = [np.concatenate(column) for column in zip(*(draft.parts for draft in drafts), strict=True)]
     base = number_rows(parts)
-    key = number_rows([base, np.concatenate([draft.ip_id for draft in drafts])])
+    ip_id = np.concatenate([draft.ip_id for draft in drafts])
+    key = number_rows([(base.astype(np.uint64) << np.uint64(16)) | ip_id])
     cuts = np.cumsum([len(draft.frame) for draft in drafts])[:-1]
     bases, keys = np.split(base, cuts), np.split(key, cuts)
     return [

@@ -1,6 +1,6 @@
 """The common window: when all captures ran, in each node's own clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from kubectl_vxtrace.journeys.clocks import Clocks, Interval
@@ -14,45 +14,62 @@ STAGGER_NS = 250_000_000
 """Within this, tcpdumps that one command stops on several nodes end one after the other (up to 0.13 s were measured on a busy machine)."""
 
 
+LIVELY_FRAMES = 10
+"""A file with fewer frames, and none of the traced flows, does not say when its capture began: it was quiet there (an ARP request now and
+then)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """When one capture ran, in its node's clock."""
+    """When the capture at a tap ran, in its node's clock.
 
-    node: str
+    presumed: from its first frame to its last. quiet: its first frame does not say when it began.
+    """
+
+    tap: Tap
     start_ns: int
     end_ns: int
     presumed: bool = False
+    quiet: bool = False
+
+    @property
+    def node(self) -> str:
+        """Its node."""
+        return self.tap.node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The common window: start and end per node, in that node's clock, both included.
 
-    last_ns: only where files are presumed to have run together: by node, then by other node, the latest frame in any file of the other
-    one, on the clock of the first.
+    last_ns: only where files are presumed to have run together: by node, then by tap, the last frame of the tap's file, on the clock of
+    the node.
     """
 
     start_ns: Mapping[str, int]
     end_ns: Mapping[str, int]
-    last_ns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    last_ns: Mapping[str, Mapping[Tap, int]] = field(default_factory=dict)
 
 
-def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable]) -> tuple[Stretch, ...]:
+def stretches_of(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable], traced: Set[Tap]) -> tuple[Stretch, ...]:
     """When the captures ran that bear on the window: those that ran until we stopped them, else files of others.
 
-    A capture that ended by itself is no witness and does not shorten the window for those that are.
+    A capture that ended by itself is no witness and does not shorten the window for those that are. `traced`: taps that saw packets of
+    the flows.
     """
     timed, presumed = [], []
     for capture in captures:
         table = tables.get(capture.task.tap)
         if capture.status is CaptureStatus.COMPLETE and capture.started_ns is not None and capture.stopped_ns is not None:
             end = capture.stopped_ns
-            if (capture.received or 0) > (capture.captured or 0) and table is not None and len(table):
+            if capture.cut_off and table is not None and len(table):
                 end = min(end, int(table.time_ns.max()))
-            timed.append(Stretch(node=capture.task.tap.node, start_ns=capture.started_ns, end_ns=end))
+            timed.append(Stretch(tap=capture.task.tap, start_ns=capture.started_ns, end_ns=end))
         elif capture.status in (CaptureStatus.PRESUMED, CaptureStatus.COMPLETE) and table is not None and len(table):
             times = table.time_ns
-            presumed.append(Stretch(node=capture.task.tap.node, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True))
+            tap = capture.task.tap
+            quiet = tap not in traced and len(table) < LIVELY_FRAMES
+            presumed.append(Stretch(tap=tap, start_ns=int(times.min()), end_ns=int(times.max()), presumed=True, quiet=quiet))
     return tuple(timed or presumed)
 
 
@@ -60,22 +77,17 @@ def window_of(stretches: Sequence[Stretch], clocks: Clocks, nodes: Sequence[str]
     """The common window, None where nothing says when anything ran.
 
     Timed captures: from the latest start to the earliest stop, less what the clocks leave open, less a second at the end. Presumed
-    ones: from the latest first frame to the latest last frame, clocks joined by the middle of their bounds.
+    ones: from the latest first frame to the latest last frame, clocks joined by the middle of their bounds; the first frame of a quiet
+    file says nothing.
     """
     if not stretches:
         return None
+    telling = [one for one in stretches if not one.quiet] or stretches
     return Window(
-        start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(stretches, clocks, node)) for node in nodes},
+        start_ns={node: max(_on(node, one, clocks)[0] for one in _placed(telling, clocks, node)) for node in nodes},
         end_ns={node: _end(node, stretches, clocks) for node in nodes},
-        last_ns={node: _last_frames(node, stretches, clocks) for node in nodes} if stretches[0].presumed else {},
+        last_ns={node: {one.tap: _on(node, one, clocks)[1] for one in stretches} for node in nodes} if stretches[0].presumed else {},
     )
-
-
-def _last_frames(node: str, stretches: Sequence[Stretch], clocks: Clocks) -> dict[str, int]:
-    last: dict[str, int] = {}
-    for one in stretches:
-        last[one.node] = max(last.get(one.node, 0), _on(node, one, clocks)[1])
-    return last
 
 
 def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence[Stretch]:
@@ -86,9 +98,9 @@ def _placed(stretches: Sequence[Stretch], clocks: Clocks, node: str) -> Sequence
 
 def _on(node: str, stretch: Stretch, clocks: Clocks) -> tuple[int, int]:
     """Start and end of a capture on a node's clock: the latest start and the earliest end that are possible, unless presumed."""
-    offset, middle = clocks.offset(node, stretch.node), clocks.middle_ns(node, stretch.node)
-    late = middle if stretch.presumed or offset.high is None else offset.high
-    early = middle if stretch.presumed or offset.low is None else offset.low
+    begin, end = clocks.offset_at_begin(node, stretch.node), clocks.offset_at_end(node, stretch.node)
+    late = clocks.middle_at_begin_ns(node, stretch.node) if stretch.presumed or begin.high is None else begin.high
+    early = clocks.middle_at_end_ns(node, stretch.node) if stretch.presumed or end.low is None else end.low
     return stretch.start_ns + late, stretch.end_ns + early
 
 

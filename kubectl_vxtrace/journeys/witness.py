@@ -1,9 +1,11 @@
 """Which taps can testify that a packet did not pass."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from kubectl_vxtrace.model.packets import PacketTable
+import numpy as np
+
+from kubectl_vxtrace.model.packets import Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 
@@ -17,12 +19,13 @@ class Testimony:
     capture: int | None = None
 
 
-def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable]) -> dict[Tap, Testimony]:
+def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable], doubled: Collection[Tap]) -> dict[Tap, Testimony]:
     """The testimony of every tap that was to be captured.
 
     A witness ran the whole window, lost nothing in the kernel and was stopped by us, or its device was absent or down before and
     after. A tap with an XDP program is none: the program can take packets away before the tap sees them. Nor is any tap of a node
-    where a captured interface has a tc program: it can hand packets to another interface past all others (bpf_redirect, tcx).
+    where a captured interface has a tc program: it can hand packets to another interface past all others (bpf_redirect, tcx). Nor are
+    `doubled` ones, which may have seen every packet twice.
     """
     found = {capture.task.tap: _of_capture(capture, tables) for capture in recording.captures}
     for facts in (*recording.before, *recording.after):
@@ -35,6 +38,9 @@ def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable]) -> dict
                 _discredit(found, tap, f"an XDP program on {link.name} can take packets away before the capture sees them")
             elif redirecting:
                 _discredit(found, tap, f"a tc program on {redirecting[0]} can take packets past the captured interfaces")
+    for tap in doubled:
+        if tap in found:
+            _discredit(found, tap, "it saw every packet twice, and nothing tells whether each was sent twice")
     return found
 
 
@@ -72,6 +78,9 @@ def _doubt(capture: CaptureResult, table: PacketTable | None) -> str | None:
         return "the capture's file ends inside a record"
     if capture.dropped_by_kernel:
         return f"the kernel dropped {capture.dropped_by_kernel} packets before the capture could take them"
-    if not len(table) and (capture.received or 0) > (capture.captured or 0):
-        return f"{capture.received} packets were received and none was written"
+    nameless = int(np.count_nonzero(table.kind == Kind.CUT))
+    if nameless:
+        return f"{nameless} packets were captured too short to tell whose they are"
+    if not len(table) and capture.cut_off:
+        return f"{capture.cut_off} packets were received and none was written"
     return None

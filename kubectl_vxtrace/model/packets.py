@@ -38,6 +38,7 @@ class IpProtocol(IntEnum):
     TCP = 6
     UDP = 17
     ICMPV6 = 58
+    SCTP = 132
 
 
 def address_text(raw: U8) -> str:
@@ -105,9 +106,11 @@ class PacketTable:
     lengths. kind: Kind. conversation, tunnel: rows of the small tables, -1 for none. All others are the innermost packet's:
     payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
     seq, ack: TCP numbers, or ICMP echo sequence in seq. flags: TCP flags; ICMP type << 8 | code; ARP opcode.
-    outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first 64 bytes of L4 payload, 0 where not that
-    many of them were captured as there are.
-    whole: False if the file ended inside a record.
+    outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first bytes of L4 payload (96, or what read_pcap was told)
+    and of how many these are; 0 where not so many were captured as there are.
+    stopped_at: where the file ended, or turned to garbage, inside a record: the offset behind the last whole one; None for a whole file.
+    common_payload_bytes: how many of the first 96 payload bytes, or all that there are, were captured of every packet; those of which
+    fewer than 16 were captured do not count.
     """
 
     tap: Tap | None
@@ -131,7 +134,13 @@ class PacketTable:
     conversations: Conversations
     tunnels: Tunnels
     icmp_quotes: IcmpQuotes
-    whole: bool = True
+    stopped_at: int | None = None
+    common_payload_bytes: int = 96
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file ended behind a record."""
+        return self.stopped_at is None

@@ -52,7 +52,7 @@ class ServiceRef:
 class Flow:
     """Everything with the same protocol, client address, Service and server.
 
-    `protocol` is `TCP`, `UDP` or `ICMP`. `server` is None where nothing named the backend; `candidates` are then the
+    `protocol` is `TCP`, `UDP`, `SCTP` or `ICMP`. `server` is None where nothing named the backend; `candidates` are then the
     backends it may have been. `client.port` is None in a planned flow.
     """
 

@@ -57,7 +57,8 @@ class CaptureStatus(StrEnum):
 class CaptureResult:
     """What became of a task. Times are the node's clock in Unix ns; the three counts are tcpdump's own closing numbers.
 
-    `file` is the pcap's name in the trace folder, None where there is none.
+    `file` is the pcap's name in the trace folder, None where there is none. `received_early`: how many of `received` came before the
+    filter was in place; they are never written.
     """
 
     task: CaptureTask
@@ -66,11 +67,17 @@ class CaptureResult:
     started_ns: int | None = None
     stopped_ns: int | None = None
     received: int | None = None
+    received_early: int = 0
     captured: int | None = None
     dropped_by_kernel: int | None = None
     size_bytes: int = 0
     sha256: str | None = None
     file: str | None = None
+
+    @property
+    def cut_off(self) -> int:
+        """Packets that the filter let pass and that are not in the file: they came when the capture was stopped."""
+        return max((self.received or 0) - self.received_early - (self.captured or 0), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

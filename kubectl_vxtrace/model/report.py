@@ -274,12 +274,13 @@ class OffsetBound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockBound:
-    """What can be claimed of one node's clock against another's."""
+    """What can be claimed of one node's clock against another's. `stepped`: it, or the other one, was set while captures ran."""
 
     reference: str
     node: str
     offset_ns: OffsetBound
     samples: int
+    stepped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

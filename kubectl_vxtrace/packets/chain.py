@@ -18,10 +18,12 @@ from kubectl_vxtrace.model.packets import I64, U8, U32
 IMPOSSIBLE = 1 << 62
 """What a step answers where no record can be."""
 
-SEGMENT_BYTES = 32 << 10
+SEGMENT_BYTES = 16 << 10
 _FEWEST_LANES = 8
 _CANDIDATES = 16
 _CONFIRM = 4
+_LOOKS = (256, 1024)
+"""How far to look for a record's beginning before looking as far as the longest record reaches."""
 
 
 class Format(Protocol):
@@ -169,17 +171,30 @@ def _starts(data: U8, size: int, start: int, form: Format, segment_bytes: int) -
     count = (size - start) // segment_bytes - 1
     if count < _FEWEST_LANES:
         return first
-    bounds = start + segment_bytes * np.arange(1, count + 1)
     span = _span(data, size, start, form, segment_bytes)
-    heads: U32 = np.ndarray((count, span), form.word, data, int(bounds[0]), (segment_bytes, 1))
+    left = start + segment_bytes * np.arange(1, count + 1)
+    found = [first]
+    # Most segments have a record near their beginning; only the others are worth a look at all of the span.
+    for least, most in pairwise((0, *(part for part in _LOOKS if part < span), span)):
+        at, lane = _likely(data, size, left + least, most - least, form)
+        found.append(at)
+        left = np.delete(left, lane)
+    return np.sort(np.concatenate(found))
+
+
+def _likely(data: U8, size: int, begin: I64, span: int, form: Format) -> tuple[I64, I64]:
+    """The first place that looks like a record within `span` of each of `begin`, and which of `begin` have one."""
+    if not len(begin):
+        return begin, begin
+    heads: U32 = np.lib.stride_tricks.sliding_window_view(words(data, form.word), span)[begin].view(form.word)
     lane, shift = np.nonzero(form.look(heads))
     rank = np.arange(len(lane)) - np.searchsorted(lane, lane)
     lane, shift = lane[rank < _CANDIDATES], shift[rank < _CANDIDATES]
-    at = bounds[lane] + shift
+    at = begin[lane] + shift
     likely = _confirm(data, size, at, form)
     lane, at = lane[likely], at[likely]
-    _, chosen = np.unique(lane, return_index=True)
-    return np.concatenate([first, at[chosen]])
+    lane, chosen = np.unique(lane, return_index=True)
+    return at[chosen], lane
 
 
 def _span(data: U8, size: int, start: int, form: Format, segment_bytes: int) -> int:

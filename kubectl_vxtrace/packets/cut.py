@@ -8,7 +8,8 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.packets.pcap import ETHERNET, RECORD_HEADER_BYTES, is_pcap
 from kubectl_vxtrace.packets.pcapng import PACKET_HEADER_BYTES
-from kubectl_vxtrace.packets.source import Source, Stream, unreadable
+from kubectl_vxtrace.packets.source import Source, unreadable
+from kubectl_vxtrace.packets.streams import Stream
 
 _NANOSECOND_MAGIC = 0xA1B23C4D
 _SNAPLEN_BYTES = 262144

@@ -7,8 +7,11 @@ from kubectl_vxtrace.model.packets import I64, U64, Kind
 from kubectl_vxtrace.packets.cursor import Columns
 from kubectl_vxtrace.packets.frames import Frames, take
 
-DIGEST_BYTES = 64
-"""What is hashed; a DNS question has fewer. Must not exceed source.PADDING_BYTES."""
+DIGEST_BYTES = 96
+"""What is hashed; most DNS questions have fewer. Must not exceed source.PADDING_BYTES."""
+
+LEAST_DIGEST_BYTES = 16
+"""Fewer tell too little: a datagram of which fewer were captured has no digest, rather than all others such a short one."""
 
 _WORDS = DIGEST_BYTES // 8
 _SHIFT = np.uint64(32)
@@ -18,16 +21,24 @@ _PLACE = (np.arange(1, _WORDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
-def digests(frames: Frames, decoded: Columns) -> U64:
-    """The digest column of PacketTable: never 0 where all of the first 64 bytes, or all that there are, were captured."""
-    length = np.minimum(decoded.payload_bytes, DIGEST_BYTES).astype(np.int64)
-    at = decoded.payload_at
+def digests(frames: Frames, decoded: Columns, digest_bytes: int = DIGEST_BYTES) -> U64:
+    """The digest column of PacketTable: never 0 where all of the first `digest_bytes`, or all that there are, were captured."""
+    length = np.minimum(decoded.payload_bytes, digest_bytes).astype(np.int64)
+    # Options of a header need not be captured: nothing may be behind what was, and be all that there is.
+    at = np.where(length > 0, decoded.payload_at, frames.at)
     known = (decoded.kind == Kind.IP) & (at + length <= frames.at + frames.captured_bytes)
     if known.all():
         return _hash(frames, at, length)
     found = np.zeros(len(at), np.uint64)
     found[known] = _hash(frames, at[known], length[known])
     return found
+
+
+def common_payload_bytes(frames: Frames, decoded: Columns) -> int:
+    """How many of the first DIGEST_BYTES of payload, or all that there are, were captured of each packet; see PacketTable."""
+    captured = frames.at + frames.captured_bytes - decoded.payload_at
+    cut = (decoded.kind == Kind.IP) & (captured < np.minimum(decoded.payload_bytes, DIGEST_BYTES)) & (captured >= LEAST_DIGEST_BYTES)
+    return int(captured[cut].min(initial=DIGEST_BYTES))
 
 
 def _hash(frames: Frames, at: I64, length: I64) -> U64:

@@ -1,6 +1,6 @@
 """Frames to PacketTable: every header of many frames at once, by numpy columns."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,11 +10,12 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I32, U8, U64, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, TUNNEL_COLUMNS, Columns, columns, first
-from kubectl_vxtrace.packets.digest import digests
+from kubectl_vxtrace.packets.digest import DIGEST_BYTES, common_payload_bytes, digests
 from kubectl_vxtrace.packets.frames import ROWS, Frames
 from kubectl_vxtrace.packets.intern import Interner, Key
 from kubectl_vxtrace.packets.network import ethernet, packets
 from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
+from kubectl_vxtrace.packets.rows import GrowingColumns
 from kubectl_vxtrace.packets.transport import finish, open_tunnels
 
 
@@ -39,53 +40,55 @@ def decode(frames: Frames, vxlan: BOOL) -> Columns:
     return out
 
 
-MAX_ROWS = 20_000_000
-"""Packets of one file, some 100 bytes of memory each. A small gzip file of empty records would otherwise fill any machine."""
+MAX_ROWS = 100_000_000
+"""Packets of one file; 66 bytes of memory each."""
 
 
 class TableBuilder:
-    """Collects decoded batches into one table."""
+    """Collects decoded batches into one table. Raises PcapError beyond `most_rows`."""
 
-    def __init__(self, vxlan_ports: Collection[int]) -> None:
+    def __init__(self, vxlan_ports: Collection[int], *, digest_bytes: int = DIGEST_BYTES, most_rows: int = MAX_ROWS) -> None:
         self._vxlan = port_table(vxlan_ports)
-        self._parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
+        self._digest_bytes = digest_bytes
+        self._common_payload_bytes = DIGEST_BYTES
+        self._most_rows = most_rows
+        self._columns = GrowingColumns(_COLUMNS)
         self._quotes: list[tuple[I32, ...]] = []
         self._conversations = Interner(CONVERSATION_COLUMNS)
         self._tunnels = Interner(TUNNEL_COLUMNS)
-        self._rows = 0
 
     def add(self, frames: Frames) -> None:
-        """Decode frames, a cache's worth at a time, and keep their columns. Raises PcapError beyond MAX_ROWS."""
-        if self._rows + len(frames) > MAX_ROWS:
-            raise PcapError(f"it holds more than {MAX_ROWS:,} packets", "cut it into parts: editcap -c 10000000 OLD NEW")
+        """Decode frames, a cache's worth at a time, and keep their columns."""
+        if self._columns.rows + len(frames) > self._most_rows:
+            raise PcapError(f"it holds more than {self._most_rows:,} packets", "cut it into parts: editcap -c 10000000 OLD NEW")
+        self._columns.reserve(len(frames))
         for start in range(0, len(frames), ROWS):
             self._add_part(frames.part(start, start + ROWS))
 
     def _add_part(self, frames: Frames) -> None:
         decoded = decode(frames, self._vxlan)
-        found: dict[str, NDArray[np.generic]] = {
-            "offset": frames.offset,
-            "time_ns": frames.time_ns,
-            "wire_bytes": frames.wire_bytes.astype(np.int32),
-            "captured_bytes": frames.captured_bytes.astype(np.int32),
-            "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
-            "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),
-            "digest": digests(frames, decoded),
-        }
-        for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "seq", "ack", "flags"):
-            found[name] = getattr(decoded, name)
-        for name, part in found.items():
-            self._parts[name].append(part)
         quotes = read_quotes(frames, decoded, self._vxlan)
         if quotes is not None:
             self._add_quotes(quotes)
-        self._rows += len(frames)
+        self._common_payload_bytes = min(self._common_payload_bytes, common_payload_bytes(frames, decoded))
+        found: dict[str, NDArray[Any]] = {
+            "offset": frames.offset,
+            "time_ns": frames.time_ns,
+            "wire_bytes": frames.wire_bytes,
+            "captured_bytes": frames.captured_bytes,
+            "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
+            "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),
+            "digest": digests(frames, decoded, self._digest_bytes),
+        }
+        for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "seq", "ack", "flags"):
+            found[name] = getattr(decoded, name)
+        self._columns.add(found, len(frames))
 
     def _add_quotes(self, quotes: Quotes) -> None:
         everything = np.ones(len(quotes.row), np.bool_)
         self._quotes.append(
             (
-                (quotes.row + self._rows).astype(np.int32),
+                (quotes.row + self._columns.rows).astype(np.int32),
                 _number(self._conversations, quotes.conversation, everything),
                 quotes.ip_id.astype(np.int32),
                 _number(self._conversations, quotes.inner_conversation, quotes.has_inner),
@@ -93,14 +96,14 @@ class TableBuilder:
             )
         )
 
-    def finish(self, tap: Tap | None, whole: bool) -> PacketTable:
+    def finish(self, tap: Tap | None, stopped_at: int | None) -> PacketTable:
         """The table; its arrays are read-only."""
         conversations, conversation_number = self._conversations.finish()
         tunnels, tunnel_number = self._tunnels.finish()
-        joined = {name: np.concatenate([np.empty(0, dtype), *self._parts.pop(name)]) for name, dtype in _COLUMNS.items()}
-        joined["conversation"] = conversation_number[joined["conversation"]]
-        joined["tunnel"] = tunnel_number[joined["tunnel"]]
-        joined["frame"] = np.arange(1, self._rows + 1, dtype=np.int32)
+        rows, joined = self._columns.rows, self._columns.finish()
+        _renumber(joined["conversation"], conversation_number)
+        _renumber(joined["tunnel"], tunnel_number)
+        joined["frame"] = np.arange(1, rows + 1, dtype=np.int32)
         for column in joined.values():
             column.flags.writeable = False
         return PacketTable(
@@ -109,7 +112,8 @@ class TableBuilder:
             conversations=_conversations(conversations),
             tunnels=_tunnels(tunnels),
             icmp_quotes=self._finish_quotes(conversation_number),
-            whole=whole,
+            stopped_at=stopped_at,
+            common_payload_bytes=self._common_payload_bytes,
         )
 
     def _finish_quotes(self, number: I32) -> IcmpQuotes:
@@ -125,15 +129,9 @@ class TableBuilder:
         )
 
 
-def build(batches: Iterable[Frames], vxlan_ports: Collection[int]) -> TableBuilder:
-    """Decode all batches."""
-    builder = TableBuilder(vxlan_ports)
-    for frames in batches:
-        builder.add(frames)
-    return builder
-
-
 Array = TypeVar("Array", bound=NDArray[Any])
+
+_RENUMBERED = 1 << 20
 
 _COLUMNS: dict[str, type[np.generic]] = {
     "offset": np.int64,
@@ -163,6 +161,13 @@ def _number(interner: Interner, key: Key, rows: BOOL) -> I32:
     if rows.any():
         numbers[rows] = interner.add(tuple(column[rows] for column in key))
     return numbers
+
+
+def _renumber(column: I32, number: I32) -> None:
+    """Final numbers for provisional ones, in place, a part at a time."""
+    for start in range(0, len(column), _RENUMBERED):
+        part = column[start : start + _RENUMBERED]
+        part[:] = number[part]
 
 
 def _conversations(key: Key) -> Conversations:

@@ -16,6 +16,9 @@ _BASE_TWO = 0x80
 _MOST_EXACT = 10**10
 """Up to this many ticks a second, a fraction of a second times 10^9 fits 64 bits."""
 
+MAX_INTERFACES = 65_536
+"""Of one section; as many as the obsolete Packet Block can name."""
+
 
 class Interfaces:
     """Interface descriptions in their order; packets name them by number."""
@@ -27,7 +30,11 @@ class Interfaces:
         self._offsets_s: list[int] = []
 
     def add(self, body: bytes) -> None:
-        """Read the body of an Interface Description Block: link type, reserved, snaplen, options."""
+        """Read the body of an Interface Description Block: link type, reserved, snaplen, options. PcapError beyond MAX_INTERFACES."""
+        if len(self._link_types) == MAX_INTERFACES:
+            raise PcapError(
+                f"it has more than {MAX_INTERFACES:,} interfaces", "record it again, or convert it with: editcap -F pcap OLD NEW"
+            )
         (link_type,) = struct.unpack_from(self._order + "H", body)
         ticks_per_s, offset_s = self._options(body[8:])
         self._link_types.append(link_type)

@@ -1,6 +1,7 @@
 """Distinct rows of several columns, numbered in the order of their first appearance."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I32, I64, U64
 
@@ -16,6 +17,7 @@ _ODD = (
 )
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
+_LEAST_SLOTS = 1 << 16
 
 Key = tuple[U64, ...]
 
@@ -48,7 +50,7 @@ def distinct(key: Key) -> tuple[I64, I32]:
             owner[left] = found
             break
         owner[left[same]] = found[same]
-        left, hashed = left[~same], hashed[~same] * _SPREAD + np.uint64(1)
+        left, hashed = left[~same], _again(hashed[~same])
     else:
         owner[left] = _sorted_owner(key, left)
     first = owner == np.arange(rows)
@@ -57,10 +59,12 @@ def distinct(key: Key) -> tuple[I64, I32]:
 
 
 def _hash(key: Key, rows: int) -> U64:
+    """A hash of each row's key. A column of zeros, as the upper halves of IPv4 addresses are, adds nothing and costs little."""
     hashed = np.zeros(rows, np.uint64)
     for column, odd in zip(key, _ODD, strict=False):
-        hashed = (hashed ^ column) * np.uint64(odd)
-        hashed ^= hashed >> _HALF
+        if column.any():
+            hashed += (column ^ (column >> _HALF)) * np.uint64(odd)
+    hashed ^= hashed >> _HALF
     return hashed * _SPREAD
 
 
@@ -80,24 +84,79 @@ def _sorted_owner(key: Key, left: I32) -> I32:
 
 
 class Interner:
-    """Numbers keys that come in portions; the final numbers are known when all have come."""
+    """Numbers keys that come in portions; the final numbers are known when all have come.
+
+    A key that came before is found in a table of `_slots` by its hash, in one of two places. The table forgets: a key that is not found
+    there is entered again under another provisional number, and `finish` makes the two one.
+    """
 
     def __init__(self, width: int) -> None:
-        self._width = width
-        self._keys: list[Key] = []
+        self._columns = [np.empty(_LEAST_SLOTS // 4, np.uint64) for _ in range(width)]
         self._count = 0
+        self._slots = np.zeros(_LEAST_SLOTS, np.int32)
 
     def add(self, key: Key) -> I32:
         """Provisional numbers of a portion's keys."""
-        first, number = distinct(key)
-        provisional = number + np.int32(self._count)
-        self._keys.append(tuple(column[first] for column in key))
-        self._count += len(first)
-        return provisional
+        hashed = _hash(key, len(key[0]))
+        if not self._count:
+            return self._enter(key, hashed)
+        # An empty slot names key 0, which is then the right answer or another key.
+        found: I32 = self._slots[self._slot(hashed)]
+        left = np.flatnonzero(self._differs(key, found))
+        if not len(left):
+            return found
+        key, hashed = tuple(column[left] for column in key), hashed[left]
+        second = self._slots[self._slot(_again(hashed))]
+        new = self._differs(key, second)
+        if new.any():
+            second[new] = self._enter(tuple(column[new] for column in key), hashed[new])
+        found[left] = second
+        return found
 
     def finish(self) -> tuple[Key, I32]:
         """All distinct keys, and the final number for each provisional one (with -1 behind the last, so that -1 stays -1)."""
-        empty = np.empty(0, np.uint64)
-        whole = tuple(np.concatenate([empty, *(key[column] for key in self._keys)]) for column in range(self._width))
+        whole = tuple(column[: self._count] for column in self._columns)
         first, number = distinct(whole)
         return tuple(column[first] for column in whole), np.append(number, np.int32(-1))
+
+    def _slot(self, hashed: U64) -> I64:
+        slot: I64 = (hashed >> np.uint64(65 - len(self._slots).bit_length())).astype(np.int64)
+        return slot
+
+    def _differs(self, key: Key, found: I32) -> NDArray[np.bool_]:
+        """Where the entered key of number `found` is not this one."""
+        differs = np.zeros(len(found), np.bool_)
+        for column, values in zip(self._columns, key, strict=True):
+            differs |= column[found] != values
+        return differs
+
+    def _enter(self, key: Key, hashed: U64) -> I32:
+        """Provisional numbers of keys that were not found."""
+        first, number = distinct(key)
+        begin, self._count = self._count, self._count + len(first)
+        while 4 * self._count > len(self._slots):
+            self._grow(begin)
+        for column, values in zip(self._columns, key, strict=True):
+            column[begin : self._count] = values[first]
+        self._place(hashed[first], np.arange(begin, self._count, dtype=np.int32))
+        return number + np.int32(begin)
+
+    def _place(self, hashed: U64, numbers: I32) -> None:
+        """Put keys into their first slots, or into the second where the first is taken."""
+        slot = self._slot(hashed)
+        taken = self._slots[slot] != 0
+        slot[taken] = self._slot(_again(hashed[taken]))
+        self._slots[slot] = numbers
+
+    def _grow(self, used: int) -> None:
+        """Four times the room for keys and slots; the `used` keys that there are get new slots."""
+        self._slots = np.zeros(4 * len(self._slots), np.int32)
+        for place, column in enumerate(self._columns):
+            self._columns[place] = np.empty(4 * len(column), np.uint64)
+            self._columns[place][:used] = column[:used]
+        self._place(_hash(tuple(column[:used] for column in self._columns), used), np.arange(used, dtype=np.int32))
+
+
+def _again(hashed: U64) -> U64:
+    second: U64 = hashed * _SPREAD + np.uint64(1)
+    return second

@@ -58,6 +58,9 @@ TCP = np.dtype(
 )
 """RFC 9293, 3.1."""
 
+SCTP = np.dtype([("source", ">u2"), ("destination", ">u2"), ("tag", ">u4"), ("checksum", ">u4")])
+"""RFC 9260, 3.1."""
+
 ICMP = np.dtype([("type_code", ">u2"), ("checksum", ">u2"), ("id", ">u2"), ("sequence", ">u2")])
 """RFC 792 (echo), RFC 4443, 4.1."""
 
@@ -65,7 +68,7 @@ VXLAN = np.dtype([("flags", "u1"), ("reserved", "V3"), ("vni", ">u4")])
 """RFC 7348, 5: the VNI is the upper 24 bits of the last word."""
 
 PORTS = np.dtype([("source", ">u2"), ("destination", ">u2")])
-"""What TCP and UDP headers have in common."""
+"""What TCP, UDP and SCTP headers have in common."""
 
 ARP = np.dtype(
     [

@@ -38,16 +38,17 @@ class Network:
         """Only the rows of `mask`."""
         if mask.all():
             return self
+        index = np.flatnonzero(mask)
         return Network(
-            self.cursor.keep(mask),
-            self.protocol[mask],
-            self.source_high[mask],
-            self.source[mask],
-            self.destination_high[mask],
-            self.destination[mask],
-            self.ip_id[mask],
-            self.ttl[mask],
-            self.fragment[mask],
+            self.cursor.pick(index),
+            self.protocol[index],
+            self.source_high[index],
+            self.source[index],
+            self.destination_high[index],
+            self.destination[index],
+            self.ip_id[index],
+            self.ttl[index],
+            self.fragment[index],
         )
 
     def at(self, cursor: Cursor) -> "Network":

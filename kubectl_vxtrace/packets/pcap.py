@@ -56,7 +56,7 @@ def check_link_type(number: int) -> None:
 
 
 class PcapReader:
-    """Reads frames in buffers' worth. `whole` is False as soon as the file turned out to end, or to be damaged, inside a record."""
+    """Reads frames in buffers' worth. `stopped_at`: the offset behind the last whole record if the file ends, or is damaged, inside one."""
 
     def __init__(self, window: Window) -> None:
         header = window.data[: min(window.size, FILE_HEADER_BYTES)].tobytes()
@@ -68,7 +68,7 @@ class PcapReader:
             raise PcapError(f"it is a pcap of version {major}; only version 2 can be read", "convert it with: editcap -F pcap OLD NEW")
         check_link_type(link_type & _LINK_TYPE_MASK)
         self._window = window
-        self.whole = True
+        self.stopped_at: int | None = None
 
     def __iter__(self) -> Iterator[Frames]:
         window, at = self._window, FILE_HEADER_BYTES
@@ -81,7 +81,8 @@ class PcapReader:
                 break
             window.advance(chain.end)
             at = 0
-        self.whole = chain.end == window.size and not window.broken
+        if chain.end != window.size or window.broken:
+            self.stopped_at = window.base + chain.end
 
     def _frames(self, offsets: I64) -> Frames:
         window = self._window

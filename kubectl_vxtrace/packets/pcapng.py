@@ -15,8 +15,11 @@ from kubectl_vxtrace.packets.pcap import MAX_WIRE_BYTES
 from kubectl_vxtrace.packets.source import Window
 
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
-MAX_SECTIONS = 1000
-"""Files joined end to end have one for each; every section costs a look at the buffer."""
+MAX_SECTIONS = 10_000
+"""Files joined end to end have one for each; every section costs a walk of its own."""
+
+_FIRST_REACH_BYTES = 1 << 16
+"""How far behind a section's header is walked at first: the next section may begin there, and all behind it would be walked again."""
 
 PACKET_HEADER_BYTES = 28
 """From the start of an Enhanced Packet Block to its frame; the obsolete Packet Block has the same length."""
@@ -29,14 +32,14 @@ _MAX_BLOCK_BYTES = 16 * 1024 * 1024 - 1
 
 
 class PcapngReader:
-    """Reads frames in buffers' worth. `whole` is False as soon as the file turned out to end, or to be damaged, inside a block."""
+    """Reads frames in buffers' worth. `stopped_at`: the offset behind the last whole block if the file ends, or is damaged, inside one."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._order = "<"
         self._interfaces = Interfaces("<")
         self._sections = 0
-        self.whole = True
+        self.stopped_at: int | None = None
         if window.size < 16:
             raise PcapError("it ends inside its file header", "record it again; the capture wrote nothing")
         if self._section_order(0) is None:
@@ -45,7 +48,7 @@ class PcapngReader:
             )
 
     def __iter__(self) -> Iterator[Frames]:
-        window, at = self._window, 0
+        window, at, reach = self._window, 0, _FIRST_REACH_BYTES
         while True:
             if self._is_section(at):
                 behind = self._open_section(at)
@@ -55,17 +58,19 @@ class PcapngReader:
                     window.advance(at)
                     at = 0
                     continue
-                at = behind
-            chain = walk(window.data, window.size, at, BlockFormat(self._order, window.size))
+                at, reach = behind, _FIRST_REACH_BYTES
+            limit = min(at + reach, window.size)
+            chain = walk(window.data, limit, at, BlockFormat(self._order, limit))
             yield from self._blocks(chain.offsets)
-            at = chain.end
-            if self._is_section(at):
+            at, reach = chain.end, reach * 16
+            if self._is_section(at) or (limit < window.size and not chain.stuck):
                 continue
             if chain.stuck or window.ended:
                 break
             window.advance(at)
             at = 0
-        self.whole = at == window.size and not window.broken
+        if at != window.size or window.broken:
+            self.stopped_at = window.base + at
 
     def _is_section(self, at: int) -> bool:
         window = self._window
@@ -88,7 +93,7 @@ class PcapngReader:
             self._order, self._interfaces = order, Interfaces(order)
             self._sections += 1
             if self._sections > MAX_SECTIONS:
-                raise PcapError(f"it has more than {MAX_SECTIONS} sections", "write it as one section: mergecap -w NEW OLD")
+                raise PcapError(f"it has more than {MAX_SECTIONS:,} sections", "write it as one section: mergecap -w NEW OLD")
         return behind
 
     def _blocks(self, offsets: I64) -> Iterator[Frames]:

@@ -11,7 +11,7 @@ from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, columns
 from kubectl_vxtrace.packets.frames import Frames
 from kubectl_vxtrace.packets.network import Network, ethernet, ipv4, ipv6, packets
-from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, open_tunnels
+from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, is_icmp, open_tunnels
 
 _ERRORS_4 = (3, 4, 5, 11, 12)
 _ERRORS_6 = (1, 2, 3, 4)
@@ -81,17 +81,22 @@ def _ports(frames: Frames, network: Network, quoted: Columns) -> Network:
     later = network.later
     _write(network.keep(later), 0, 0, quoted)
     network = network.keep(~later)
-    cursor = network.cursor
-    short = cursor.at + _MOST_PORTS_BYTES > np.minimum(cursor.captured_end, np.maximum(cursor.wire_end, cursor.at + _MOST_PORTS_BYTES))
-    network = network.keep(~short)
+    short = network.cursor.at + _MOST_PORTS_BYTES > network.cursor.captured_end
+    network = network.keep(~(short & (_has_ports(network) | is_icmp(network))))
     cursor = network.cursor
     ports = frames.take(cursor.at, layout.PORTS)
     icmp = frames.take(cursor.at, layout.ICMP)
-    has_ports = (network.protocol == IpProtocol.UDP) | (network.protocol == IpProtocol.TCP)
+    has_ports = _has_ports(network)
     echo = is_echo(network, icmp["type_code"] >> 8)
     other = np.where(echo, icmp["id"], 0)
     _write(network, np.where(has_ports, ports["source"], other), np.where(has_ports, ports["destination"], other), quoted)
     return network
+
+
+def _has_ports(network: Network) -> BOOL:
+    protocol = network.protocol
+    found: BOOL = (protocol == IpProtocol.UDP) | (protocol == IpProtocol.TCP) | (protocol == IpProtocol.SCTP)
+    return found
 
 
 def _write(network: Network, source_port: NDArray[Any] | int, destination_port: NDArray[Any] | int, quoted: Columns) -> None:

@@ -82,6 +82,9 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
         return _udp(table, row, payload)
     if protocol in (IpProtocol.ICMP, IpProtocol.ICMPV6):
         return _icmp(table, row, protocol)
+    if protocol == IpProtocol.SCTP:
+        source, destination = _ports(table, row)
+        return f"SCTP {source} > {destination} len {int(table.payload_bytes[row])}"
     return f"IP protocol {protocol} len {int(table.payload_bytes[row])}"
 
 

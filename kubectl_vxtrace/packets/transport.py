@@ -1,4 +1,4 @@
-"""UDP, TCP, ICMP and what has no ports; and the step into VXLAN."""
+"""UDP, TCP, SCTP, ICMP and what has no ports; and the step into VXLAN."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,9 @@ def finish(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -
     `vxlan[port]` says which UDP ports carry VXLAN; None where a tunnel inside a tunnel is not opened.
     """
     later = network.later
-    known = ~later & ((network.protocol == IpProtocol.UDP) | (network.protocol == IpProtocol.TCP) | is_icmp(network))
+    protocol = network.protocol
+    ported = (protocol == IpProtocol.UDP) | (protocol == IpProtocol.TCP) | (protocol == IpProtocol.SCTP)
+    known = ~later & (ported | is_icmp(network))
     if not known.all():
         opaque = network.keep(~known)
         write(Segment(opaque, 0, 0, opaque.cursor.at), out)
@@ -73,6 +75,9 @@ def finish(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -
     tcp_rows = network.protocol == IpProtocol.TCP
     if tcp_rows.any():
         _tcp(frames, network.keep(tcp_rows), out)
+    sctp_rows = network.protocol == IpProtocol.SCTP
+    if sctp_rows.any():
+        _sctp(frames, network.keep(sctp_rows), out)
     icmp_rows = is_icmp(network)
     if icmp_rows.any():
         _icmp(frames, network.keep(icmp_rows), out)
@@ -155,6 +160,13 @@ def _tcp(frames: Frames, network: Network, out: Columns) -> None:
     out.put(out.seq, cursor, header["sequence"])
     out.put(out.ack, cursor, header["acknowledgment"])
     out.put(out.flags, cursor, offset_flags & _TCP_FLAGS)
+
+
+def _sctp(frames: Frames, network: Network, out: Columns) -> None:
+    """SCTP's ports; what follows the common header, its chunks, is the payload. Chunks number themselves, so nothing more is read."""
+    network = network.at(out.need(network.cursor, layout.SCTP.itemsize))
+    header = frames.take(network.cursor.at, layout.SCTP)
+    write(Segment(network, header["source"], header["destination"], network.cursor.at + layout.SCTP.itemsize), out)
 
 
 def _icmp(frames: Frames, network: Network, out: Columns) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U8, IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, U8, IpProtocol, PacketTable, address_text
 
 Bools = NDArray[np.bool_]
 # A column of whatever integers.
@@ -46,9 +46,9 @@ class Channels:
     """
 
     channels: tuple[Channel, ...]
-    row_channel: tuple[I64, ...]
+    row_channel: tuple[I32, ...]
     row_forward: tuple[Bools, ...]
-    row_client: tuple[I64, ...]
+    row_client: tuple[I32, ...]
 
     def counts(self, table: int, rows: Bools | None = None) -> I64:
         """Frames of each channel in a table, of the chosen `rows` only."""
@@ -137,11 +137,9 @@ def numbered(packed: U8) -> I64:
     return unique_rows(packed)[1]
 
 
-def _of_rows(table: PacketTable, values: Column, absent: int) -> I64:
-    """The value of each row's conversation, `absent` for rows without one."""
-    found = np.full(len(table), absent, dtype=np.int64)
-    has = table.conversation >= 0
-    found[has] = values[table.conversation[has]]
+def _of_rows(table: PacketTable, values: Column, absent: int) -> I32:
+    """The value of each row's conversation, `absent` for rows without one, whose -1 is the place behind the last one."""
+    found: I32 = np.append(values, absent).astype(np.int32)[table.conversation]
     return found
 
 

@@ -116,9 +116,8 @@ def _carried(sight: Sight) -> Iterable[Carried]:
     numbers = as_bytes(np.stack([column.astype(np.uint64) for column in columns], axis=1))
     first_outer, outer_of = unique_rows(np.hstack([outer.source, outer.destination, numbers]))
     rows = (table.tunnel >= 0) & (table.conversation >= 0)
-    pairs = np.stack([inner_of[table.conversation[rows]], outer_of[table.tunnel[rows]]], axis=1)
-    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-    for (one, two), count in zip(distinct, counts, strict=True):
+    codes, counts = np.unique(inner_of[table.conversation[rows]] * len(outer) + outer_of[table.tunnel[rows]], return_counts=True)
+    for (one, two), count in zip((divmod(code, len(outer)) for code in codes.tolist()), counts, strict=True):
         conversation, tunnel = first_inner[one], first_outer[two]
         yield Carried(
             tap=sight.tap,

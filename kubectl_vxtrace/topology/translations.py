@@ -1,11 +1,20 @@
 """Which address a Service's was translated to: the same packets, found at another tap with another server."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U8, PacketTable
-from kubectl_vxtrace.topology.channels import Channel, Channels, as_bytes, numbered, unique_rows
+from kubectl_vxtrace.model.packets import I32, U16, U64, PacketTable
+from kubectl_vxtrace.topology.channels import Channel, Channels
+
+_MOST_ALIKE = 64
+"""What is the same in packets of more channels (a port scan) tells nothing, and comparing each with each would never end."""
+_HALF = np.uint64(32)
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio, as in Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4)."""
 
 
 def find_translations(
@@ -22,39 +31,82 @@ def find_translations(
     Returns:
         For each translated channel what it became, the most frequent first.
     """
-    before_keys, was_channel = _keyed(tables, channels, before)
-    after_keys, became_channel = _keyed(tables, channels, after)
-    keys = numbered(np.concatenate([before_keys, after_keys]))
-    left, right = keys[: len(was_channel)], keys[len(was_channel) :]
-    order = np.argsort(right, kind="stable")
-    begin = np.searchsorted(right[order], left, side="left")
-    many = np.searchsorted(right[order], left, side="right") - begin
+    was, became = (_distinct(_keyed(tables, channels, chosen), len(channels.channels)) for chosen in (before, after))
+    begin = np.searchsorted(became.key, was.key, side="left")
+    many = np.searchsorted(became.key, was.key, side="right") - begin
+    many[many > _MOST_ALIKE] = 0
     within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-    was = np.repeat(was_channel, many)
-    became = became_channel[order[np.repeat(begin, many) + within]]
-    differs = was != became
-    pairs, counts = np.unique(np.stack([was[differs], became[differs]], axis=1), axis=0, return_counts=True)
+    left, right = np.repeat(np.arange(len(many)), many), np.repeat(begin, many) + within
+    differs = was.channel[left] != became.channel[right]
+    left, right = left[differs], right[differs]
+    same = _same(tables, channels, (was.table[left], was.row[left]), (became.table[right], became.row[right]))
+    codes = was.channel[left[same]].astype(np.int64) * max(len(channels.channels), 1) + became.channel[right[same]]
+    pairs, counts = np.unique(codes, return_counts=True)
     found: dict[Channel, list[Channel]] = {}
     for at in np.argsort(-counts, kind="stable"):
-        found.setdefault(channels.channels[pairs[at, 0]], []).append(channels.channels[pairs[at, 1]])
+        one, other = divmod(int(pairs[at]), len(channels.channels))
+        found.setdefault(channels.channels[one], []).append(channels.channels[other])
     return {channel: tuple(others) for channel, others in found.items()}
 
 
-def _keyed(tables: Sequence[PacketTable], channels: Channels, chosen: Sequence[int]) -> tuple[U8, I64]:
-    """Of the chosen tables' rows: what survives translation, as bytes, and the channel; each distinct pair once."""
-    columns: list[I64] = [np.zeros((0, 7), dtype=np.int64)]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Keyed:
+    """Rows of several tables: a hash of what survives translation, the channel, and where the row is. Hashes may clash."""
+
+    key: U64
+    channel: I32
+    table: U16
+    row: I32
+
+
+def _survivors(tables: Sequence[PacketTable], channels: Channels, at: int, rows: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    table = tables[at]
+    parts = (channels.row_client[at], channels.row_forward[at], table.ip_id, table.payload_bytes, table.seq, table.digest)
+    return tuple(part[rows] for part in parts)
+
+
+def _keyed(tables: Sequence[PacketTable], channels: Channels, chosen: Sequence[int]) -> _Keyed:
+    """The chosen tables' rows that belong to a channel."""
+    parts = [_Keyed(key=np.zeros(0, np.uint64), channel=np.zeros(0, np.int32), table=np.zeros(0, np.uint16), row=np.zeros(0, np.int32))]
     for at in chosen:
-        table, rows = tables[at], channels.row_channel[at] >= 0
-        parts = (
-            channels.row_client[at],
-            channels.row_forward[at],
-            table.ip_id,
-            table.payload_bytes,
-            table.seq,
-            table.digest.view(np.int64),
-            channels.row_channel[at],
-        )
-        columns.append(np.stack([part[rows].astype(np.int64) for part in parts], axis=1))
-    joined = np.concatenate(columns)
-    distinct = joined[unique_rows(as_bytes(joined))[0]]
-    return as_bytes(distinct[:, :-1]), distinct[:, -1]
+        rows = np.flatnonzero(channels.row_channel[at] >= 0).astype(np.int32)
+        key = np.zeros(len(rows), dtype=np.uint64)
+        for part in _survivors(tables, channels, at, rows):
+            key ^= part.astype(np.uint64)
+            key *= _ODD
+            key ^= key >> _HALF
+        channel = channels.row_channel[at][rows]
+        parts.append(_Keyed(key=key, channel=channel, table=np.full(len(rows), at, dtype=np.uint16), row=rows))
+    return _Keyed(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _Keyed.__slots__})
+
+
+def _distinct(keyed: _Keyed, channels: int) -> _Keyed:
+    """One row for each key and channel, in order of the keys, whose lowest bits are given up for the channel's number."""
+    low = np.uint64((1 << channels.bit_length()) - 1)
+    codes = (keyed.key & ~low) | keyed.channel.astype(np.uint64)
+    order = np.argsort(codes)
+    codes = codes[order]
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = codes[1:] != codes[:-1]
+    kept = order[new]
+    return _Keyed(key=codes[new] & ~low, channel=keyed.channel[kept], table=keyed.table[kept], row=keyed.row[kept])
+
+
+Place = tuple[NDArray[Any], NDArray[Any]]
+"""Numbers of tables, and rows in them."""
+
+
+def _same(tables: Sequence[PacketTable], channels: Channels, left: Place, right: Place) -> NDArray[np.bool_]:
+    """Whether what survives translation is the same in two rows: exactly, for packets can be made whose hashes clash."""
+    sides = []
+    for numbers, rows in (left, right):
+        columns = [np.zeros(len(rows), dtype=np.uint64) for _ in range(6)]
+        for at in np.unique(numbers).tolist():
+            mine = np.flatnonzero(numbers == at)
+            for column, part in zip(columns, _survivors(tables, channels, at, rows[mine]), strict=True):
+                column[mine] = part.astype(np.uint64)
+        sides.append(columns)
+    same = np.ones(len(left[1]), dtype=np.bool_)
+    for one, other in zip(*sides, strict=True):
+        same &= one == other
+    return same

@@ -4,9 +4,22 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, fetch, place, start, trace
+from tests.bench import capture, decode, fetch, formats, fuzz, growth, match, memory, place, soak, start, table, trace
 
-BENCHMARKS = {"start": start, "decode": decode, "trace": trace, "capture": capture, "fetch": fetch}
+BENCHMARKS = {
+    "start": start,
+    "decode": decode,
+    "formats": formats,
+    "table": table,
+    "fuzz": fuzz,
+    "match": match,
+    "growth": growth,
+    "memory": memory,
+    "soak": soak,
+    "trace": trace,
+    "capture": capture,
+    "fetch": fetch,
+}
 
 
 def main() -> int:

@@ -41,6 +41,13 @@ def test_complete() -> None:
     assert (result.size_bytes, result.sha256, result.file) == (500, "d" * 64, None)
 
 
+def test_what_came_before_the_filter_is_told_apart() -> None:
+    early = "tcpdump: 1 packet captured, 2 packets received by filter, 0 packets dropped by kernel\n"
+    result = judge(_course(_begun(said=_LISTENING + early), _ended()))
+    assert (result.received, result.received_early, result.cut_off) == (6, 1, 1)
+    assert judge(_course(_begun(), _ended())).cut_off == 2
+
+
 @pytest.mark.parametrize(
     ("begun", "ended", "status", "reason"),
     [

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,19 @@ def _plan(*taps: tuple[Role, str, str], limits: Limits | None = None, user_filte
         overlay=Overlay(),
         facts=(),
     )
+
+
+# From an address that nobody traces to a broadcast address, which nobody answers.
+_FLOOD = """
+import socket, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+sender.bind(("10.9.0.3", 0))
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    sender.sendto(b"x", ("10.9.0.255", 9))
+    time.sleep(0.0003)
+"""
 
 
 class Actor:
@@ -225,6 +239,31 @@ def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
         slack_ns = 1_000_000_000 if shell == "busybox" and shutil.which("bash") is None else 0
         assert before_ns - slack_ns <= result.started_ns < result.stopped_ns <= time.time_ns()
         assert result.task.argv[:3] == ("tcpdump", "-Z", "root")
+
+
+@real
+@shells
+@pytest.mark.root
+@pytest.mark.usefixtures("wired")
+def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str, tmp_path: FilePath) -> None:
+    """On a busy NIC the ring holds other traffic before the filter is attached."""
+    netns.run("ip", "-n", LEFT, "addr", "add", "10.9.0.3/24", "brd", "+", "dev", "eth0")
+    flood = ["ip", "netns", "exec", LEFT, sys.executable, "-I", "-S", "-c", _FLOOD]
+    early = 0
+    with subprocess.Popen(flood, stdout=subprocess.DEVNULL) as others:
+        try:
+            for turn in range(6):
+                folder = tmp_path / str(turn)
+                folder.mkdir()
+                session = CaptureSession(netns.NamespaceNodes(shell, folder), _plan(), netns.DIRECTORY)
+                session.start()
+                session.stop()
+                results = session.collect(folder)
+                assert {(result.status, result.captured, result.cut_off) for result in results} == {(CaptureStatus.COMPLETE, 0, 0)}
+                early += sum(result.received_early for result in results)
+        finally:
+            others.terminate()
+    assert early > 0
 
 
 @real

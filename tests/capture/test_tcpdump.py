@@ -28,6 +28,14 @@ def test_closing_numbers() -> None:
     assert tcpdump.closing("1 packets captured\n" + _ENDED).captured == 44
 
 
+def test_what_came_before_the_filter() -> None:
+    early = "tcpdump: 2 packets captured, 20 packets received by filter, 0 packets dropped by kernel\n"
+    assert tcpdump.received_early(_SAID + early) == 18
+    assert tcpdump.received_early(_SAID) == 0
+    assert tcpdump.received_early(_SAID + early.replace("2 packets captured", "30 packets captured")) == 0
+    assert (tcpdump.closing(_SAID + early).whole, tcpdump.closing(early + _ENDED).received, tcpdump.complaint(early)) == (False, 1, None)
+
+
 def test_listening() -> None:
     assert tcpdump.listening(_SAID)
     assert not tcpdump.listening("tcpdump: ens9: No such device exists\n")

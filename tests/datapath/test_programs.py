@@ -72,3 +72,44 @@ def test_dns_counts_answers_with_the_right_identifier_and_refusals_end_at_once()
         thread.join(5)
         assert len(ports) == 10
     assert ask("dns", address, "a.b", "--rate", "50", "--seconds", "0.1", "--until-answered") == (1, "sent 5 answered 0")
+
+
+def stream(*arguments: str) -> str:
+    done = subprocess.run(servers.program("stream", *arguments), capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def streams() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with subprocess.Popen(servers.program("stream", "serve", str(port))) as process:
+        time.sleep(0.2)
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+        process.terminate()
+
+
+def test_streams_both_ways_and_echoes_of_any_size(streams: str) -> None:
+    for kind in ("up", "down"):
+        words = stream(kind, streams, "--connections", "2", "--bytes", "200000", "--seconds", "5").split()
+        assert words[0] == "mss"
+        assert int(words[1]) > 500
+    sent, answered = stream("echo", streams, "--bytes", "4000", "--connections", "3", "--rate", "50", "--seconds", "0.3").split()[1::2]
+    assert 10 <= int(sent) == int(answered) <= 16
+
+
+def test_what_is_not_done_in_time_is_aborted() -> None:
+    """Nobody listens on the port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    begin = time.monotonic()
+    assert stream("up", address, "--seconds", "0.5").startswith("mss ")
+    assert time.monotonic() - begin < 5

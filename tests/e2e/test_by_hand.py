@@ -87,8 +87,8 @@ ON_BOTH = [
         name="the receiver does not forward",
         make=((N2, "sysctl", "-qw", "net.ipv4.ip_forward=0"),),
         undo=((N2, "sysctl", "-qw", "net.ipv4.ip_forward=1"),),
-        verdict="lost",
-        cause="unknown",
+        verdict="dropped",
+        cause="ip-forward-off",
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge"),
     ),
     Break(
@@ -147,8 +147,8 @@ ON_ONE = [
         name="the sender has no route",
         make=((N1, "ip", "route", "del", "10.244.56.128/26"),),
         undo=((N1, "ip", "route", "replace", "10.244.56.128/26", "via", "10.244.56.128", "dev", "vxlan.calico", "onlink"),),
-        verdict="lost",
-        cause="unknown",
+        verdict="dropped",
+        cause="route-missing",
         legs=leg("request", f"{N1}/pod", f"{N1}/vxlan"),
     ),
 ]

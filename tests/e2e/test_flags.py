@@ -103,19 +103,23 @@ def test_show_lists_so_many_delivered_packets(place: Lab, tmp_path: Path) -> Non
     [
         ["kotsadm-58f859745b-x4nh8", "-n", "kotsadm"],
         ["kotsadm/kotsadm-58f859745b-x4nh8", "-n", "kube-system"],
-        ["pod/kotsadm/kotsadm-58f", "--context", "vxtrace-lab-certificate"],
+        ["pod/kotsadm/kotsadm-58f", "--context", "{context}"],
         ["deploy/kotsadm", "--namespace", "kotsadm", "--to", "svc/kube-system/kube-dns:53/udp"],
-        ["po/kotsadm-58f859745b-x4nh8", "-n", "kotsadm", "--to", "10.96.0.10:53/udp", "--user", "vxtrace-lab", "--cluster", "vxtrace-lab"],
-        ["10.244.114.75", "--port", "53", "--protocol", "udp", "--as", "root", "--as-group", "system:masters", "--request-timeout", "20s"],
+        ["po/kotsadm-58f859745b-x4nh8", "-n", "kotsadm", "--to", "10.96.0.10:53/udp", "--user", "{user}", "--cluster", "{cluster}"],
+        ["{address}", "--port", "53", "--protocol", "udp", "--as", "root", "--as-group", "system:masters", "--request-timeout", "20s"],
     ],
 )
 def test_ways_to_name_the_same(place: Lab, arguments: list[str], tmp_path: Path) -> None:
+    config = yaml.safe_load(place.kubeconfig.read_text())
+    names = {kind: config[f"{kind}s"][-1]["name"] for kind in ("context", "user", "cluster")}
+    if "{address}" in arguments:
+        names["address"] = place.pod(CLIENT, "ip", "-4", "-o", "address", "show", "eth0").split()[3].partition("/")[0]
     to = [] if "--to" in arguments else ["--to", "kube-dns"]
-    run = place.vxtrace("pod", *arguments, *to, "--dry-run", "client", "-o", "json", cwd=tmp_path)
+    run = place.vxtrace("pod", *(word.format(**names) for word in arguments), *to, "--dry-run", "client", "-o", "json", cwd=tmp_path)
     assert run.code == 0, run.stderr
     flows = json.loads(run.stdout)["flows"]
     assert {flow["client"]["pod"] for flow in flows} == {CLIENT}
-    assert {flow["server"]["address"] for flow in flows} == {"10.244.56.129", "10.244.106.65"}
+    assert {flow["server"]["node"] for flow in flows} == place.dns_nodes()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,19 +36,25 @@ def _mounts() -> set[str]:
     return set(Path("/proc/self/mounts").read_text().splitlines())
 
 
-def _temporary() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("vxtrace-*")}
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the plugin puts its temporary files: a folder that nobody else writes to."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
 
 
 @pytest.fixture
-def nothing_left(place: Lab) -> Iterator[None]:
+def nothing_left(place: Lab, temporary: Path) -> Iterator[None]:
     """Pods, processes, mounts and files are afterwards what they were before."""
-    before = (pods(place.kubeconfig), _processes(), _mounts(), _temporary())
+    before = (pods(place.kubeconfig), _processes(), _mounts())
     yield
     deadline = time.monotonic() + 10
-    while (after := (pods(place.kubeconfig), _processes(), _mounts(), _temporary())) != before and time.monotonic() < deadline:
+    while (after := (pods(place.kubeconfig), _processes(), _mounts())) != before and time.monotonic() < deadline:
         time.sleep(0.1)
     assert after == before
+    assert list(temporary.iterdir()) == []
 
 
 def _start(place: Lab, cwd: Path) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Recording
-from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets import read_pcaps
 from tests.wire import simulator as wire
 
 START = wire.EPOCH - 5 * wire.SECOND
@@ -89,8 +89,9 @@ def change(recording: Recording, tap: Tap, **fields: object) -> Recording:
 
 def tables_of(simulator: wire.Simulator) -> dict[Tap, PacketTable]:
     with TemporaryDirectory() as folder:
-        files = simulator.write(Path(folder))
-        return {Tap(node=tap[0], interface=tap[1]): read_pcap(path, tap=Tap(node=tap[0], interface=tap[1])) for tap, path in files.items()}
+        files = [(Tap(node=tap[0], interface=tap[1]), path) for tap, path in simulator.write(Path(folder)).items()]
+        found = read_pcaps(files)
+    return {tap: table for (tap, _), table in zip(files, found, strict=True) if isinstance(table, PacketTable)}
 
 
 def follow_all(simulator: wire.Simulator, recording: Recording | None = None) -> Case:

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from kubectl_vxtrace.journeys.match import follow_units, pair
 from kubectl_vxtrace.journeys.units import Units
+from kubectl_vxtrace.model.packets import I32, I64
 
 EVENTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), max_size=7)
 
 
-def _arrays(events: list[tuple[int, int]]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _arrays(events: list[tuple[int, int]]) -> tuple[I32, I64]:
     columns = np.array(events, dtype=np.int64).reshape(-1, 2)
-    return columns[:, 0], columns[:, 1]
+    return columns[:, 0].astype(np.int32), columns[:, 1]
 
 
 def _most(departures: list[int], arrivals: list[int]) -> int:
@@ -45,7 +46,7 @@ def test_as_many_as_possible_and_none_before_its_departure(departures: list[tupl
 
 
 def test_the_copy_that_was_sent_again_is_the_one_that_arrived() -> None:
-    left, right = np.zeros(2, np.int64), np.zeros(1, np.int64)
+    left, right = np.zeros(2, np.int32), np.zeros(1, np.int32)
     ours, theirs = pair(left, right, (np.array([0, 1_000]), np.array([1_050])))
     assert (ours.tolist(), theirs.tolist()) == ([1], [0])
     ours, _ = pair(left, right, (np.array([0, 1_000]), np.array([900])))
@@ -53,17 +54,30 @@ def test_the_copy_that_was_sent_again_is_the_one_that_arrived() -> None:
 
 
 def test_of_two_arrivals_the_first_is_the_packet() -> None:
-    ours, theirs = pair(np.zeros(1, np.int64), np.zeros(2, np.int64), (np.array([10]), np.array([11, 500])))
+    ours, theirs = pair(np.zeros(1, np.int32), np.zeros(2, np.int32), (np.array([10]), np.array([11, 500])))
+    assert (ours.tolist(), theirs.tolist()) == ([0], [0])
+
+
+def test_what_arrived_long_before_is_another_packet() -> None:
+    """Also where there are as many arrivals as departures: one departed before the capture began, one was lost."""
+    ours, _ = pair(np.zeros(1, np.int32), np.zeros(1, np.int32), (np.array([50_000_000]), np.array([0])))
+    assert not len(ours)
+    ours, theirs = pair(np.zeros(2, np.int32), np.zeros(2, np.int32), (np.array([50_000_000, 90_000_000]), np.array([0, 51_000_000])))
+    assert (ours.tolist(), theirs.tolist()) == ([0], [1])
+
+
+def test_time_stamps_in_disorder_are_the_same_packets() -> None:
+    ours, theirs = pair(np.zeros(1, np.int32), np.zeros(1, np.int32), (np.array([50_000]), np.array([0])))
     assert (ours.tolist(), theirs.tolist()) == ([0], [0])
 
 
 def test_without_clocks_the_last_ones_count_as_arrived() -> None:
-    ours, _ = pair(np.zeros(3, np.int64), np.zeros(2, np.int64), None)
+    ours, _ = pair(np.zeros(3, np.int32), np.zeros(2, np.int32), None)
     assert sorted(ours.tolist()) == [1, 2]
 
 
 def _units(keys: list[int], times: list[int]) -> Units:
-    key = np.array(keys, dtype=np.int64)
+    key = np.array(keys, dtype=np.int32)
     return Units(
         frame=np.arange(len(keys), dtype=np.int32),
         key=key,

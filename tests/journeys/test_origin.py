@@ -77,5 +77,5 @@ def test_a_masqueraded_ping_has_one_identifier_at_both_ends() -> None:
         original_source_port=31912, original_destination_port=31912, reply_source_port=12325, reply_destination_port=12325,
     )  # fmt: skip
     book = address_book(recording, (entry,))
-    (found,) = conntrack_names((entry,), book, groups_of(recording, book)).masquerades
+    (found, _) = conntrack_names((entry,), book, groups_of(recording, book)).masquerades  # of ICMP, and of ICMPv6
     assert (found.source_port, found.server_port, found.client_port) == (12325, 12325, 31912)

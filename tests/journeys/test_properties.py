@@ -115,9 +115,9 @@ def test_fragments(sizes: list[int], drops: list[tuple[int, int] | None], whole:
     expected: dict[tuple[int, int], int] = {}
     for number, (parts, drop) in enumerate(zip(sizes, drops, strict=False)):
         payload = bytes([number]) * (parts * 400 - 9)
-        fate = {drop[0]: drop[1]} if drop and drop[0] < parts else {}
-        if fate and drop:
-            expected[drop[1], drop[1] + 1] = expected.get((drop[1], drop[1] + 1), 0) + 1
+        fate = drop if drop and drop[0] < parts else None
+        if fate:
+            expected[fate[1], fate[1] + 1] = expected.get((fate[1], fate[1] + 1), 0) + 1
         simulator.fragments(
             wire.FIRST, time_ns=wire.EPOCH + number * 1_000_000, payload=payload, client_port=40_000, ident=number + 1, size=400,
             whole_hops=whole, vanished=fate,

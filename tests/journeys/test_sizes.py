@@ -64,12 +64,20 @@ def test_datagrams_of_udp_super_packets() -> None:
     assert lost_of(case, A) == {(4, 5): 1}
 
 
-def test_frames_that_overlap_everywhere_prove_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_vxtrace.journeys.segments.MAX_PIECES", 3)
+def overlapping(monkeypatch: pytest.MonkeyPatch, spare: int) -> list[OutcomeCode]:
+    """Outcomes of eight segments, the fourth lost, where so many pieces may be made beyond twice the segments."""
+    monkeypatch.setattr("kubectl_vxtrace.journeys.segments.SPARE_PIECES", spare)
     simulator = wire.Simulator(service=None)
     simulator.bulk(A, time_ns=AT, client_port=40_000, seq=1, segments=8, mss=1358, ident=1, merge=(8, 8, 8, 1, 8, 8), vanished={3: 3})
-    case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
-    assert OutcomeCode.LOST not in outcomes(case, A)
+    return outcomes(follow_all(simulator, record(simulator, protocol="TCP", port=80)), A)
+
+
+def test_frames_that_overlap_everywhere_prove_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert OutcomeCode.LOST not in overlapping(monkeypatch, -100)
+
+
+def test_segments_are_compared_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert overlapping(monkeypatch, 0).count(OutcomeCode.LOST) == 1
 
 
 def test_cut_payloads_are_not_compared() -> None:
@@ -104,3 +112,14 @@ def test_an_outer_fragment_that_is_missing() -> None:
     assert hop_packets(case, A) == [2, 2, 2, 1, 1, 1]
     assert lost_of(case, A) == {(3, 4): 1}
     assert [hop.frames for hop in case.hops[0]] == [2, 2, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize("merge", [(8, 8, 1, 1, 8, 8), (4, 4, 1, 1, 2, 2)])
+def test_a_port_that_is_used_again_far_away(merge: tuple[int, ...]) -> None:
+    """A second connection's numbers may lie just where those of the first one are thought to wrap."""
+    simulator = wire.Simulator(service=None)
+    for number, seq in enumerate((1, 1 + 2**31 - 3 * 1358 - 700, 2**32 - 2_000)):
+        at = AT + number * wire.SECOND
+        simulator.bulk(A, time_ns=at, client_port=40_000, seq=seq, segments=8, mss=1358, ident=1 + 100 * number, merge=merge)
+    case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
+    assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 24

@@ -49,6 +49,16 @@ class TestWindow:
         assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 2
         assert all(hop.witness for hop in case.hops[0])
 
+    def test_what_came_before_the_filter_was_in_place_is_no_tail(self) -> None:
+        simulator = wire.Simulator()
+        for number in range(5):
+            fate = None if number < 3 else 3
+            at = AT + number * 2 * SECOND
+            simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1, vanished=fate)
+        recording = change(record(simulator), TAPS[3], received=3 + 18, received_early=18)
+        case = follow(recording, tables_of(simulator))
+        assert lost_of(case, A) == {(3, 4): 2}
+
     def test_files_of_others_run_from_the_latest_first_to_the_latest_last_frame(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 3)
@@ -59,6 +69,21 @@ class TestWindow:
         assert hop_packets(case, A)[0] == 4
         assert all(hop.witness for hop in case.hops[0])
 
+    def test_a_quiet_file_of_others_does_not_say_when_it_began(self) -> None:
+        """A single ARP request near the end, behind a firewall. (The first lookup left before the last of the other files begins.)"""
+        simulator = wire.Simulator()
+        lookups(simulator, 20, vanished=4)
+        simulator.noise(wire.hops_to(A)[4], [AT + 20 * SECOND])
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {(4, 5): 19}
+
+    def test_a_lively_file_of_others_does(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 20, vanished=4)
+        simulator.noise(wire.hops_to(A)[4], [AT + 20 * SECOND + number * SECOND // 10 for number in range(20)])
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert case.flows == ()
+
     def test_files_of_others_that_end_one_after_the_other_show_no_loss(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 20)
@@ -66,6 +91,13 @@ class TestWindow:
         case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
         assert lost_of(case, A) == {}
         assert set(outcomes(case, A)) == {OutcomeCode.DELIVERED}
+
+    def test_nor_does_one_of_a_node_that_ends_before_its_neighbour(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 20)
+        lookups(simulator, 1, first=20, vanished=5)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {}
 
     def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})

@@ -45,6 +45,13 @@ class TestWitness:
         assert lost_of(case, A) == {(3, 5): 2}
         assert [(leg.from_, leg.to) for leg in case.legs[0]] == [(1, 2), (2, 3), (3, 5), (5, 6)]
 
+    def test_an_empty_file_is_one_unless_what_was_received_is_missing(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 2, vanished=3)
+        for early, place in ((18, (3, 4)), (17, (3, 5))):
+            recording = change(record(simulator), TAPS[3], received=18, received_early=early)
+            assert lost_of(follow(recording, tables_of(simulator)), A) == {place: 2}
+
     def test_a_device_that_is_not_there_is_a_witness_of_zero(self) -> None:
         simulator = wire.Simulator(blind=frozenset({wire.hops_to(A)[4]}))
         lookups(simulator, 2, vanished=4)

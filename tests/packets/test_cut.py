@@ -72,3 +72,14 @@ def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
     path = sample(tmp_path, "little")
     with pytest.raises(PcapError, match="cannot be written"):
         cut(path, read_pcap(path), [1], tmp_path / "missing" / "b.pcap")
+
+
+def test_every_packet_of_a_cut_gzip_file_can_be_read_alone(tmp_path: Path) -> None:
+    """What the unpacker still holds when its input ends is as good as what it gave before."""
+    path = tmp_path / "a.gz"
+    packed = gzip.compress(frames.pcap_header() + frames.pcap_record(1, bytes(60)) * 40)
+    for length in range(30, len(packed)):
+        path.write_bytes(packed[:length])
+        table = read_pcap(path)
+        for row in range(len(table)):
+            assert read_frames(path, table, [row]) == (bytes(60),)

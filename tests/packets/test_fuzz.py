@@ -96,7 +96,7 @@ def test_the_rest_of_the_buffer_and_the_other_frames_do_not_matter(seed: int) ->
 def test_random_frames_make_a_table(packets: list[tuple[bytes, int]]) -> None:
     builder = TableBuilder((4789,))
     builder.add(batch(packets, b"\0"))
-    table = builder.finish(None, True)
+    table = builder.finish(None, None)
     assert len(table) == len(packets)
     assert (table.payload_bytes >= 0).all()
     assert (table.conversation < len(table.conversations)).all()

@@ -1,8 +1,10 @@
 import struct
+from pathlib import Path
 
 import pytest
 
 from kubectl_vxtrace.model.packets import Kind, address_text
+from kubectl_vxtrace.packets import read_pcap
 from tests.packets.reading import conversation, table_of, talk
 from tests.wire import frames
 
@@ -142,8 +144,17 @@ def test_other_frames() -> None:
 
 
 def test_protocols_without_ports() -> None:
-    table = table_of(frames.ethernet(frames.ipv4(b"sctp" * 5, source=A, destination=B, protocol=132)))
-    assert (talk(table), table.payload_bytes[0]) == ((132, A, 0, B, 0), 20)
+    table = table_of(frames.ethernet(frames.ipv4(b"rest" * 5, source=A, destination=B, protocol=47)))
+    assert (talk(table), table.payload_bytes[0]) == ((47, A, 0, B, 0), 20)
+
+
+def test_sctp() -> None:
+    packet = frames.sctp(b"diameter", source=40_000, destination=3868, tsn=9)
+    table = table_of(frames.ethernet(frames.ipv4(packet, source=A, destination=B, protocol=frames.SCTP)))
+    assert (talk(table), table.payload_bytes[0], table.kind[0]) == ((132, A, 40_000, B, 3868), 16 + 8, Kind.IP)
+    assert table.digest[0] != 0
+    short = table_of(frames.ethernet(frames.ipv4(packet[:11], source=A, destination=B, protocol=frames.SCTP)))
+    assert short.kind.tolist() == [Kind.MALFORMED]
 
 
 MALFORMED = {
@@ -310,15 +321,44 @@ class TestDigest:
         assert len(set(digests)) == len(payloads)
         assert 0 not in digests
 
-    def test_looks_at_the_first_64_bytes(self) -> None:
-        assert self.digest(b"k" * 64 + b"one") == self.digest(b"k" * 64 + b"two")
+    def test_looks_at_the_first_96_bytes(self) -> None:
+        assert self.digest(b"k" * 96 + b"one") == self.digest(b"k" * 96 + b"two")
+
+    def test_every_byte_of_the_first_96_counts(self) -> None:
+        digests = {self.digest(bytes(at) + b"\1" + bytes(199 - at)) for at in range(96)}
+        assert len(digests) == 96
 
     def test_zero_where_not_enough_was_captured(self) -> None:
-        assert self.digest(b"k" * 100, snaplen=42 + 63) == 0
-        assert self.digest(b"k" * 100, snaplen=42 + 64) == self.digest(b"k" * 100)
+        assert self.digest(b"k" * 100, snaplen=42 + 95) == 0
+        assert self.digest(b"k" * 100, snaplen=42 + 96) == self.digest(b"k" * 100)
         assert self.digest(b"k" * 20, snaplen=42 + 19) == 0
+
+    def test_of_an_empty_payload_behind_options_that_were_cut_off(self) -> None:
+        ack = frames.tcp(source=1, destination=2, options=b"\x01" * 12)
+        frame = frames.ethernet(frames.ipv4(ack, source=A, destination=B, protocol=6))
+        assert table_of(frame, snaplen=60).digest[0] == table_of(frame).digest[0] != 0
 
     def test_of_icmp_begins_behind_its_header(self) -> None:
         one, two = (frames.ethernet(frames.ipv4(frames.echo(1, seq, b"same"), source=A, destination=B, protocol=1)) for seq in (1, 2))
         table = table_of(one, two)
         assert table.digest[0] == table.digest[1]
+
+    def test_how_much_of_the_payload_all_packets_have(self) -> None:
+        long, short = frames.ethernet(udp_packet(b"k" * 100)), frames.ethernet(udp_packet(b"k" * 20))
+        assert table_of(long, short, snaplen=42 + 100).common_payload_bytes == 96
+        assert table_of(long, short, snaplen=42 + 40).common_payload_bytes == 40
+        assert table_of(in_vxlan(long), long, short, snaplen=50 + 42 + 20).common_payload_bytes == 20
+        assert table_of(in_vxlan(long), long, short, snaplen=50 + 42 + 15).common_payload_bytes == 65, "too little tells nothing"
+
+    def test_fewer_bytes_are_the_same_where_more_were_captured(self, tmp_path: Path) -> None:
+        frame = frames.ethernet(udp_packet(b"k" * 50 + b"end" * 30))
+        inside, outside = tmp_path / "inside", tmp_path / "outside"
+        frames.write_pcap(inside, [(1, frame)], snaplen=110)
+        frames.write_pcap(outside, [(1, in_vxlan(frame))], snaplen=110)
+        common = read_pcap(outside).common_payload_bytes
+        assert common == 110 - 42 - 50
+        one, other, whole = (
+            read_pcap(path, digest_bytes=size).digest[0] for path, size in ((inside, common), (outside, common), (inside, 96))
+        )
+        assert one == other != 0
+        assert one != whole

@@ -73,7 +73,7 @@ def test_other_link_types_only_matter_where_packets_are(tmp_path: Path) -> None:
         (frames.pcapng_section() + frames.pcapng_packet(1, b"x" * 60), "does not describe"),
         (frames.pcapng_section() + frames.pcapng_interface() + frames.pcapng_block(3, b"xxxx" + bytes(60)), "without time stamps"),
         (frames.pcapng_section() + frames.pcapng_interface(resolution=20), "finer than"),
-        (frames.pcapng_section() * 1001, "more than 1000 sections"),
+        (frames.pcapng_section() * 10_001, "more than 10,000 sections"),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, data: bytes, said: str) -> None:

@@ -321,3 +321,16 @@ def test_many_connections_cost_no_step_each(tmp_path: Path) -> None:
     recording = infer(bare, tables)
     assert len(recording.flows) == 1
     assert time.process_time() - began < 2
+
+
+def test_a_scan_with_equal_packets_is_no_translation(tmp_path: Path) -> None:
+    """One port to many addresses with one IP ID: nothing but the address tells these packets apart."""
+    recorder = Recorder()
+    recorder.empty(A, B)
+    for number in range(200):
+        probe = ethernet(ip(A.pod, f"10.99.{number}.1", 6, syn(40_000, 80), ident=7, ttl=64))
+        for place in ("pod", "vxlan-calico"):
+            recorder.put(A.node, place, probe)
+    recording = inferred(recorder, tmp_path)
+    assert len(recording.flows) == 200
+    assert all(flow.service is None or flow.server is None for flow in recording.flows)

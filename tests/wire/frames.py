@@ -9,7 +9,8 @@ MAC_A = "02:00:00:00:00:0a"
 MAC_B = "02:00:00:00:00:0b"
 
 IPV4, ARP, IPV6, VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
-ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+IPV6_FRAGMENT = 44
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 
 
@@ -70,6 +71,11 @@ def ipv6(payload: bytes, *, source: str, destination: str, protocol: int, hops: 
     )
 
 
+def ipv6_fragment(payload: bytes, *, protocol: int, ident: int, fragment: int) -> bytes:
+    """A Fragment header (RFC 8200, 4.5) and what follows it; `fragment` is laid out as IPv4's field: 0x2000 for more, offset in eights."""
+    return struct.pack(">BBHI", protocol, 0, (fragment & 0x1FFF) << 3 | fragment >> 13 & 1, ident) + payload
+
+
 def udp(payload: bytes, *, source: int, destination: int, length: int | None = None, check: int = 0) -> bytes:
     """A UDP datagram, by default without checksum."""
     return struct.pack(">HHHH", source, destination, 8 + len(payload) if length is None else length, check) + payload
@@ -85,10 +91,23 @@ def tcp(
     flags: int = ACK,
     options: bytes = b"",
     check: int = 0,
+    window: int = 64240,
 ) -> bytes:
     """A TCP segment; `options` must be a multiple of 4 bytes."""
     offset = (20 + len(options)) // 4
-    return struct.pack(">HHIIHHHH", source, destination, seq, ack, offset << 12 | flags, 64240, check, 0) + options + payload
+    return struct.pack(">HHIIHHHH", source, destination, seq, ack, offset << 12 | flags, window, check, 0) + options + payload
+
+
+def sack(blocks: Iterable[tuple[int, int]]) -> bytes:
+    """The selective acknowledgement option (RFC 2018, 3) behind two no-operations; at most three blocks fit beside timestamps."""
+    body = b"".join(struct.pack(">II", start % 2**32, end % 2**32) for start, end in blocks)
+    return b"\1\1" + bytes([5, 2 + len(body)]) + body if body else b""
+
+
+def sctp(payload: bytes, *, source: int, destination: int, tag: int = 0x5C7B, tsn: int = 1) -> bytes:
+    """An SCTP packet with one DATA chunk (RFC 9260, 3.1 and 3.3.1), without checksum."""
+    chunk = struct.pack(">BBHIHHI", 0, 3, 16 + len(payload), tsn % 2**32, 0, 0, 0) + payload
+    return struct.pack(">HHII", source, destination, tag, 0) + chunk + b"\0" * (-len(payload) % 4)
 
 
 def icmp(kind: int, code: int = 0, rest: bytes = b"\0\0\0\0", payload: bytes = b"") -> bytes:
@@ -102,9 +121,9 @@ def echo(ident: int, seq: int, payload: bytes = b"", *, reply: bool = False) -> 
     return icmp(0 if reply else 8, rest=struct.pack(">HH", ident, seq), payload=payload)
 
 
-def vxlan(frame: bytes, *, vni: int, flags: int = 0x08) -> bytes:
-    """A VXLAN header and the inner frame."""
-    return struct.pack(">B3xI", flags, vni << 8) + frame
+def vxlan(frame: bytes, *, vni: int, flags: int = 0x08, group: int = 0) -> bytes:
+    """A VXLAN header and the inner frame; `flags` 0x88 with a `group` is the Group Policy extension (draft-smith-vxlan-group-policy)."""
+    return struct.pack(">BBHI", flags, 0, group, vni << 8) + frame
 
 
 def encapsulate(

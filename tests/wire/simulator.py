@@ -1,28 +1,54 @@
-"""What captures at every hop of a VXLAN overlay would hold, with known truth: which packet vanished on which leg.
+"""Captures written packet by packet, for tests that tell one story: a front to the generator of whole worlds.
 
-Nodes, addresses and hops are those of a Calico cluster with one client, one Service and servers on other nodes. Time is in ns of a true
-clock; each node's clock is that plus its skew. Nothing here is random: tests choose. Shares no code with the plugin.
+Time is in ns of a true clock; each node's clock is that plus its skew. Nothing here is random: tests choose.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.wire import frames
+from tests.wire import files, frames
+from tests.wire.dress import Sides, inner_frame, ip, outer_frames
+from tests.wire.emit import passing
+from tests.wire.places import (
+    CLIENT,
+    CLIENT_NODE,
+    EPOCH,
+    FIRST,
+    NIC,
+    PODS,
+    SECOND,
+    SECOND_SERVER,
+    SERVERS,
+    SERVICE,
+    TTLS,
+    UNDERLAY,
+    VXLAN,
+    TapName,
+    hops_to,
+    way,
+)
+from tests.wire.traffic import stream_bytes
+from tests.wire.world import Capture, Flow, Packet, Tunnel, World
 
-SECOND = 1_000_000_000
-EPOCH = 1_760_000_000 * SECOND
-CLIENT, CLIENT_NODE = "10.244.114.75", "ada-ec-1"
-SERVICE = "10.96.0.10"
-SERVERS = {"10.244.56.129": "ada-ec-2", "10.244.106.65": "ada-ec-3"}
-UNDERLAY = {"ada-ec-1": "10.128.0.72", "ada-ec-2": "10.128.0.95", "ada-ec-3": "10.128.0.96"}
-FIRST, SECOND_SERVER = tuple(SERVERS)
-NIC, VXLAN = "ens4", "vxlan.calico"
-PODS = {CLIENT: "cali9d8b6a7d855", FIRST: "cali0123456789a", SECOND_SERVER: "calibcdef012345"}
-TTLS = (64, 63, 63, 63, 63, 62)
-"""Inner TTL per hop: each node's routing step takes one, the tunnel none."""
-
-TapName = tuple[str, str]
+__all__ = [
+    "CLIENT",
+    "CLIENT_NODE",
+    "EPOCH",
+    "FIRST",
+    "NIC",
+    "PODS",
+    "SECOND",
+    "SECOND_SERVER",
+    "SERVERS",
+    "SERVICE",
+    "TTLS",
+    "UNDERLAY",
+    "VXLAN",
+    "Simulator",
+    "TapName",
+    "hops_to",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +60,6 @@ class Sent:
     client_port: int
     time_ns: int
     vanished: int | None
-
-
-def hops_to(server: str, *, reply: bool = False) -> tuple[TapName, ...]:
-    """The six taps from the client to a server, or back."""
-    far = SERVERS[server]
-    taps = (
-        (CLIENT_NODE, PODS[CLIENT]),
-        (CLIENT_NODE, VXLAN),
-        (CLIENT_NODE, NIC),
-        (far, NIC),
-        (far, VXLAN),
-        (far, PODS[server]),
-    )
-    return taps[::-1] if reply else taps
 
 
 @dataclass(kw_only=True)
@@ -86,18 +98,15 @@ class Simulator:
         vanished: int | None = None,
     ) -> None:
         """One datagram."""
-        ends = (port, client_port) if reply else (client_port, port)
-        datagram = frames.udp(payload, source=ends[0], destination=ends[1])
-        self.packet(server, datagram, protocol=frames.UDP, time_ns=time_ns, ident=ident, reply=reply, vanished=vanished)
-        self._note(server, reply, client_port, time_ns, vanished)
+        packet = Packet(time_ns=time_ns, payload=payload, client_port=client_port, ip_id=ident, reply=reply, lost_after=vanished)
+        self._send("UDP", server, port, packet)
 
     def ping(
         self, server: str, *, time_ns: int, ident: int, seq: int, ip_id: int, reply: bool = False, vanished: int | None = None
     ) -> None:
         """One echo request or reply."""
-        message = frames.echo(ident, seq, b"abcdefgh" * 6, reply=reply)
-        self.packet(server, message, protocol=frames.ICMP, time_ns=time_ns, ident=ip_id, reply=reply, vanished=vanished)
-        self._note(server, reply, ident, time_ns, vanished)
+        packet = Packet(time_ns=time_ns, payload=b"abcdefgh" * 6, client_port=ident, seq=seq, ip_id=ip_id, reply=reply, lost_after=vanished)
+        self._send("ICMP", server, 0, packet)
 
     def tcp(
         self,
@@ -116,10 +125,12 @@ class Simulator:
         first: int = 1,
     ) -> None:
         """One segment. `first` is the hop where it comes into being (an RST that a firewall makes)."""
-        ends = (port, client_port) if reply else (client_port, port)
-        segment = frames.tcp(payload, source=ends[0], destination=ends[1], seq=seq % 2**32, ack=ack, flags=flags)
-        self.packet(server, segment, protocol=frames.TCP, time_ns=time_ns, ident=ident, reply=reply, vanished=vanished, first=first)
-        self._note(server, reply, client_port, time_ns, vanished)
+        legs_before = sum(self.delay_ns[: first - 1])
+        packet = Packet(
+            time_ns=time_ns + legs_before, payload=payload, client_port=client_port, flags=flags, seq=seq, ack=ack, ip_id=ident,
+            reply=reply, lost_after=vanished, first=first,
+        )  # fmt: skip
+        self._send("TCP", server, port, packet)
 
     def bulk(
         self,
@@ -131,7 +142,7 @@ class Simulator:
         segments: int,
         mss: int,
         ident: int,
-        merge: Sequence[int],
+        merge: tuple[int, ...],
         vanished: Mapping[int, int] | None = None,
         tail: int | None = None,
         fixed_ident: bool = False,
@@ -142,19 +153,21 @@ class Simulator:
         segments that follow each other without a gap. With `fixed_ident` the NIC gives all segments one IP ID.
         """
         fates = dict(vanished or {})
-        lengths = [mss] * segments
-        lengths[-1] = tail or mss
-        for hop in range(6):
-            alive = [i for i in range(segments) if fates.get(i, 6) > hop]
-            for run in _runs(alive, merge[hop]):
-                start = seq + run[0] * mss
-                size = sum(lengths[i] for i in run)
-                shown = ident if fixed_ident and merge[hop] == 1 else ident + run[0]
-                segment = frames.tcp(_bytes_at(start, size), source=client_port, destination=80, seq=start % 2**32, ack=1, flags=0x10)
-                when = time_ns + run[-1] * 1_000
-                self._at_hop(server, segment, frames.TCP, hop, when, shown % 65536, False, 0x4000)
-        for index in range(segments):
-            self._note(server, False, client_port, time_ns + index * 1_000, fates.get(index))
+        packets = [
+            Packet(
+                time_ns=time_ns + index * 1_000,
+                client_port=client_port,
+                payload=stream_bytes(seq + index * mss, tail or mss if index == segments - 1 else mss),
+                seq=seq + index * mss,
+                ack=1,
+                ip_id=ident + index,
+                wire_ip_id=ident if fixed_ident else None,
+                lost_after=fates.get(index),
+                burst=0,
+            )
+            for index in range(segments)
+        ]
+        self._send("TCP", server, 80, *packets, merge=merge)
 
     def fragments(
         self,
@@ -166,37 +179,32 @@ class Simulator:
         ident: int,
         size: int,
         whole_hops: int = 0,
-        vanished: Mapping[int, int] | None = None,
+        vanished: tuple[int, int] | None = None,
     ) -> None:
-        """A datagram in IP fragments of `size` bytes (a multiple of 8), whole at the first hops; `vanished` per fragment as in bulk."""
-        fates = dict(vanished or {})
-        datagram = frames.udp(payload, source=client_port, destination=53)
-        parts = [datagram[at : at + size] for at in range(0, len(datagram), size)]
-        for hop in range(6):
-            if hop < whole_hops:
-                self._at_hop(server, datagram, frames.UDP, hop, time_ns, ident, False, 0)
-                continue
-            for index, part in enumerate(parts):
-                if fates.get(index, 6) > hop:
-                    more = 0x2000 if index < len(parts) - 1 else 0
-                    self._at_hop(server, part, frames.UDP, hop, time_ns + index * 500, ident, False, more | index * size // 8)
-        self._note(server, False, client_port, time_ns, min(fates.values(), default=None))
+        """A datagram in IP fragments of `size` bytes (a multiple of 8), whole at the first hops; `vanished` is the part that did and the
+        last hop that it passed."""
+        part, last = vanished or (None, None)
+        packet = Packet(
+            time_ns=time_ns, payload=payload, client_port=client_port, ip_id=ident, dont_fragment=False, fragment_bytes=size,
+            whole_until=whole_hops, lost_part=part, lost_after=last, parts_until=6,
+        )  # fmt: skip
+        self._send("UDP", server, 53, packet)
 
     def packet(
-        self,
-        server: str,
-        segment: bytes,
-        *,
-        protocol: int,
-        time_ns: int,
-        ident: int,
-        reply: bool = False,
-        vanished: int | None = None,
-        first: int = 1,
+        self, server: str, segment: bytes, *, protocol: int, time_ns: int, ident: int, reply: bool = False, vanished: int | None = None
     ) -> None:
-        """One IP packet at every hop from `first` until it vanishes; stands in no truth."""
-        for hop in range(first - 1, 6 if vanished is None else vanished):
-            self._at_hop(server, segment, protocol, hop, time_ns, ident, reply, 0x4000)
+        """One IP packet with any L4 bytes at every hop until it vanishes; stands in no truth."""
+        nodes = (SERVERS[server], CLIENT_NODE) if reply else (CLIENT_NODE, SERVERS[server])
+        for hop, stop in enumerate(way(server, reply=reply)[:vanished]):
+            far = server if stop.translated or self.service is None else self.service
+            source, destination = (far, CLIENT) if reply else (CLIENT, far)
+            ends = Sides(source=source, destination=destination, source_port=0, destination_port=0)
+            frame = inner_frame(
+                ip(segment, ends, protocol=protocol, ident=ident, ttl=stop.ttl, fragment=0x4000, six=False), Tunnel(), False
+            )
+            if stop.role == "underlay":
+                (frame,) = outer_frames(frame, Tunnel(), nodes, source_port=49152, ident=ident ^ 0x5555)
+            self.put(stop.tap, time_ns + sum(self.delay_ns[:hop]), frame)
 
     def refusal(self, server: str, *, time_ns: int, quoted: bytes, to_client: bool = True, code: int = 3) -> None:
         """An ICMP destination unreachable that a node sends to the client's pod; `quoted` begins with the refused packet's IP header."""
@@ -225,7 +233,7 @@ class Simulator:
         paths = {}
         for number, (tap, packets) in enumerate(sorted(self.files.items())):
             paths[tap] = folder / f"{number}-{tap[0]}-{tap[1]}.pcap"
-            frames.write_pcap(paths[tap], sorted(packets, key=lambda one: one[0]), snaplen=self.snaplen)
+            files.write(paths[tap], sorted(packets, key=lambda one: one[0]), Capture(snaplen=self.snaplen))
         return paths
 
     def lost(self, server: str, *, reply: bool = False) -> dict[int, int]:
@@ -240,37 +248,14 @@ class Simulator:
         """How many packets were sent."""
         return sum(one.server == server and one.reply == reply for one in self.sent)
 
-    def _note(self, server: str, reply: bool, client_port: int, time_ns: int, vanished: int | None) -> None:
-        self.sent.append(Sent(server=server, reply=reply, client_port=client_port, time_ns=time_ns, vanished=vanished))
-
-    def _at_hop(self, server: str, segment: bytes, protocol: int, hop: int, time_ns: int, ident: int, reply: bool, fragment: int) -> None:
-        tap = hops_to(server, reply=reply)[hop]
-        translated = hop < 5 if reply else hop > 0
-        far = server if translated or self.service is None else self.service
-        source, destination = (far, CLIENT) if reply else (CLIENT, far)
-        packet = frames.ipv4(
-            segment, source=source, destination=destination, protocol=protocol, ident=ident, ttl=TTLS[hop], fragment=fragment
-        )
-        frame = frames.ethernet(packet)
-        if tap[1] == NIC:
-            nodes = (SERVERS[server], CLIENT_NODE) if reply else (CLIENT_NODE, SERVERS[server])
-            frame = frames.encapsulate(frame, source=UNDERLAY[nodes[0]], destination=UNDERLAY[nodes[1]], ident=ident ^ 0x5555)
-        self.put(tap, time_ns + sum(self.delay_ns[:hop]), frame)
-
-
-def _runs(alive: Sequence[int], most: int) -> list[list[int]]:
-    """Runs of successive numbers, at most `most` long."""
-    runs: list[list[int]] = []
-    for index in alive:
-        if runs and runs[-1][-1] == index - 1 and len(runs[-1]) < most:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return runs
-
-
-def _bytes_at(start: int, size: int) -> bytes:
-    """The bytes of a stream at a place: every eight of them say where they are."""
-    first = start // 8
-    whole = b"".join((number % 2**64).to_bytes(8, "big") for number in range(first, (start + size) // 8 + 1))
-    return whole[start % 8 : start % 8 + size]
+    def _send(self, protocol: str, server: str, port: int, *packets: Packet, merge: tuple[int, ...] = ()) -> None:
+        flow = Flow(protocol=protocol, server=server, server_port=port, service_port=port if self.service else None, merge=merge)
+        mine = tuple(replace(one, outer_ip_id=(one.ip_id ^ 0x5555) + len(self.sent)) for one in packets)
+        world = World(flows=(flow,), packets=mine, delays_ns=tuple(self.delay_ns))
+        for tap, shots in passing(world).items():
+            for shot in shots:
+                self.put(tap, shot.time_ns, shot.frame)
+        for one in packets:
+            self.sent.append(
+                Sent(server=server, reply=one.reply, client_port=one.client_port, time_ns=one.time_ns, vanished=one.lost_after)
+            )
