@@ -100,8 +100,8 @@ def _wireguard(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
         proofs,
         remediation=(
             f"Look on both nodes: wg show {interface} latest-handshakes; wg show {interface} allowed-ips; wg show {interface} endpoints. "
-            "Open the UDP port of WireGuard (Calico 51820, Cilium 51871) between the nodes, and restart the network agent of the node whose peer or "
-            "key is missing."
+            "Open the UDP port of WireGuard (Calico 51820, Cilium 51871) between the nodes, and restart the network agent of the node "
+            "whose peer or key is missing."
         ),
         not_ruled_out=() if counted else ("a drop behind the WireGuard device, where packets cannot be read",),
     )

@@ -206,8 +206,8 @@ def _remedy(cause: str, sender: str, receiver: str, right: str, device: str) -> 
     if cause == "wrong-node-address":
         return (
             f"Look: kubectl get node {receiver} -o yaml (projectcalico.org/IPv4Address, flannel.alpha.coreos.com/public-ip). The address "
-            f"of {receiver} that carries VXLAN is {right}: set IP_AUTODETECTION_METHOD=kubernetes-internal-ip (Calico), --iface (flannel) or "
-            "--flannel-iface (k3s), and restart the network agent there."
+            f"of {receiver} that carries VXLAN is {right}: set IP_AUTODETECTION_METHOD=kubernetes-internal-ip (Calico), --iface (flannel) "
+            "or --flannel-iface (k3s), and restart the network agent there."
         )
     return (
         f"Look on {sender}: bridge fdb show dev {device}. The address of {receiver} is {right}. Restart the network agent of {sender}, "

@@ -22,7 +22,6 @@ _TELLING = (
     "Ip.InHdrErrors",
     "Ip.InAddrErrors",
     "Ip.InDiscards",
-    "Ip.InNoRoutes",
     "Ip.OutNoRoutes",
     "Ip.OutDiscards",
     "Ip.ReasmFails",

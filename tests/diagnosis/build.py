@@ -223,11 +223,18 @@ class World:
             tunnel=None if outer is None else (*outer, 50000, self.port, self.vni),
         )
 
-    def case(self) -> Case:
+    def seen(self) -> dict[int, tuple[Frame, ...]]:
+        """What each tap saw, by the hop's number on the request's way: those of `extra` first."""
+        return {number: tuple(frames) for number, frames in enumerate(self._journeys()[1], 1)}
+
+    def _journeys(self) -> tuple[tuple[JourneyTable, ...], list[list[Frame]]]:
         frames: list[list[Frame]] = [list(self.extra.get(number, ())) for number in range(1, len(TAPS) + 1)]
         ways = [(Direction.REQUEST, self.requests)] + ([(Direction.REPLY, self.replies)] if self.replies is not None else [])
-        paths = tuple(self.path(direction) for direction, _ in ways)
-        journeys = tuple(self._journey(path, fates, frames) for path, (_, fates) in zip(paths, ways, strict=True))
+        return tuple(self._journey(self.path(direction), fates, frames) for direction, fates in ways), frames
+
+    def case(self) -> Case:
+        journeys, frames = self._journeys()
+        paths = tuple(journey.path for journey in journeys)
         return Case(
             recording=self._recording(paths),
             tables={tap: table(tap, seen) for tap, seen in zip(TAPS, frames, strict=True)},
@@ -336,8 +343,8 @@ def vtep(node: str) -> Vtep:
     return Vtep(node=node, interface=VX, address=overlay, underlay_address=outer, mac=mac, vni=4096, port=4789, mtu_bytes=1410)
 
 
-COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InNoRoutes", "softnet.dropped"), 100)
-LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
+COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InDiscards", "softnet.dropped"), 100)
+LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed_errors", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
 
 
 def facts(
@@ -375,6 +382,7 @@ def facts(
         fdb=(FdbEntry(mac=mac, device=VX, destination=outer), FdbEntry(mac="33:33:00:00:00:01", device=NIC)),
         rules=rules,
         counters=_sum(COUNTERS, counters),
+        ethtool={f"{NIC}.driver": "virtio_net"},
     )
 
 

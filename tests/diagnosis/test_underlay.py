@@ -36,21 +36,36 @@ def test_the_reply_direction_has_its_own_finding() -> None:
         pytest.param(replace(BLOCKED, before=(), after=()), Confidence.LIKELY, id="no facts"),
         pytest.param(replace(BLOCKED, before=()), Confidence.LIKELY, id="one look only"),
         pytest.param(replace(BLOCKED, status=CaptureStatus.PRESUMED), Confidence.LIKELY, id="files by hand"),
-        pytest.param(replace(BLOCKED, after=(facts(A), facts(B, nic={"rx.missed": 1}))), Confidence.LIKELY, id="receive missed"),
+        pytest.param(replace(BLOCKED, after=(facts(A), facts(B, nic={"rx.missed_errors": 1}))), Confidence.LIKELY, id="receive missed"),
         pytest.param(replace(BLOCKED, after=(facts(A), facts(B, counters={"softnet.dropped": 2}))), Confidence.LIKELY, id="softnet"),
         pytest.param(replace(BLOCKED, after=(facts(A, nic={"tx.errors": 1}), facts(B))), Confidence.LIKELY, id="transmit errors"),
-        pytest.param(replace(BLOCKED, after=(facts(A), facts(B, xdp=True))), Confidence.LIKELY, id="XDP at the receiver"),
         pytest.param(replace(BLOCKED, after=(facts(A, xdp=True), facts(B))), Confidence.LIKELY, id="XDP at the sender"),
         pytest.param(replace(BLOCKED, requests=(lost(2, 3, 4),)), Confidence.LIKELY, id="two packets"),
-        pytest.param(replace(BLOCKED, wire_bytes=1460), Confidence.POSSIBLE, id="large packets only"),
         pytest.param(
-            replace(BLOCKED, after=(facts(A, nic={"rx.missed": 9}), facts(B, nic={"tx.errors": 9}))), Confidence.CERTAIN, id="the other way"
+            replace(BLOCKED, after=(facts(A, nic={"rx.missed_errors": 9}), facts(B, nic={"tx.errors": 9}))),
+            Confidence.CERTAIN,
+            id="the other way",
         ),
     ],
 )
 def test_what_lessens_the_confidence(world: World, confidence: Confidence) -> None:
     (finding,) = diagnose(world.case())
     assert (finding.cause, finding.confidence) == ("underlay-udp-blocked", confidence)
+
+
+@pytest.mark.parametrize(
+    ("world", "rival"),
+    [
+        pytest.param(replace(BLOCKED, after=(facts(A), facts(B, xdp=True))), "xdp-drop", id="XDP at the receiver"),
+        pytest.param(replace(BLOCKED, wire_bytes=1460), "underlay-mtu", id="large packets only"),
+    ],
+)
+def test_what_fits_as_well_is_as_possible(world: World, rival: str) -> None:
+    findings = diagnose(world.case())
+    assert {finding.confidence for finding in findings} == {Confidence.POSSIBLE}
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    assert [finding.cause for finding in errors] == [rival]
+    assert any(doubt.startswith("underlay-udp-blocked: ") for doubt in errors[0].not_ruled_out)
 
 
 def test_some_lost_packets_are_only_loss() -> None:
@@ -66,7 +81,8 @@ def test_other_vxlan_packets_of_the_same_sender_speak_against_a_block() -> None:
 
 def test_packets_sent_to_a_foreign_address_are_not_the_wires_fault() -> None:
     (finding,) = diagnose(replace(BLOCKED, outer_destination="10.128.0.200").case())
-    assert (finding.cause, finding.leg) == ("unknown", Leg(from_=3, to=4))
+    assert (finding.cause, finding.leg) == ("fdb-wrong-destination", Leg(from_=3, to=4))
+    assert not any("underlay-udp-blocked" in doubt for doubt in finding.not_ruled_out)
 
 
 def test_a_blind_receiver_names_no_cause_of_the_wire_with_certainty() -> None:
