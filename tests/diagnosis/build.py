@@ -147,6 +147,8 @@ class Fate:
     """`count` packets of one direction that `reach` the hop of that number and no later one.
 
     leg: where they were lost, to None for `null`; None: delivered, or `outcome`. segment: TCP flags, seq, ack, payload bytes.
+    wire_bytes: as on the NIC, the world's if None. outer_port: UDP source port of the encapsulation. outer_id: IP ID of the first one's
+    encapsulation, counting on; 0: none have one. fragment: IPv4 flags and offset of the inner packet.
     """
 
     count: int = 1
@@ -155,6 +157,10 @@ class Fate:
     outcome: OutcomeCode = OutcomeCode.DELIVERED
     segment: tuple[int, int, int, int] = (0, 0, 0, 40)
     port: int | None = None
+    wire_bytes: int | None = None
+    outer_port: int = 50000
+    outer_id: int = 0
+    fragment: int = 0
 
 
 def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = OutcomeCode.LOST) -> Fate:
@@ -219,8 +225,10 @@ class World:
             seq=seq,
             ack=ack,
             payload_bytes=payload,
-            wire_bytes=self.wire_bytes,
-            tunnel=None if outer is None else (*outer, 50000, self.port, self.vni),
+            wire_bytes=fate.wire_bytes or self.wire_bytes,
+            tunnel=None if outer is None else (*outer, fate.outer_port, self.port, self.vni),
+            outer_id=0 if outer is None else fate.outer_id,
+            fragment=fate.fragment,
         )
 
     def seen(self) -> dict[int, tuple[Frame, ...]]:
@@ -251,14 +259,15 @@ class World:
         rows, outcome, legs, ports = [], [], [], []
         number = 0
         for fate in fates:
-            for _ in range(fate.count):
+            for place_in_fate in range(fate.count):
                 port = fate.port or 40000 + number
                 number += 1
                 row = [-1] * len(path.hops)
                 for index, hop in enumerate(path.hops[: fate.reach]):
                     place = TAPS.index(hop.tap)
                     row[index] = len(frames[place])
-                    frames[place].append(self.frame(path.direction, place, port, fate))
+                    numbered = replace(fate, outer_id=fate.outer_id and fate.outer_id + place_in_fate)
+                    frames[place].append(self.frame(path.direction, place, port, numbered))
                 rows.append(row)
                 outcome.append(fate.outcome)
                 legs.append((0, 0) if fate.leg is None else (fate.leg[0], fate.leg[1] or 0))
