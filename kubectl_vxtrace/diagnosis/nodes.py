@@ -79,6 +79,12 @@ def link(facts: NodeFacts | None, interface: str) -> Link | None:
     return None if facts is None else facts.link(interface)
 
 
+def mtu_bytes(case: Case, hop: Hop) -> int | None:
+    """What the last look that knows it said of the MTU of the hop's interface."""
+    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
+    return next((found.mtu_bytes for found in reversed(links) if found is not None and found.mtu_bytes), None)
+
+
 def interface_state(case: Case, hop: Hop) -> str | None:
     """`down` or `absent` if both looks at the hop's node (one, where there is but one) found its interface so."""
     seen = looks(case, hop.tap.node)

@@ -1,5 +1,6 @@
 """Outer headers of VXLAN frames, counted."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,3 +44,12 @@ def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:
         for tunnel, count in zip(tunnels[first], counts, strict=True)
     ]
     return tuple(sorted(found, key=lambda header: -header.frames))
+
+
+def rows_between(table: PacketTable, headers: Iterable[Encapsulation]) -> I32:
+    """Rows of all VXLAN frames with the outer addresses of `headers`, of whichever flow."""
+    pairs = {(header.source, header.destination) for header in headers}
+    ends = zip(table.tunnels.source, table.tunnels.destination, strict=True)
+    tunnels = [number for number, (source, destination) in enumerate(ends) if (address_text(source), address_text(destination)) in pairs]
+    rows: I32 = np.flatnonzero(np.isin(table.tunnel, tunnels)).astype(np.int32)
+    return rows
