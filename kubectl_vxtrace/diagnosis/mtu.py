@@ -122,7 +122,7 @@ def _doubts(case: Case, stretch: Stretch, packets: Crossing, split: _Split) -> l
     if not split.passed:
         return ["a block of the VXLAN port: nothing smaller was sent"]
     found = []
-    if comb(split.lost + split.passed, split.lost) < _CHANCE:
+    if split.lost < _FEW_PACKETS or comb(split.lost + split.passed, split.lost) < _CHANCE:
         found.append(f"an accident: {split.passed} passed, {split.lost} did not")
     through = ~packets.lost
     shared = np.intersect1d(packets.outer_port[packets.lost], packets.outer_port[through])
@@ -150,10 +150,12 @@ def _proofs(case: Case, stretch: Stretch, split: _Split, refused: list[TooBig]) 
     if split.passed:
         text += f"; of {split.passed} that passed the largest has {split.passed_bytes}"
     ends = dict.fromkeys((stretch.start, stretch.end or stretch.start))
-    mtus = ", ".join(f"{place_text(hop)}: {nodes.mtu_bytes(case, hop) or 'not read'}" for hop in ends)
+    mtus = "MTU of " + ", ".join(f"{place_text(hop)}: {nodes.mtu_bytes(case, hop) or 'not read'}" for hop in ends)
+    # An MTU that does not lie between the two explains nothing: it is no configuration that will hurt.
+    kind = EvidenceKind.CONFIG if _narrow(case, stretch, split) else EvidenceKind.ABSENCE
     return [
         Evidence(kind=EvidenceKind.PACKETS, text=text),
-        Evidence(kind=EvidenceKind.CONFIG, text=f"MTU of {mtus}"),
+        Evidence(kind=kind, text=mtus if kind is EvidenceKind.CONFIG else f"no NIC is known to limit the size: {mtus}"),
         Evidence(kind=EvidenceKind.ABSENCE, text=f"no fragment of a lost packet was seen leaving {place_text(stretch.start)}"),
         *(answer.evidence for answer in refused),
     ]

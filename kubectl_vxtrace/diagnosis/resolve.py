@@ -63,6 +63,8 @@ def is_admitted(finding: Finding) -> bool:
     return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
 
 
+# Causes that say that packets were lost and not why: beside a reason they are no doubt.
+_NO_REASON = ("underlay-loss", "unknown")
 # What holds the rules that most often drop packets; not read with --profile netraw.
 _RULE_QUESTIONS = ("iptables", "nft")
 
@@ -98,6 +100,8 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
             evidence += [proof for proof in finding.evidence if proof not in evidence]
         elif any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence):
             yield replace(finding, severity=Severity.WARNING)
+        elif finding.cause in _NO_REASON:
+            continue
         elif finding.confidence is not Confidence.POSSIBLE or best.confidence is Confidence.POSSIBLE:
             doubts.append(f"{finding.cause}: {finding.summary}")
     yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
