@@ -1,6 +1,7 @@
 """Do other mechanisms of the node get in the way of the overlay: masquerading, WireGuard, packets that go bare?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.facts import RouteLookup, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import IpProtocol, address_text
-from kubectl_vxtrace.model.path import Hop, Role
+from kubectl_vxtrace.model.path import Direction, Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 # wireguard: a session is dead 180 s after its last handshake (REJECT_AFTER_TIME, drivers/net/wireguard/messages.h).
@@ -23,7 +24,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Findings `masquerade-port-clash`, `wireguard-peer` and `cloud-anti-spoofing`."""
     for trouble in troubles(case):
         for stretch in trouble.stretches:
-            if stretch.place is Place.FORWARD and stretch.start.role is Role.VXLAN:
+            if stretch.place is Place.FORWARD and stretch.start.role is Role.VXLAN and trouble.path.direction is Direction.REPLY:
                 yield from _port_clash(case, trouble, stretch)
             elif stretch.place is Place.FORWARD and stretch.end is not None and nodes.is_vxlan(stretch.end):
                 yield from _wireguard(case, trouble, stretch.end)
@@ -32,7 +33,8 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    """Inner UDP whose destination port is that of VXLAN: the client's node had masqueraded it so, and drops the answer as foreign VXLAN."""
+    """Inner UDP to the node itself whose destination port is that of VXLAN: the node had masqueraded the connection so, does not track
+    that port, and drops the answer as foreign VXLAN in INPUT."""
     table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
     if table is None or not len(rows):
         return
@@ -42,12 +44,14 @@ def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Find
     ports = {end.port for end in case.recording.overlay.vteps if end.port is not None}
     if not len(talks) or not ports or not (small.protocol[talks] == IpProtocol.UDP).all():
         return
-    if not np.isin(small.destination_port[talks], sorted(ports)).all():
-        return
     node = stretch.start.tap.node
+    targets = {address_text(small.destination[talk]) for talk in talks}
+    # Packets for a pod's own port of that number (a tunnel inside the pod) were masqueraded by nobody.
+    if not np.isin(small.destination_port[talks], sorted(ports)).all() or not targets <= _own_addresses(case, node):
+        return
     dropping = [
         (rule, growth.packets)
-        for rule, growth in rule_tables.droppers(case, stretch)
+        for rule, growth in rule_tables.droppers(case, replace(stretch, place=Place.DECAPSULATE))
         if rule_tables.cause(rule) == "calico-unknown-vtep" and growth.packets is not None and growth.packets >= trouble.packets
     ]
     port = ", ".join(str(number) for number in sorted(ports))
@@ -69,6 +73,12 @@ def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Find
             f"conntrack -D -p udp --reply-port-dst {port} frees the client."
         ),
     )
+
+
+def _own_addresses(case: Case, node: str) -> frozenset[str]:
+    """All addresses of a node, that of its VXLAN device among them."""
+    end = nodes.vtep(case, node)
+    return nodes.underlay_addresses(case, node) | ({end.address} if end is not None and end.address is not None else set())
 
 
 def _wireguard(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
@@ -121,7 +131,8 @@ def _peer(case: Case, node: str, route: RouteLookup) -> tuple[str | None, bool]:
         return None, False
     if peer.handshake_s == 0:
         return f"the peer {peer.public_key} ({peer.endpoint or 'no endpoint'}) never answered a handshake", True
-    age_s = last.taken_ns // 1_000_000_000 - peer.handshake_s
+    now_ns = last.clock.node_ns if last.clock is not None else last.taken_ns
+    age_s = now_ns // 1_000_000_000 - peer.handshake_s
     text = f"the last handshake with the peer {peer.public_key} ({peer.endpoint or 'no endpoint'}) was {age_s} s ago"
     return text, age_s > _HANDSHAKE_S
 
@@ -134,10 +145,7 @@ def _bare(case: Case, trouble: Trouble, stretch: Stretch, end: Hop) -> Iterator[
     talks = np.unique(table.conversation[rows])
     sources = {address_text(table.conversations.source[number]) for number in talks[talks >= 0]}
     sender = stretch.start.tap.node
-    if not sources or sources & nodes.underlay_addresses(case, sender) or trouble.arrived:
-        return
-    counted = nodes.interface_state(case, end) is not None
-    if counted:
+    if not sources or sources & nodes.underlay_addresses(case, sender) or trouble.arrived or nodes.interface_state(case, end) is not None:
         return
     others = _others_pass(case, stretch, end)
     noun = direction_noun(trouble.path.direction, trouble.packets)

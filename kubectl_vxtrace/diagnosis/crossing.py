@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.fragments import outer_fragmented
+from kubectl_vxtrace.diagnosis.outers import outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Stretch, Trouble
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
@@ -50,6 +51,15 @@ def crossing(case: Case, stretch: Stretch) -> Crossing:
     return _joined([part for part in parts if part is not None], table, _mtu_bytes(case, stretch.start.tap))
 
 
+def passing_destinations(case: Case, stretch: Stretch) -> frozenset[str]:
+    """The outer destinations, at the first tap, of the packets that passed a stretch."""
+    table = case.tables.get(stretch.start.tap)
+    if table is None:
+        return frozenset()
+    packets = crossing(case, stretch)
+    return frozenset(header.destination for header in outer_headers(table, packets.row[~packets.lost]))
+
+
 def own_crossing(case: Case, trouble: Trouble) -> Crossing:
     """The packets of the trouble's own path that were seen where its leg begins, and those of them that got past its leg."""
     table = case.tables.get(trouble.start.tap)
@@ -78,7 +88,8 @@ def _of_path(path: Path, journey: JourneyTable, table: PacketTable | None, start
         return None
     there = taps.index(end, here + 1) if end is not None else len(taps)
     later = (journey.row[:, there:] >= 0).any(axis=1)
-    bad = (journey.outcome >= OutcomeCode.REJECTED) & (journey.lost_from > here) & (journey.lost_from <= there) & ~later
+    # A blind first tap may have seen packets whose leg begins at a witness before it.
+    bad = (journey.outcome >= OutcomeCode.REJECTED) & (journey.lost_from <= there) & ~later
     if end is None:
         bad = (journey.outcome >= OutcomeCode.REJECTED) & (journey.lost_from == here + 1)
         later = journey.outcome == OutcomeCode.DELIVERED

@@ -10,8 +10,10 @@ from kubectl_vxtrace.diagnosis.trouble import Stretch
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
 
-_RECEIVE_MISSED = re.compile(r"(^|[._])rx.*(miss|no_?buf|out_of_buf|fifo|over|discard|drop)")
-_SEND_FAILED = re.compile(r"(^|[._])tx.*(err|drop|fail|abort|carrier_errors|fifo|timeout|discard)")
+# What a cloud takes away beyond an instance's allowance, its NIC counts under such names (drivers/net/ethernet/amazon/ena, ena_ethtool.c).
+_ALLOWANCE = r"allowance_exceeded$"
+_RECEIVE_MISSED = re.compile(rf"(^|[._])rx.*(miss|no_?buf|out_of_buf|fifo|over|discard|drop)|{_ALLOWANCE}")
+_SEND_FAILED = re.compile(rf"(^|[._])tx.*(err|drop|fail|abort|carrier_errors|fifo|timeout|discard)|{_ALLOWANCE}")
 _XDP = re.compile(r"xdp", re.IGNORECASE)
 # Devices without hardware behind them, by the driver's name in ethtool -i (drivers/net, net/bridge, net/8021q).
 _SOFTWARE = frozenset({"veth", "bridge", "tun", "dummy", "vxlan", "macvlan", "ipvlan", "802.1Q VLAN Support", "openvswitch", "netkit"})

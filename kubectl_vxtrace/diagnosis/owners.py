@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes
-from kubectl_vxtrace.diagnosis.evidence import direction_noun, place_text, rows_at
+from kubectl_vxtrace.diagnosis.ends import frames_taken
+from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.model.facts import Link
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
@@ -43,8 +45,17 @@ def _mac_text(number: int) -> str:
 
 def _device_macs(case: Case, device: Hop) -> frozenset[str]:
     """The MAC addresses with which the looks found a VXLAN device; two if it changed in between."""
-    links = [nodes.link(facts, device.tap.interface) for facts in nodes.looks(case, device.tap.node)]
-    return frozenset(link.mac.lower() for link in links if link is not None and link.mac)
+    return frozenset(link.mac.lower() for link in _device_links(case, device) if link.mac)
+
+
+def _device_links(case: Case, device: Hop) -> list[Link]:
+    return [link for facts in nodes.looks(case, device.tap.node) if (link := nodes.link(facts, device.tap.interface)) is not None]
+
+
+def _is_routed(case: Case, device: Hop) -> bool:
+    """Whether the device takes frames for itself only: not as a port of a bridge, and not in metadata mode, where BPF or OVS decides."""
+    links = _device_links(case, device)
+    return not any(link.master is not None or (link.vxlan is not None and link.vxlan.external) for link in links)
 
 
 def _multicast(mac: str) -> bool:
@@ -55,7 +66,7 @@ def _multicast(mac: str) -> bool:
 def _stale_mac(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
     """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for somebody else's."""
     sent, own = _inner_macs(case, trouble, source=False), _device_macs(case, device)
-    if not sent or not own or sent & own or any(_multicast(mac) for mac in sent):
+    if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return
     node, interface = device.tap.node, device.tap.interface
     sender = trouble.path.hops[0].tap.node
@@ -103,20 +114,24 @@ def _duplicate_mac(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) 
     """The receiver's VXLAN device has the MAC address that the sender's has: it drops such frames as its own (vxlan_set_mac)."""
     sent, own = _inner_macs(case, trouble, source=True), _device_macs(case, device)
     shared = sent & own
-    if not shared or sent != shared:
+    headers = encapsulations(case, trouble, stretch.start)
+    vnis = nodes.device_vnis(case, device)
+    # A VNI that the device does not have is refused before any MAC address is looked at (vxlan_rcv).
+    if not shared or sent != shared or not headers or (vnis and vnis.isdisjoint(header.vni for header in headers)):
         return
     node, interface = device.tap.node, device.tap.interface
     sender = trouble.path.hops[0].tap.node
     text = f"the inner source MAC address of the frames, {_listed(shared)}, is that of {place_text(device)} itself"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text)]
-    taken = nodes.grown(case, node, "Udp.InDatagrams" if not _outer_v6(case, stretch) else "Udp6InDatagrams")
+    counter = "Udp6InDatagrams" if ":" in headers[0].destination else "Udp.InDatagrams"
+    taken = nodes.grown(case, node, counter)
     if taken is not None:
         received = nodes.link_grown(case, node, interface, "rx.packets")
         device_text = "" if received is None else f", rx.packets of {interface} by {received}"
-        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"Udp.InDatagrams of {node} grew by {taken}{device_text}"))
+        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} of {node} grew by {taken}{device_text}"))
     confidence = Confidence.LIKELY
     if taken is not None:
-        confidence = Confidence.CERTAIN if taken >= trouble.packets and own == shared else Confidence.POSSIBLE
+        confidence = Confidence.CERTAIN if taken >= frames_taken(case, trouble) and own == shared else Confidence.POSSIBLE
     yield explain(
         case,
         trouble,
@@ -129,11 +144,6 @@ def _duplicate_mac(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) 
             f"/etc/machine-id && systemd-machine-id-setup), then ip link delete {interface} and restart the network agent there."
         ),
     )
-
-
-def _outer_v6(case: Case, stretch: Stretch) -> bool:
-    peer = nodes.vtep(case, stretch.start.tap.node)
-    return peer is not None and peer.underlay_address is not None and ":" in peer.underlay_address
 
 
 def _pod_is_tunnel(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nic, nodes
-from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing
+from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing, passing_destinations
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
@@ -39,19 +39,21 @@ def check(case: Case) -> Iterator[Finding]:
         if trouble.arrived == 0 and not _others_arrive(case, stretch, headers):
             yield _blocked(case, trouble, stretch, headers[0])
             continue
-        ports = _ports(crossing(case, stretch))
+        packets = crossing(case, stretch)
+        ports = _ports(packets)
         if ports is not None:
-            yield _subset(case, trouble, stretch, headers[0], ports)
+            yield _subset(case, trouble, stretch, headers[0], ports, mixed=_same_flows(packets))
         else:
             yield _partial(case, trouble, stretch, headers[0])
 
 
 def _elsewhere(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
-    """Whether no outer destination is an address of the node that should receive; False where its addresses are not known."""
+    """Whether no outer destination is an address of the node that should receive, or one at which others reach it (behind a 1:1 NAT);
+    False where its addresses are not known."""
     if stretch.end is None:
         return False
     known = nodes.underlay_addresses(case, stretch.end.tap.node)
-    return bool(known) and not any(header.destination in known for header in headers)
+    return bool(known) and known.union(passing_destinations(case, stretch)).isdisjoint(header.destination for header in headers)
 
 
 def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
@@ -118,7 +120,14 @@ def _ports(packets: Crossing) -> tuple[list[int], list[int]] | None:
     return ports[lost].tolist(), ports[passed].tolist()
 
 
-def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: tuple[list[int], list[int]]) -> Finding:
+def _same_flows(packets: Crossing) -> bool:
+    """Whether a flow has both lost and passing packets, so that it is not about protocol, backend or service."""
+    return bool(np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size)
+
+
+def _subset(
+    case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: tuple[list[int], list[int]], *, mixed: bool
+) -> Finding:
     counters, unread = _nic_evidence(case, stretch)
     lost, passed = ports
     noun = direction_noun(trouble.path.direction, trouble.packets)
@@ -127,7 +136,7 @@ def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulatio
         case,
         trouble,
         "underlay-path-subset",
-        Confidence.LIKELY,
+        Confidence.LIKELY if mixed else Confidence.POSSIBLE,
         f"{trouble.packets} {noun} {header.source} > {header.destination} were lost, all with {len(lost)} of "
         f"{len(lost) + len(passed)} outer source ports: one of several paths is broken",
         [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(stretch, counters, unread)],
@@ -135,6 +144,7 @@ def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulatio
             *counters,
             *unread,
             *_programs(case, stretch),
+            *(() if mixed else ("something about the flows: each is lost or passes as a whole",)),
             f"a receive queue of {place_text(stretch.end or stretch.start)} that does not work: queues are chosen by the same hash",
         ],
     )
