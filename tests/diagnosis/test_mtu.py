@@ -14,16 +14,16 @@ SMALL = Fate(count=20)
 HOLE = replace(HEALTHY, requests=(SMALL, LARGE))
 
 
-def narrow(node: str, mtu_bytes: int, **more: bool) -> NodeFacts:
+def narrow(node: str, mtu_bytes: int) -> NodeFacts:
     """A healthy node but for its NIC's MTU."""
-    said = facts(node, **more)
+    said = facts(node)
     return replace(said, links=tuple(replace(link, mtu_bytes=mtu_bytes) if link.name == NIC else link for link in said.links))
 
 
-def driven(node: str, driver: str, **more: bool) -> NodeFacts:
+def driven(node: str, driver: str) -> NodeFacts:
     """A node whose NIC has this driver and offloads the segmentation of tunnels."""
     ethtool = {f"{NIC}.driver": driver, f"{NIC}.tx-udp_tnl-segmentation": "on"}
-    return replace(facts(node, **more), ethtool=ethtool)
+    return replace(facts(node), ethtool=ethtool)
 
 
 def errors(world: World) -> list[Finding]:
