@@ -87,7 +87,7 @@ def _split(packets: Crossing, passed: I32) -> _Split | None:
 
 def _too_large(case: Case, trouble: Trouble, stretch: Stretch, packets: Crossing, split: _Split) -> Finding:
     refused = [answer for answer in too_big(case, trouble) if answer.hop.role is Role.UNDERLAY]
-    doubts = _doubts(case, stretch, packets, split)
+    doubts = [] if refused and split.passed else _doubts(case, stretch, packets, split)
     return explain(
         case,
         trouble,
@@ -101,10 +101,10 @@ def _too_large(case: Case, trouble: Trouble, stretch: Stretch, packets: Crossing
 
 
 def _confidence(split: _Split, *, told: bool, narrow: bool, doubts: list[str]) -> Confidence:
-    """Told by ICMP, or three and more by a receiver whose MTU is too small; else by size alone, as far as nothing else fits."""
+    """Told by ICMP, or by size alone where nothing else fits."""
     if not split.passed:
         return Confidence.LIKELY if told or narrow else Confidence.POSSIBLE
-    if told or (narrow and split.lost >= _FEW_PACKETS) or not doubts:
+    if told or not doubts:
         return Confidence.CERTAIN
     return Confidence.LIKELY if narrow or split.lost >= _FEW_PACKETS else Confidence.POSSIBLE
 

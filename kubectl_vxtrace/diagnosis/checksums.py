@@ -1,127 +1,30 @@
-"""Did an offload or a hypervisor spoil the packets: checksums, segmentation, ports that it takes for its own?"""
+"""Did an offload write a wrong checksum, outside or inside?"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nic, nodes
-from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing
 from kubectl_vxtrace.diagnosis.drops import words
-from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence import encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.outers import outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Kind, Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.packets import address_text
 from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
-_VMWARE = "vmxnet3"
-_ICMP = (IpProtocol.ICMP, IpProtocol.ICMPV6)
-_FEW_PACKETS = 3
-# RFC 7348, 5: outer IPv4, UDP and VXLAN, inner Ethernet and IPv4: no packet needs less to be carried inside another's frame.
-_GLUED_BYTES = 8 + 8 + 14 + 20
-# What a frame has beside the inner UDP payload: outer Ethernet, IPv4, UDP, VXLAN, inner Ethernet, IPv4, UDP.
-_AROUND_UDP_BYTES = 14 + 20 + 8 + 8 + 14 + 20 + 8
-_MOST_L4_BYTES = 60 - 8
 _CHECKSUM_WORDS = ("UDP_CSUM", "TCP_CSUM", "ICMP_CSUM", "SKB_CSUM", "IP_CSUM")
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Findings `vmware-vxlan-clash`, `zero-udp-checksum-v6`, `vxlan-tx-checksum`, `nic-tunnel-offload` and `tunnel-gso-bug`."""
+    """Findings `zero-udp-checksum-v6`, `vxlan-tx-checksum` and `nic-tunnel-offload`."""
     for trouble in troubles(case):
         for stretch in trouble.stretches:
-            if stretch.place is Place.WIRE and stretch.end is not None:
-                yield from _hypervisor(case, trouble, stretch)
-            elif stretch.place is Place.DECAPSULATE:
+            if stretch.place is Place.DECAPSULATE:
                 yield from _outer_checksum(case, trouble, stretch)
-            elif stretch.place is Place.ENCAPSULATE and stretch.end is not None:
-                yield from _glued(case, trouble, stretch.end)
             elif trouble.kind is Kind.SILENT or (stretch.place is Place.FORWARD and stretch.start.role is Role.VXLAN):
                 yield from _inner_checksum(case, trouble, stretch.start.tap.node)
-
-
-def _hypervisor(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    """vmxnet3 at an end of the wire, and ICMP crosses while TCP and UDP do not."""
-    ends = [hop for hop in (stretch.start, stretch.end) if hop is not None and nic.driver(case, hop) == _VMWARE]
-    if not ends or not encapsulations(case, trouble, stretch.start):
-        return
-    icmp, others = _arrived(case, trouble, stretch)
-    packets = crossing(case, stretch)
-    data_dies, handshake_passes = _only_data_dies(packets)
-    offloading = [hop for hop in ends if nic.offloads_tunnels(case, hop)]
-    if others and not data_dies:
-        return
-    features = ", ".join(f"{place_text(hop)}: tx-udp_tnl-segmentation {_feature(case, hop)}" for hop in ends)
-    proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"the driver of {', '.join(map(place_text, ends))} is vmxnet3; {features}")]
-    told = bool(icmp) or handshake_passes
-    if icmp:
-        proofs.append(
-            Evidence(
-                kind=EvidenceKind.PACKETS, text=f"{icmp} encapsulated ICMP packets between the same nodes arrived, {_no_other(others)}"
-            )
-        )
-    if handshake_passes:
-        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text="TCP segments without data passed, none with data did, small ones neither"))
-    enough = int(packets.lost.sum()) >= _FEW_PACKETS
-    confidence = Confidence.CERTAIN if told and offloading and enough else Confidence.LIKELY if told else Confidence.POSSIBLE
-    noun = direction_noun(trouble.path.direction, trouble.packets)
-    node, receiver = stretch.start.tap.node, (stretch.end or stretch.start).tap.node
-    yield explain(
-        case,
-        trouble,
-        "vmware-vxlan-clash",
-        confidence,
-        f"{trouble.packets} encapsulated {noun} did not get from {node} to {receiver}: their virtual NICs are VMware's",
-        proofs,
-        remediation=_vmware_remedy(stretch.start),
-        not_ruled_out=() if told else ("a block of the VXLAN port: no encapsulated ICMP was sent that could have crossed",),
-    )
-
-
-def _no_other(others: int) -> str:
-    return f"{others} others" if others else "nothing else did"
-
-
-def _feature(case: Case, hop: Hop) -> str:
-    return nic.feature(case, hop, "tx-udp_tnl-segmentation") or "not read"
-
-
-def _arrived(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[int, int]:
-    """Frames between the packets' outer addresses that the receiver's whole capture holds: those with ICMP inside, and all others."""
-    table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
-    if table is None or not len(table.tunnels):
-        return 0, 0
-    pairs = {(header.source, header.destination) for header in encapsulations(case, trouble, stretch.start)}
-    mine = [
-        number
-        for number in range(len(table.tunnels))
-        if (address_text(table.tunnels.source[number]), address_text(table.tunnels.destination[number])) in pairs
-    ]
-    rows = np.isin(table.tunnel, mine) & (table.conversation >= 0)
-    inside = table.conversations.protocol[table.conversation[rows]]
-    icmp = int(np.isin(inside, _ICMP).sum())
-    return icmp, int(rows.sum()) - icmp
-
-
-def _only_data_dies(packets: Crossing) -> tuple[bool, bool]:
-    """Whether all TCP segments with data are lost, small ones among them, and whether segments without data passed."""
-    tcp = packets.protocol == IpProtocol.TCP
-    data = tcp & (packets.payload_bytes > 0)
-    small = data & (packets.wire_bytes < 1280)
-    dies = bool(data.sum() >= _FEW_PACKETS) and bool(packets.lost[data].all()) and bool(small.any())
-    rest = ~packets.lost & ~tcp & ~np.isin(packets.protocol, _ICMP)
-    dies = dies and not rest.any()
-    return dies, dies and bool((tcp & ~data & ~packets.lost).any())
-
-
-def _vmware_remedy(hop: Hop) -> str:
-    name = hop.tap.interface or "NIC"
-    return (
-        f"Look on the nodes: ethtool -i {name}; ethtool -k {name} | grep udp_tnl. On all nodes: ethtool -K {name} "
-        f"tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough: tx-checksum-ip-generic off. Else move VXLAN "
-        "to another port (Calico: vxlanPort and FELIX_VXLANPORT), or upgrade ESXi (7.0U3, 8.0U3 or later)."
-    )
 
 
 def _outer_checksum(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
@@ -244,7 +147,7 @@ def _inner_checksum(case: Case, trouble: Trouble, node: str) -> Iterator[Finding
     counted = invalid is not None and invalid >= trouble.packets
     if not counted and word is None:
         return
-    config = f"{place_text(exit_nic)}: driver {nic.driver(case, exit_nic)}, tx-udp_tnl-segmentation {_feature(case, exit_nic)}"
+    config = f"{place_text(exit_nic)}: driver {nic.driver(case, exit_nic)}, which segments or checksums inside tunnels"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=config)]
     if counted:
         text = f"conntrack.invalid of {node} grew by {invalid}; {trouble.packets} datagrams were lost, which are invalid only if damaged"
@@ -270,51 +173,3 @@ def _inner_checksum(case: Case, trouble: Trouble, node: str) -> Iterator[Finding
 def _is_datagrams(trouble: Trouble) -> bool:
     """TCP segments may be invalid for other reasons (out of the window)."""
     return trouble.flow.protocol in ("UDP", "ICMP")
-
-
-def _glued(case: Case, trouble: Trouble, out: Hop) -> Iterator[Finding]:
-    """Frames at the NIC that are longer than the packet in them: another packet was appended to the first by UDP segmentation."""
-    table = case.tables.get(out.tap)
-    if table is None:
-        return
-    rows = _overlong(table)
-    if not len(rows):
-        return
-    pairs = {(header.source, header.destination) for header in outer_headers(table, np.arange(len(table), dtype=np.int32)[rows])}
-    proofs = [
-        Evidence(
-            kind=EvidenceKind.PACKETS,
-            text=f"{len(rows)} frames at {place_text(out)} are longer than the one packet that their inner IP header names",
-            frames=frame_refs(case, out.tap, rows.astype(np.int32)),
-        )
-    ]
-    expected = trouble.path.outer_destination
-    fits = expected is None or any(destination == expected for _, destination in pairs)
-    spare = int((table.wire_bytes[rows] - table.payload_bytes[rows] - _AROUND_UDP_BYTES).sum())
-    enough = spare >= _GLUED_BYTES * trouble.packets
-    yield explain(
-        case,
-        trouble,
-        "tunnel-gso-bug",
-        Confidence.CERTAIN if fits and enough and len(rows) >= _FEW_PACKETS else Confidence.POSSIBLE,
-        f"{place_text(out)} sends frames with more than one VXLAN packet under one outer header: only the first of them arrives",
-        proofs,
-        remediation=(
-            f"Look on {out.tap.node}: uname -r; ethtool -k {out.tap.interface} | grep -E 'gso|udp'. Mend: ethtool -K {out.tap.interface} "
-            "tx-udp-segmentation off; ethtool -K with gro off on the interface that the packets come in by; and a newer kernel."
-        ),
-        not_ruled_out=() if enough else ("another cause for some of the packets: the frames have no room for all of them",),
-    )
-
-
-def _overlong(table: PacketTable) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Rows of IPv4 VXLAN frames longer than outer and inner headers, the longest L4 header and the payload by the inner length."""
-    inner4 = (table.conversation >= 0) & (table.tunnel >= 0)
-    least = table.payload_bytes + _AROUND_UDP_BYTES + _GLUED_BYTES
-    udp = np.zeros(len(table), dtype=np.bool_)
-    udp[inner4] = table.conversations.protocol[table.conversation[inner4]] == IpProtocol.UDP
-    v4 = np.zeros(len(table), dtype=np.bool_)
-    if inner4.any():
-        mapped = (table.conversations.source[:, :10] == 0).all(axis=1) & (table.tunnels.source[:, :10] == 0).all(axis=1).all()
-        v4[inner4] = mapped[table.conversation[inner4]]
-    return np.flatnonzero(inner4 & v4 & (table.wire_bytes >= least + np.where(udp, 0, _MOST_L4_BYTES)))
