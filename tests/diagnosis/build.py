@@ -227,6 +227,7 @@ class World:
             payload_bytes=payload,
             wire_bytes=fate.wire_bytes or self.wire_bytes,
             tunnel=None if outer is None else (*outer, fate.outer_port, self.port, self.vni),
+            macs=(MAC_A, MAC_B) if request else (MAC_B, MAC_A),
             outer_id=0 if outer is None else fate.outer_id,
             fragment=fate.fragment,
         )
