@@ -44,11 +44,11 @@ def _outer_checksum(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[
     if version6 and sender is not None and _zero_checksum(case, sender, stretch):
         yield _zero(case, trouble, stretch, sender, counter)
     elif sender is not None:
-        yield _bad_checksum(case, trouble, sender, counter)
+        yield from _bad_checksum(case, trouble, sender, counter)
 
 
 def _zero_checksum(case: Case, sender: Hop, stretch: Stretch) -> bool:
-    """Whether the sender omits the outer checksum, or is not known to make one, and the receiver does not accept that."""
+    """Whether the sender omits the outer checksum, and the receiver is not known to accept that."""
     sent, accepted = _zero_flag(case, sender, "zero_checksum6_sent"), _zero_flag(case, stretch.end, "zero_checksum6_accepted")
     return sent is True and accepted is not True
 
@@ -79,8 +79,8 @@ def _zero(case: Case, trouble: Trouble, stretch: Stretch, sender: Hop, counter: 
     )
 
 
-def _bad_checksum(case: Case, trouble: Trouble, sender: Hop, counter: Evidence) -> Finding:
-    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did."""
+def _bad_checksum(case: Case, trouble: Trouble, sender: Hop, counter: Evidence) -> Iterator[Finding]:
+    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nobody is known."""
     exit_nic = next((hop for hop in trouble.path.hops if hop.tap.node == sender.tap.node and hop.role is Role.UNDERLAY), sender)
     offload = nic.feature(case, sender, "tx-checksum-ip-generic")
     hardware = nic.offloads_tunnels(case, exit_nic)
@@ -90,15 +90,16 @@ def _bad_checksum(case: Case, trouble: Trouble, sender: Hop, counter: Evidence) 
     config += "the node's own address (translated)" if translated else "the pod's"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=config), counter]
     if offload != "off" and (translated or not hardware):
-        sure = Confidence.CERTAIN if offload == "on" and translated and not hardware else Confidence.LIKELY
+        sure = Confidence.CERTAIN if translated and not hardware else Confidence.LIKELY
         doubts = [] if translated else ["damage on the way: packets that nobody translated seldom have this fault"]
-        return _checksum_finding(
-            case, trouble, "vxlan-tx-checksum", sure if offload == "on" else Confidence.POSSIBLE, sender, proofs, doubts
-        )
-    doubts = ["damage on the way between the nodes"]
-    return _checksum_finding(
-        case, trouble, "nic-tunnel-offload", Confidence.LIKELY if hardware else Confidence.POSSIBLE, exit_nic, proofs, doubts
-    )
+        if nic.driver(case, exit_nic) is None:
+            sure = Confidence.LIKELY
+            doubts.append(f"a NIC that checksums inside tunnels: the driver of {place_text(exit_nic)} is not known")
+        confidence = sure if offload == "on" else Confidence.POSSIBLE
+        yield _checksum_finding(case, trouble, "vxlan-tx-checksum", confidence, sender, proofs, doubts)
+    elif hardware:
+        doubts = ["damage on the way between the nodes"]
+        yield _checksum_finding(case, trouble, "nic-tunnel-offload", Confidence.LIKELY, exit_nic, proofs, doubts)
 
 
 def _from_the_node(case: Case, trouble: Trouble, sender: Hop) -> bool:
@@ -107,9 +108,8 @@ def _from_the_node(case: Case, trouble: Trouble, sender: Hop) -> bool:
     if table is None or not len(rows):
         return False
     talk = np.unique(table.conversation[rows])
-    own = {one.partition("/")[0] for facts in nodes.looks(case, sender.tap.node) for link in facts.links for one in link.addresses}
     end = nodes.vtep(case, sender.tap.node)
-    own |= {end.address} if end is not None and end.address else set()
+    own = nodes.underlay_addresses(case, sender.tap.node) | ({end.address} if end is not None else set())
     return all(address_text(table.conversations.source[number]) in own for number in talk[talk >= 0])
 
 
@@ -142,7 +142,8 @@ def _inner_checksum(case: Case, trouble: Trouble, node: str) -> Iterator[Finding
     exit_nic = next((hop for hop in trouble.path.hops if hop.tap.node != node and hop.role is Role.UNDERLAY), None)
     if exit_nic is None or not nic.offloads_tunnels(case, exit_nic):
         return
-    invalid = nodes.grown(case, node, "conntrack.invalid") if trouble.kind is not Kind.SILENT and _is_datagrams(trouble) else None
+    # TCP segments may be invalid for other reasons (out of the window), ICMP ones too (no request was seen).
+    invalid = nodes.grown(case, node, "conntrack.invalid") if trouble.kind is not Kind.SILENT and trouble.flow.protocol == "UDP" else None
     word = next((word for word in words(case, trouble, reasons=_CHECKSUM_WORDS) if word.node == node), None)
     counted = invalid is not None and invalid >= trouble.packets
     if not counted and word is None:
@@ -168,8 +169,3 @@ def _inner_checksum(case: Case, trouble: Trouble, node: str) -> Iterator[Finding
         ),
         not_ruled_out=("damage on the way between the nodes",),
     )
-
-
-def _is_datagrams(trouble: Trouble) -> bool:
-    """TCP segments may be invalid for other reasons (out of the window)."""
-    return trouble.flow.protocol in ("UDP", "ICMP")
