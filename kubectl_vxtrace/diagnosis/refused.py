@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes
+from kubectl_vxtrace.diagnosis.drops import words
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, icmp_answers, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
@@ -21,6 +22,8 @@ _OVERHEAD_BYTES = {4: 50, 6: 70}
 _TOO_BIG = frozenset({(3, 4), (2, 0)})
 # net/ipv4/ip_forward.c and ip_output.c (IPSTATS_MIB_FRAGFAILS), net/ipv6/ip6_output.c (IPSTATS_MIB_INTOOBIGERRORS, FRAGFAILS).
 _COUNTERS = ("Ip.FragFails", "Ip6InTooBigErrors", "Ip6FragFails")
+# include/net/dropreason-core.h.
+_WORDS = ("PKT_TOO_BIG",)
 # RFC 791, 3.1.
 _DONT_FRAGMENT = 0x4000
 
@@ -129,7 +132,13 @@ def _refused(case: Case, trouble: Trouble, stretch: Stretch, limit: _Limit) -> I
         limit.cause,
         confidence,
         f"{trouble.packets} {noun} of {_span(sizes)} bytes do not fit into {place_text(limit.device)}, which takes {limit.mtu_bytes}",
-        [_config(case, stretch, limit, sizes), *_counter(node, failed, len(sizes)), *(answer.evidence for answer in answers)],
+        [
+            _config(case, stretch, limit, sizes),
+            *_counter(node, failed, len(sizes)),
+            *(answer.evidence for answer in answers),
+            # Its own word: where a rule drops the ICMP errors, the kernel tells of those drops at the same moments.
+            *(word.evidence for word in words(case, trouble, reasons=_WORDS)[:1]),
+        ],
         remediation=_remedy(stretch, limit),
         not_ruled_out=() if counted or answers else (doubt,),
     )

@@ -34,10 +34,10 @@ SOFTWARE = {f"{NIC}.driver": "virtio_net", f"{VX}.tx-checksum-ip-generic": "on"}
 HARDWARE = {f"{NIC}.driver": "mlx5_core", f"{NIC}.tx-udp_tnl-csum-segmentation": "on", f"{VX}.tx-checksum-ip-generic": "off"}
 
 
-def looks(ethtool: Mapping[str, str], grown: int, *, counter: str = "Udp.InCsumErrors") -> dict[str, tuple[NodeFacts, ...]]:
-    """Both looks at both nodes: what the sender's ethtool says, and how much a counter of the receiver grew."""
+def looked(world: World, ethtool: Mapping[str, str], grown: int, *, counter: str = "Udp.InCsumErrors") -> World:
+    """With both looks at both nodes: what the sender's ethtool says, and how much a counter of the receiver grew."""
     sender = replace(facts(A), ethtool=dict(ethtool))
-    return {"before": (sender, facts(B, counters={counter: 0})), "after": (sender, facts(B, counters={counter: grown}))}
+    return replace(world, before=(sender, facts(B, counters={counter: 0})), after=(sender, facts(B, counters={counter: grown})))
 
 
 def translated(case: Case) -> Case:
@@ -53,7 +53,7 @@ def found(case: Case) -> list[Finding]:
 
 
 def test_a_translated_packet_with_a_wrong_outer_checksum_is_the_vxlan_devices() -> None:
-    (finding,) = diagnose(translated(replace(BAD, **looks(SOFTWARE, 24)).case()))
+    (finding,) = diagnose(translated(looked(BAD, SOFTWARE, 24).case()))
     assert (finding.cause, finding.confidence, finding.leg) == ("vxlan-tx-checksum", Confidence.CERTAIN, Leg(from_=4, to=5))
     assert finding.remediation is not None
     assert "ethtool -K vxlan.calico tx-checksum-ip-generic off" in finding.remediation
@@ -69,28 +69,26 @@ def test_a_translated_packet_with_a_wrong_outer_checksum_is_the_vxlan_devices() 
     ],
 )
 def test_what_is_known_of_the_sender_decides(ethtool: Mapping[str, str], cause: str, confidence: Confidence, doubt: str) -> None:
-    (finding,) = found(replace(BAD, **looks(ethtool, 24)).case())
+    (finding,) = found(looked(BAD, ethtool, 24).case())
     assert (finding.cause, finding.confidence) == (cause, confidence)
     assert any(doubt in open_ for open_ in finding.not_ruled_out)
 
 
 def test_a_nic_that_offloads_as_well_lessens_the_confidence() -> None:
-    (finding,) = found(translated(replace(BAD, **looks({**HARDWARE, f"{VX}.tx-checksum-ip-generic": "on"}, 24)).case()))
+    (finding,) = found(translated(looked(BAD, {**HARDWARE, f"{VX}.tx-checksum-ip-generic": "on"}, 24).case()))
     assert (finding.cause, finding.confidence) == ("vxlan-tx-checksum", Confidence.LIKELY)
 
 
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(replace(HEALTHY, **looks(SOFTWARE, 24)), id="all arrive"),
-        pytest.param(replace(BAD, **looks(SOFTWARE, 0)), id="no checksum error"),
-        pytest.param(replace(BAD, **looks(SOFTWARE, 23)), id="fewer errors than losses"),
-        pytest.param(replace(BAD, **looks(SOFTWARE, 24, counter="Udp.InErrors")), id="another UDP error"),
-        pytest.param(
-            replace(BAD, **looks({**SOFTWARE, f"{VX}.tx-checksum-ip-generic": "off"}, 24)), id="no offload that could be at fault"
-        ),
-        pytest.param(replace(BAD, requests=(lost(24, 5, 6),), **looks(SOFTWARE, 24)), id="lost behind the tunnel"),
-        pytest.param(replace(BAD, requests=(lost(24, 3, 4),), **looks(SOFTWARE, 24)), id="lost between the nodes"),
+        pytest.param(looked(HEALTHY, SOFTWARE, 24), id="all arrive"),
+        pytest.param(looked(BAD, SOFTWARE, 0), id="no checksum error"),
+        pytest.param(looked(BAD, SOFTWARE, 23), id="fewer errors than losses"),
+        pytest.param(looked(BAD, SOFTWARE, 24, counter="Udp.InErrors"), id="another UDP error"),
+        pytest.param(looked(BAD, {**SOFTWARE, f"{VX}.tx-checksum-ip-generic": "off"}, 24), id="no offload that could be at fault"),
+        pytest.param(looked(replace(BAD, requests=(lost(24, 5, 6),)), SOFTWARE, 24), id="lost behind the tunnel"),
+        pytest.param(looked(replace(BAD, requests=(lost(24, 3, 4),)), SOFTWARE, 24), id="lost between the nodes"),
     ],
 )
 def test_look_alikes_of_a_wrong_outer_checksum(case: World) -> None:
@@ -99,7 +97,7 @@ def test_look_alikes_of_a_wrong_outer_checksum(case: World) -> None:
 
 def test_bad_checksums_of_frames_in_a_capture_are_no_evidence() -> None:
     """Placeholders at the sender and merged frames at the receiver look bad; only the receiver's counter speaks."""
-    assert not diagnose(replace(HEALTHY, **looks(SOFTWARE, 0)).case())
+    assert not diagnose(looked(HEALTHY, SOFTWARE, 0).case())
 
 
 def outer6(case: Case) -> Case:
@@ -136,7 +134,7 @@ def test_a_zero_checksum_over_ipv6_that_the_receiver_does_not_accept() -> None:
         pytest.param(zero(sent=False, accepted=False), id="not sent"),
         pytest.param(zero(sent=None, accepted=False), id="not known to be sent"),
         pytest.param(zero(sent=True, accepted=False, grown=5), id="fewer errors than losses"),
-        pytest.param(replace(BAD, **looks({}, 24, counter="Udp6InCsumErrors")).case(), id="outer IPv4"),
+        pytest.param(looked(BAD, {}, 24, counter="Udp6InCsumErrors").case(), id="outer IPv4"),
     ],
 )
 def test_look_alikes_of_a_zero_checksum(case: Case) -> None:
@@ -147,7 +145,7 @@ INNER = replace(HEALTHY, requests=(lost(24, 5, 6),), replies=())
 
 
 def test_datagrams_that_conntrack_calls_invalid_behind_a_nic_that_offloads_tunnels() -> None:
-    (finding,) = diagnose(replace(INNER, **looks(HARDWARE, 24, counter="conntrack.invalid")).case())
+    (finding,) = diagnose(looked(INNER, HARDWARE, 24, counter="conntrack.invalid").case())
     assert (finding.cause, finding.confidence, finding.leg) == ("nic-tunnel-offload", Confidence.LIKELY, Leg(from_=5, to=6))
     assert "damage on the way between the nodes" in finding.not_ruled_out
 
@@ -155,13 +153,13 @@ def test_datagrams_that_conntrack_calls_invalid_behind_a_nic_that_offloads_tunne
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(replace(INNER, **looks(HARDWARE, 23, counter="conntrack.invalid")), id="fewer than were lost"),
-        pytest.param(replace(INNER, **looks(SOFTWARE, 24, counter="conntrack.invalid")), id="a NIC without tunnel offload"),
-        pytest.param(replace(INNER, protocol="TCP", **looks(HARDWARE, 24, counter="conntrack.invalid")), id="TCP has other reasons"),
-        pytest.param(replace(INNER, protocol="ICMP", **looks(HARDWARE, 24, counter="conntrack.invalid")), id="ICMP has, too"),
-        pytest.param(replace(INNER, requests=(lost(24, 1, 2),), **looks(HARDWARE, 24, counter="conntrack.invalid")), id="at the sender"),
+        pytest.param(looked(INNER, HARDWARE, 23, counter="conntrack.invalid"), id="fewer than were lost"),
+        pytest.param(looked(INNER, SOFTWARE, 24, counter="conntrack.invalid"), id="a NIC without tunnel offload"),
+        pytest.param(looked(replace(INNER, protocol="TCP"), HARDWARE, 24, counter="conntrack.invalid"), id="TCP has other reasons"),
+        pytest.param(looked(replace(INNER, protocol="ICMP"), HARDWARE, 24, counter="conntrack.invalid"), id="ICMP has, too"),
+        pytest.param(looked(replace(INNER, requests=(lost(24, 1, 2),)), HARDWARE, 24, counter="conntrack.invalid"), id="at the sender"),
         pytest.param(
-            replace(INNER, **looks({f"{NIC}.driver": "veth", f"{NIC}.tx-udp_tnl-segmentation": "on"}, 24, counter="conntrack.invalid")),
+            looked(INNER, {f"{NIC}.driver": "veth", f"{NIC}.tx-udp_tnl-segmentation": "on"}, 24, counter="conntrack.invalid"),
             id="no hardware behind it",
         ),
     ],
@@ -172,7 +170,7 @@ def test_look_alikes_of_a_damaged_inner_packet(case: World) -> None:
 
 def silent(reason: str, *, ethtool: Mapping[str, str] = HARDWARE) -> Case:
     """All requests arrive, nothing answers, and the receiver's kernel drops one packet after each of them."""
-    case = replace(HEALTHY, requests=(Fate(count=24),), replies=(), **looks(ethtool, 0)).case()
+    case = looked(replace(HEALTHY, requests=(Fate(count=24),), replies=()), ethtool, 0).case()
     times = case.tables[Tap(node=B, interface=POD_B)].time_ns[:24]
     drops = tuple(KernelDrop(node=B, time_ns=int(time) + 50_000, reason=reason, location="udp_queue_rcv_one_skb") for time in times)
     return replace(case, recording=replace(case.recording, kernel_drops=drops, started_ns=START_NS))

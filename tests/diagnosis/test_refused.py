@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose, refused
-from kubectl_vxtrace.model.facts import NodeFacts, RouteException
+from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts, RouteException
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, POD_A, POD_B, SERVER, VX, A, B, Fate, World, facts, icmp, lost
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, POD_A, POD_B, SERVER, TAPS, VX, A, B, Fate, World, facts, icmp, lost
 
 DF, SMALL = 0x4000, Fate(count=20)
 COUNTER = "Ip.FragFails"
@@ -127,3 +127,16 @@ def test_the_reply_direction_is_refused_by_the_servers_node() -> None:
     case = replace(HEALTHY, replies=(SMALL, big(1, 1500)), before=(said(A), said(B)), after=(said(A), said(B, failed=4)))
     (finding,) = diagnose(case.case())
     assert (finding.cause, finding.direction, finding.leg) == ("pod-mtu", "reply", Leg(from_=1, to=2))
+
+
+def test_the_kernels_word_on_the_size_is_taken_and_not_that_on_its_icmp_errors() -> None:
+    case = world(big(1, 1500), failed=4).case()
+    times = case.tables[TAPS[0]].time_ns[SMALL.count : SMALL.count + 4]
+    drops = tuple(
+        KernelDrop(node=A, time_ns=int(time) + 50_000, reason=reason, location=where)
+        for time in times
+        for reason, where in (("NETFILTER_DROP", "nft_do_chain"), ("PKT_TOO_BIG", "ip_forward"))
+    )
+    (finding,) = diagnose(replace(case, recording=replace(case.recording, kernel_drops=drops)))
+    (word,) = (proof.text for proof in finding.evidence if proof.kind is EvidenceKind.KERNEL)
+    assert "PKT_TOO_BIG in ip_forward" in word
