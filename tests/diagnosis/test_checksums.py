@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import checksums, diagnose
-from kubectl_vxtrace.model.facts import KernelDrop, Link, NodeFacts, VxlanDevice
+from kubectl_vxtrace.model.facts import KernelDrop, Link, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
