@@ -111,7 +111,7 @@ def _backends(shares: tuple[list[int], ...]) -> Trait:
     ends = (Endpoint(address="10.244.1.1"), Endpoint(address="10.244.2.2"))
     client = Endpoint(address=CLIENT)
     flows = tuple(Flow(id=number, protocol="UDP", client=client, server=end) for number, end in enumerate(ends, 1))
-    packets = crossed(sum(shares, []), flow=[1] * 20 + [2] * 20)
+    packets = crossed([place for share in shares for place in share], flow=[1] * 20 + [2] * 20)
     (found,) = (one for one in profile(replace(case, flows=flows), packets) if "by backend" in one.text)
     return found
 
