@@ -129,7 +129,7 @@ def _wrong(case: Case, trouble: Trouble, stretch: Stretch, receiver: str, outer:
     right = _right(case, receiver, outer)
     told = ", ".join(sorted(said)) or "not read"
     text = f"{sender} encapsulates to {outer}; published for {receiver}: {told}; on its interfaces: {right}"
-    proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text), *_fdb_entries(case, sender, outer), *_whose(others)]
+    proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text), *_fdb_entries(case, sender, receiver, outer), *_whose(others)]
     asked = _asked(case, stretch, outer)
     doubts = _doubts(case, stretch, receiver, outer, owned_by_another=bool(others), asked=bool(asked))
     confidence = Confidence.LIKELY if doubts or not _own_links(case, receiver) else Confidence.CERTAIN
@@ -175,12 +175,14 @@ def _device(trouble: Trouble) -> str:
     return next((hop.tap.interface for hop in trouble.path.hops if nodes.is_vxlan(hop)), "") or "DEVICE"
 
 
-def _fdb_entries(case: Case, sender: str, outer: str) -> Iterator[Evidence]:
+def _fdb_entries(case: Case, sender: str, receiver: str, outer: str) -> Iterator[Evidence]:
+    """The sender's forwarding entries for that address, but those that it has for the VTEPs of other nodes."""
+    others = {end.mac.lower() for end in case.recording.overlay.vteps if end.mac is not None and end.node != receiver}
     entries = {
         f"{entry.mac} dev {entry.device} dst {entry.destination}"
         for facts in nodes.looks(case, sender)
         for entry in facts.fdb
-        if entry.destination == outer
+        if entry.destination == outer and entry.mac.lower() not in others
     }
     if entries:
         yield Evidence(kind=EvidenceKind.CONFIG, text=f"forwarding entries of {sender}: " + "; ".join(sorted(entries)))

@@ -10,6 +10,7 @@ from kubectl_vxtrace.diagnosis.destinations import check
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.build import HEALTHY, MAC_B, NIC, NIC_A, NIC_B, POD_A, START_NS, VX, A, B, Fate, Frame, World, arp, facts, lost
 
@@ -50,6 +51,18 @@ def test_an_entry_against_what_is_published_is_a_wrong_forwarding_entry() -> Non
     assert any(f"{MAC_B} dev {VX} dst {WRONG}" in proof.text for proof in finding.evidence)
     assert finding.remediation is not None
     assert f"dst {NIC_B}" in finding.remediation
+
+
+def test_the_entries_of_the_node_that_has_the_address_are_right() -> None:
+    entries = (FdbEntry(mac=MAC_B, device=VX, destination=WRONG), FdbEntry(mac="66:00:00:00:00:03", device=VX, destination=WRONG))
+    looks = tuple(replace(one, fdb=entries) if one.node == A else one for one in HEALTHY.after)
+    case = replace(ASTRAY, after=looks).case()
+    end = Vtep(node=THIRD, interface=VX, underlay_address=WRONG, mac="66:00:00:00:00:03")
+    overlay = replace(case.recording.overlay, vteps=(*case.recording.overlay.vteps, end))
+    (found,) = check(replace(case, recording=replace(case.recording, overlay=overlay)))
+    (cited,) = [proof.text for proof in found.evidence if "forwarding entries" in proof.text]
+    assert MAC_B in cited
+    assert "66:00:00:00:00:03" not in cited
 
 
 @pytest.mark.parametrize(
