@@ -49,10 +49,11 @@ def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Find
     # Packets for a pod's own port of that number (a tunnel inside the pod) were masqueraded by nobody.
     if not np.isin(small.destination_port[talks], sorted(ports)).all() or not targets <= _own_addresses(case, node):
         return
+    met = rule_tables.droppers(rule_tables.all_droppers(case, node), replace(stretch, place=Place.DECAPSULATE))
     dropping = [
-        (rule, growth.packets)
-        for rule, growth in rule_tables.droppers(case, replace(stretch, place=Place.DECAPSULATE))
-        if rule_tables.cause(rule) == "calico-unknown-vtep" and growth.packets is not None and growth.packets >= trouble.packets
+        (dropper.rule, dropper.growth.packets)
+        for dropper in met
+        if rule_tables.cause(dropper.rule) == "calico-unknown-vtep" and (dropper.growth.packets or 0) >= trouble.packets
     ]
     port = ", ".join(str(number) for number in sorted(ports))
     text = f"the inner UDP destination port of the lost packets at {place_text(stretch.start)} is {port}, the port of VXLAN itself"
