@@ -7,9 +7,9 @@ import pytest
 from kubectl_vxtrace.diagnosis.misrouted import check
 from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Vtep
+from kubectl_vxtrace.model.path import Role, Tap, Vtep
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind
-from tests.diagnosis.build import HEALTHY, POD_A, SERVER, VTEP_B, VX, A, B, World, facts, lost, vtep
+from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, SERVER, VTEP_B, VX, A, B, Frame, World, facts, lost, table, vtep
 
 THIRD = "ada-ec-3"
 C = Vtep(node=THIRD, interface=VX, address="10.244.106.64", underlay_address="10.128.0.96")
@@ -44,6 +44,16 @@ def test_two_nodes_claim_the_block_and_the_route_leads_to_the_wrong_one() -> Non
 def test_a_route_to_a_node_that_claims_nothing_is_a_wrong_route() -> None:
     (found,) = check(misrouted(claimed=(B,)))
     assert (found.cause, found.confidence) == ("route-missing", Confidence.CERTAIN)
+
+
+def test_packets_that_are_seen_on_the_wrong_node_are_cited() -> None:
+    case, tap = misrouted(), Tap(node=THIRD, interface=VX)
+    stray = Frame(source=CLIENT, destination=SERVER, source_port=40000, destination_port=53)
+    task = replace(case.recording.captures[0].task, id=9, tap=tap, role=Role.VXLAN)
+    captures = (*case.recording.captures, replace(case.recording.captures[0], task=task))
+    case = replace(case, tables={**case.tables, tap: table(tap, (stray,) * 3)}, recording=replace(case.recording, captures=captures))
+    (found,) = check(case)
+    assert any("3 x " in one.text and "at ada-ec-3/vxlan.calico, the wrong node" in one.text and one.frames for one in found.evidence)
 
 
 def test_packets_that_went_elsewhere_make_it_less_sure() -> None:

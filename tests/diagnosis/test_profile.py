@@ -95,6 +95,7 @@ def test_bare_packets_have_no_outer_port() -> None:
     ("lost_at", "sizes", "text", "open_"),
     [
         pytest.param([38, 39], [100] * 38 + [1400] * 2, "only the larger ones are lost", "a limit on the size", id="the larger"),
+        pytest.param([39], [100] * 39 + [1400], "lost frames have 1400 bytes, passing ones 100: only", "a limit on the size", id="40 to 1"),
         pytest.param([0, 1], [100] * 38 + [1400] * 2, "larger ones pass", None, id="the smaller"),
         pytest.param([5, 39], [100] * 38 + [1400] * 2, "the largest pass as well", None, id="both"),
         pytest.param([5, 6], [100] * COUNT, "all frames have 100 bytes", None, id="all are alike"),
