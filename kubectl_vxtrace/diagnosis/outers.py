@@ -1,6 +1,6 @@
 """Outer headers of VXLAN frames, counted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,11 @@ class Encapsulation:
     port: int
     vni: int
     frames: int
+
+
+def udp_counter(headers: Sequence[Encapsulation], name: str) -> str:
+    """The kernel's UDP counter `name` (`NoPorts`) for packets with these outer headers: /proc/net/snmp6 has its own for IPv6."""
+    return f"Udp6{name}" if headers and ":" in headers[0].destination else f"Udp.{name}"
 
 
 def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:

@@ -8,6 +8,7 @@ from kubectl_vxtrace.diagnosis import nodes
 from kubectl_vxtrace.diagnosis.ends import frames_taken
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
+from kubectl_vxtrace.diagnosis.outers import udp_counter
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.facts import Link
 from kubectl_vxtrace.model.journeys import Case
@@ -123,7 +124,7 @@ def _duplicate_mac(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) 
     sender = trouble.path.hops[0].tap.node
     text = f"the inner source MAC address of the frames, {_listed(shared)}, is that of {place_text(device)} itself"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text)]
-    counter = "Udp6InDatagrams" if ":" in headers[0].destination else "Udp.InDatagrams"
+    counter = udp_counter(headers, "InDatagrams")
     taken = nodes.grown(case, node, counter)
     if taken is not None:
         received = nodes.link_grown(case, node, interface, "rx.packets")

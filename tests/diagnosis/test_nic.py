@@ -67,7 +67,7 @@ def test_what_a_sender_lost(name: str) -> None:
     assert (found.name, found.growth) == (name, 7)
 
 
-@pytest.mark.parametrize("name", ["tx.packets", "tx.carrier_changes", "rx.errors"])
+@pytest.mark.parametrize("name", ["tx.packets", "tx.carrier_changes", "rx.errors", "tx_xdp_tx_drops", "tx_queue_0_xdp_xmit_errors"])
 def test_what_is_no_loss_of_a_sender(name: str) -> None:
     assert nic.sender_losses(counted(name, node=A, on_link=True), SENDER) == []
 
