@@ -115,10 +115,10 @@ def _refused(case: Case, trouble: Trouble, stretch: Stretch, limit: _Limit) -> I
     answers = too_big(case, trouble)
     if not len(sizes) or int(sizes.min()) <= limit.mtu_bytes:
         return
-    # A frame that is larger than the MTU of the interface it came through is a super-packet: its size says nothing of its segments.
+    # A frame that is larger than the MTU of the interface it came through is a super-packet: its size says nothing of its segments, but
+    # what TCP sends again is one of them.
     own = nodes.mtu_bytes(case, stretch.start)
-    single = own is not None and int(sizes.max()) <= own
-    if not single and not answers:
+    if not answers and (own is None or int(sizes.min()) > own):
         return
     counted = failed is not None and failed >= len(sizes)
     if not counted and not answers and (failed is not None or not _may_not_fragment(case, trouble, stretch)):
