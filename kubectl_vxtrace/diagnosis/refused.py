@@ -167,7 +167,7 @@ def _config(case: Case, stretch: Stretch, limit: _Limit, sizes: I32) -> Evidence
 
 def _counter(node: str, failed: int | None, lost: int) -> Iterator[Evidence]:
     if failed:
-        text = f"Ip.FragFails (IPv6: Ip6InTooBigErrors) of {node} grew by {failed}; {lost} packets were lost"
+        text = f"Ip.FragFails (IPv6: Ip6InTooBigErrors) of {node} grew by {failed}; the lost packets came in {lost} frames"
         yield Evidence(kind=EvidenceKind.COUNTER, text=text)
 
 
