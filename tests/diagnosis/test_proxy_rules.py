@@ -85,6 +85,17 @@ def test_what_nft_lists_of_the_same_rules_is_no_backend_of_iptables() -> None:
     assert managed_backends(node(replace(whole()[0], backend="nft"))) == frozenset()
 
 
+def test_an_endpoint_without_a_chain_of_its_service() -> None:
+    entry, _, endpoint = whole("iptables-legacy", to="10.244.9.9:53")
+    direct = replace(entry, text=entry.text.replace(SVC, SEP), target=SEP)
+    (found,) = portals(node(direct, endpoint), SERVICE, 53, "UDP")
+    assert (found.chain, found.targets, found.faults) == (SEP, ("10.244.9.9",), ())
+    assert has_portals(node(direct))
+    (empty,) = portals(node(direct), SERVICE, 53, "UDP")
+    assert empty.targets == ()
+    assert "does not translate" in empty.faults[0]
+
+
 def test_whether_kube_proxy_has_made_anything() -> None:
     assert has_portals(node(*whole()))
     assert not has_portals(node(*whole()[1:]))
