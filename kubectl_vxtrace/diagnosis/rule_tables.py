@@ -30,6 +30,8 @@ _REVERSE_PATH = re.compile(r"\brpfilter\b|\bfib\b.*\bsaddr\b.*\boif\b|\bfib\b.*\
 # that of INVALID packets (kube-proxy's proxier.go, felix/rules/endpoints.go); newer kube-proxies count them with nfacct.
 _CONNTRACK_ONLY = re.compile(r'^(?=.*"name":"conntrack")(?:xt \{[^}]*"name":"(?:conntrack|nfacct|comment)"[^}]*\} )+counter drop$')
 _TRACKING_CHAIN = re.compile(r"KUBE-FORWARD$|cali-[ft]w-")
+# What Felix takes for VXLAN that is not its own (felix/rules/static.go, endpoints.go).
+_FOREIGN_VXLAN = ("VXLAN packets from non-allowed hosts", "VXLAN encapped packets originating in workloads")
 _POLICY_WORDS = re.compile(r"no policies passed|network ?policy|KUBE-NWPLCY|KUBE-POD-FW|KUBE-ROUTER", re.IGNORECASE)
 
 
@@ -104,7 +106,7 @@ def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
 def cause(rule: Rule) -> str:
     """The slug that a dropping rule stands for, by its chain, comment and text."""
     words = f"{rule.comment or ''} {rule.text}"
-    if "VXLAN packets from non-allowed hosts" in words:
+    if any(text in words for text in _FOREIGN_VXLAN):
         return "calico-unknown-vtep"
     if "has no endpoints" in words:
         return "no-endpoints"
