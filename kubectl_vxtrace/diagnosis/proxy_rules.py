@@ -19,8 +19,8 @@ _ENDPOINT = re.compile(r"KUBE-SEP-[A-Z2-7]{16}")
 class Portal:
     """What one backend of iptables does with a Service's port.
 
-    chain: KUBE-SVC-... that it jumps to. targets: addresses that its endpoints translate to. faults: what is missing in the chain, in
-    words; packets that meet such a gap keep the ClusterIP.
+    chain: KUBE-SVC-... that it jumps to, or an endpoint's KUBE-SEP-... where nothing stands between. targets: addresses that its
+    endpoints translate to. faults: what is missing in the chain, in words; packets that meet such a gap keep the ClusterIP.
     """
 
     backend: str
@@ -31,7 +31,7 @@ class Portal:
 
 def has_portals(facts: NodeFacts) -> bool:
     """Whether the node has rules of kube-proxy for any Service."""
-    return any(rule.table == "nat" and rule.chain == _ROOT and _PORTAL.fullmatch(rule.target or "") for rule in facts.rules)
+    return any(rule.table == "nat" and rule.chain == _ROOT and _is_portal(rule) for rule in facts.rules)
 
 
 def portals(facts: NodeFacts, address: str, port: int | None, protocol: str) -> tuple[Portal, ...]:
@@ -50,13 +50,19 @@ def portals(facts: NodeFacts, address: str, port: int | None, protocol: str) -> 
         for (_, chain), rules in chains.items()
         if chain == _ROOT
         for rule in rules
-        if _PORTAL.fullmatch(rule.target or "") and fit(rule.text, wanted) is Fit.NAMES
+        if _is_portal(rule) and fit(rule.text, wanted) is Fit.NAMES
     )
+
+
+def _is_portal(rule: Rule) -> bool:
+    return any(pattern.fullmatch(rule.target or "") for pattern in (_PORTAL, _ENDPOINT))
 
 
 def _portal(chains: dict[tuple[str, str], list[Rule]], entry: Rule) -> Portal:
     backend, chain = entry.backend, entry.target or ""
     jumps = [rule for rule in chains.get((backend, chain), []) if _ENDPOINT.fullmatch(rule.target or "")]
+    if _ENDPOINT.fullmatch(chain):
+        jumps = [entry]
     translated = [tuple(_destinations(chains.get((backend, jump.target or ""), []))) for jump in jumps]
     faults = [] if jumps else [f"chain {chain} leads to no endpoint"]
     # What an endpoint's chain does not translate comes back and meets the next one: only the last decides.

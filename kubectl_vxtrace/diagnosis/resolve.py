@@ -22,7 +22,6 @@ _TELLING = (
     "Ip.InHdrErrors",
     "Ip.InAddrErrors",
     "Ip.InDiscards",
-    "Ip.InNoRoutes",
     "Ip.OutNoRoutes",
     "Ip.OutDiscards",
     "Ip.ReasmFails",
@@ -64,6 +63,10 @@ def is_admitted(finding: Finding) -> bool:
     return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
 
 
+# Causes that say that packets were lost and not why: beside a reason they are no doubt.
+_NO_REASON = ("underlay-loss", "unknown")
+# Causes whose configuration (a program at XDP, a driver, a feature, an MTU) is no mistake as long as nothing shows that it did harm.
+_CIRCUMSTANCES = ("xdp-drop", "vmware-vxlan-clash", "nic-tunnel-offload", "tunnel-gso-bug", "vxlan-tx-checksum", "underlay-mtu")
 # What holds the rules that most often drop packets; not read with --profile netraw.
 _RULE_QUESTIONS = ("iptables", "nft")
 
@@ -72,7 +75,8 @@ def settle_findings(case: Case, found: Iterable[Finding], troubles: Iterable[Tro
     """One error finding for each trouble, `unknown` where no check explained it; warnings and infos as they are; sorted, best first.
 
     Among explanations of the same loss the one that a counter admits stands, then the surest. A weaker one that rests on configuration
-    stays as a warning (it will hurt once the first is healed), any other becomes something that is not ruled out.
+    stays as a warning (it will hurt once the first is healed), any other becomes something that is not ruled out, unless the first
+    is surer than `possible` and the other is not.
     """
     errors: dict[Place, list[Finding]] = defaultdict(list)
     others = []
@@ -96,11 +100,20 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
     for finding in rest:
         if finding.cause == best.cause:
             evidence += [proof for proof in finding.evidence if proof not in evidence]
-        elif any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence):
+        elif _is_mistake(finding):
             yield replace(finding, severity=Severity.WARNING)
-        elif finding.confidence is not Confidence.POSSIBLE:
+        elif finding.cause in _NO_REASON:
+            continue
+        elif finding.confidence is not Confidence.POSSIBLE or best.confidence is Confidence.POSSIBLE:
             doubts.append(f"{finding.cause}: {finding.summary}")
     yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
+
+
+def _is_mistake(finding: Finding) -> bool:
+    """Whether a finding rests on configuration that is wrong whatever else is, and not on one that many healthy nodes have."""
+    if finding.confidence is Confidence.POSSIBLE and finding.cause in _CIRCUMSTANCES:
+        return False
+    return any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence)
 
 
 def _unexplained(case: Case, trouble: Trouble) -> Finding:

@@ -9,7 +9,7 @@ from kubectl_vxtrace.diagnosis import nodes, rule_tables, ways
 from kubectl_vxtrace.diagnosis.ends import senders
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.proxy_rules import managed_backends
-from kubectl_vxtrace.diagnosis.trouble import Stretch, Trouble
+from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import address_text
@@ -36,6 +36,8 @@ def meaning(case: Case, trouble: Trouble, stretch: Stretch, rule: Rule) -> Meani
         refined = _sees_translated_source(case, trouble, stretch)
     if refined is None and cause == "workload-anti-spoofing":
         refined = _own_address(case, trouble, stretch)
+    if refined is None and cause == "calico-unknown-vtep" and stretch.place is Place.FORWARD:
+        refined = _masqueraded(case, trouble, stretch)
     return refined or Meaning(cause=cause)
 
 
@@ -84,6 +86,25 @@ def _ways_back(case: Case, node: str, addresses: tuple[str, ...], interface: str
             if way is not None and (ways.is_refused(way) or way.device != interface):
                 told = ways.answer_text(way)
                 yield f"{address} is the pod's own address, and {node} does not route it to {interface}: {told}"
+
+
+def _masqueraded(case: Case, trouble: Trouble, stretch: Stretch) -> Meaning | None:
+    """Replies to a VXLAN port at another address than the client's: its node had masqueraded the connection to that port."""
+    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    if table is None or trouble.path.direction is not Direction.REPLY or not len(rows):
+        return None
+    talks = np.unique(table.conversation[rows])
+    talks = talks[talks >= 0]
+    small = table.conversations
+    ports = {vtep.port for vtep in case.recording.overlay.vteps if vtep.port is not None}
+    ends = sorted({address_text(small.destination[talk]) for talk in talks})
+    if not set(small.destination_port[talks].tolist()) <= ports or trouble.flow.client.address in ends:
+        return None
+    text = (
+        f"at {place_text(stretch.start)} they go to {', '.join(ends)}, port {', '.join(map(str, sorted(ports)))}, the port of VXLAN itself"
+    )
+    proof = Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, stretch.start.tap, rows))
+    return Meaning(cause="masquerade-port-clash", proofs=(proof,))
 
 
 def sources_at(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[str, ...]:

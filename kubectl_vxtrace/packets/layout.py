@@ -99,3 +99,6 @@ MOST_EXTENSIONS = 8
 
 VXLAN_VALID_VNI = 0x08
 """RFC 7348, 5: the I flag; a packet without it is none."""
+
+VXLAN_RESERVED = 0xF7FFFFFF_000000FF
+"""RFC 7348, 5: all of the header but the I flag and the VNI. Extensions use some of these bits (draft-smith-vxlan-group-policy)."""

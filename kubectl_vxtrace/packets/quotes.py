@@ -11,7 +11,7 @@ from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, columns
 from kubectl_vxtrace.packets.frames import Frames
 from kubectl_vxtrace.packets.network import Network, ethernet, ipv4, ipv6, packets
-from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, is_icmp, open_tunnels
+from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, is_icmp, is_vxlan, open_tunnels
 
 _ERRORS_4 = (3, 4, 5, 11, 12)
 _ERRORS_6 = (1, 2, 3, 4)
@@ -114,8 +114,8 @@ def _inner(frames: Frames, network: Network, inner: Columns, vxlan: BOOL) -> Non
     room = cursor.at + layout.UDP.itemsize + layout.VXLAN.itemsize <= cursor.captured_end
     network = network.keep(room & (network.protocol == IpProtocol.UDP))
     port = frames.take(network.cursor.at + 2, np.dtype(">u2")).astype(np.uint16)
-    flags = frames.data[network.cursor.at + layout.UDP.itemsize]
-    network = network.keep(vxlan[port] & ((flags & layout.VXLAN_VALID_VNI) != 0))
+    network = network.keep(vxlan[port])
+    network = network.keep(is_vxlan(frames, network.cursor))
     if not len(network):
         return
     scratch = columns(len(inner))

@@ -10,13 +10,14 @@ from kubectl_vxtrace.model.packets import I64, U16, IpProtocol, Kind
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor
 from kubectl_vxtrace.packets.frames import Frames, i64, u64
-from kubectl_vxtrace.packets.network import Network
+from kubectl_vxtrace.packets.network import Network, is_tag
 
 ECHO_TYPES = {IpProtocol.ICMP: (8, 0), IpProtocol.ICMPV6: (128, 129)}
 """Echo request and reply (RFC 792; RFC 4443, 4)."""
 
 _TCP_FLAGS = 0x01FF
 _UDP_HEADER_BYTES = layout.UDP.itemsize
+_ARP_ETHERNET = 1  # RFC 826: the hardware space
 _VXLAN_BYTES = layout.UDP.itemsize + layout.VXLAN.itemsize
 
 
@@ -112,15 +113,53 @@ def _udp(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -> 
 
 
 def _vxlan_rows(frames: Frames, cursor: Cursor, port: U16, vxlan: BOOL) -> BOOL:
-    """Which UDP packets are VXLAN: the port, room for the header, and the I flag; or the header was not captured."""
+    """Which UDP packets are VXLAN: the port, room for the header, and what `is_vxlan` asks for; or the header was not captured."""
     found: BOOL = vxlan[port]
     if not found.any():
         return found
     found &= cursor.at + _VXLAN_BYTES <= cursor.wire_end
     captured = cursor.at + _VXLAN_BYTES <= cursor.captured_end
-    # Where it was not captured the byte belongs to something else, but it lies in the buffer and does not count.
-    flags = frames.data[np.where(captured, cursor.at + _UDP_HEADER_BYTES, 0)]
-    found &= ~captured | ((flags & layout.VXLAN_VALID_VNI) != 0)
+    # Where it was not captured the bytes belong to something else, but they lie in the buffer and do not count.
+    asked = np.flatnonzero(found & captured)
+    found[asked] = is_vxlan(frames, cursor.pick(asked))
+    return found
+
+
+def is_vxlan(frames: Frames, cursor: Cursor) -> BOOL:
+    """Which UDP packets whose VXLAN header was captured are VXLAN; the cursor stands on the UDP header.
+
+    The I flag must be set. Anybody may have a VXLAN port as a source port (NAT picks one), and then half of what is sent back there
+    has that bit by chance: where another bit of the header is set that RFC 7348, 5, reserves, an Ethernet frame with an IP or ARP
+    header that fits into the packet must follow. What of that was not captured is taken to be so.
+    """
+    header = frames.take(cursor.at + _UDP_HEADER_BYTES, layout.VXLAN)
+    found: BOOL = (header["flags"] & layout.VXLAN_VALID_VNI) != 0
+    reserved = frames.take(cursor.at + _UDP_HEADER_BYTES, np.dtype(">u8")) & np.uint64(layout.VXLAN_RESERVED)
+    odd = np.flatnonzero(found & (reserved != 0))
+    if len(odd):
+        inner = cursor.pick(odd)
+        found[odd] = _holds_a_frame(frames, inner.moved(inner.at + _VXLAN_BYTES))
+    return found
+
+
+def _holds_a_frame(frames: Frames, cursor: Cursor) -> BOOL:
+    """Whether an Ethernet frame with a whole IP or ARP header can begin at the cursor."""
+    behind = cursor.at + layout.ETHERNET.itemsize + layout.IPV4.itemsize  # ARP and IPv6 have longer headers still
+    sized = (behind <= cursor.wire_end) | cursor.loose
+    uncaptured: BOOL = (behind > cursor.captured_end) & sized
+    going = np.flatnonzero((behind <= cursor.captured_end) & sized)
+    inner = cursor.pick(going)
+    types = frames.take(inner.at + layout.ETHERNET.itemsize - 2, np.dtype(">u2")).astype(np.uint16)
+    start = inner.at + layout.ETHERNET.itemsize
+    first, second = (i64(frames.take(start + offset, np.dtype(">u2"))) for offset in (0, 2))
+    left = inner.wire_end - start
+    # A total length of 0: as long as the frame (see network.ipv4).
+    fits = ((second >= layout.IPV4.itemsize) | (second == 0)) & ((second <= left) | inner.loose)
+    good = (types == layout.ETHERTYPE_IPV4) & (first >> 12 == 4) & ((first >> 8) & 0x0F >= 5) & fits
+    good |= (types == layout.ETHERTYPE_IPV6) & (first >> 12 == 6) & ((left >= layout.IPV6.itemsize) | inner.loose)
+    good |= (types == layout.ETHERTYPE_ARP) & (first == _ARP_ETHERNET) & (second == layout.ETHERTYPE_IPV4)
+    found = uncaptured
+    found[going] = good | is_tag(types)
     return found
 
 

@@ -11,12 +11,14 @@ from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, POD_B, TAPS, VTEP_A, A, B, World, lost, policy, rule, ruled
+from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, POD_B, SERVER, TAPS, VTEP_A, A, B, Frame, World, lost, policy, rule, ruled, table
 
 END_OF_TIER = '--comment "End of tier default. Drop if no policies passed packet" -m mark --mark 0x0/0x20000 -j DROP'
 REVERSE_PATH = "-m mark --mark 0x80000/0x80000 -m rpfilter --validmark --invert -j DROP"
 XT_COMMENT, XT_CONNTRACK = 'xt {"name":"comment","type":"match"}', 'xt {"name":"conntrack","type":"match"}'
 NFACCT = "-m conntrack --ctstate INVALID -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP"
+
+FROM_WORKLOADS = '-p udp -m comment --comment "Drop VXLAN encapped packets originating in workloads" -m multiport --dports 4789 -j DROP'
 
 
 def world(leg: tuple[int, int], node: str, *rules: tuple[Rule, int]) -> World:
@@ -51,6 +53,21 @@ def best(case: Case) -> Finding:
             "iptables-nft",
             "no-local-endpoints",
         ),
+        (
+            "KUBE-SERVICES",
+            '-d 10.96.0.10/32 -m comment --comment "a/b:c has no endpoints" -j REJECT --reject-with icmp-port-unreachable',
+            "iptables-nft",
+            "no-endpoints",
+        ),
+        ("KUBE-SERVICES", '-d 10.96.0.10/32 -m comment --comment "a/b:c cluster IP" -j DROP', "iptables-nft", "host-firewall"),
+        (
+            "cali-INPUT",
+            '-m comment --comment "Drop IPv4 VXLAN packets from non-allowed hosts" -j DROP',
+            "iptables-nft",
+            "calico-unknown-vtep",
+        ),
+        ("cali-INPUT", '-m comment --comment "Drop VXLAN" -j DROP', "iptables-nft", "network-policy-drop"),
+        (f"cali-fw-{POD_B}", FROM_WORKLOADS, "iptables-nft", "calico-unknown-vtep"),
         ("cali-PREROUTING", REVERSE_PATH, "iptables-nft", "workload-anti-spoofing"),
         ("nixos-fw-rpfilter", "-m rpfilter --validmark --invert -j DROP", "iptables-nft", "rp-filter"),
         ("filter_PREROUTING", 'fib {"flags":["saddr","mark","iif"],"result":"oif"} False drop', "nft", "rp-filter"),
@@ -124,6 +141,28 @@ def test_an_address_that_is_not_the_pods_is_spoofed() -> None:
     raw[:] = np.frombuffer(bytes(10) + b"\xff\xff" + bytes((10, 9, 9, 9)), dtype=np.uint8)
     tables = {**case.tables, TAPS[0]: replace(table, conversations=replace(table.conversations, source=raw))}
     assert best(replace(case, tables=tables)).cause == "workload-anti-spoofing"
+
+
+def answered_at(destination: str, port: int) -> Case:
+    """Replies that Calico's rule against VXLAN from workloads took on the server's node, with this destination."""
+    chain = f"cali-fw-{POD_B}"
+    before, after = ruled(B, (rule("FORWARD", f"-j {chain}", 900), 24), (rule(chain, FROM_WORKLOADS, 1), 24))
+    case = replace(HEALTHY, replies=(lost(24, 1, 2),), before=before, after=after).case()
+    reply = Frame(source=SERVER, destination=destination, source_port=53, destination_port=port)
+    return replace(case, tables={**case.tables, TAPS[5]: table(TAPS[5], [reply] * len(case.tables[TAPS[5]]))})
+
+
+@pytest.mark.parametrize(
+    ("destination", "slug"),
+    [
+        pytest.param(VTEP_A, "masquerade-port-clash", id="the client's node had masqueraded the connection to that port"),
+        pytest.param(CLIENT, "calico-unknown-vtep", id="the client itself has that port"),
+    ],
+)
+def test_what_the_rule_against_vxlan_from_workloads_takes_is_no_policys_matter(destination: str, slug: str) -> None:
+    found = best(answered_at(destination, 4789))
+    assert (found.cause, found.confidence, found.packets) == (slug, Confidence.CERTAIN, 24)
+    assert (found.leg.from_, found.direction) == (1, Direction.REPLY) if found.leg is not None else False
 
 
 LEGACY_DROP = replace(policy("FORWARD", "DROP", 0), id="legacy/policy", backend="iptables-legacy")

@@ -207,6 +207,13 @@ def test_rules_of_an_earlier_kube_proxy_in_the_other_backend() -> None:
     assert any("iptables-legacy" in one.text for one in found.evidence)
 
 
+def test_an_endpoint_of_an_earlier_kube_proxy_without_its_services_chain() -> None:
+    entry, *_, endpoint = kube_dns(second=DEAD, backend="iptables-legacy")
+    direct = replace(entry, id=f"{entry.id}/2", text=entry.text.replace(SVC, SEP_2), target=SEP_2)
+    found = best(world((direct, endpoint, *kube_dns()), extra={2: (TO_DEAD,) * 24}))
+    assert (found.cause, found.confidence) == ("nft-legacy-mix", Confidence.CERTAIN)
+
+
 LOCAL = replace(SERVICE_OBJECT, internal_traffic_policy="Local")
 
 

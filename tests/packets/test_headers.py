@@ -72,6 +72,33 @@ def test_without_the_i_flag_it_is_plain_udp() -> None:
     assert talk(table) == (17, NODE_A, 1, NODE_B, 4789)
 
 
+def dns_reply(ident: int, answers: int = 1) -> bytes:
+    """A reply of a DNS server to a client's port 4789, which NAT picked."""
+    head = struct.pack("!6H", ident, 0x8180, 1, answers, 0, 0)
+    return frames.udp(head + b"\x03abc\x07cluster\x05local\x00\x00\x01\x00\x01" + bytes(40), source=53, destination=4789)
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2])
+@pytest.mark.parametrize("ident", [0x0800, 0x0801, 0x8848, 0xFFFF, 0x0008, 0x1D2B])
+def test_plain_udp_to_the_port_is_no_vxlan_whatever_its_first_bits(ident: int, answers: int) -> None:
+    packet = frames.ipv4(dns_reply(ident, answers), source=B, destination=A, protocol=frames.UDP)
+    table = table_of(frames.ethernet(packet), in_vxlan(frames.ethernet(packet)))
+    assert [talk(table, 0), talk(table, 1)] == [(17, B, 53, A, 4789)] * 2
+    assert table.tunnel.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("flags", [0x08, 0x88, 0x0C, 0xFF], ids=["as in RFC 7348", "with a group policy", "one reserved bit", "all"])
+@pytest.mark.parametrize("vlans", [(), (5,)])
+def test_reserved_bits_are_ignored_where_a_whole_packet_follows(flags: int, vlans: tuple[int, ...]) -> None:
+    """RFC 7348, 5: they are ignored on receipt."""
+    for inner in (udp_packet(), frames.ipv6(frames.udp(b"q", source=1, destination=2), source=A6, destination=B6, protocol=frames.UDP)):
+        kind = {4: frames.IPV4, 6: frames.IPV6}[inner[0] >> 4]
+        carried = frames.vxlan(frames.ethernet(inner, ethertype=kind, vlans=vlans), vni=9, flags=flags, group=77 if flags & 0x80 else 0)
+        datagram = frames.udp(carried, source=50123, destination=4789)
+        table = table_of(frames.ethernet(frames.ipv4(datagram, source=NODE_A, destination=NODE_B, protocol=frames.UDP)))
+        assert (table.kind[0], table.tunnel[0], table.tunnels.vni.tolist()) == (Kind.IP, 0, [9])
+
+
 def test_tcp() -> None:
     segment = frames.tcp(b"abc", source=1, destination=2, seq=2**32 - 1, ack=2**31, flags=frames.SYN | frames.ACK, options=b"\x01" * 12)
     table = table_of(frames.ethernet(frames.ipv4(segment, source=A, destination=B, protocol=frames.TCP)))
