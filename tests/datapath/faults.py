@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from . import fault_actions as actions
 from . import servers
@@ -28,6 +29,11 @@ class Fault:
         partial: whether it can hit a percentage of the packets.
         remakes_device: whether it replaces the VXLAN device, and with it what other faults changed there.
         needs: asked before anything is changed; raises LabUsageError if the node lacks what the fault breaks.
+        partial_cause: the cause where only a part of the packets is hit; None: the same.
+        backends: the shapes of nodes on which it can be made.
+        target: what the client asks when it meets the fault.
+        traffic: arguments of a program (servers.program) that runs in the client's pod while the fault is on, for those that the standing
+            questions do not meet.
     """
 
     name: str
@@ -39,19 +45,27 @@ class Fault:
     partial: bool = False
     remakes_device: bool = False
     needs: Callable[[Lab, LabNode], object] | None = None
+    partial_cause: str | None = None
+    backends: tuple[str, ...] = ("calico", "flannel")
+    target: str = "kube-dns"
+    traffic: tuple[str, ...] = ()
 
     @property
     def cause(self) -> str:
         """The slug of the cause."""
         return self.name.partition("@")[0]
 
+    def cause_at(self, percent: int) -> str:
+        """The slug of the cause where so many of 100 packets are hit."""
+        return self.cause if percent == 100 or self.partial_cause is None else self.partial_cause
+
     def default_node(self, lab: Lab) -> LabNode:
         """The node that is changed unless another is named."""
         return lab.nodes[0 if self.at_client else 1]
 
-    def where(self, lab: Lab) -> str:
-        """The leg on which packets die with the default node."""
-        node = self.default_node(lab)
+    def where(self, lab: Lab, at: LabNode | None = None) -> str:
+        """The leg on which packets die, with the default node or another one."""
+        node = at or self.default_node(lab)
         return self.leg.format(node=node.name, peer=actions.peer(lab, node).name, inner="pod" if node.bridge is None else "bridge")
 
 
@@ -67,33 +81,13 @@ _INGRESS = actions.policy("ingress", actions.dns_pod)
 _EGRESS = actions.policy("egress", actions.client_pod)
 
 
-def _fault(
-    name: str,
-    direction: str,
-    leg: str,
-    pair: tuple[Action, Action],
-    *,
-    at_client: bool = False,
-    partial: bool = False,
-    remakes_device: bool = False,
-    needs: Callable[[Lab, LabNode], object] | None = None,
-) -> Fault:
-    return Fault(
-        name=name,
-        direction=direction,
-        leg=leg,
-        apply=pair[0],
-        undo=pair[1],
-        at_client=at_client,
-        partial=partial,
-        remakes_device=remakes_device,
-        needs=needs,
-    )
+def _fault(name: str, direction: str, leg: str, pair: tuple[Action, Action], **more: Any) -> Fault:
+    return Fault(name=name, direction=direction, leg=leg, apply=pair[0], undo=pair[1], **more)
 
 
 FAULTS = (
-    _fault("underlay-udp-blocked", "request", WIRE, _BLOCK, partial=True),
-    _fault("underlay-udp-blocked@reply", "reply", WIRE, _BLOCK, partial=True, at_client=True),
+    _fault("underlay-udp-blocked", "request", WIRE, _BLOCK, partial=True, partial_cause="underlay-loss"),
+    _fault("underlay-udp-blocked@reply", "reply", WIRE, _BLOCK, partial=True, at_client=True, partial_cause="underlay-loss"),
     _fault("host-firewall", "request", ENTRY, _DROP, partial=True),
     _fault("host-firewall@reply", "reply", ENTRY, _DROP, partial=True, at_client=True),
     _fault("host-firewall@nft", "request", ENTRY, (actions.nft_firewall, actions.no_nft_firewall), partial=True),
