@@ -12,7 +12,8 @@ import pytest
 
 from tests.datapath import faults, servers, shape, tools
 from tests.datapath.conftest import MakeLab
-from tests.datapath.faults import FAULTS, Fault
+from tests.datapath.fault_record import Fault
+from tests.datapath.faults import FAULTS
 from tests.datapath.records import Lab, LabPod
 from tests.datapath.tools import LabError, LabUsageError
 

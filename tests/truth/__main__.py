@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     require_machine()
     every = [*fault_cases(), *healthy.cases()]
-    chosen = [case for case in every if all(word in case.name for word in options.words)]
+    chosen = [case for case in every if _fits(case, options)]
     if options.list:
         print("\n".join(case.name for case in chosen))
         return 0
@@ -33,11 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = _run([case for case in chosen if case.name not in results.known(code)], code, one_by_one=options.one_by_one)
     known = results.known(code)
     rows = [row for case in chosen for row in known.get(case.name, ())]
-    if options.words:
+    if options.words or options.only:
         print(page.page(rows, (), sum(case.name not in known for case in chosen)))
     else:
         print(page.write(rows, (), sum(case.name not in known for case in chosen)))
     return status or (0 if reached(rows) and all(case.name in known for case in chosen) else 1)
+
+
+def _fits(case: Case, options: argparse.Namespace) -> bool:
+    kind = "faults" if case.switches else "healthy"
+    return options.only in (None, kind) and (not options.words or any(word in case.name for word in options.words))
 
 
 def reached(rows: Sequence[Row]) -> bool:
@@ -72,7 +77,8 @@ def _run(cases: Sequence[Case], code: str, *, one_by_one: bool) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.truth", description=__doc__)
-    parser.add_argument("words", nargs="*", help="only cases whose names have all these words; the page is printed then, not written")
+    parser.add_argument("words", nargs="*", help="only cases whose names have one of these words; the page is printed then, not written")
+    parser.add_argument("--only", choices=("faults", "healthy"), help="only these; the page is printed then, not written")
     parser.add_argument("--list", action="store_true", help="print the names")
     parser.add_argument("--again", action="store_true", help="forget earlier results first")
     parser.add_argument("--one-by-one", action="store_true", help="one lab after the other")

@@ -111,7 +111,4 @@ def fault_cases() -> Iterator[Case]:
 
 
 def _case(backend: str, *switches: Switch) -> Case:
-    first = faults.find(switches[0].name)
-    return Case(
-        name=f"{backend}: {' + '.join(str(switch) for switch in switches)}", backend=backend, switches=switches, target=first.target
-    )
+    return Case(name=f"{backend}: {' + '.join(str(switch) for switch in switches)}", backend=backend, switches=switches)

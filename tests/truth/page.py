@@ -11,8 +11,8 @@ PAGE = ROOT / "docs" / "truth.md"
 
 HEAD = """# What is true, and what the plugin says
 
-`make truth` writes this page: each fault of the lab is switched on and traced as a user would, and so are healthy paths; the answer is compared
-with the fault table. A row is right if the leg (direction, from, to) and the cause are those of the table; nothing counts because it is near.
+`make truth` writes this page: each fault of the lab is switched on and traced as a user would, and so are healthy paths; the answer is
+compared with the fault table. A row is right if the leg (direction, from, to) and the cause are those of the table; near is not right.
 """
 
 

@@ -1,9 +1,10 @@
 """A client that asks at a steady pace and never waits for an answer before the next question. One try each.
 
 ask.py dns ADDRESS:PORT NAME | http ADDRESS:PORT PATH | ping ADDRESS[,ADDRESS...] -
-       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered]
+       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N]
 
-dns: an A question, each from a new socket. http: a GET, each on a new connection. ping: one ICMP identifier, the addresses in turn.
+dns: an A question, each from a new socket; with --ports from so many ports in turn, which are always the same. http: a GET, each on a new
+connection. ping: one ICMP identifier, the addresses in turn.
 Without --seconds it runs until it is ended. The last line says "sent N answered M".
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 
 LONGEST_PAUSE_S = 1.0
 STATS_EVERY_S = 1.0
+FIRST_PORT = 20053  # of --ports; below the range from which the kernel picks
 
 
 class Exchange:
@@ -44,8 +46,12 @@ class Exchange:
 class Lookup(Exchange):
     """A DNS question over UDP (RFC 1035, section 4.1)."""
 
-    def __init__(self, server: tuple[str, int], name: str) -> None:
+    def __init__(self, server: tuple[str, int], name: str, port: int) -> None:
         super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        if port:
+            # The one before may still wait for its answer.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self.sock.bind(("0.0.0.0", port))
         self.identifier = os.urandom(2)
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
         self.sock.connect(server)
@@ -147,7 +153,8 @@ class Asker:
             addresses = target.split(",")
             return Echo(addresses[self.sent % len(addresses)])
         address, _, port = target.rpartition(":")
-        return Lookup((address, int(port)), what) if kind == "dns" else Fetch((address, int(port)), what)
+        own = FIRST_PORT + self.sent % self.options.ports if self.options.ports else 0
+        return Lookup((address, int(port)), what, own) if kind == "dns" else Fetch((address, int(port)), what)
 
     def ask(self, now: float) -> None:
         """Send one question; what the own kernel refuses at once counts as sent and refused."""
@@ -239,6 +246,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--timeout", type=float, default=1.0)
     parser.add_argument("--stats")
+    parser.add_argument("--ports", type=int, default=0)
     parser.add_argument("--until-answered", action="store_true", help="end with the first answer; exit status 1 if there was none")
     asker = Asker(parser.parse_args())
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
