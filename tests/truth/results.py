@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,13 +45,19 @@ def known(code: str) -> dict[str, tuple[Row, ...]]:
     return found
 
 
-def forget(names: Sequence[str] | None = None) -> None:
+def forget(names: Collection[str] | None = None) -> None:
     """Throw away the results of these cases, or all."""
     for path in FOLDER.glob("*.jsonl"):
-        lines = (
-            [] if names is None else [line for line in path.read_text().splitlines() if json.loads(line)["rows"][0]["case"] not in names]
-        )
+        lines = [] if names is None else [line for line in path.read_text().splitlines() if _case_of(line) not in (None, *names)]
         path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _case_of(line: str) -> str | None:
+    """The case of a line; None for one that was cut."""
+    try:
+        return str(json.loads(line)["rows"][0]["case"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _row(data: dict[str, object]) -> Row:
