@@ -1,6 +1,6 @@
 """Faults of packet filters and translations on the nodes: somebody's rule takes the packets, or writes a source that others refuse."""
 
-from . import servers, tools, wiring
+from . import calico_rules, servers, tools, wiring
 from .fault_actions import policy
 from .fault_record import ENTRY, EXIT, TO_POD, TO_TUNNEL, at_peer, both, fault, peer
 from .node_rules import insert, load, reload, take_out
@@ -33,6 +33,12 @@ def _policy_accept(lab: Lab, node: LabNode, percent: int) -> None:
     load(lab, node)
 
 
+def _trust_workloads(lab: Lab, node: LabNode, percent: int) -> None:
+    """FelixConfiguration allowVXLANPacketsFromWorkloads, which some set for virtual machines in pods."""
+    chain = calico_rules.workload_chain(servers.dns_pod(lab, node), "egress")
+    take_out(node, "filter", chain, "Drop VXLAN encapped packets originating in workloads")
+
+
 def _foreign_source(lab: Lab, node: LabNode, percent: int) -> None:
     """The client's pod sends from an address that is not its own."""
     netns = servers.client(lab).netns
@@ -47,7 +53,7 @@ def _own_source(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _resetter(lab: Lab, node: LabNode, percent: int) -> None:
-    """An intrusion prevention system that resets connections and counts nothing."""
+    """A firewall that resets connections and counts nothing."""
     chain = "chain ips { type filter hook forward priority 10; policy accept; tcp dport 9153 reject with tcp reset; };"
     tools.run_inside(node.netns, ["nft", "-f", "-"], text=f"{_NO_RESETTER}table ip ips {{ {chain} }}\n")
 
@@ -83,6 +89,16 @@ def _no_leftovers(lab: Lab, node: LabNode, percent: int) -> None:
         tools.run_inside(node.netns, ["iptables-legacy", "-w", "-t", "nat", *words])
 
 
+def _nothing(lab: Lab, node: LabNode, percent: int) -> None:
+    """For what is only undone."""
+
+
+def _new_web(lab: Lab, node: LabNode, percent: int) -> None:
+    """The web server anew: half-open connections would send their SYN-ACK for another minute, and it would still be invalid."""
+    servers.stop_web(lab, servers.dns_pod(lab, node))
+    servers.start_web(lab, servers.dns_pod(lab, node))
+
+
 _UNKNOWN = (_unknown_vtep, reload)
 _FORWARD = (_policy_drop, _policy_accept)
 _REJECT = insert("FORWARD", "-i {device} -j REJECT --reject-with icmp-admin-prohibited")
@@ -95,6 +111,9 @@ _TO_VXLAN_PORT = insert(
 _TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
+_CLASH = both(_TO_VXLAN_PORT, at_peer((_trust_workloads, reload)))
+_PEERS_EXIT = "{peer}/{inner}>{peer}/vxlan"
+
 FAULTS = (
     fault("calico-unknown-vtep", "request", ENTRY, _UNKNOWN, backends=_CALICO),
     fault("calico-unknown-vtep@reply", "reply", ENTRY, _UNKNOWN, at_client=True, backends=_CALICO),
@@ -105,9 +124,10 @@ FAULTS = (
     fault("forward-policy-drop@client", "request", TO_TUNNEL, _FORWARD, at_client=True),
     fault("workload-anti-spoofing", "request", TO_TUNNEL, (_foreign_source, _own_source), at_client=True, backends=_CALICO),
     fault("policy-sees-snat", "request", TO_POD, both(_KNOWS_CLIENT, at_peer(_MASQUERADE)), needs=servers.dns_pod),
-    fault("masquerade-port-clash", "reply", TO_POD, _TO_VXLAN_PORT, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
+    fault("masquerade-port-clash", "reply", TO_POD, _CLASH, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
+    fault("masquerade-port-clash@server", "reply", _PEERS_EXIT, _TO_VXLAN_PORT, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
     fault("snat-port-collision", "request", TO_TUNNEL, _TO_ONE_PORT, at_client=True),
-    fault("conntrack-invalid", "reply", TO_TUNNEL, _UNSEEN_SYN, traffic=_METRICS),
-    fault("reset-in-path", "request", TO_POD, (_resetter, _no_resetter), traffic=_METRICS),
-    fault("nft-legacy-mix", "request", "{peer}/vxlan>-", (_leftovers, _no_leftovers), at_client=True),
+    fault("conntrack-invalid", "reply", TO_TUNNEL, both((_nothing, _new_web), _UNSEEN_SYN), traffic=_METRICS),
+    fault("host-firewall@reset", "request", TO_POD, (_resetter, _no_resetter), traffic=_METRICS),
+    fault("nft-legacy-mix", "request", "{node}/underlay>-", (_leftovers, _no_leftovers), at_client=True),
 )

@@ -44,6 +44,7 @@ def _double_mac(lab: Lab, node: LabNode, percent: int) -> None:
     """Cloned machines: this node's VXLAN device has its peer's MAC address, and the peer has learned so."""
     other = peer(lab, node)
     tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "address", other.vtep_mac])
+    mend_overlay(lab, node)  # with its address the device loses all neighbours (net/core/neighbour.c, neigh_changeaddr)
     _know(other, node, other.vtep_mac)
 
 
@@ -51,6 +52,7 @@ def _own_mac(lab: Lab, node: LabNode, percent: int) -> None:
     other = peer(lab, node)
     tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "address", node.vtep_mac])
     _forget_mac(other, other.vtep_mac, node.address)
+    mend_overlay(lab, node)
     mend_overlay(lab, other)
 
 

@@ -4,12 +4,15 @@ import ipaddress
 
 from . import servers, tools, wiring
 from .fault_record import TO_POD, TO_TUNNEL, WIRE_OUT, Action, at_peer, both, fault, peer
+from .node_rules import insert
 from .overlay_faults import mend_overlay
 from .records import Lab, LabNode, LabPod
 from .wiring import GATEWAY
 
 _FORWARD = "net.ipv4.ip_forward"
 _LOOK_ELSEWHERE = 52  # a routing table that nobody else uses
+_MARK = "0x10000000/0x10000000"  # a bit that neither kube-proxy nor Calico uses
+_MARKING = insert("PREROUTING", f"-s {{client}}/32 -j MARK --set-xmark {_MARK}", table="mangle")
 
 
 def _route(node: LabNode, *words: str) -> None:
@@ -131,14 +134,13 @@ def _lax(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _strict_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
-    """A rule sends what comes from the client's pod by a table of its own, which the filter does not ask."""
-    other, client = peer(lab, node), _pod(lab, node)
-    inside = node.bridge or client.host_interface or ""
+    """What the client's pod sends is marked, and routed by a table that the filter does not ask: it ignores marks (src_valid_mark)."""
+    other, table = peer(lab, node), str(_LOOK_ELSEWHERE)
     _lax_for_replies(lab, node, percent)
-    table = str(_LOOK_ELSEWHERE)
     way = ["via", other.vtep_address, "dev", node.vtep_interface, "onlink"]
     _route(node, "replace", other.pod_cidr, *way, "table", table)
-    tools.run(["ip", "-n", node.netns, "rule", "add", "iif", inside, "lookup", table, "priority", table])
+    tools.run(["ip", "-n", node.netns, "rule", "add", "fwmark", _MARK, "lookup", table, "priority", table])
+    _MARKING[0](lab, node, percent)
     _route(node, "replace", other.pod_cidr, "via", GATEWAY, "dev", node.underlay_interface)
     _device_setting(node, node.vtep_interface, "rp_filter", "1")
 
@@ -146,6 +148,7 @@ def _strict_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
 def _lax_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
     table = str(_LOOK_ELSEWHERE)
     _device_setting(node, node.vtep_interface, "rp_filter", "0")
+    _MARKING[1](lab, node, percent)
     tools.run(["ip", "-n", node.netns, "rule", "delete", "lookup", table], check=False)
     tools.run(["ip", "-n", node.netns, "route", "flush", "table", table], check=False)
     mend_routes(lab, node)
@@ -193,13 +196,16 @@ def _fresh(node: LabNode) -> str:
 
 _OFF = (_forwarding("0"), _forwarding("1"))
 _DIRECT = (_direct, _mend)
+_BOTH_DIRECT = both(_DIRECT, at_peer(_DIRECT))
 
 FAULTS = (
     fault("route-missing", "request", TO_TUNNEL, (_no_route, _mend), at_client=True),
     fault("route-missing@reply", "reply", TO_TUNNEL, (_no_route, _mend)),
     fault("route-missing@no-default", "request", TO_TUNNEL, (_no_route_at_all, _mend), at_client=True),
     fault("pod-route-missing", "request", TO_POD, (_no_pod_route, _mend), needs=servers.dns_pod),
-    fault("pod-route-missing@reply", "reply", TO_POD, (_no_pod_route, _mend), at_client=True),
+    # Calico's own reverse path check drops what the pod sends then, before anything can come back.
+    fault("pod-route-missing@client", "request", TO_TUNNEL, (_no_pod_route, _mend), at_client=True, backends=("calico",)),
+    fault("pod-route-missing@reply", "reply", TO_POD, (_no_pod_route, _mend), at_client=True, backends=("flannel",)),
     fault("duplicate-pod-cidr", "request", TO_TUNNEL, (_double_block, _single_block), at_client=True),
     fault("duplicate-pod-cidr@third", "request", WIRE_OUT, (_third_claims, _third_disclaims), at_client=True),
     fault("routing-loop", "request", TO_POD, (_send_back, _keep), needs=servers.dns_pod),
@@ -207,7 +213,7 @@ FAULTS = (
     fault("rp-filter@reply", "reply", TO_POD, (_strict_for_replies, _lax_for_replies), at_client=True),
     fault("ip-forward-off", "request", TO_POD, _OFF),
     fault("ip-forward-off@client", "request", TO_TUNNEL, _OFF, at_client=True),
-    fault("asymmetric-return", "reply", TO_TUNNEL, both(_DIRECT, at_peer((_strict_nic, _lax_nic)))),
-    fault("cloud-anti-spoofing", "request", WIRE_OUT, both(_DIRECT, (_check_sources, _trust_sources)), at_client=True),
-    fault("cloud-anti-spoofing@reply", "reply", WIRE_OUT, both(_DIRECT, (_check_sources, _trust_sources))),
+    fault("rp-filter@bare-return", "reply", "{peer}/underlay>{peer}/{inner}", both(_DIRECT, at_peer((_strict_nic, _lax_nic)))),
+    fault("cloud-anti-spoofing", "request", WIRE_OUT, both(_BOTH_DIRECT, (_check_sources, _trust_sources)), at_client=True),
+    fault("cloud-anti-spoofing@reply", "reply", WIRE_OUT, both(_BOTH_DIRECT, (_check_sources, _trust_sources))),
 )
