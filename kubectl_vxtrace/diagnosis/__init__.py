@@ -5,12 +5,23 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import (
     bridging,
+    checksums,
+    clash,
     conntrack,
+    destinations,
     endpoint,
     forwarding,
+    glued,
+    hypervisor,
     links,
     looping,
+    misrouted,
+    mtu,
     neighbours,
+    owners,
+    queues,
+    reassembly,
+    refused,
     routing,
     rules,
     service,
@@ -19,6 +30,7 @@ from kubectl_vxtrace.diagnosis import (
     vtep,
 )
 from kubectl_vxtrace.diagnosis.drops import with_words
+from kubectl_vxtrace.diagnosis.profile import with_profiles
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
@@ -27,13 +39,24 @@ from kubectl_vxtrace.model.report import Confidence, Finding
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     vtep.check,
+    owners.check,
     neighbours.check,
+    destinations.check,
     links.check,
     routing.check,
+    misrouted.check,
     looping.check,
     forwarding.check,
+    clash.check,
     conntrack.check,
     rules.check,
+    checksums.check,
+    hypervisor.check,
+    glued.check,
+    refused.check,
+    mtu.check,
+    reassembly.check,
+    queues.check,
     underlay.check,
     service.check,
     endpoint.check,
@@ -46,7 +69,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     found = [finding for check in CHECKS for finding in check(case)]
     lost = tuple(troubles(case))
-    settled = with_words(case, settle_findings(case, found, lost), lost)
+    settled = with_profiles(case, with_words(case, settle_findings(case, found, lost), lost), lost)
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
         return tuple(_at_most_likely(finding) for finding in settled)
     return settled

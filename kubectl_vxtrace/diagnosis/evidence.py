@@ -1,5 +1,6 @@
 """Proofs out of the captures: frames of lost packets, absence at a witness, ICMP errors and resets that answer them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -16,6 +17,8 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fra
 _MOST_FRAMES = 5
 # RFC 792; RFC 4443, 3.1: destination unreachable.
 _ICMP_UNREACHABLE: dict[int, int] = {IpProtocol.ICMP: 3, IpProtocol.ICMPV6: 1}
+# RFC 4443, 3.2.
+_PACKET_TOO_BIG = 2
 # RFC 9293, 3.1; RFC 826.
 _TCP_RST = 0x04
 _ARP_REQUEST, _ARP_REPLY = 1, 2
@@ -110,21 +113,23 @@ def encapsulations(case: Case, trouble: Trouble, hop: Hop) -> tuple[Encapsulatio
     return () if table is None else outer_headers(table, rows_at(case, trouble, hop))
 
 
-def icmp_answers(case: Case, trouble: Trouble) -> tuple[IcmpAnswer, ...]:
+def icmp_answers(case: Case, trouble: Trouble, *, too_big: bool = False) -> tuple[IcmpAnswer, ...]:
     """Destination-unreachable errors that quote packets of the trouble, seen at the hops that they had passed; nearest to the leg first.
 
-    The same error is seen at several hops on its way back: the hop where most were seen stands for it.
+    The same error is seen at several hops on its way back: the hop where most were seen stands for it. `too_big`: of ICMPv6 those
+    that speak of the size, which in ICMP are a code of destination unreachable.
     """
+    wanted = _ICMP_UNREACHABLE | ({IpProtocol.ICMPV6: _PACKET_TOO_BIG} if too_big else {})
     found: dict[tuple[str, int, int], IcmpAnswer] = {}
     for hop in reversed(trouble.path.hops[: trouble.leg.from_]):
-        for answer in _icmp_at(case, trouble, hop):
+        for answer in _icmp_at(case, trouble, hop, wanted):
             key = (answer.source, answer.type, answer.code)
             if key not in found or found[key].count < answer.count:
                 found[key] = answer
     return tuple(found.values())
 
 
-def _icmp_at(case: Case, trouble: Trouble, hop: Hop) -> tuple[IcmpAnswer, ...]:
+def _icmp_at(case: Case, trouble: Trouble, hop: Hop, wanted: Mapping[int, int]) -> tuple[IcmpAnswer, ...]:
     table = case.tables.get(hop.tap)
     if table is None or not len(table.icmp_quotes):
         return ()
@@ -135,7 +140,7 @@ def _icmp_at(case: Case, trouble: Trouble, hop: Hop) -> tuple[IcmpAnswer, ...]:
     answers = []
     for conversation, flags in kinds.tolist():
         protocol = int(table.conversations.protocol[conversation]) if conversation >= 0 else -1
-        if _ICMP_UNREACHABLE.get(protocol) != flags >> 8:
+        if wanted.get(protocol) != flags >> 8:
             continue
         same = rows[(table.conversation[rows] == conversation) & (table.flags[rows] == flags)]
         source = address_text(table.conversations.source[conversation])

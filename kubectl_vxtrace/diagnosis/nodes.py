@@ -1,6 +1,7 @@
 """What the nodes' kernels said, looked up: links, deltas of counters, VXLAN devices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
 
 from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
@@ -45,6 +46,15 @@ def link_grown(case: Case, node: str, interface: str, counter: str) -> int | Non
     return growth if growth >= 0 else None
 
 
+def link_grown_from_zero(case: Case, node: str, interface: str, counter: str) -> int | None:
+    """`link_grown` of a counter that iproute2 leaves out while it is zero; None where the last look does not have it either."""
+    first, last = link(before(case, node), interface), link(after(case, node), interface)
+    if first is None or last is None or first.index != last.index or not first.counters or counter not in last.counters:
+        return None
+    growth = last.counters[counter] - first.counters.get(counter, 0)
+    return growth if growth >= 0 else None
+
+
 def growths(case: Case, node: str, prefix: str) -> Iterator[tuple[str, int]]:
     """Counters of `node` whose name starts with `prefix` and that grew, with their growth."""
     first, last = before(case, node), after(case, node)
@@ -67,6 +77,12 @@ def link_growths(case: Case, node: str, interface: str) -> Iterator[tuple[str, i
 def link(facts: NodeFacts | None, interface: str) -> Link | None:
     """The interface in one look, None if the look or the interface is missing."""
     return None if facts is None else facts.link(interface)
+
+
+def mtu_bytes(case: Case, hop: Hop) -> int | None:
+    """What the last look that knows it said of the MTU of the hop's interface."""
+    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
+    return next((found.mtu_bytes for found in reversed(links) if found is not None and found.mtu_bytes), None)
 
 
 def interface_state(case: Case, hop: Hop) -> str | None:
@@ -121,6 +137,18 @@ def underlay_addresses(case: Case, node: str) -> frozenset[str]:
     links = {address.partition("/")[0] for facts in looks(case, node) for found in facts.links for address in found.addresses}
     end = vtep(case, node)
     return frozenset(links | ({end.underlay_address} if end is not None and end.underlay_address is not None else set()))
+
+
+def covers(prefixes: Iterable[str], address: str) -> bool:
+    """Whether an address is in one of `prefixes`; text that is none counts for nothing."""
+    return any(_within(prefix, address) for prefix in prefixes)
+
+
+def _within(prefix: str, address: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(prefix, strict=False)
+    except ValueError:
+        return False
 
 
 def is_vxlan(hop: Hop | None) -> bool:

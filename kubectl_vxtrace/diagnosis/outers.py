@@ -1,5 +1,6 @@
 """Outer headers of VXLAN frames, counted."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,11 @@ class Encapsulation:
     port: int
     vni: int
     frames: int
+
+
+def udp_counter(headers: Sequence[Encapsulation], name: str) -> str:
+    """The kernel's UDP counter `name` (`NoPorts`) for packets with these outer headers: /proc/net/snmp6 has its own for IPv6."""
+    return f"Udp6{name}" if headers and ":" in headers[0].destination else f"Udp.{name}"
 
 
 def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:
@@ -43,3 +49,12 @@ def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:
         for tunnel, count in zip(tunnels[first], counts, strict=True)
     ]
     return tuple(sorted(found, key=lambda header: -header.frames))
+
+
+def rows_between(table: PacketTable, headers: Iterable[Encapsulation]) -> I32:
+    """Rows of all VXLAN frames with the outer addresses of `headers`, of whichever flow."""
+    pairs = {(header.source, header.destination) for header in headers}
+    ends = zip(table.tunnels.source, table.tunnels.destination, strict=True)
+    tunnels = [number for number, (source, destination) in enumerate(ends) if (address_text(source), address_text(destination)) in pairs]
+    rows: I32 = np.flatnonzero(np.isin(table.tunnel, tunnels)).astype(np.int32)
+    return rows

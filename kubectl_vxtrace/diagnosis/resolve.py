@@ -22,7 +22,6 @@ _TELLING = (
     "Ip.InHdrErrors",
     "Ip.InAddrErrors",
     "Ip.InDiscards",
-    "Ip.InNoRoutes",
     "Ip.OutNoRoutes",
     "Ip.OutDiscards",
     "Ip.ReasmFails",
@@ -64,6 +63,8 @@ def is_admitted(finding: Finding) -> bool:
     return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
 
 
+# Causes that say that packets were lost and not why: beside a reason they are no doubt.
+_NO_REASON = ("underlay-loss", "unknown")
 # What holds the rules that most often drop packets; not read with --profile netraw.
 _RULE_QUESTIONS = ("iptables", "nft")
 
@@ -72,7 +73,8 @@ def settle_findings(case: Case, found: Iterable[Finding], troubles: Iterable[Tro
     """One error finding for each trouble, `unknown` where no check explained it; warnings and infos as they are; sorted, best first.
 
     Among explanations of the same loss the one that a counter admits stands, then the surest. A weaker one that rests on configuration
-    stays as a warning (it will hurt once the first is healed), any other becomes something that is not ruled out.
+    stays as a warning (it will hurt once the first is healed), any other becomes something that is not ruled out, unless the first
+    is surer than `possible` and the other is not.
     """
     errors: dict[Place, list[Finding]] = defaultdict(list)
     others = []
@@ -98,7 +100,9 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
             evidence += [proof for proof in finding.evidence if proof not in evidence]
         elif any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence):
             yield replace(finding, severity=Severity.WARNING)
-        elif finding.confidence is not Confidence.POSSIBLE:
+        elif finding.cause in _NO_REASON:
+            continue
+        elif finding.confidence is not Confidence.POSSIBLE or best.confidence is Confidence.POSSIBLE:
             doubts.append(f"{finding.cause}: {finding.summary}")
     yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
 

@@ -5,7 +5,6 @@ rule's own counter says what it matched, the text only says which packets cannot
 """
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -85,6 +84,8 @@ _NFT_TEXT = re.compile(
     r"(?:\b(?P<family>ip6?|udp|tcp|th|meta)\s+)?\b(?P<field>saddr|daddr|sport|dport|iifname|oifname|iif|oif|l4proto|protocol|nexthdr)\s+"
     r"(?P<not>!=\s*)?(?P<value>\{[^}]*\}|\"[^\"]*\"|\S+)"
 )
+# Words of iptables-save: what stands in quotes is no option.
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _PORTS = re.compile(r"([0-9]{1,5})(?:[:-]([0-9]{1,5}))?")
 
 
@@ -120,14 +121,10 @@ def _matches(text: str) -> Iterator[Match]:
 
 
 def _iptables_matches(text: str) -> Iterator[Match]:
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = text.split()
-    for position, word in enumerate(words[:-1]):
-        if word in _IPTABLES:
-            negated = position > 0 and words[position - 1] == "!"
-            yield Match(_IPTABLES[word], tuple(words[position + 1].split(",")), negated)
+    words = [(bare, bare or quoted) for quoted, bare in _WORD.findall(text)]
+    for (before, _), (option, _), (_, value) in zip([("", ""), *words], words, words[1:], strict=False):
+        if option in _IPTABLES:
+            yield Match(_IPTABLES[option], tuple(value.split(",")), before == "!")
 
 
 def _nft_matches(text: str) -> Iterator[Match]:

@@ -44,16 +44,38 @@ class Growth:
     exact: bool
 
 
-def droppers(case: Case, stretch: Stretch) -> Iterator[tuple[Rule, Growth]]:
-    """The rules of the stretch's node that can drop a packet there, with their growth; one for a rule that two backends list."""
-    last = nodes.after(case, stretch.start.tap.node)
+@dataclass(frozen=True, slots=True)
+class Dropper:
+    """A rule that drops, how its counter grew, and the netfilter hooks from which packets come to it, in lower case."""
+
+    rule: Rule
+    growth: Growth
+    hooks: frozenset[str]
+
+
+def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
+    """The rules of a node that can drop a packet and may have done so between the two looks, what nft lists last.
+
+    One whose counter stood still is left out: of the thousands that a large cluster has, nearly all.
+    """
+    last = nodes.after(case, node)
     if last is None:
-        return
-    first = nodes.before(case, stretch.start.tap.node)
-    hooks = _hooks(last.rules)
+        return ()
+    first = nodes.before(case, node)
+    earlier = {} if first is None else {rule.id: rule for rule in first.rules}
+    grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if rule.target in _DROPPING]
+    moved = [(rule, growth) for rule, growth in grown if growth.packets != 0]
+    hooks = _hooks(last.rules, {_chain(rule) for rule, _ in moved})
+    found = [Dropper(rule, growth, hooks[_chain(rule)]) for rule, growth in moved]
+    return tuple(sorted(found, key=lambda dropper: dropper.rule.backend == "nft"))
+
+
+def droppers(known: Iterable[Dropper], stretch: Stretch) -> Iterator[Dropper]:
+    """Those of the `known` rules of a stretch's node that packets meet there; one for a rule that two backends list."""
     seen: set[tuple[str, str | None, int]] = set()
-    for rule in sorted(last.rules, key=lambda rule: rule.backend == "nft"):
-        if rule.target not in _DROPPING or not hooks[_chain(rule)] & _HOOKS[stretch.place]:
+    for dropper in known:
+        rule = dropper.rule
+        if not dropper.hooks & _HOOKS[stretch.place]:
             continue
         # What iptables-nft writes, nft lists as well, there without its comments; equal counts in one chain are one rule.
         if rule.packets is not None:
@@ -61,7 +83,7 @@ def droppers(case: Case, stretch: Stretch) -> Iterator[tuple[Rule, Growth]]:
             if rule.backend == "nft" and twin in seen:
                 continue
             seen.add(twin)
-        yield rule, _growth(first, rule)
+        yield dropper
 
 
 def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
@@ -99,10 +121,9 @@ def cause(rule: Rule) -> str:
     return "host-firewall"
 
 
-def _growth(first: NodeFacts | None, rule: Rule) -> Growth:
+def _growth(earlier: Rule | None, rule: Rule, first: NodeFacts | None) -> Growth:
     if first is None or rule.packets is None:
         return Growth(None, False)
-    earlier = next((old for old in first.rules if old.id == rule.id), None)
     if earlier is None or earlier.packets is None or earlier.packets > rule.packets:
         return Growth(rule.packets, False)
     # A policy that was changed keeps its id: what its counter held before was accepted.
@@ -113,8 +134,8 @@ def _chain(rule: Rule) -> tuple[str, str, str]:
     return rule.backend, rule.table, rule.chain
 
 
-def _hooks(rules: Iterable[Rule]) -> dict[tuple[str, str, str], set[str]]:
-    """For each chain the netfilter hooks from which it can be reached, in lower case."""
+def _hooks(rules: Iterable[Rule], wanted: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], frozenset[str]]:
+    """For each `wanted` chain the netfilter hooks from which it can be reached, in lower case."""
     callers: dict[tuple[str, str, str], set[tuple[str, str, str]]] = defaultdict(set)
     own: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for rule in rules:
@@ -125,12 +146,12 @@ def _hooks(rules: Iterable[Rule]) -> dict[tuple[str, str, str], set[str]]:
             own[chain].add(rule.chain.lower())
         if rule.target is not None and rule.target not in _DROPPING:
             callers[rule.backend, rule.table, rule.target].add(chain)
-    hooks: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for chain in {_chain(rule) for rule in rules}:
+    hooks: dict[tuple[str, str, str], frozenset[str]] = {}
+    for chain in wanted:
         reached, todo = {chain}, [chain]
         while todo:
             above = callers.get(todo.pop(), set()) - reached
             reached |= above
             todo += above
-        hooks[chain] = {hook for name in reached for hook in own.get(name, set())}
+        hooks[chain] = frozenset(hook for name in reached for hook in own.get(name, set()))
     return hooks

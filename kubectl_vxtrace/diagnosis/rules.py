@@ -1,6 +1,6 @@
 """Which packet filter rule took the packets?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubectl_vxtrace.diagnosis import nodes, rule_tables
@@ -9,7 +9,7 @@ from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.rule_causes import meaning
 from kubectl_vxtrace.diagnosis.rule_fit import Fit, unread
-from kubectl_vxtrace.diagnosis.rule_tables import Growth
+from kubectl_vxtrace.diagnosis.rule_tables import Dropper, Growth
 from kubectl_vxtrace.diagnosis.rule_traits import traits
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.facts import Rule
@@ -38,15 +38,17 @@ def check(case: Case) -> Iterator[Finding]:
     A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
     """
     found = list(troubles(case))
+    touched = {stretch.start.tap.node for trouble in found for stretch in trouble.stretches}
+    droppers = {node: rule_tables.all_droppers(case, node) for node in touched}
     for trouble in found:
         for stretch in trouble.stretches:
             if stretch.place is Place.WIRE or (stretch.place is Place.DELIVER and stretch.start.role in (Role.POD, Role.BRIDGE)):
                 continue
-            yield from _at(case, trouble, stretch, found)
+            met = rule_tables.droppers(droppers[stretch.start.tap.node], stretch)
+            yield from _at(case, trouble, stretch, found, list(_suspects(case, trouble, stretch, met)))
 
 
-def _at(case: Case, trouble: Trouble, stretch: Stretch, others: Sequence[Trouble]) -> Iterator[Finding]:
-    suspects = list(_suspects(case, trouble, stretch))
+def _at(case: Case, trouble: Trouble, stretch: Stretch, others: Sequence[Trouble], suspects: Sequence[_Suspect]) -> Iterator[Finding]:
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
     full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= _taken(case, trouble)]
     partial = [suspect for suspect in counting if suspect.growth.packets and suspect.fit is Fit.NAMES]
@@ -67,12 +69,12 @@ def _taken(case: Case, trouble: Trouble) -> int:
     return min(trouble.packets, frames) if frames else trouble.packets
 
 
-def _suspects(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[_Suspect]:
+def _suspects(case: Case, trouble: Trouble, stretch: Stretch, met: Iterable[Dropper]) -> Iterator[_Suspect]:
     wanted = traits(case, trouble, stretch)
-    for rule, growth in rule_tables.droppers(case, stretch):
-        fit = rule_tables.fit(rule, wanted, stretch)
+    for dropper in met:
+        fit = rule_tables.fit(dropper.rule, wanted, stretch)
         if fit is not Fit.EXCLUDES:
-            yield _Suspect(rule, fit, growth)
+            yield _Suspect(dropper.rule, fit, dropper.growth)
 
 
 def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect], others: Sequence[Trouble]) -> Finding:

@@ -1,11 +1,11 @@
-"""What about the wire between the nodes?"""
+"""Does the wire between two nodes carry VXLAN: nothing, all but one of several paths, or most?"""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis import nodes
+from kubectl_vxtrace.diagnosis import nic, nodes
+from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing, passing_destinations
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
@@ -17,12 +17,14 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 _FEW_PACKETS = 3
 # Packets larger than this many bytes on the wire may die of the underlay's MTU; RFC 8200, 5: every IPv6 link carries 1280.
 _LARGE_BYTES = 1280
-_RECEIVE_MISSED = re.compile(r"(^|[._])rx.*(miss|no_?buf|out_of_buf|fifo|over|discard|drop)")
-_SEND_FAILED = re.compile(r"(^|[._])tx.*(err|drop|fail|abort|carrier_errors|fifo|timeout|discard)")
+# So many outer source ports must be lost as a whole before one of several paths is named.
+_FEW_PORTS = 2
+_MOST_PORTS_SHOWN = 8
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Findings `underlay-udp-blocked` (nothing arrives) and `underlay-loss` (some arrives) for what vanished between two nodes' NICs.
+    """Findings `underlay-udp-blocked` (nothing arrives), `underlay-path-subset` (some outer source ports never do) and `underlay-loss`
+    for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
     receiving NIC is down: nothing is said of those.
@@ -36,16 +38,22 @@ def check(case: Case) -> Iterator[Finding]:
             continue
         if trouble.arrived == 0 and not _others_arrive(case, stretch, headers):
             yield _blocked(case, trouble, stretch, headers[0])
+            continue
+        packets = crossing(case, stretch)
+        ports = _ports(packets)
+        if ports is not None:
+            yield _subset(case, trouble, stretch, headers[0], ports, mixed=_same_flows(packets))
         else:
             yield _partial(case, trouble, stretch, headers[0])
 
 
 def _elsewhere(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
-    """Whether no outer destination is an address of the node that should receive; False where its addresses are not known."""
+    """Whether no outer destination is an address of the node that should receive, or one at which others reach it (behind a 1:1 NAT);
+    False where its addresses are not known."""
     if stretch.end is None:
         return False
     known = nodes.underlay_addresses(case, stretch.end.tap.node)
-    return bool(known) and not any(header.destination in known for header in headers)
+    return bool(known) and known.union(passing_destinations(case, stretch)).isdisjoint(header.destination for header in headers)
 
 
 def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
@@ -61,7 +69,7 @@ def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, .
 def _blocked(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation) -> Finding:
     sender, receiver = stretch.start, stretch.end or stretch.start
     counters, unread = _nic_evidence(case, stretch)
-    doubts = [*counters, *unread, *_programs(case, stretch)]
+    doubts = [*counters, *unread, *_programs(case, stretch), *_hypervisor(case, stretch)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
     if trouble.packets < _FEW_PACKETS:
         confidence = Confidence.LIKELY
@@ -70,6 +78,8 @@ def _blocked(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulati
     if smallest > _LARGE_BYTES:
         confidence = Confidence.POSSIBLE
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
+    if nic.has_xdp(case, receiver):
+        confidence = Confidence.POSSIBLE
     doubts.append(f"a drop below {place_text(receiver)}'s tap (NIC ring)")
     noun = direction_noun(trouble.path.direction, trouble.packets)
     outer = f"{header.source} > {header.destination}:{header.port}"
@@ -83,6 +93,66 @@ def _blocked(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulati
         remediation=_remedy(sender.tap.interface, receiver.tap.interface, header),
         not_ruled_out=doubts,
     )
+
+
+def _hypervisor(case: Case, stretch: Stretch) -> list[str]:
+    """The look-alike of a block on VMware: the virtual NIC or NSX takes VXLAN for its own."""
+    ends = [hop for hop in (stretch.start, stretch.end) if hop is not None]
+    drivers = {hop: nic.driver(case, hop) for hop in ends}
+    found = [f"a hypervisor that takes VXLAN for its own: {place_text(hop)} is vmxnet3" for hop in ends if drivers[hop] == "vmxnet3"]
+    return found + [f"a hypervisor's virtual NIC: the driver of {place_text(hop)} is not known" for hop in ends if drivers[hop] is None]
+
+
+def _ports(packets: Crossing) -> tuple[list[int], list[int]] | None:
+    """The outer source ports that are lost as a whole, and those that pass as a whole, if there are no others that matter.
+
+    None where it is not so: fewer than two ports of three or more packets are lost as a whole, none passes, or a port of so many packets
+    has both kinds.
+    """
+    ports, place = np.unique(packets.outer_port, return_inverse=True)
+    total = np.bincount(place.reshape(-1), minlength=len(ports))
+    gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
+    telling = (total >= _FEW_PACKETS) & (ports >= 0)
+    lost, passed = telling & (gone == total), telling & (gone == 0)
+    mixed = (gone > 0) & (gone < total)
+    if lost.sum() < _FEW_PORTS or not passed.any() or mixed.any():
+        return None
+    return ports[lost].tolist(), ports[passed].tolist()
+
+
+def _same_flows(packets: Crossing) -> bool:
+    """Whether a flow has both lost and passing packets, so that it is not about protocol, backend or service."""
+    return bool(np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size)
+
+
+def _subset(
+    case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: tuple[list[int], list[int]], *, mixed: bool
+) -> Finding:
+    counters, unread = _nic_evidence(case, stretch)
+    lost, passed = ports
+    noun = direction_noun(trouble.path.direction, trouble.packets)
+    text = f"every packet with the outer source port {_shown(lost)} was lost, every one with {_shown(passed)} passed"
+    return explain(
+        case,
+        trouble,
+        "underlay-path-subset",
+        Confidence.LIKELY if mixed else Confidence.POSSIBLE,
+        f"{trouble.packets} {noun} {header.source} > {header.destination} were lost, all with {len(lost)} of "
+        f"{len(lost) + len(passed)} outer source ports: one of several paths is broken",
+        [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(stretch, counters, unread)],
+        not_ruled_out=[
+            *counters,
+            *unread,
+            *_programs(case, stretch),
+            *(() if mixed else ("something about the flows: each is lost or passes as a whole",)),
+            f"a receive queue of {place_text(stretch.end or stretch.start)} that does not work: queues are chosen by the same hash",
+        ],
+    )
+
+
+def _shown(ports: list[int]) -> str:
+    shown = ", ".join(str(port) for port in ports[:_MOST_PORTS_SHOWN])
+    return shown if len(ports) <= _MOST_PORTS_SHOWN else f"{shown} and {len(ports) - _MOST_PORTS_SHOWN} more"
 
 
 def _partial(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation) -> Finding:
@@ -127,28 +197,10 @@ def _wire_evidence(stretch: Stretch, counters: list[str], unread: list[str]) -> 
 
 def _nic_evidence(case: Case, stretch: Stretch) -> tuple[list[str], list[str]]:
     """Counters of both NICs that grew, and NICs whose counters were not read twice, each as a sentence."""
-    grown, unread = [], []
-    for hop, pattern in ((stretch.start, _SEND_FAILED), (stretch.end or stretch.start, _RECEIVE_MISSED)):
-        node, interface = hop.tap.node, hop.tap.interface
-        if nodes.link_grown(case, node, interface, "rx.packets") is None:
-            unread.append(f"a drop in the NIC or driver of {place_text(hop)}, whose counters were not read before and after")
-            continue
-        names = [
-            *nodes.link_growths(case, node, interface),
-            *nodes.growths(case, node, f"ethtool.{interface}."),
-        ]
-        grown += [f"{name} of {place_text(hop)} grew by {growth}" for name, growth in names if pattern.search(name)]
-    receiver = (stretch.end or stretch.start).tap.node
-    backlog = nodes.grown(case, receiver, "softnet.dropped")
-    if backlog:
-        grown.append(f"softnet.dropped of {receiver} grew by {backlog}")
-    return grown, unread
+    receiver = stretch.end or stretch.start
+    grown = [*nic.sender_losses(case, stretch.start), *nic.receiver_losses(case, receiver), *nic.xdp_drops(case, receiver)]
+    return [one.text for one in grown], nic.unread(case, stretch)
 
 
 def _programs(case: Case, stretch: Stretch) -> list[str]:
-    return [
-        f"the XDP program on {place_text(hop)}"
-        for hop in (stretch.start, stretch.end)
-        if hop is not None
-        and any(link.xdp for facts in nodes.looks(case, hop.tap.node) if (link := nodes.link(facts, hop.tap.interface)) is not None)
-    ]
+    return [f"the XDP program on {place_text(hop)}" for hop in (stretch.start, stretch.end) if hop is not None and nic.has_xdp(case, hop)]

@@ -53,6 +53,10 @@ class Frame:
     wire_bytes: int = 132
     kind: Kind = Kind.IP
     tunnel: tuple[str, str, int, int, int] | None = None
+    macs: tuple[str, str] = (MAC_A, MAC_B)
+    outer_id: int = 0
+    fragment: int = 0
+    ip_id: int | None = None
     quotes: "Frame | None" = None
     quotes_inner: bool = False
 
@@ -70,9 +74,9 @@ def arp(source: str, target: str, *, reply: bool = False) -> Frame:
 def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
     """The columns of a capture file with these frames."""
     talks: dict[tuple[int, str, str, int, int], int] = {}
-    tunnels: dict[tuple[str, str, int, int, int], int] = {}
+    tunnels: dict[tuple[str, str, int, int, int, str, str], int] = {}
     talk = [talks.setdefault(_key(frame), len(talks)) for frame in frames]
-    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault(frame.tunnel, len(tunnels)) for frame in frames]
+    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault((*frame.tunnel, *frame.macs), len(tunnels)) for frame in frames]
     quotes = [(row, frame) for row, frame in enumerate(frames) if frame.quotes is not None]
     quoted = [talks.setdefault(_key(frame.quotes), len(talks)) for _, frame in quotes if frame.quotes is not None]
     inside = np.array([frame.quotes_inner for _, frame in quotes], dtype=bool)
@@ -88,10 +92,10 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         payload_bytes=np.array([frame.payload_bytes for frame in frames], dtype=np.int32),
         conversation=np.array(talk, dtype=np.int32),
         tunnel=np.array(tunnel, dtype=np.int32),
-        ip_id=np.arange(count, dtype=np.uint16),
-        outer_id=np.zeros(count, dtype=np.uint16),
+        ip_id=np.array([row if frame.ip_id is None else frame.ip_id for row, frame in enumerate(frames)], dtype=np.uint16),
+        outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
         ttl=np.full(count, 63, dtype=np.uint8),
-        fragment=np.zeros(count, dtype=np.uint16),
+        fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
         seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
@@ -109,8 +113,8 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             source_port=np.array([key[2] for key in tunnels], dtype=np.uint16),
             port=np.array([key[3] for key in tunnels], dtype=np.uint16),
             vni=np.array([key[4] for key in tunnels], dtype=np.uint32),
-            inner_source_mac=np.zeros(len(tunnels), dtype=np.uint64),
-            inner_destination_mac=np.zeros(len(tunnels), dtype=np.uint64),
+            inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
+            inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
@@ -120,6 +124,10 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
         ),
     )
+
+
+def _mac(text: str) -> int:
+    return int(text.replace(":", ""), 16)
 
 
 def _key(frame: Frame) -> tuple[int, str, str, int, int]:
@@ -139,6 +147,8 @@ class Fate:
     """`count` packets of one direction that `reach` the hop of that number and no later one.
 
     leg: where they were lost, to None for `null`; None: delivered, or `outcome`. segment: TCP flags, seq, ack, payload bytes.
+    wire_bytes: as on the NIC, the world's if None. outer_port: UDP source port of the encapsulation. outer_id: IP ID of the first one's
+    encapsulation, counting on; 0: none have one. fragment: IPv4 flags and offset of the inner packet.
     """
 
     count: int = 1
@@ -147,6 +157,10 @@ class Fate:
     outcome: OutcomeCode = OutcomeCode.DELIVERED
     segment: tuple[int, int, int, int] = (0, 0, 0, 40)
     port: int | None = None
+    wire_bytes: int | None = None
+    outer_port: int = 50000
+    outer_id: int = 0
+    fragment: int = 0
 
 
 def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = OutcomeCode.LOST) -> Fate:
@@ -211,15 +225,25 @@ class World:
             seq=seq,
             ack=ack,
             payload_bytes=payload,
-            wire_bytes=self.wire_bytes,
-            tunnel=None if outer is None else (*outer, 50000, self.port, self.vni),
+            wire_bytes=fate.wire_bytes or self.wire_bytes,
+            tunnel=None if outer is None else (*outer, fate.outer_port, self.port, self.vni),
+            macs=(MAC_A, MAC_B) if request else (MAC_B, MAC_A),
+            outer_id=0 if outer is None else fate.outer_id,
+            fragment=fate.fragment,
         )
 
-    def case(self) -> Case:
+    def seen(self) -> dict[int, tuple[Frame, ...]]:
+        """What each tap saw, by the hop's number on the request's way: those of `extra` first."""
+        return {number: tuple(frames) for number, frames in enumerate(self._journeys()[1], 1)}
+
+    def _journeys(self) -> tuple[tuple[JourneyTable, ...], list[list[Frame]]]:
         frames: list[list[Frame]] = [list(self.extra.get(number, ())) for number in range(1, len(TAPS) + 1)]
         ways = [(Direction.REQUEST, self.requests)] + ([(Direction.REPLY, self.replies)] if self.replies is not None else [])
-        paths = tuple(self.path(direction) for direction, _ in ways)
-        journeys = tuple(self._journey(path, fates, frames) for path, (_, fates) in zip(paths, ways, strict=True))
+        return tuple(self._journey(self.path(direction), fates, frames) for direction, fates in ways), frames
+
+    def case(self) -> Case:
+        journeys, frames = self._journeys()
+        paths = tuple(journey.path for journey in journeys)
         return Case(
             recording=self._recording(paths),
             tables={tap: table(tap, seen) for tap, seen in zip(TAPS, frames, strict=True)},
@@ -236,14 +260,15 @@ class World:
         rows, outcome, legs, ports = [], [], [], []
         number = 0
         for fate in fates:
-            for _ in range(fate.count):
+            for place_in_fate in range(fate.count):
                 port = fate.port or 40000 + number
                 number += 1
                 row = [-1] * len(path.hops)
                 for index, hop in enumerate(path.hops[: fate.reach]):
                     place = TAPS.index(hop.tap)
                     row[index] = len(frames[place])
-                    frames[place].append(self.frame(path.direction, place, port, fate))
+                    numbered = replace(fate, outer_id=fate.outer_id and fate.outer_id + place_in_fate)
+                    frames[place].append(self.frame(path.direction, place, port, numbered))
                 rows.append(row)
                 outcome.append(fate.outcome)
                 legs.append((0, 0) if fate.leg is None else (fate.leg[0], fate.leg[1] or 0))
@@ -328,8 +353,8 @@ def vtep(node: str) -> Vtep:
     return Vtep(node=node, interface=VX, address=overlay, underlay_address=outer, mac=mac, vni=4096, port=4789, mtu_bytes=1410)
 
 
-COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InNoRoutes", "softnet.dropped"), 100)
-LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
+COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InDiscards", "softnet.dropped"), 100)
+LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed_errors", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
 
 
 def facts(
@@ -367,6 +392,7 @@ def facts(
         fdb=(FdbEntry(mac=mac, device=VX, destination=outer), FdbEntry(mac="33:33:00:00:00:01", device=NIC)),
         rules=rules,
         counters=_sum(COUNTERS, counters),
+        ethtool={f"{NIC}.driver": "virtio_net"},
     )
 
 

@@ -104,6 +104,7 @@ def test_two_queries_that_left_together_race_for_their_entry() -> None:
         pytest.param(racing(tracked({FAILED: 2, DROP: 2}, HALF)), "dns-conntrack-race", Confidence.POSSIBLE, id="too few collisions"),
         pytest.param(racing(RACE, apart_ns=80_000_000), "unknown", Confidence.POSSIBLE, id="one after the other"),
         pytest.param(racing(RACE, twin_port=1000), "unknown", Confidence.POSSIBLE, id="from different ports"),
+        pytest.param(racing(replace(RACE, protocol="TCP")), "unknown", Confidence.POSSIBLE, id="TCP sends one SYN"),
     ],
 )
 def test_near_misses_of_the_race(case: Case, cause: str, confidence: Confidence) -> None:

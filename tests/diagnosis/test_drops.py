@@ -89,3 +89,7 @@ def test_the_receivers_clock_is_taken_into_account() -> None:
     bound = ClockBound(reference=A, node=B, offset_ns=OffsetBound(low=SECOND_NS - _MS, high=SECOND_NS + _MS), samples=9)
     assert _said(case) == []
     assert _said(replace(case, clocks=(bound,))) == [(B, "XDP", 20, 20)]
+    turned = ClockBound(reference=B, node=A, offset_ns=OffsetBound(low=-SECOND_NS - _MS, high=-SECOND_NS + _MS), samples=9)
+    assert _said(replace(case, clocks=(turned,))) == [(B, "XDP", 20, 20)]
+    unbounded = replace(bound, offset_ns=OffsetBound(low=SECOND_NS - _MS, high=None))
+    assert _said(replace(case, clocks=(unbounded,))) == []

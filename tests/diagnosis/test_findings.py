@@ -36,10 +36,10 @@ def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:
 
 
 def test_an_unexplained_loss_lists_the_counters_that_grew_and_is_not_admitted() -> None:
-    after = (facts(A), facts(B, later=True, counters={"Udp.InCsumErrors": 24}))
+    after = (facts(A), facts(B, later=True, counters={"Ip.InDiscards": 24}))
     (found,) = diagnose(replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), after=after).case())
     assert found.cause == "unknown"
-    assert any(proof.kind is EvidenceKind.COUNTER and "Udp.InCsumErrors by 24" in proof.text for proof in found.evidence)
+    assert any(proof.kind is EvidenceKind.COUNTER and "Ip.InDiscards by 24" in proof.text for proof in found.evidence)
 
 
 def test_an_unexplained_loss_says_which_rules_could_not_be_read() -> None:

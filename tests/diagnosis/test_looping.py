@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis import diagnose, looping
 from kubectl_vxtrace.model.facts import RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Path, Role
@@ -103,3 +103,21 @@ def test_replies_to_a_host_may_go_another_way() -> None:
     flow = case.flows[0]
     host = replace(flow, client=replace(flow.client, host_network=True))
     assert diagnose(replace(case, flows=(host,))) == ()
+
+
+def test_replies_that_die_on_the_bare_way_may_die_of_it() -> None:
+    """A firewall or a cloud that knows no pod addresses, or whatever would have taken encapsulated packets as well."""
+    case = bare_replies(replace(HEALTHY, replies=(Fate(count=20), replace(lost(4, 2, 3), reach=3))))
+    (found,) = looping.check(case)
+    assert (found.cause, found.severity, found.confidence, found.packets) == ("asymmetric-return", Severity.ERROR, Confidence.POSSIBLE, 4)
+    assert any("would have hit encapsulated packets as well" in doubt for doubt in found.not_ruled_out)
+
+
+@pytest.mark.parametrize(("growth", "cited"), [(1, True), (0, False)])
+def test_the_counter_of_expired_packets_is_cited_where_it_grew(growth: int, cited: bool) -> None:
+    looks = [facts(B, counters={"Ip.InHdrErrors": count}, later=bool(count)) for count in (0, growth)]
+    case = circling(30)
+    case = replace(case, recording=replace(case.recording, before=(facts(A), looks[0]), after=(facts(A, later=True), looks[1])))
+    found = diagnose(case)[0]
+    assert found.cause == "routing-loop"
+    assert any(one.kind is EvidenceKind.COUNTER and "Ip.InHdrErrors of ada-ec-2 grew by 1" in one.text for one in found.evidence) is cited

@@ -118,10 +118,11 @@ def test_no_packet_where_nobody_could_see_one_is_undetermined() -> None:
 
 def with_second_backend(world: World, second: World) -> Case:
     """Two flows of one Service: the world's, and another backend's on the same hops."""
-    one, other = world.case(), second.case()
+    one, other = world.case(), replace(second, extra=world.seen()).case()
     server = Endpoint(address="10.244.106.65", port=53, node=B)
     return replace(
         one,
+        tables=other.tables,
         flows=(*one.flows, replace(other.flows[0], id=2, server=server)),
         paths=(*one.paths, *(replace(path, flow=2) for path in other.paths)),
         journeys=(*one.journeys, *(replace(journey, path=replace(journey.path, flow=2)) for journey in other.journeys)),

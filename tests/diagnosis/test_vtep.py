@@ -148,3 +148,19 @@ def test_without_facts_the_overlay_of_the_plan_names_the_device() -> None:
     odd = Overlay(vteps=tuple(replace(end, vni=7) if end.node == B else end for end in case.recording.overlay.vteps))
     found = diagnose(replace(case, recording=replace(case.recording, overlay=odd)))[0]
     assert (found.cause, found.confidence) == ("vni-mismatch", Confidence.LIKELY)
+
+
+@pytest.mark.parametrize(
+    ("made", "counter", "cause"),
+    [
+        pytest.param(device(port=4790), "Udp6NoPorts", "vxlan-port-mismatch", id="port"),
+        pytest.param(device(vni=4097), "Udp6InDatagrams", "vni-mismatch", id="VNI"),
+        pytest.param(device(up=False), "Udp6NoPorts", "vxlan-device-down", id="down"),
+    ],
+)
+def test_over_ipv6_the_kernel_counts_under_other_names(made: Link, counter: str, cause: str) -> None:
+    looks = [facts(B, later=growth > 0, device=made, counters={counter: growth}) for growth in (0, 24)]
+    world = replace(LOST, outer_destination="fd00::95", before=(facts(A), looks[0]), after=(facts(A, later=True), looks[1]))
+    finding = diagnose(world.case())[0]
+    assert (finding.cause, finding.confidence) == (cause, Confidence.CERTAIN)
+    assert any(f"{counter} of {B} grew by 24" in proof.text for proof in finding.evidence)

@@ -289,3 +289,12 @@ def test_connections_alone(shell: str, ask: Ask) -> None:
 def test_rules_of_ipv6_are_read_where_its_packets_are_looked_for(local: str, families: set[int | None], ask: Ask) -> None:
     _in_node("ip6tables", "-A", "FORWARD", "-j", "DROP")
     assert {rule.family for rule in parse(ask("dash", local=local)).rules} == families
+
+
+@pytest.mark.skipif(shutil.which("iptables-legacy") is None, reason="needs iptables-legacy")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_legacy_tables_are_read_where_there_are_any(shell: str, ask: Ask) -> None:
+    """The kernel's list of them is a file of /proc: it has content and no size."""
+    _in_node("iptables-legacy", "-A", "INPUT", "-p", "udp", "--dport", "8472", "-j", "DROP")
+    assert [rule.target for rule in parse(ask(shell)).rules if rule.backend == "iptables-legacy" and "8472" in rule.text] == ["DROP"]
+    _in_node("iptables-legacy", "-F")
