@@ -61,6 +61,8 @@ def switch_on(lab: Lab, name: str, node: str | None, percent: int | None) -> tup
     target = _node(lab, node) if node is not None else fault.default_node(lab)
     if percent is not None and (not fault.partial or not 1 <= percent <= 100):
         raise LabUsageError(f"--percent {percent}: " + ("from 1 to 100" if fault.partial else f"{name} is all or nothing"))
+    if lab.backend not in fault.backends:
+        raise LabUsageError(f"{name} cannot be made on nodes of {lab.backend}'s shape")
     if fault.needs is not None:
         fault.needs(lab, target)
     wanted = Active(name=name, node=target.name, percent=percent or 100)

@@ -26,6 +26,11 @@ def dns_pods(lab: Lab) -> tuple[LabPod, ...]:
     return tuple(pod for pod in lab.pods if pod.containers[0].name == "coredns")
 
 
+def talkers(lab: Lab) -> tuple[LabPod, ...]:
+    """The client's pod and those behind kube-dns."""
+    return (client(lab), *dns_pods(lab))
+
+
 def dns_pod(lab: Lab, node: LabNode) -> LabPod:
     """The DNS server's pod on a node.
 

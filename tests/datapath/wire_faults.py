@@ -1,12 +1,13 @@
 """Faults of the wire and of the NICs at its ends: sizes, fragments, paths, checksums, queues, programs."""
 
 import ipaddress
+import time
 
 from . import processes, servers, shape, tools, wiring
 from .fault_record import EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_TUNNEL, WIRE, WIRE_OUT, Action, both, fault
 from .node_rules import insert
 from .overlay_faults import mend_overlay
-from .records import Lab, LabNode, LabPod
+from .records import Lab, LabNode
 
 _LARGE_QUESTIONS = ("http", "{dns}:9153", "/" + "x" * 4000, "--rate", "10")
 _LARGE_ANSWERS = ("http", "{dns}:9153", "/bytes/20000", "--rate", "10")
@@ -43,15 +44,11 @@ def _nic_mtu(value: int) -> Action:
     return act
 
 
-def _talkers(lab: Lab) -> list[LabPod]:
-    return [servers.client(lab), *servers.dns_pods(lab)]
-
-
 def _pod_mtu(mtu_bytes: int | None) -> Action:
     """The MTU of the pods that talk; None: their node's."""
 
     def act(lab: Lab, node: LabNode, percent: int) -> None:
-        for pod in _talkers(lab):
+        for pod in servers.talkers(lab):
             host = lab.node(pod.node or "")
             value = mtu_bytes or host.mtu_bytes
             tools.ip_batch(host.netns, [f"link set {pod.host_interface} mtu {value}"])
@@ -119,6 +116,9 @@ def _xdp(lab: Lab, node: LabNode, percent: int) -> None:
 
 def _no_xdp(lab: Lab, node: LabNode, percent: int) -> None:
     processes.stop(lab.state_dir, [one for one in processes.recorded(lab.state_dir) if one.name == _xdp_name(node)])
+    show, until = ["ip", "-n", node.netns, "link", "show", "dev", node.underlay_interface], time.monotonic() + 3
+    while "xdp" in tools.run(show).stdout and time.monotonic() < until:  # the kernel takes the program away a little later
+        time.sleep(0.02)
 
 
 def _xdp_name(node: LabNode) -> str:
