@@ -29,6 +29,7 @@ class Fault:
         name: the cause's slug; variants append "@...".
         direction: "request" or "reply" of the client's questions: the one that dies.
         leg: "NODE/ROLE>NODE/ROLE" with {node}, {peer}, {inner} as above.
+        bridged_leg: the leg where a bridge joins the pods; "": the same.
         apply, undo: make and unmake; both may be run twice.
         at_client: whether the client's node is the one that is changed unless another is named.
         partial: whether it can hit a percentage of the packets.
@@ -46,6 +47,7 @@ class Fault:
     leg: str
     apply: Action
     undo: Action
+    bridged_leg: str = ""
     at_client: bool = False
     partial: bool = False
     remakes_device: bool = False
@@ -71,7 +73,8 @@ class Fault:
     def where(self, lab: Lab, at: LabNode | None = None) -> str:
         """The leg on which packets die, with the default node or another one."""
         node = at or self.default_node(lab)
-        return self.leg.format(node=node.name, peer=peer(lab, node).name, inner="pod" if node.bridge is None else "bridge")
+        leg = self.leg if node.bridge is None or not self.bridged_leg else self.bridged_leg
+        return leg.format(node=node.name, peer=peer(lab, node).name, inner="pod" if node.bridge is None else "bridge")
 
 
 def fault(name: str, direction: str, leg: str, pair: tuple[Action, Action], **more: Any) -> Fault:

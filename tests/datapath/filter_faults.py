@@ -35,8 +35,14 @@ def _policy_accept(lab: Lab, node: LabNode, percent: int) -> None:
 
 def _trust_workloads(lab: Lab, node: LabNode, percent: int) -> None:
     """FelixConfiguration allowVXLANPacketsFromWorkloads, which some set for virtual machines in pods."""
-    chain = calico_rules.workload_chain(servers.dns_pod(lab, node), "egress")
-    take_out(node, "filter", chain, "Drop VXLAN encapped packets originating in workloads")
+    for pod in servers.dns_pods(lab):
+        chain = calico_rules.workload_chain(pod, "egress")
+        take_out(lab.node(pod.node or ""), "filter", chain, "Drop VXLAN encapped packets originating in workloads")
+
+
+def _distrust_workloads(lab: Lab, node: LabNode, percent: int) -> None:
+    for pod in servers.dns_pods(lab):
+        load(lab, lab.node(pod.node or ""))
 
 
 def _foreign_source(lab: Lab, node: LabNode, percent: int) -> None:
@@ -66,7 +72,10 @@ def _no_resetter(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _leftovers(lab: Lab, node: LabNode, percent: int) -> None:
-    """kube-proxy once wrote with iptables-legacy; its rules still translate to a pod that is gone, before the new ones are asked."""
+    """kube-proxy once wrote with iptables-legacy; its rules still translate to a pod that is gone.
+
+    They are asked first: of two hooks with one priority the one that came later is (net/netfilter/core.c, nf_hook_entries_grow).
+    """
     _no_leftovers(lab, node, percent)
     dead = wiring.address_in(peer(lab, node), -6)
     service = servers.service_address(lab, "kube-system", "kube-dns").partition(":")[0]
@@ -79,9 +88,6 @@ def _leftovers(lab: Lab, node: LabNode, percent: int) -> None:
         ["-A", "KUBE-SEP-2K7V3JXQYR5A4MTZ", "-p", "udp", "-m", "udp", "-j", "DNAT", "--to-destination", f"{dead}:53"],
     ):
         tools.run_inside(node.netns, ["iptables-legacy", "-w", "-t", "nat", *words])
-    # Of two translations at the same hook the one that was registered first decides: the old rules, not the newer ones.
-    tools.run_inside(node.netns, ["nft", "delete", "table", "ip", "nat"])
-    load(lab, node)
 
 
 def _no_leftovers(lab: Lab, node: LabNode, percent: int) -> None:
@@ -111,8 +117,7 @@ _TO_VXLAN_PORT = insert(
 _TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
-_CLASH = both(_TO_VXLAN_PORT, at_peer((_trust_workloads, reload)))
-_PEERS_EXIT = "{peer}/{inner}>{peer}/vxlan"
+_CLASH = both((_trust_workloads, _distrust_workloads), _TO_VXLAN_PORT)
 
 FAULTS = (
     fault("calico-unknown-vtep", "request", ENTRY, _UNKNOWN, backends=_CALICO),
@@ -125,7 +130,6 @@ FAULTS = (
     fault("workload-anti-spoofing", "request", TO_TUNNEL, (_foreign_source, _own_source), at_client=True, backends=_CALICO),
     fault("policy-sees-snat", "request", TO_POD, both(_KNOWS_CLIENT, at_peer(_MASQUERADE)), needs=servers.dns_pod),
     fault("masquerade-port-clash", "reply", TO_POD, _CLASH, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
-    fault("masquerade-port-clash@server", "reply", _PEERS_EXIT, _TO_VXLAN_PORT, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
     fault("snat-port-collision", "request", TO_TUNNEL, _TO_ONE_PORT, at_client=True),
     fault("conntrack-invalid", "reply", TO_TUNNEL, both((_nothing, _new_web), _UNSEEN_SYN), traffic=_METRICS),
     fault("host-firewall@reset", "request", TO_POD, (_resetter, _no_resetter), traffic=_METRICS),

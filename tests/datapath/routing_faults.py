@@ -206,7 +206,15 @@ FAULTS = (
     # Calico's own reverse path check drops what the pod sends then, before anything can come back.
     fault("pod-route-missing@client", "request", TO_TUNNEL, (_no_pod_route, _mend), at_client=True, backends=("calico",)),
     fault("pod-route-missing@reply", "reply", TO_POD, (_no_pod_route, _mend), at_client=True, backends=("flannel",)),
-    fault("duplicate-pod-cidr", "request", TO_TUNNEL, (_double_block, _single_block), at_client=True),
+    # What was translated and belongs to the bridge's own network is switched, not handed up (br_netfilter): the bridge device sees nothing.
+    fault(
+        "duplicate-pod-cidr",
+        "request",
+        TO_TUNNEL,
+        (_double_block, _single_block),
+        at_client=True,
+        bridged_leg="{node}/pod>{node}/bridge",
+    ),
     fault("duplicate-pod-cidr@third", "request", WIRE_OUT, (_third_claims, _third_disclaims), at_client=True),
     fault("routing-loop", "request", TO_POD, (_send_back, _keep), needs=servers.dns_pod),
     fault("rp-filter", "request", TO_POD, (_strict, _lax)),

@@ -107,7 +107,12 @@ def _pod_down(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _pod_without_address(lab: Lab, node: LabNode, percent: int) -> None:
-    tools.run(["ip", "-n", servers.dns_pod(lab, node).netns or "", "addr", "flush", "dev", "eth0"])
+    pod = servers.dns_pod(lab, node)
+    tools.run(["ip", "-n", pod.netns or "", "addr", "flush", "dev", "eth0"])
+    inside = node.bridge or pod.host_interface or ""
+    tools.run(
+        ["ip", "-n", node.netns, "neigh", "delete", str(pod.address), "dev", inside], check=False
+    )  # it would be asked again by itself
 
 
 def _pod_up(lab: Lab, node: LabNode, percent: int) -> None:
@@ -128,6 +133,6 @@ FAULTS = (
     ),
     fault("server-silent", "request", "{node}/pod>-", (_HANG, _GO_ON), needs=servers.dns_pod),
     fault("socket-overflow", "request", "{node}/pod>-", (_overflow, _GO_ON), needs=servers.dns_pod),
-    fault("pod-unreachable", "request", TO_POD, (_pod_down, _pod_up), needs=servers.dns_pod),
+    fault("pod-unreachable", "request", TO_POD, (_pod_down, _pod_up), needs=servers.dns_pod, bridged_leg="{node}/bridge>{node}/pod"),
     fault("pod-unreachable@address", "request", TO_POD, (_pod_without_address, _pod_up), needs=servers.dns_pod),
 )

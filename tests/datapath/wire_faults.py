@@ -44,6 +44,16 @@ def _nic_mtu(value: int) -> Action:
     return act
 
 
+def _forget_paths(lab: Lab, node: LabNode, percent: int) -> None:
+    """What was learned of paths' MTUs stays for ten minutes otherwise (ip-sysctl.rst, mtu_expires)."""
+    for netns in [*(one.netns for one in lab.nodes), *(pod.netns or "" for pod in servers.talkers(lab))]:
+        tools.run(["ip", "-n", netns, "route", "flush", "cache"])
+
+
+def _nothing(lab: Lab, node: LabNode, percent: int) -> None:
+    """For what is only undone."""
+
+
 def _pod_mtu(mtu_bytes: int | None) -> Action:
     """The MTU of the pods that talk; None: their node's."""
 
@@ -69,9 +79,7 @@ _HEARING = "table ip deaf { }\ndelete table ip deaf\n"
 
 
 def _hearing(lab: Lab, node: LabNode, percent: int) -> None:
-    netns = servers.client(lab).netns or ""
-    tools.run_inside(netns, ["nft", "-f", "-"], text=_HEARING)
-    tools.run(["ip", "-n", netns, "route", "flush", "cache"])
+    tools.run_inside(servers.client(lab).netns or "", ["nft", "-f", "-"], text=_HEARING)
 
 
 def _slow_queue(lab: Lab, node: LabNode, percent: int) -> None:
@@ -126,14 +134,13 @@ def _xdp_name(node: LabNode) -> str:
 
 
 _MTU = _fabric_rule("mtu", "oifname", f"ether type ip meta length > {WIRE_MTU_BYTES} counter drop")
-_FRAGMENTS = both(
-    (_nic_mtu(NIC_MTU_BYTES), _nic_mtu(shape.NODE_MTU_BYTES)),
-    _fabric_rule("fragments", "iifname", "ether type ip ip frag-off & 0x1fff != 0 counter drop"),
-)
+_FRESH_PATHS = (_nothing, _forget_paths)
+_SMALL_NIC = both(_FRESH_PATHS, (_nic_mtu(NIC_MTU_BYTES), _nic_mtu(shape.NODE_MTU_BYTES)))
+_FRAGMENTS = both(_SMALL_NIC, _fabric_rule("fragments", "iifname", "ether type ip ip frag-off & 0x1fff != 0 counter drop"))
 # The lowest bit of the outer source port, as a hash over a path's two members would use it.
 _HALF = _fabric_rule("path", "oifname", "udp dport {port} @th,15,1 1 counter drop")
 _QUEUE = (_slow_queue, _no_queue)
-_LARGE_PODS = both((_pod_mtu(POD_MTU_BYTES), _pod_mtu(None)), (_deaf, _hearing))
+_LARGE_PODS = both(both(_FRESH_PATHS, (_deaf, _hearing)), (_pod_mtu(POD_MTU_BYTES), _pod_mtu(None)))
 _VERIFIED = (_checksums("off"), _checksums("on"))
 _MASQUERADE = insert("POSTROUTING", "-s {client}/32 -o {device} -j MASQUERADE", table="nat")
 # Bits of the transport header: UDP 64, VXLAN 64, Ethernet 112; inner IPv4's source at 12 bytes; inner UDP's checksum at 20 + 6 bytes.
@@ -153,6 +160,7 @@ FAULTS = (
     fault("qdisc-drop@reply", "reply", EXIT, _QUEUE),
     fault("vxlan-tx-checksum", "request", PEERS_ENTRY, both(_VERIFIED, both(_MASQUERADE, _BAD_OUTER)), at_client=True),
     fault("nic-tunnel-offload", "request", PEERS_TO_POD, both(_NO_OUTER, both(_VERIFIED, _BAD_INNER)), at_client=True, remakes_device=True),
-    fault("xdp-drop", "request", WIRE, (_xdp, _no_xdp)),
-    fault("xdp-drop@reply", "reply", WIRE, (_xdp, _no_xdp), at_client=True),
+    # A tap behind such a program sees nothing of what it took and is no witness: the leg ends at the next one.
+    fault("xdp-drop", "request", "{peer}/underlay>{node}/vxlan", (_xdp, _no_xdp)),
+    fault("xdp-drop@reply", "reply", "{peer}/underlay>{node}/vxlan", (_xdp, _no_xdp), at_client=True),
 )

@@ -106,7 +106,7 @@ def _trace(lab: Lab, case: Case, folder: Path) -> "subprocess.CompletedProcess[s
         "--bundle",
         "none",
     ]
-    environment = {**os.environ, "KUBECONFIG": f"{lab.state_dir}/kubeconfig", "PYTHONPATH": str(results.ROOT)}
+    environment = {**os.environ, "KUBECONFIG": f"{lab.state_dir}/kubeconfig", "PYTHONPATH": str(results.ROOT), "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "kubectl_vxtrace", *command, "-o", "json", "-q"],
         cwd=folder,
@@ -117,7 +117,7 @@ def _trace(lab: Lab, case: Case, folder: Path) -> "subprocess.CompletedProcess[s
         check=False,
     )
     if not done.stdout:
-        raise ValueError(f"exit {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise ValueError(f"exit {done.returncode}: {done.stderr.strip()[-2000:]}")
     return done
 
 
