@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, rows_at
 from kubectl_vxtrace.diagnosis.trouble import Trouble
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, U8, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, U8, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Hop, Role, Tap
 from kubectl_vxtrace.model.report import FrameRef
 
@@ -104,23 +105,19 @@ def _loop_at(case: Case, hop: Hop, table: PacketTable, mine: I32) -> Iterator[Lo
 
     Not by source and port: the same node may masquerade the packet each time that it comes by.
     """
-    _, destination = np.unique(table.conversations.destination, axis=0, return_inverse=True)
-    destination = destination.reshape(-1)
+    halves = np.ascontiguousarray(table.conversations.destination).view(np.uint64).reshape(-1, 2)
+    destination = _numbered((halves[:, 0], halves[:, 1]))
     wanted = np.unique(destination[table.conversation[mine]])
     rows = np.flatnonzero((table.conversation >= 0) & (table.fragment & 0x1FFF == 0))
     rows = rows[np.isin(destination[table.conversation[rows]], wanted)]
+    # Hardly any capture holds more than two: nothing has come round there, and the packets need not be told apart.
+    if len(np.unique(table.ttl[rows])) < _LOOPING_TTLS:
+        return
     talk = table.conversation[rows]
     columns = (table.ip_id, table.seq, table.ack, table.flags, table.payload_bytes, table.digest)
-    keys = np.stack(
-        [destination[talk], table.conversations.protocol[talk], *(column[rows] for column in columns)],
-        axis=1,
-        dtype=np.uint64,
-        casting="unsafe",
-    )
-    _, packet = np.unique(keys, axis=0, return_inverse=True)
-    packet = packet.reshape(-1)
-    pairs = np.unique(np.stack([packet, table.ttl[rows].astype(packet.dtype)], axis=1), axis=0)
-    values = np.bincount(pairs[:, 0], minlength=int(packet.max(initial=-1)) + 1)
+    packet = _numbered((destination[talk], table.conversations.protocol[talk], *(column[rows] for column in columns)))
+    pairs = np.unique(packet * 256 + table.ttl[rows]) // 256
+    values = np.bincount(pairs, minlength=int(packet.max(initial=-1)) + 1)
     lost = np.isin(np.arange(len(values)), packet[np.isin(rows, mine)])
     looping = np.flatnonzero((values >= _LOOPING_TTLS) & lost)
     if not len(looping):
@@ -135,3 +132,12 @@ def _loop_at(case: Case, hop: Hop, table: PacketTable, mine: I32) -> Iterator[Lo
         lowest=int(table.ttl[path].min()),
         frames=frame_refs(case, hop.tap, path.astype(np.int32)),
     )
+
+
+def _numbered(columns: Sequence[NDArray[np.integer[Any]]]) -> I64:
+    """A number from 0 for each row, equal where all columns are. Sorting whole rows at once is far slower."""
+    number = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        values, place = np.unique(column, return_inverse=True)
+        _, number = np.unique(number * max(len(values), 1) + place.reshape(-1), return_inverse=True)
+    return number.reshape(-1).astype(np.int64)

@@ -49,31 +49,32 @@ def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Find
     # Packets for a pod's own port of that number (a tunnel inside the pod) were masqueraded by nobody.
     if not np.isin(small.destination_port[talks], sorted(ports)).all() or not targets <= _own_addresses(case, node):
         return
-    met = rule_tables.droppers(rule_tables.all_droppers(case, node), replace(stretch, place=Place.DECAPSULATE))
-    dropping = [
-        (dropper.rule, dropper.growth.packets)
-        for dropper in met
-        if rule_tables.cause(dropper.rule) == "calico-unknown-vtep" and (dropper.growth.packets or 0) >= trouble.packets
-    ]
     port = ", ".join(str(number) for number in sorted(ports))
     text = f"the inner UDP destination port of the lost packets at {place_text(stretch.start)} is {port}, the port of VXLAN itself"
-    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text)]
-    if dropping:
-        rule, growth = dropping[0]
-        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"the counter of {rule.comment or rule.text} on {node} grew by {growth}"))
+    dropped = list(_dropped_as_foreign(case, trouble, stretch))
     noun = direction_noun(trouble.path.direction, trouble.packets)
     yield explain(
         case,
         trouble,
         "masquerade-port-clash",
-        Confidence.CERTAIN if dropping else Confidence.LIKELY,
+        Confidence.CERTAIN if dropped else Confidence.LIKELY,
         f"{node} drops {trouble.packets} {noun}: it had masqueraded the connection to port {port}, and takes what comes back for VXLAN",
-        proofs,
+        [Evidence(kind=EvidenceKind.PACKETS, text=text), *dropped[:1]],
         remediation=(
             f"Look on {node}: conntrack -L -p udp | grep dport={port}. Upgrade Calico to a version with the fix of issue 12244; until then "
             f"conntrack -D -p udp --reply-port-dst {port} frees the client."
         ),
     )
+
+
+def _dropped_as_foreign(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Evidence]:
+    """Counters of the node's rules against foreign VXLAN, which stand in INPUT, that account for the trouble's packets."""
+    node = stretch.start.tap.node
+    for dropper in rule_tables.droppers(rule_tables.all_droppers(case, node), replace(stretch, place=Place.DECAPSULATE)):
+        growth = dropper.growth.packets
+        if rule_tables.cause(dropper.rule) == "calico-unknown-vtep" and growth is not None and growth >= trouble.packets:
+            text = f"the counter of {dropper.rule.comment or dropper.rule.text} on {node} grew by {growth}"
+            yield Evidence(kind=EvidenceKind.COUNTER, text=text)
 
 
 def _own_addresses(case: Case, node: str) -> frozenset[str]:

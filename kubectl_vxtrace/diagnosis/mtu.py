@@ -10,7 +10,6 @@ from kubectl_vxtrace.diagnosis import nic, nodes
 from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text
 from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.fragments import outer_fragmented
 from kubectl_vxtrace.diagnosis.outers import rows_between
 from kubectl_vxtrace.diagnosis.refused import TooBig, overhead_bytes, too_big
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
@@ -61,15 +60,15 @@ class _Split:
 
 
 def _passed(case: Case, trouble: Trouble, stretch: Stretch) -> I32:
-    """Lengths of all whole VXLAN frames between the same outer addresses that the receiver's capture holds, of whichever flow.
+    """Lengths of all VXLAN frames between the same outer addresses that the receiver's capture holds, of whichever flow.
 
-    One that was merged (GRO) counts with the length it has then: it may be that of a packet that passed.
+    A first fragment is a frame that passed like any other. One that was merged (GRO) counts with the length it has then: it may be
+    that of a packet that passed.
     """
     table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
     if table is None:
         return np.zeros(0, dtype=np.int32)
-    rows = rows_between(table, encapsulations(case, trouble, stretch.start))
-    lengths: I32 = table.wire_bytes[rows[~outer_fragmented(table)[rows]]]
+    lengths: I32 = table.wire_bytes[rows_between(table, encapsulations(case, trouble, stretch.start))]
     return lengths
 
 
@@ -78,7 +77,7 @@ def _split(packets: Crossing, passed: I32) -> _Split | None:
     lost = packets.wire_bytes[packets.lost & ~packets.merged]
     if not len(lost):
         return None
-    largest = max(int(sizes.max(initial=0)) for sizes in (passed, packets.wire_bytes[~packets.lost & ~packets.fragmented]))
+    largest = max(int(sizes.max(initial=0)) for sizes in (passed, packets.wire_bytes[~packets.lost]))
     count = max(len(passed), int((~packets.lost).sum()))
     found = _Split(lost_bytes=int(lost.min()), passed_bytes=largest, lost=len(lost), passed=count)
     least = (_SMALLEST_MTU_BYTES if count else _LARGE_BYTES) + _ETHERNET_BYTES

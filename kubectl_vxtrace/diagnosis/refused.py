@@ -112,13 +112,13 @@ def _refused(case: Case, trouble: Trouble, stretch: Stretch, limit: _Limit) -> I
     node = stretch.start.tap.node
     counters = [growth for name in _COUNTERS if (growth := nodes.grown(case, node, name)) is not None]
     failed = max(counters, default=None)
-    answers = [answer for answer in too_big(case, trouble) if answer.hop.tap.node == node]
-    if not len(sizes) or int(sizes.min()) <= limit.mtu_bytes or (failed == 0 and not answers):
+    answers = too_big(case, trouble)
+    if not len(sizes) or int(sizes.min()) <= limit.mtu_bytes:
         return
-    # A frame that is larger than the MTU of the interface it came through is a super-packet: its size says nothing of its segments.
+    # A frame that is larger than the MTU of the interface it came through is a super-packet: its size says nothing of its segments, but
+    # what TCP sends again is one of them.
     own = nodes.mtu_bytes(case, stretch.start)
-    single = own is not None and int(sizes.max()) <= own
-    if not single and not answers:
+    if not answers and (own is None or int(sizes.min()) > own):
         return
     counted = failed is not None and failed >= len(sizes)
     if not counted and not answers and (failed is not None or not _may_not_fragment(case, trouble, stretch)):

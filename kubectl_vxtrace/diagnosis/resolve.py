@@ -65,6 +65,8 @@ def is_admitted(finding: Finding) -> bool:
 
 # Causes that say that packets were lost and not why: beside a reason they are no doubt.
 _NO_REASON = ("underlay-loss", "unknown")
+# Causes whose configuration (a program at XDP, a driver, a feature, an MTU) is no mistake as long as nothing shows that it did harm.
+_CIRCUMSTANCES = ("xdp-drop", "vmware-vxlan-clash", "nic-tunnel-offload", "tunnel-gso-bug", "vxlan-tx-checksum", "underlay-mtu")
 # What holds the rules that most often drop packets; not read with --profile netraw.
 _RULE_QUESTIONS = ("iptables", "nft")
 
@@ -98,13 +100,20 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
     for finding in rest:
         if finding.cause == best.cause:
             evidence += [proof for proof in finding.evidence if proof not in evidence]
-        elif any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence):
+        elif _is_mistake(finding):
             yield replace(finding, severity=Severity.WARNING)
         elif finding.cause in _NO_REASON:
             continue
         elif finding.confidence is not Confidence.POSSIBLE or best.confidence is Confidence.POSSIBLE:
             doubts.append(f"{finding.cause}: {finding.summary}")
     yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
+
+
+def _is_mistake(finding: Finding) -> bool:
+    """Whether a finding rests on configuration that is wrong whatever else is, and not on one that many healthy nodes have."""
+    if finding.confidence is Confidence.POSSIBLE and finding.cause in _CIRCUMSTANCES:
+        return False
+    return any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence)
 
 
 def _unexplained(case: Case, trouble: Trouble) -> Finding:

@@ -1,6 +1,7 @@
 """Does the wire between two nodes carry VXLAN: nothing, all but one of several paths, or most?"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -103,11 +104,21 @@ def _hypervisor(case: Case, stretch: Stretch) -> list[str]:
     return found + [f"a hypervisor's virtual NIC: the driver of {place_text(hop)} is not known" for hop in ends if drivers[hop] is None]
 
 
-def _ports(packets: Crossing) -> tuple[list[int], list[int]] | None:
-    """The outer source ports that are lost as a whole, and those that pass as a whole, if there are no others that matter.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    """Outer source ports: those of enough packets that `lost` all and that `passed` all; of all `total` ports `whole` lost all."""
 
-    None where it is not so: fewer than two ports of three or more packets are lost as a whole, none passes, or a port of so many packets
-    has both kinds.
+    lost: list[int]
+    passed: list[int]
+    whole: int
+    total: int
+
+
+def _ports(packets: Crossing) -> _Ports | None:
+    """The outer source ports, if each is lost or passes as a whole.
+
+    None where it is not so: fewer than two ports of three or more packets are lost as a whole, none of so many passes, or a port has
+    both lost and passing packets.
     """
     ports, place = np.unique(packets.outer_port, return_inverse=True)
     total = np.bincount(place.reshape(-1), minlength=len(ports))
@@ -117,7 +128,7 @@ def _ports(packets: Crossing) -> tuple[list[int], list[int]] | None:
     mixed = (gone > 0) & (gone < total)
     if lost.sum() < _FEW_PORTS or not passed.any() or mixed.any():
         return None
-    return ports[lost].tolist(), ports[passed].tolist()
+    return _Ports(lost=ports[lost].tolist(), passed=ports[passed].tolist(), whole=int((gone == total).sum()), total=len(ports))
 
 
 def _same_flows(packets: Crossing) -> bool:
@@ -125,20 +136,17 @@ def _same_flows(packets: Crossing) -> bool:
     return bool(np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size)
 
 
-def _subset(
-    case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: tuple[list[int], list[int]], *, mixed: bool
-) -> Finding:
+def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: _Ports, *, mixed: bool) -> Finding:
     counters, unread = _nic_evidence(case, stretch)
-    lost, passed = ports
     noun = direction_noun(trouble.path.direction, trouble.packets)
-    text = f"every packet with the outer source port {_shown(lost)} was lost, every one with {_shown(passed)} passed"
+    text = f"every packet with the outer source port {_shown(ports.lost)} was lost, every one with {_shown(ports.passed)} passed"
     return explain(
         case,
         trouble,
         "underlay-path-subset",
         Confidence.LIKELY if mixed else Confidence.POSSIBLE,
-        f"{trouble.packets} {noun} {header.source} > {header.destination} were lost, all with {len(lost)} of "
-        f"{len(lost) + len(passed)} outer source ports: one of several paths is broken",
+        f"{trouble.packets} {noun} {header.source} > {header.destination} were lost: {ports.whole} of {ports.total} outer source ports "
+        "lost every packet, the others none, so that one of several paths is broken",
         [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(stretch, counters, unread)],
         not_ruled_out=[
             *counters,

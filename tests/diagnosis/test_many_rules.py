@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.rule_tables import all_droppers
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from tests.diagnosis.build import HEALTHY, A, B, World, facts, lost, policy
 
@@ -58,3 +59,10 @@ def test_ten_thousand_services_are_judged_in_time() -> None:
     findings = diagnose(made)
     assert time.process_time() - started_s < 2
     assert {finding.cause for finding in findings} == {"unknown"}
+
+
+def test_rules_whose_counters_stood_still_are_not_asked() -> None:
+    case = replace(HEALTHY, before=_ruled(False), after=_ruled(True)).case()
+    assert all_droppers(case, A) == ()
+    unread = all_droppers(replace(HEALTHY, before=(), after=_ruled(True)).case(), A)
+    assert len(unread) == SERVICES

@@ -156,3 +156,8 @@ def test_look_alikes(world: World) -> None:
 def test_a_merged_frame_that_arrives_may_hold_large_packets() -> None:
     merged: Frame = replace(HOLE.seen()[4][0], wire_bytes=20_000)
     assert not named(replace(HOLE, extra={4: (merged,)}))
+
+
+def test_a_first_fragment_that_arrives_is_a_frame_of_that_size() -> None:
+    first: Frame = replace(HOLE.seen()[4][0], wire_bytes=1474, payload_bytes=2000, outer_id=900)
+    assert not named(replace(HOLE, extra={4: (first,)}))

@@ -73,6 +73,12 @@ def test_super_packets_count_only_with_the_nodes_own_word() -> None:
     assert finding.confidence is Confidence.CERTAIN
 
 
+def test_segments_that_tcp_sends_again_tell_of_the_super_packets() -> None:
+    case = world(big(1, 1500), failed=8)
+    (finding,) = found(replace(case, protocol="TCP", requests=(SMALL, big(1, 6000), big(1, 1500))))
+    assert (finding.cause, finding.confidence, finding.packets) == ("pod-mtu", Confidence.CERTAIN, 8)
+
+
 @pytest.mark.parametrize(
     "case",
     [

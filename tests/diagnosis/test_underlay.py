@@ -105,8 +105,9 @@ def spread(lost_ports: dict[int, int], passing: dict[int, int], *, mixed: dict[i
 
 
 def test_outer_source_ports_that_are_lost_as_a_whole_are_a_path_of_several() -> None:
-    (finding,) = diagnose(spread({50001: 3, 50002: 5}, {50003: 6, 50004: 4}).case())
-    assert (finding.cause, finding.confidence, finding.packets) == ("underlay-path-subset", Confidence.LIKELY, 8)
+    (finding,) = diagnose(spread({50001: 3, 50002: 5, 50005: 1}, {50003: 6, 50004: 4, 50006: 2}).case())
+    assert (finding.cause, finding.confidence, finding.packets) == ("underlay-path-subset", Confidence.LIKELY, 9)
+    assert "3 of 6 outer source ports lost every packet, the others none" in finding.summary
     assert any("port 50001, 50002 was lost, every one with 50003, 50004 passed" in proof.text for proof in finding.evidence)
 
 
