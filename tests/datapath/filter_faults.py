@@ -9,7 +9,7 @@ from .records import Lab, LabNode
 _FOREIGN = "10.244.250.9"  # in the pods' network; no pod has it
 _METRICS = ("http", "{dns}:9153", "/", "--rate", "15")
 # From one port, that a rule can pick.
-_ONE_PORT = ("dns", "{dns}:53", servers.QUESTION, "--rate", "15", "--ports", "1")
+_ONE_PORT = ("dns", "{dns}:53", servers.QUESTION, "--rate", "15", "--ports", "1", "--first-port", "20053")
 _ITS_PORT = 20053
 _CALICO = ("calico",)
 
@@ -105,6 +105,11 @@ def _new_web(lab: Lab, node: LabNode, percent: int) -> None:
     servers.start_web(lab, servers.dns_pod(lab, node))
 
 
+def _new_connection(lab: Lab, node: LabNode, percent: int) -> None:
+    """Forget what connection tracking has decided for that port before."""
+    tools.run_inside(node.netns, ["conntrack", "-D", "-p", "udp", "--sport", str(_ITS_PORT)], check=False)
+
+
 _UNKNOWN = (_unknown_vtep, reload)
 _FORWARD = (_policy_drop, _policy_accept)
 _REJECT = insert("FORWARD", "-i {device} -j REJECT --reject-with icmp-admin-prohibited")
@@ -117,7 +122,7 @@ _TO_VXLAN_PORT = insert(
 _TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
-_CLASH = both((_trust_workloads, _distrust_workloads), _TO_VXLAN_PORT)
+_CLASH = both((_trust_workloads, _distrust_workloads), both(_TO_VXLAN_PORT, (_new_connection, _new_connection)))
 
 FAULTS = (
     fault("calico-unknown-vtep", "request", ENTRY, _UNKNOWN, backends=_CALICO),
