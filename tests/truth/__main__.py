@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.lab.__main__ import require_machine
-from tests.truth import healthy, page, results, worker
+from tests.truth import healthy, page, recorded, results, worker
 from tests.truth.cases import BACKENDS, Case, fault_cases
 from tests.truth.judging import Row
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     require_machine()
-    every = [*fault_cases(), *healthy.cases()]
+    every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
     chosen = [case for case in every if _fits(case, options)]
     if options.list:
         print("\n".join(case.name for case in chosen))
@@ -33,15 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = _run([case for case in chosen if case.name not in results.known(code)], code, one_by_one=options.one_by_one)
     known = results.known(code)
     rows = [row for case in chosen for row in known.get(case.name, ())]
-    if options.words or options.only:
-        print(page.page(rows, (), sum(case.name not in known for case in chosen)))
-    else:
-        print(page.write(rows, (), sum(case.name not in known for case in chosen)))
+    offline = [row for case in chosen if case.recorded for row in known.get(case.name, ())]
+    here = [row for row in rows if row not in offline]
+    make = page.page if options.words or options.only else page.write
+    print(make(here, offline, sum(case.name not in known for case in chosen)))
     return status or (0 if reached(rows) and all(case.name in known for case in chosen) else 1)
 
 
 def _fits(case: Case, options: argparse.Namespace) -> bool:
-    kind = "faults" if case.switches else "healthy"
+    kind = "recorded" if case.recorded else "faults" if case.switches else "healthy"
     return options.only in (None, kind) and (not options.words or any(word in case.name for word in options.words))
 
 
@@ -78,7 +78,7 @@ def _run(cases: Sequence[Case], code: str, *, one_by_one: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.truth", description=__doc__)
     parser.add_argument("words", nargs="*", help="only cases whose names have one of these words; the page is printed then, not written")
-    parser.add_argument("--only", choices=("faults", "healthy"), help="only these; the page is printed then, not written")
+    parser.add_argument("--only", choices=("faults", "recorded", "healthy"), help="only these; the page is printed then, not written")
     parser.add_argument("--list", action="store_true", help="print the names")
     parser.add_argument("--again", action="store_true", help="forget earlier results first")
     parser.add_argument("--one-by-one", action="store_true", help="one lab after the other")

@@ -51,6 +51,8 @@ class Case:
         client, target: what the plugin is asked to trace.
         traffic: arguments of tests/datapath/programs/ask.py or stream.py, with the program's name first, for what runs meanwhile in the
             client's pod beside the lab's standing questions. "{ADDRESS}" words are filled in by the worker.
+        expected: what is true where that is not the faults' own truth.
+        recorded: title of the case in tests/truth/recorded.py whose bundle is analysed instead, "" for none.
         oddity: a healthy change of the nodes (tests/truth/oddities.py), "" for none.
     """
 
@@ -62,10 +64,12 @@ class Case:
     duration_s: float = DURATION_S
     traffic: tuple[tuple[str, ...], ...] = ()
     oddity: str = ""
+    expected: tuple[Truth, ...] = ()
+    recorded: str = ""
 
     def truths(self) -> tuple[Truth, ...]:
-        """What is true of it: one entry for each fault that is on."""
-        return tuple(truth(lab_of(self.backend), switch) for switch in self.switches)
+        """What is true of it: one entry for each fault that is on; none on a healthy path."""
+        return self.expected or tuple(truth(lab_of(self.backend), switch) for switch in self.switches)
 
 
 def lab_of(backend: str) -> Lab:

@@ -17,13 +17,14 @@ from pathlib import Path
 from tests.datapath import faults, processes, records, servers, tools
 from tests.datapath.records import Lab
 from tests.lab.__main__ import main as lab_command
-from tests.truth import healthy, judging, oddities, results
+from tests.truth import healthy, judging, oddities, recorded, results
 from tests.truth.cases import LABS_STATE, Case, fault_cases
 from tests.truth.judging import Row
 
 PRIVATE = ("/run/netns", "/run/vxtrace-lab")
 SETTLE_S = 0.3
 LONGEST_TRACE_S = 60.0
+BUNDLE = "bundle.zip"
 # More than the standing questions, so that every backend is asked within the window.
 STEADY_RATE_PER_S = 30
 
@@ -45,7 +46,7 @@ def main() -> int:
     parser.add_argument("code", help="fingerprint under which the results are kept")
     options = parser.parse_args()
     wanted = set(json.load(sys.stdin))
-    every = [*fault_cases(), *healthy.cases()]
+    every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
     cases = [case for case in every if case.backend == options.backend and case.name in wanted]
     try:
         with _lab(options.backend) as lab, tempfile.TemporaryDirectory(prefix="vxtruth-") as folder:
@@ -88,29 +89,40 @@ def _traced(lab: Lab, case: Case, folder: Path) -> tuple[Row, ...]:
                 faults.switch_on(lab, switch.name, switch.node, switch.percent)
             stack.enter_context(oddities.made(lab, case.oddity))
             stack.enter_context(healthy.talking(lab, case))
+            if case.recorded:
+                stack.enter_context(recorded.find(case.recorded).breaking(lab))
             time.sleep(SETTLE_S)
             done = _trace(lab, case, folder)
+        if case.recorded:
+            done = _analysed(done, recorded.find(case.recorded), folder)
         return judging.judge(case, done.returncode, json.loads(done.stdout))
     except (tools.LabError, subprocess.SubprocessError, ValueError) as error:
         return judging.failed(case, f"{type(error).__name__}: {error}")
 
 
 def _trace(lab: Lab, case: Case, folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [
-        "pod",
-        case.client,
-        "--to",
-        healthy.filled(lab, case.target),
-        "--duration",
-        f"{round(case.duration_s * 1000)}ms",
-        "--bundle",
-        "none",
-    ]
-    environment = {**os.environ, "KUBECONFIG": f"{lab.state_dir}/kubeconfig", "PYTHONPATH": str(results.ROOT), "PYTHONFAULTHANDLER": "1"}
+    (folder / BUNDLE).unlink(missing_ok=True)
+    bundle = BUNDLE if case.recorded else "none"
+    command = ["pod", case.client, "--to", healthy.filled(lab, case.target), "--duration", f"{round(case.duration_s * 1000)}ms"]
+    return _plugin([*command, "--bundle", bundle], folder, KUBECONFIG=f"{lab.state_dir}/kubeconfig")
+
+
+def _analysed(done: "subprocess.CompletedProcess[str]", one: recorded.Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """What the plugin says of the bundle of a trace, once its nodes speak of other hardware."""
+    place = recorded.rewrite(folder / BUNDLE, one, recorded.lost_packets(json.loads(done.stdout)), folder)
+    return _plugin(["analyze", str(place)], folder)
+
+
+def _plugin(command: Sequence[str], folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Call the plugin as a user would, for a report as JSON.
+
+    Raises:
+        ValueError: it wrote none; the text has its last words.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "kubectl_vxtrace", *command, "-o", "json", "-q"],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(results.ROOT), "PYTHONFAULTHANDLER": "1", **environment},
         capture_output=True,
         text=True,
         timeout=LONGEST_TRACE_S,
