@@ -8,14 +8,14 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.datapath import servers, tools
 from tests.datapath.records import Lab, LabNode
-from tests.truth.cases import Case, Truth
+from tests.truth.cases import Case, Switch, Truth
 
 Facts = dict[str, Any]
 BACKEND = "calico"
@@ -34,7 +34,7 @@ class Recorded:
         breaking: makes the packets die, while the context lasts.
         edit: changes what one node has said; it is given the node's name, whether this was after the capture, how many packets are lost,
             and the parsed answers.
-        traffic: what is asked beside the standing questions, as in Case.
+        traffic, switches: what is asked beside the standing questions, and faults of the lab that are on, as in Case.
     """
 
     title: str
@@ -42,6 +42,7 @@ class Recorded:
     breaking: Callable[[Lab], AbstractContextManager[None]]
     edit: Callable[[str, bool, int, Facts], None]
     traffic: tuple[tuple[str, ...], ...] = ()
+    switches: tuple[Switch, ...] = ()
 
 
 def _table(netns: str, family: str, chain: str) -> AbstractContextManager[None]:
@@ -130,6 +131,13 @@ RECORDED = (
         edit=_ring_full,
     ),
     Recorded(
+        title="a NIC (mlx5) whose tunnel offload spoils inner checksums",
+        truth=Truth(cause="nic-tunnel-offload", direction="request", start=f"{RECEIVER}/vxlan", end=f"{RECEIVER}/pod"),
+        breaking=lambda _: nullcontext(),
+        edit=_driver("mlx5_core", tunnels="on"),
+        switches=(Switch(name="nic-tunnel-offload"),),
+    ),
+    Recorded(
         title="a full connection tracking table",
         truth=Truth(cause="conntrack-full", direction="request", start=f"{SENDER}/pod", end=f"{SENDER}/vxlan"),
         breaking=_before_tracking,
@@ -141,7 +149,8 @@ RECORDED = (
 def cases() -> Iterator[Case]:
     """Each as a case."""
     for one in RECORDED:
-        yield Case(name=f"recorded: {one.title}", backend=BACKEND, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
+        name = f"recorded: {one.title}"
+        yield Case(name=name, backend=BACKEND, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
 
 
 def find(title: str) -> Recorded:
