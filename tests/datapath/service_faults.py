@@ -48,13 +48,13 @@ def _nobody_selected(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _selected(lab: Lab, node: LabNode, percent: int) -> None:
-    _restore_service(lab)
+    other = _restored(lab)
     for each in lab.nodes:
-        load(lab, each)
+        load(other, each)
 
 
-def _restore_service(lab: Lab) -> None:
-    _show(lab, selector={"k8s-app": "kube-dns"}, local=False)
+def _restored(lab: Lab) -> Lab:
+    return _show(lab, selector={"k8s-app": "kube-dns"}, local=False)
 
 
 def _local_only(lab: Lab, node: LabNode, percent: int) -> None:
@@ -67,8 +67,7 @@ def _local_only(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _anywhere(lab: Lab, node: LabNode, percent: int) -> None:
-    _restore_service(lab)
-    load(lab, node)
+    load(_restored(lab), node)
 
 
 def _stop_web(lab: Lab, node: LabNode, percent: int) -> None:

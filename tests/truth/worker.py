@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 from tests.datapath import faults, processes, records, servers, tools
@@ -67,7 +67,9 @@ def _lab(backend: str) -> Iterator[Lab]:
         Path(place).mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
     os.environ[records.STATE_VARIABLE] = f"{LABS_STATE}-{backend}"
-    if lab_command(["up", "--backend", backend]) != 0:
+    with redirect_stdout(sys.stderr):  # our own stdout is for the page
+        made = lab_command(["up", "--backend", backend])
+    if made != 0:
         raise tools.LabError(f"no {backend} lab could be made")
     try:
         lab = records.load()
