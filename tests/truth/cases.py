@@ -93,12 +93,18 @@ SHARES = (
     ("host-firewall@reply", 70),
     ("host-firewall@nft", 50),
     ("host-firewall@reject", 50),
+    ("host-firewall", 10),
+    ("underlay-udp-blocked", 15),
 )
 
 # Two at once, that hit different packets.
 PAIRS: tuple[tuple[Switch, Switch], ...] = (
     (Switch(name="underlay-udp-blocked"), Switch(name="host-firewall", node="ada-ec-3")),
     (Switch(name="host-firewall", percent=40), Switch(name="underlay-udp-blocked@reply", percent=40)),
+    (Switch(name="network-policy-drop"), Switch(name="underlay-udp-blocked", node="ada-ec-3")),
+    (Switch(name="neighbour-missing@request"), Switch(name="host-firewall@reject", node="ada-ec-3")),
+    (Switch(name="route-missing"), Switch(name="nothing-listening", node="ada-ec-3")),
+    (Switch(name="stale-vtep-mac"), Switch(name="ip-forward-off", node="ada-ec-3")),
 )
 
 

@@ -13,8 +13,6 @@ DURATION_S = 1.6
 WANTED = 200
 STREAM_PORT = 7001
 
-DNS, RQLITE, RQLITE_HEADLESS, WEB = "kube-dns", "kotsadm-rqlite", "kotsadm-rqlite-headless", "slackernews"
-
 # What is traced, and what is asked meanwhile. {dns-2} is the address of the DNS pod on ada-ec-2, {svc:NAME} a service's address and port.
 TALKS: tuple[tuple[str, str, str, tuple[tuple[str, ...], ...]], ...] = (
     ("kube-dns", CLIENT, "kube-dns", ()),
@@ -26,6 +24,13 @@ TALKS: tuple[tuple[str, str, str, tuple[tuple[str, ...], ...]], ...] = (
     ("web, small answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/", "--rate", "20"),)),
     ("web, large answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/bytes/200000", "--rate", "8"),)),
     ("metrics", CLIENT, "kube-dns:9153", (("ask", "http", "{dns-2}:9153", "/bytes/30000", "--rate", "10"),)),
+    ("a node's own address", CLIENT, "node/ada-ec-2", (("ask", "ping", "{node-2}", "-", "--rate", "20"),)),
+    (
+        "another node's pod, one backend beside it",
+        "default/netshoot-m4t7d",
+        "kube-dns",
+        (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20"),),
+    ),
     ("service on the same node", CLIENT, "kotsadm-rqlite", (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)),
     ("headless service", CLIENT, "kotsadm-rqlite-headless", (("ask", "http", "{rqlite}:4001", "/bytes/5000", "--rate", "20"),)),
 )
@@ -47,6 +52,7 @@ def filled(lab: Lab, text: str) -> str:
     words = {f"dns-{pod.node[-1]}": pod.address for pod in servers.dns_pods(lab) if pod.node}
     words |= {f"dns-pod-{pod.node[-1]}": pod.name for pod in servers.dns_pods(lab) if pod.node}
     words |= {f"svc:{service.name}": f"{service.cluster_ip}:{service.ports[0].port}" for service in lab.services}
+    words |= {f"node-{node.name[-1]}": node.address for node in lab.nodes}
     words |= {"name": servers.QUESTION, "rqlite": _pod(lab, "kotsadm-rqlite-0").address}
     for word, value in words.items():
         text = text.replace(f"{{{word}}}", value or "")
