@@ -125,7 +125,7 @@ def _pod_up(lab: Lab, node: LabNode, percent: int) -> None:
 FAULTS = (
     fault("kube-proxy-rule-missing", "request", TO_TUNNEL, (_untranslated, reload), at_client=True),
     fault("stale-endpoint", "request", "{node}/underlay>-", (_dead_backends, reload), at_client=True),
-    fault("no-endpoints", "request", "{node}/pod>-", (_nobody_selected, _selected), at_client=True),
+    fault("no-endpoints", "request", "{node}/{inner}>-", (_nobody_selected, _selected), at_client=True),
     fault("no-local-endpoints", "request", TO_TUNNEL, (_local_only, _anywhere), at_client=True),
     fault(
         "nothing-listening@tcp", "request", "{node}/pod>-", (_stop_web, _start_web), needs=servers.dns_pod, stops="web", traffic=_METRICS
