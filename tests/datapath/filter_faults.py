@@ -1,9 +1,10 @@
 """Faults of packet filters and translations on the nodes: somebody's rule takes the packets, or writes a source that others refuse."""
 
-from . import calico_rules, servers, tools, wiring
+from . import calico_rules, node_rules, proxy_rules, servers, tools, wiring
 from .fault_actions import policy
 from .fault_record import ENTRY, EXIT, TO_POD, TO_TUNNEL, at_peer, both, fault, peer
 from .node_rules import insert, load, reload, take_out
+from .proxy_rules import Table
 from .records import Lab, LabNode
 
 _FOREIGN = "10.244.250.9"  # in the pods' network; no pod has it
@@ -72,22 +73,14 @@ def _no_resetter(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _leftovers(lab: Lab, node: LabNode, percent: int) -> None:
-    """kube-proxy once wrote with iptables-legacy; its rules still translate to a pod that is gone.
+    """kube-proxy once wrote with iptables-legacy; its rules still translate to pods that are gone.
 
     They are asked first: of two hooks with one priority the one that came later is (net/netfilter/core.c, nf_hook_entries_grow).
     """
     _no_leftovers(lab, node, percent)
-    dead = wiring.address_in(peer(lab, node), -6)
-    service = servers.service_address(lab, "kube-system", "kube-dns").partition(":")[0]
-    match = ["-d", f"{service}/32", "-p", "udp", "-m", "comment", "--comment", "kube-system/kube-dns:dns cluster IP", "-m", "udp"]
-    for words in (
-        ["-N", "KUBE-SERVICES"],
-        ["-N", "KUBE-SEP-2K7V3JXQYR5A4MTZ"],
-        ["-A", "PREROUTING", "-m", "comment", "--comment", "kubernetes service portals", "-j", "KUBE-SERVICES"],
-        ["-A", "KUBE-SERVICES", *match, "--dport", "53", "-j", "KUBE-SEP-2K7V3JXQYR5A4MTZ"],
-        ["-A", "KUBE-SEP-2K7V3JXQYR5A4MTZ", "-p", "udp", "-m", "udp", "-j", "DNAT", "--to-destination", f"{dead}:53"],
-    ):
-        tools.run_inside(node.netns, ["iptables-legacy", "-w", "-t", "nat", *words])
+    table = Table()
+    proxy_rules.nat(node_rules.with_dead_dns(lab), table)
+    tools.run_inside(node.netns, ["iptables-legacy-restore", "-w"], text=table.text("nat"))
 
 
 def _no_leftovers(lab: Lab, node: LabNode, percent: int) -> None:

@@ -1,8 +1,9 @@
 """Rules of a node that come and go: inserted, taken out, or all as they would be for other records."""
 
+import dataclasses
 import shlex
 
-from . import calico_rules, flannel_rules, servers, tools
+from . import calico_rules, flannel_rules, servers, tools, wiring
 from .fault_actions import has_rule
 from .fault_record import Action, peer
 from .records import Lab, LabNode
@@ -12,6 +13,12 @@ def load(lab: Lab, node: LabNode) -> None:
     """Every rule of a node as these records ask for; what else stood in the tables of iptables is gone."""
     ruleset = calico_rules.ruleset if lab.backend == "calico" else flannel_rules.ruleset
     tools.run_inside(node.netns, ["iptables-restore", "-w"], text=ruleset(lab, node))
+
+
+def with_dead_dns(lab: Lab) -> Lab:
+    """The records as they were when kube-dns had other pods: addresses of the same nodes that no pod has now."""
+    dead = {pod.name: wiring.address_in(lab.node(pod.node or ""), -6) for pod in servers.dns_pods(lab)}
+    return dataclasses.replace(lab, pods=tuple(dataclasses.replace(pod, address=dead.get(pod.name, pod.address)) for pod in lab.pods))
 
 
 def reload(lab: Lab, node: LabNode, percent: int) -> None:

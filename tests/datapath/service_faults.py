@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import processes, records, servers, tools, wiring
 from .fault_record import TO_POD, TO_TUNNEL, Action, fault
-from .node_rules import load, reload, take_out
+from .node_rules import load, reload, take_out, with_dead_dns
 from .records import Lab, LabNode
 
 _METRICS = ("http", "{dns}:9153", "/", "--rate", "15")
@@ -24,9 +24,7 @@ def _untranslated(lab: Lab, node: LabNode, percent: int) -> None:
 
 def _dead_backends(lab: Lab, node: LabNode, percent: int) -> None:
     """kube-proxy has not heard that the service's pods are others by now."""
-    dead = {pod.name: wiring.address_in(lab.node(pod.node or ""), -6) for pod in servers.dns_pods(lab)}
-    pods = tuple(dataclasses.replace(pod, address=dead.get(pod.name, pod.address)) for pod in lab.pods)
-    load(dataclasses.replace(lab, pods=pods), node)
+    load(with_dead_dns(lab), node)
 
 
 def _show(lab: Lab, **changes: object) -> Lab:

@@ -6,6 +6,7 @@ It may be interrupted: the next call goes on, unless the code has changed meanwh
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ CAUSES_RIGHT = 0.95
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, write the page, print it."""
     options = _parser().parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     require_machine()
     every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
@@ -69,7 +72,8 @@ def _run(cases: Sequence[Case], code: str, *, one_by_one: bool) -> int:
                     running[-1].wait()
         return max((process.wait() for process in running), default=0)
     except KeyboardInterrupt:
-        # The terminal has sent the signal to them as well; they take their labs down.
+        for process in running:  # a terminal has told them already
+            process.send_signal(signal.SIGINT)
         for process in running:
             process.wait()
         return 130

@@ -6,6 +6,7 @@ Names of network namespaces are files in /run/netns: with an empty one of its ow
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,8 @@ def main() -> int:
     parser.add_argument("backend")
     parser.add_argument("code", help="fingerprint under which the results are kept")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background process of a shell has the first ignored
+        signal.signal(number, signal.default_int_handler)
     wanted = set(json.load(sys.stdin))
     every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
     cases = [case for case in every if case.backend == options.backend and case.name in wanted]
