@@ -46,8 +46,8 @@ def main() -> int:
     parser.add_argument("backend")
     parser.add_argument("code", help="fingerprint under which the results are kept")
     options = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a background process of a shell has the first ignored
-        signal.signal(number, signal.default_int_handler)
+    for end in (signal.SIGINT, signal.SIGTERM):  # a background process of a shell has the first ignored
+        signal.signal(end, signal.default_int_handler)
     wanted = set(json.load(sys.stdin))
     every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
     cases = [case for case in every if case.backend == options.backend and case.name in wanted]
@@ -82,6 +82,8 @@ def _lab(backend: str) -> Iterator[Lab]:
         processes.start(lab.state_dir, "steady", servers.client(lab).netns or "", argv)
         yield lab
     finally:
+        for end in (signal.SIGINT, signal.SIGTERM):  # told once is enough
+            signal.signal(end, signal.SIG_IGN)
         lab_command(["down"])
 
 
