@@ -12,6 +12,7 @@ from .records import Lab, LabNode
 _LARGE_QUESTIONS = ("http", "{dns}:9153", "/" + "x" * 4000, "--rate", "10")
 _LARGE_ANSWERS = ("http", "{dns}:9153", "/bytes/20000", "--rate", "10")
 _FEW_PORTS = ("dns", "{dns}:53", servers.QUESTION, "--rate", "80", "--ports", "16")
+_MANY = ("dns", "{dns}:53", servers.QUESTION, "--rate", "60")
 WIRE_MTU_BYTES = 1200
 NIC_MTU_BYTES = 1300
 POD_MTU_BYTES = 1500
@@ -117,6 +118,8 @@ def _remake(lab: Lab, node: LabNode, option: str) -> None:
 
 
 def _xdp(lab: Lab, node: LabNode, percent: int) -> None:
+    if any(one.name == _xdp_name(node) and processes.alive(one) for one in processes.recorded(lab.state_dir)):
+        return
     argv = servers.program("xdp", node.underlay_interface, str(node.vxlan_port))
     running = processes.start(lab.state_dir, _xdp_name(node), node.netns, argv)
     servers.wait_said(lab, running, "attached")
@@ -156,8 +159,8 @@ FAULTS = (
     fault("pod-mtu", "request", TO_TUNNEL, _LARGE_PODS, at_client=True, traffic=_LARGE_QUESTIONS),
     fault("underlay-path-subset", "request", WIRE, _HALF, traffic=_FEW_PORTS),
     fault("underlay-path-subset@reply", "reply", WIRE, _HALF, at_client=True, traffic=_FEW_PORTS),
-    fault("qdisc-drop", "request", EXIT, _QUEUE, at_client=True),
-    fault("qdisc-drop@reply", "reply", EXIT, _QUEUE),
+    fault("qdisc-drop", "request", EXIT, _QUEUE, at_client=True, traffic=_MANY),
+    fault("qdisc-drop@reply", "reply", EXIT, _QUEUE, traffic=_MANY),
     fault("vxlan-tx-checksum", "request", PEERS_ENTRY, both(_VERIFIED, both(_MASQUERADE, _BAD_OUTER)), at_client=True),
     fault("nic-tunnel-offload", "request", PEERS_TO_POD, both(_NO_OUTER, both(_VERIFIED, _BAD_INNER)), at_client=True, remakes_device=True),
     # A tap behind such a program sees nothing of what it took and is no witness: the leg ends at the next one.
