@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.cluster import flannel, machine, workloads
 from tests.cluster.binaries import Binaries
 from tests.cluster.kubectl import Kubectl, last_words, wait_for
-from tests.datapath import fault_actions, faults, records, tools
-from tests.datapath.fault_actions import Action
-from tests.datapath.faults import Active, Fault
+from tests.datapath import fault_table, faults, records, servers, tools
+from tests.datapath.fault_record import Action, Fault
+from tests.datapath.faults import Active
 from tests.datapath.records import Lab, LabNode
 from tests.datapath.tools import LabError, LabUsageError
 
@@ -23,8 +23,8 @@ class Breakage:
         self._state = Path(lab.state_dir)
 
     def table(self) -> tuple[Fault, ...]:
-        """Every fault, as it is made here."""
-        return tuple(self._adapted(fault) for fault in faults.FAULTS)
+        """Every fault that can be made here."""
+        return tuple(self._adapted(fault) for fault in fault_table.BASIC)
 
     def switch_on(self, name: str, node: str | None, percent: int | None) -> Active:
         """Switch a fault on.
@@ -34,6 +34,8 @@ class Breakage:
             LabError: it is on already, it clashes with another, or a command failed (`heal` then undoes what was done).
         """
         fault = self._adapted(faults.find(name))
+        if fault.name not in {one.name for one in fault_table.BASIC}:
+            raise LabUsageError(f"{name} can be made in the lab only")
         target = self._node(node) if node is not None else fault.default_node(self._lab)
         if percent is not None and (not fault.partial or not 1 <= percent <= 100):
             raise LabUsageError(f"--percent {percent}: " + ("from 1 to 100" if fault.partial else f"{name} is all or nothing"))
@@ -74,7 +76,7 @@ class Breakage:
         """CoreDNS ends, or comes back, in a pod that stays."""
 
         def act(lab: Lab, node: LabNode, percent: int) -> None:
-            pod = fault_actions.dns_pod(lab, node)
+            pod = servers.dns_pod(lab, node)
             inside = ("exec", "--namespace", pod.namespace, pod.name, "--", "sh", "-c")
             flag = f"touch {workloads.STOPPED}; pkill -x coredns || true" if stop else f"rm -f {workloads.STOPPED}"
             self._kubectl.run(*inside, flag)

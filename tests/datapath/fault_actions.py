@@ -3,21 +3,16 @@
 from collections.abc import Callable
 
 from . import calico_rules, flannel_rules, servers, tools, wiring
+from .fault_record import Action, peer
 from .proxy_rules import Table
 from .records import Lab, LabNode, LabPod
 from .tools import LabUsageError
 
-Action = Callable[[Lab, LabNode, int], None]  # percent of the packets, 100 = all
 RuleMaker = Callable[[LabNode], list[str]]
 
 WRONG_VNI_STEP = 1
 WRONG_PORT_STEP = 1
-
-
-def peer(lab: Lab, node: LabNode) -> LabNode:
-    """The node whose traffic a fault of one entry hits: the client's node, or ada-ec-2 seen from there."""
-    home = lab.node(servers.client(lab).node or "")
-    return home if node.name != home.name else lab.nodes[1]
+NOBODYS_NETWORK = "192.0.2.0/24"  # TEST-NET-1 (RFC 5737)
 
 
 def block_underlay(lab: Lab, node: LabNode, percent: int) -> None:
@@ -65,12 +60,12 @@ def input_rule(make: RuleMaker) -> tuple[Action, Action]:
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         spec = _spec(node, percent)
-        if not _has_rule(node, "INPUT", spec):
+        if not has_rule(node, "INPUT", spec):
             tools.run_inside(node.netns, ["iptables", "-w", "-I", "INPUT", "1", *spec])
 
     def undo(lab: Lab, node: LabNode, percent: int) -> None:
         spec = _spec(node, percent)
-        if _has_rule(node, "INPUT", spec):
+        if has_rule(node, "INPUT", spec):
             tools.run_inside(node.netns, ["iptables", "-w", "-D", "INPUT", *spec])
 
     def _spec(node: LabNode, percent: int) -> list[str]:
@@ -80,9 +75,9 @@ def input_rule(make: RuleMaker) -> tuple[Action, Action]:
     return apply, undo
 
 
-def _has_rule(node: LabNode, chain: str, spec: list[str]) -> bool:
+def has_rule(node: LabNode, chain: str, spec: list[str], *, table: str = "filter") -> bool:
     """Whether the rule is there; a chain it would jump to may be missing, the namespace may not."""
-    done = tools.run_inside(node.netns, ["iptables", "-w", "-C", chain, *spec], check=False)
+    done = tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-C", chain, *spec], check=False)
     if done.stderr.startswith("nsenter:"):
         raise tools.LabError(f"{node.name}: {done.stderr.strip()}")
     return done.returncode == 0
@@ -154,20 +149,6 @@ def _delete(argv: list[str]) -> None:
         raise tools.LabError(f"{' '.join(argv)}: {done.stderr.strip()}")
 
 
-def dns_pod(lab: Lab, node: LabNode) -> LabPod:
-    """The DNS server's pod on a node.
-
-    Raises:
-        LabUsageError: there is none.
-    """
-    for pod in servers.dns_pods(lab):
-        if pod.node == node.name:
-            return pod
-    raise LabUsageError(
-        f"no DNS pod runs on {node.name}; they run on " + ", ".join(sorted({pod.node or "" for pod in servers.dns_pods(lab)}))
-    )
-
-
 def client_pod(lab: Lab, node: LabNode) -> LabPod:
     """The client's pod on its node.
 
@@ -180,53 +161,55 @@ def client_pod(lab: Lab, node: LabNode) -> LabPod:
     return pod
 
 
-def policy(direction: str, choose: Callable[[Lab, LabNode], LabPod]) -> tuple[Action, Action]:
-    """A NetworkPolicy that lets nothing new to a pod ("ingress") or from it ("egress"), as the backend's policy agent enforces it."""
+def policy(direction: str, choose: Callable[[Lab, LabNode], LabPod], *, but_client: bool = False) -> tuple[Action, Action]:
+    """A NetworkPolicy that lets nothing new to a pod ("ingress") or from it ("egress"), as the backend's policy agent enforces it;
+    with `but_client` it knows the client's pod, by its address."""
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         pod = choose(lab, node)
+        allowed = f"{servers.client(lab).address}/32" if but_client else NOBODYS_NETWORK
         if lab.backend == "calico":
-            _calico_policy(node, pod, direction)
+            _calico_policy(node, pod, direction, allowed)
         else:
-            _flannel_policy(node, pod, direction)
+            _flannel_policy(node, pod, direction, allowed)
 
     def undo(lab: Lab, node: LabNode, percent: int) -> None:
         pod = choose(lab, node)
         if lab.backend == "calico":
             table = Table()
             calico_rules.workload(table, node, pod, direction, policy=None)
-            _restore(node, table)
+            restore(node, table)
             _delete_chain(node, calico_rules.policy_chain(pod, direction))
         else:
             jump = _words(flannel_rules.policy_jump(pod, direction))
-            if _has_rule(node, "FORWARD", jump):
+            if has_rule(node, "FORWARD", jump):
                 tools.run_inside(node.netns, ["iptables", "-w", "-D", "FORWARD", *jump])
             _delete_chain(node, flannel_rules.policy_chain(pod))
 
     return apply, undo
 
 
-def _calico_policy(node: LabNode, pod: LabPod, direction: str) -> None:
-    """Felix rewrites the pod's chain; the policy accepts one network that nobody has (TEST-NET-1, RFC 5737)."""
+def _calico_policy(node: LabNode, pod: LabPod, direction: str, allowed: str) -> None:
+    """Felix rewrites the pod's chain."""
     chain, table = calico_rules.policy_chain(pod, direction), Table()
     table.chain(chain)
     side = "-s" if direction == "ingress" else "-d"
     words = f"Policy {pod.namespace}/knp.default.t {direction}"
-    calico_rules.add(table, chain, f"{side} 192.0.2.0/24 -j MARK --set-xmark {calico_rules.ACCEPTED}", words)
+    calico_rules.add(table, chain, f"{side} {allowed} -j MARK --set-xmark {calico_rules.ACCEPTED}", words)
     calico_rules.workload(table, node, pod, direction, policy=chain)
-    _restore(node, table)
+    restore(node, table)
 
 
-def _flannel_policy(node: LabNode, pod: LabPod, direction: str) -> None:
+def _flannel_policy(node: LabNode, pod: LabPod, direction: str, allowed: str) -> None:
     table = Table()
-    flannel_rules.policy(table, pod)
-    _restore(node, table)
+    flannel_rules.policy(table, pod, allowed)
+    restore(node, table)
     jump = _words(flannel_rules.policy_jump(pod, direction))
-    if not _has_rule(node, "FORWARD", jump):
+    if not has_rule(node, "FORWARD", jump):
         tools.run_inside(node.netns, ["iptables", "-w", "-I", "FORWARD", "1", *jump])
 
 
-def _restore(node: LabNode, table: Table) -> None:
+def restore(node: LabNode, table: Table) -> None:
     """Replace the chains that the table declares, leave all others."""
     tools.run_inside(node.netns, ["iptables-restore", "-w", "--noflush"], text=table.text("filter"))
 
@@ -234,7 +217,7 @@ def _restore(node: LabNode, table: Table) -> None:
 def _delete_chain(node: LabNode, chain: str) -> None:
     """Declared first, so that there is one to delete."""
     table = Table(chains=[chain])
-    _restore(node, table)
+    restore(node, table)
     tools.run_inside(node.netns, ["iptables", "-w", "-X", chain])
 
 
@@ -246,9 +229,9 @@ def _words(rule: str) -> list[str]:
 
 def stop_dns(lab: Lab, node: LabNode, percent: int) -> None:
     """Nobody listens on the DNS pod's port any more."""
-    servers.stop_dns(lab, dns_pod(lab, node))
+    servers.stop_dns(lab, servers.dns_pod(lab, node))
 
 
 def start_dns(lab: Lab, node: LabNode, percent: int) -> None:
     """Undo `stop_dns`."""
-    servers.start_dns(lab, dns_pod(lab, node))
+    servers.start_dns(lab, servers.dns_pod(lab, node))

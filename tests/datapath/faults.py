@@ -1,112 +1,25 @@
 """The faults that can be switched on by name: what each breaks, where packets then die, and how all is mended."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import fault_actions as actions
-from . import servers
-from .fault_actions import Action
+from . import fault_table, filter_faults, overlay_faults, processes, routing_faults, servers, service_faults, wire_faults
+from .fault_record import Fault
 from .records import Lab, LabNode, write_json
 from .tools import LabError, LabUsageError
 
 STATE_FILE = "faults.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One line of the table.
-
-    Attributes:
-        name: the cause's slug; variants append "@...".
-        direction: "request" or "reply" of the client's DNS questions: the one that dies.
-        leg: "NODE/ROLE>NODE/ROLE" with {node} the node that is changed, {peer} the other end, {inner} the hop next to routing (pod, or
-            bridge).
-        apply, undo: make and unmake; both may be run twice.
-        at_client: whether the client's node is the one that is changed unless another is named.
-        partial: whether it can hit a percentage of the packets.
-        remakes_device: whether it replaces the VXLAN device, and with it what other faults changed there.
-        needs: asked before anything is changed; raises LabUsageError if the node lacks what the fault breaks.
-    """
-
-    name: str
-    direction: str
-    leg: str
-    apply: Action
-    undo: Action
-    at_client: bool = False
-    partial: bool = False
-    remakes_device: bool = False
-    needs: Callable[[Lab, LabNode], object] | None = None
-
-    @property
-    def cause(self) -> str:
-        """The slug of the cause."""
-        return self.name.partition("@")[0]
-
-    def default_node(self, lab: Lab) -> LabNode:
-        """The node that is changed unless another is named."""
-        return lab.nodes[0 if self.at_client else 1]
-
-    def where(self, lab: Lab) -> str:
-        """The leg on which packets die with the default node."""
-        node = self.default_node(lab)
-        return self.leg.format(node=node.name, peer=actions.peer(lab, node).name, inner="pod" if node.bridge is None else "bridge")
-
-
-WIRE = "{peer}/underlay>{node}/underlay"
-ENTRY = "{node}/underlay>{node}/vxlan"
-
-_BLOCK = (actions.block_underlay, actions.unblock_underlay)
-_DROP = actions.input_rule(actions.drop_vxlan)
-_REJECT = actions.input_rule(actions.reject_vxlan)
-_FDB = (actions.forget_fdb, actions.restore_fdb)
-_NEIGHBOUR = (actions.forget_neighbour, actions.restore_neighbour)
-_INGRESS = actions.policy("ingress", actions.dns_pod)
-_EGRESS = actions.policy("egress", actions.client_pod)
-
-
-def _fault(
-    name: str,
-    direction: str,
-    leg: str,
-    pair: tuple[Action, Action],
-    *,
-    at_client: bool = False,
-    partial: bool = False,
-    remakes_device: bool = False,
-    needs: Callable[[Lab, LabNode], object] | None = None,
-) -> Fault:
-    return Fault(
-        name=name,
-        direction=direction,
-        leg=leg,
-        apply=pair[0],
-        undo=pair[1],
-        at_client=at_client,
-        partial=partial,
-        remakes_device=remakes_device,
-        needs=needs,
-    )
-
-
-FAULTS = (
-    _fault("underlay-udp-blocked", "request", WIRE, _BLOCK, partial=True),
-    _fault("underlay-udp-blocked@reply", "reply", WIRE, _BLOCK, partial=True, at_client=True),
-    _fault("host-firewall", "request", ENTRY, _DROP, partial=True),
-    _fault("host-firewall@reply", "reply", ENTRY, _DROP, partial=True, at_client=True),
-    _fault("host-firewall@nft", "request", ENTRY, (actions.nft_firewall, actions.no_nft_firewall), partial=True),
-    _fault("host-firewall@reject", "request", ENTRY, _REJECT, partial=True),
-    _fault("vni-mismatch", "request", ENTRY, (actions.wrong_vni, actions.right_device), remakes_device=True),
-    _fault("vxlan-port-mismatch", "request", ENTRY, (actions.wrong_port, actions.right_device), remakes_device=True),
-    _fault("fdb-missing", "reply", "{node}/vxlan>{node}/underlay", _FDB),
-    _fault("fdb-missing@request", "request", "{node}/vxlan>{node}/underlay", _FDB, at_client=True),
-    _fault("neighbour-missing", "reply", "{node}/{inner}>{node}/vxlan", _NEIGHBOUR),
-    _fault("neighbour-missing@request", "request", "{node}/{inner}>{node}/vxlan", _NEIGHBOUR, at_client=True),
-    _fault("network-policy-drop", "request", "{node}/vxlan>{node}/{inner}", _INGRESS, needs=actions.dns_pod),
-    _fault("network-policy-drop@egress", "request", "{node}/{inner}>{node}/vxlan", _EGRESS, at_client=True, needs=actions.client_pod),
-    _fault("nothing-listening", "request", "{node}/pod>-", (actions.stop_dns, actions.start_dns), needs=actions.dns_pod),
+# Every fault that can be switched on.
+FAULTS: tuple[Fault, ...] = (
+    *fault_table.BASIC,
+    *overlay_faults.FAULTS,
+    *routing_faults.FAULTS,
+    *filter_faults.FAULTS,
+    *service_faults.FAULTS,
+    *wire_faults.FAULTS,
 )
 
 
@@ -148,6 +61,8 @@ def switch_on(lab: Lab, name: str, node: str | None, percent: int | None) -> tup
     target = _node(lab, node) if node is not None else fault.default_node(lab)
     if percent is not None and (not fault.partial or not 1 <= percent <= 100):
         raise LabUsageError(f"--percent {percent}: " + ("from 1 to 100" if fault.partial else f"{name} is all or nothing"))
+    if lab.backend not in fault.backends:
+        raise LabUsageError(f"{name} cannot be made on nodes of {lab.backend}'s shape")
     if fault.needs is not None:
         fault.needs(lab, target)
     wanted = Active(name=name, node=target.name, percent=percent or 100)
@@ -162,6 +77,7 @@ def switch_on(lab: Lab, name: str, node: str | None, percent: int | None) -> tup
             _switch_off(lab, other)
     _record(lab, (*active(Path(lab.state_dir)), wanted))
     fault.apply(lab, target, wanted.percent)
+    _talk(lab, fault)
     if fault.remakes_device:
         for other in on:
             if other.node == wanted.node:
@@ -191,11 +107,24 @@ def heal(lab: Lab) -> tuple[Active, ...]:
 def stopped(lab: Lab) -> set[str]:
     """Names of the processes that do not run because of a fault that is on."""
     on = active(Path(lab.state_dir))
-    nodes = [lab.node(fault.node) for fault in on if find(fault.name).cause == "nothing-listening"]
-    return {servers.dns_name(actions.dns_pod(lab, node)) for node in nodes}
+    stopping = [(find(fault.name).stops, lab.node(fault.node)) for fault in on]
+    return {f"{kind}-{servers.dns_pod(lab, node).name}" for kind, node in stopping if kind is not None}
+
+
+def _talk(lab: Lab, fault: Fault) -> None:
+    """Start the traffic that meets the fault."""
+    if fault.traffic:
+        address = servers.service_address(lab, "kube-system", "kube-dns").partition(":")[0]
+        argv = servers.program("ask", *(word.replace("{dns}", address) for word in fault.traffic))
+        processes.start(lab.state_dir, _talker(fault.name), servers.client(lab).netns or "", argv)
+
+
+def _talker(name: str) -> str:
+    return f"meets-{name}"
 
 
 def _switch_off(lab: Lab, fault: Active) -> None:
+    processes.stop(lab.state_dir, [one for one in processes.recorded(lab.state_dir) if one.name == _talker(fault.name)])
     find(fault.name).undo(lab, lab.node(fault.node), fault.percent)
     _record(lab, tuple(other for other in active(Path(lab.state_dir)) if other != fault))
 

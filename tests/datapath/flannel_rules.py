@@ -46,11 +46,12 @@ def policy_chain(pod: LabPod) -> str:
     return f"KUBE-POD-FW-{digest[:16].upper()}"
 
 
-def policy(table: Table, pod: LabPod) -> None:
-    """A pod's firewall chain that lets established traffic through and drops the rest, which no policy accepts."""
+def policy(table: Table, pod: LabPod, allowed: str) -> None:
+    """A pod's firewall chain that lets established traffic through, and what a network may, and drops the rest, which no policy accepts."""
     chain = policy_chain(pod)
     table.chain(chain)
     table.add(chain, f"{comment('rule for stateful firewall for pod')} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+    table.add(chain, f"{comment('rule to ACCEPT traffic from source pods to dest pods selected by policy')} -s {allowed} -j RETURN")
     words = f"network policy default deny: rule to DROP traffic of POD name:{pod.name} namespace: {pod.namespace}"
     table.add(chain, f"{comment(words)} -j DROP")
 

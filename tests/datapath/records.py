@@ -28,6 +28,7 @@ class LabNode:
         pod_cidr: the block its pods' addresses come from.
         fabric_port: the underlay bridge's port towards this node, in the fabric's namespace.
         bridge: the bridge that joins its pods (`cni0`); None where pods are routed one by one.
+        published: the underlay address that the CNI has published for it; None: `address`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LabNode:
     fabric_port: str
     bridge: str | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    published: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class LabServicePort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabService:
-    """A service; cluster_ip "None" for a headless one, as the API writes it."""
+    """A service; cluster_ip "None" for a headless one, as the API writes it. `local`: its internalTrafficPolicy is Local."""
 
     namespace: str
     name: str
@@ -114,6 +116,7 @@ class LabService:
     cluster_ip: str
     ports: tuple[LabServicePort, ...]
     selector: Mapping[str, str]
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import processes
-from .records import Lab, LabPod
+from .records import Lab, LabNode, LabPod
 from .shape import CLIENT
-from .tools import LabError, run_inside
+from .tools import LabError, LabUsageError, run_inside
 
 PROGRAMS = Path(__file__).parent / "programs"
 QUESTION = "kotsadm-rqlite.kotsadm.svc.cluster.local"
@@ -24,6 +24,23 @@ def client(lab: Lab) -> LabPod:
 def dns_pods(lab: Lab) -> tuple[LabPod, ...]:
     """The pods behind kube-dns."""
     return tuple(pod for pod in lab.pods if pod.containers[0].name == "coredns")
+
+
+def talkers(lab: Lab) -> tuple[LabPod, ...]:
+    """The client's pod and those behind kube-dns."""
+    return (client(lab), *dns_pods(lab))
+
+
+def dns_pod(lab: Lab, node: LabNode) -> LabPod:
+    """The DNS server's pod on a node.
+
+    Raises:
+        LabUsageError: there is none.
+    """
+    for pod in dns_pods(lab):
+        if pod.node == node.name:
+            return pod
+    raise LabUsageError(f"no DNS pod runs on {node.name}; they run on " + ", ".join(sorted({pod.node or "" for pod in dns_pods(lab)})))
 
 
 def service_address(lab: Lab, namespace: str, name: str) -> str:
@@ -114,6 +131,31 @@ def start_dns(lab: Lab, pod: LabPod) -> None:
 def stop_dns(lab: Lab, pod: LabPod) -> None:
     """End one DNS server."""
     processes.stop(lab.state_dir, [process for process in processes.recorded(lab.state_dir) if process.name == dns_name(pod)])
+
+
+def stop_web(lab: Lab, pod: LabPod) -> None:
+    """End one pod's HTTP server."""
+    processes.stop(lab.state_dir, [process for process in processes.recorded(lab.state_dir) if process.name == f"web-{pod.name}"])
+
+
+def start_web(lab: Lab, pod: LabPod) -> None:
+    """Start one pod's HTTP server, unless it runs."""
+    for name, owner, argv, protocol, port in commands(lab):
+        if owner.name == pod.name and name == f"web-{pod.name}" and not _runs(lab, name):
+            wait_listening(lab, processes.start(lab.state_dir, name, pod.netns or "", argv), protocol, port)
+
+
+def wait_said(lab: Lab, running: processes.Running, word: str) -> None:
+    """Wait until a program has printed a word.
+
+    Raises:
+        LabError: it ended, or 5 s passed.
+    """
+    log, until = Path(lab.state_dir) / processes.LOGS / f"{running.name}.log", time.monotonic() + 5
+    while word not in log.read_text(errors="replace"):
+        if time.monotonic() > until or not processes.alive(running):
+            raise LabError(f"{running.name} did not say {word!r}: {log.read_text(errors='replace').strip()[-500:]}")
+        time.sleep(0.01)
 
 
 def _runs(lab: Lab, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.datapath import faults, servers, shape, tools
+from tests.datapath import faults, records, servers, shape, tools
 from tests.datapath.conftest import MakeLab
-from tests.datapath.faults import FAULTS, Fault
+from tests.datapath.fault_record import Fault
+from tests.datapath.fault_table import BASIC
+from tests.datapath.faults import FAULTS
 from tests.datapath.records import Lab, LabPod
 from tests.datapath.tools import LabError, LabUsageError
 
@@ -20,7 +23,7 @@ from tests.datapath.tools import LabError, LabUsageError
 def test_the_first_eight_causes_are_there_and_names_are_unique() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(names) == len(set(names))
-    assert {fault.cause for fault in FAULTS} == {
+    assert {fault.cause for fault in BASIC} == {
         "underlay-udp-blocked",
         "host-firewall",
         "vni-mismatch",
@@ -30,7 +33,19 @@ def test_the_first_eight_causes_are_there_and_names_are_unique() -> None:
         "network-policy-drop",
         "nothing-listening",
     }
-    assert {fault.cause for fault in FAULTS} <= set(names)
+    assert {fault.cause for fault in BASIC} <= set(names)
+    assert len(names) >= 40
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.name))
+def test_every_leg_can_be_written_on_every_backend_that_has_the_fault(fault: Fault) -> None:
+    for backend in fault.backends:
+        lab = shape.lab(backend, 3, "/nowhere")
+        start, _, end = fault.where(lab).partition(">")
+        roles = {"pod", "vxlan", "underlay"} | ({"bridge"} if backend == "flannel" else set())
+        for place in (start, end):
+            node, _, role = place.partition("/")
+            assert (place == "-" and place is end) or (node in {one.name for one in lab.nodes} and role in roles)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +90,10 @@ def test_what_cannot_be_undone_stays_on_record(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"(?s)fdb-missing at ada-ec-2: .*host-firewall at ada-ec-2: .*makes the lab anew"):
         faults.heal(lab)
     assert [fault.name for fault in faults.active(tmp_path)] == ["host-firewall", "fdb-missing"]
+
+
+# Made by whoever needs them first, and empty afterwards.
+EMPTY = re.compile(r"#|\*|:\S+ (ACCEPT|-) |COMMIT|table ip (raw|mangle|nat|filter)$")
 
 
 @pytest.fixture(scope="module", params=["calico", "flannel"])
@@ -129,7 +148,7 @@ def number(address: str) -> str:
 
 @pytest.mark.root
 @pytest.mark.lab
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.name))
+@pytest.mark.parametrize("fault", BASIC, ids=lambda fault: str(fault.name))
 def test_packets_die_on_the_named_leg_until_healed(lab: Lab, fault: Fault) -> None:
     pod = server(lab, fault)
     switched, changed = faults.switch_on(lab, fault.name, None, None)
@@ -156,37 +175,69 @@ def test_packets_die_on_the_named_leg_until_healed(lab: Lab, fault: Fault) -> No
 @pytest.mark.lab
 def test_healing_undoes_several_and_leaves_the_tables_as_they_were(lab: Lab) -> None:
     before = tables(lab)
-    for fault in FAULTS:
+    for fault in BASIC:
         if fault.name != "vxlan-port-mismatch":
             faults.switch_on(lab, fault.name, None, None)
     with pytest.raises(LabError, match="heal first"):
         faults.switch_on(lab, "vxlan-port-mismatch", None, None)
     assert tables(lab) != before
-    assert len(faults.heal(lab)) == len(FAULTS) - 1
+    assert len(faults.heal(lab)) == len(BASIC) - 1
     assert faults.heal(lab) == ()
     assert tables(lab) == before
     for pod in servers.dns_pods(lab):
         servers.wait_answered(lab, pod)
 
 
+@pytest.mark.root
+@pytest.mark.lab
+def test_each_fault_leaves_nothing(lab: Lab) -> None:
+    before = tables(lab)
+    for fault in FAULTS:
+        if lab.backend not in fault.backends:
+            with pytest.raises(LabUsageError, match="cannot be made"):
+                faults.switch_on(lab, fault.name, None, None)
+            continue
+        target = fault.default_node(lab)
+        for change in (fault.apply, fault.apply, fault.undo, fault.undo):  # both may be run twice
+            change(lab, target, 100)
+        assert tables(lab) == before, fault.name
+    for pod in servers.dns_pods(lab):
+        servers.wait_answered(lab, pod)
+
+
 def tables(lab: Lab) -> dict[str, str]:
-    """Rules, routes, neighbours, FDB, VXLAN devices of each node, without what grows by itself."""
-    texts = {}
+    """Rules, routes, neighbours, FDB, devices, settings of each namespace, without what grows by itself, and what the API is told."""
+    texts = {"records": json.dumps(dataclasses.asdict(records.load(Path(lab.state_dir)) or lab), sort_keys=True)}
     for node in lab.nodes:
         device = node.vtep_interface
         for argv in (
             ["iptables-save"],
-            ["nft", "list", "tables", "inet"],
-            ["ip", "route"],
-            ["ip", "neigh", "show", "dev", device, "nud", "permanent"],
+            ["iptables-legacy", "-t", "nat", "-S"],
+            ["nft", "list", "tables"],
+            ["ip", "rule"],
+            ["ip", "route", "show", "table", "all"],
+            ["ip", "neigh", "show", "nud", "permanent"],
             ["bridge", "fdb", "show", "dev", device],
+            ["ip", "-o", "link", "show"],
             ["ip", "-d", "-o", "link", "show", "dev", device],
+            ["ip", "-o", "-4", "addr", "show"],
+            ["tc", "qdisc", "show", "dev", node.underlay_interface],
+            ["ethtool", "-k", node.underlay_interface],
+            ["sysctl", "-e", "net.ipv4.ip_forward", f"net.ipv4.conf.{device.replace('.', '/')}.rp_filter"],
         ):
-            lines = tools.run_inside(node.netns, argv).stdout.splitlines()
-            kept = [line.partition(": ")[2] if "-o" in argv else line for line in lines if not line.startswith(("#", ":"))]
-            texts[f"{node.name} {' '.join(argv)}"] = "\n".join(sorted(kept))
+            lines = tools.run_inside(node.netns, argv, check=False).stdout.splitlines()  # the device may be gone
+            texts[f"{node.name} {' '.join(argv)}"] = "\n".join(sorted(_kept(argv, line) for line in lines if not EMPTY.match(line)))
+    for pod in servers.talkers(lab):
+        for argv in (["ip", "-o", "-4", "addr", "show"], ["ip", "route"], ["nft", "list", "ruleset"], ["ip", "-o", "link", "show"]):
+            lines = tools.run_inside(pod.netns or "", argv).stdout.splitlines()
+            texts[f"{pod.name} {' '.join(argv)}"] = "\n".join(sorted(_kept(argv, line) for line in lines))
     texts["fabric"] = tools.run_inside(lab.fabric, ["nft", "list", "ruleset"]).stdout
     return texts
+
+
+def _kept(argv: list[str], line: str) -> str:
+    """A line without counters and without the numbers that a device gets anew when it is remade."""
+    return re.sub(r"^\d+: |@if\d+|@\w+|qdisc \w+ \w+:|dev cni0 proto kernel|\[\d+\] ?", "", line) if argv[0] in ("ip", "tc") else line
 
 
 @pytest.mark.root

@@ -161,3 +161,8 @@ def settings(lab: Lab, netns: str) -> dict[str, str]:
             # The kernel delays a proxy's answer by up to 0.8 s otherwise (arp(7), proxy_delay).
             values[f"net/ipv4/neigh/{pod.host_interface}/proxy_delay"] = "0"
     return values
+
+
+def address_in(node: LabNode, place: int) -> str:
+    """An address of a node's block by its place, from the end if negative."""
+    return str(ipaddress.IPv4Network(node.pod_cidr)[place])

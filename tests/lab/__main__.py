@@ -4,6 +4,7 @@ Exit status: 0 done, 1 it could not be done, 2 the command itself is wrong.
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ def up(options: argparse.Namespace) -> None:
     with lock.held():
         _refuse_foreign(directory, wanted)
         present = _recorded(directory)
-        if present == wanted and not _tell(network.problems(wanted)):
+        if _as_made(present, wanted, directory) == wanted and not _tell(network.problems(wanted)):
             for fault in faults.active(directory):
                 say(f"{fault.name} is on at {fault.node}")
             print(_serve(wanted))
@@ -71,6 +72,14 @@ def up(options: argparse.Namespace) -> None:
             say("taking down the lab that is there")
         _take_down(directory)
         print(_make(wanted, directory))
+
+
+def _as_made(present: Lab | None, wanted: Lab, directory: Path) -> Lab | None:
+    """The records of the lab that is there, without what faults that are on have written into them."""
+    if present is None or not faults.active(directory):
+        return present
+    nodes = tuple(dataclasses.replace(node, published=None) for node in present.nodes)
+    return dataclasses.replace(present, nodes=nodes, services=wanted.services)
 
 
 def _make(lab: Lab, directory: Path) -> Path:
@@ -158,7 +167,7 @@ def traffic(options: argparse.Namespace) -> None:
 def list_faults(options: argparse.Namespace) -> None:
     """The table, of the lab that is up, else of the usual one."""
     lab = _recorded(records.state_dir()) or shape.lab("calico", 3, str(records.state_dir()))
-    for fault in faults.FAULTS:
+    for fault in [fault for fault in faults.FAULTS if lab.backend in fault.backends]:
         print(f"{fault.name}\t{fault.direction}\t{fault.where(lab)}\t{fault.cause}")
 
 

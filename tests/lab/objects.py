@@ -47,13 +47,16 @@ def _object(kind: Kind, uid: str, name: str, namespace: str | None = None, label
 
 def _cni_annotations(lab: Lab, node: LabNode) -> dict[str, str]:
     if lab.backend == "calico":
-        return {"projectcalico.org/IPv4Address": f"{node.address}/24", "projectcalico.org/IPv4VXLANTunnelAddr": node.vtep_address}
+        return {
+            "projectcalico.org/IPv4Address": f"{node.published or node.address}/24",
+            "projectcalico.org/IPv4VXLANTunnelAddr": node.vtep_address,
+        }
     prefix = "flannel.alpha.coreos.com/"
     return {
         prefix + "backend-data": json.dumps({"VNI": node.vni, "VtepMAC": node.vtep_mac}),
         prefix + "backend-type": "vxlan",
         prefix + "kube-subnet-manager": "true",
-        prefix + "public-ip": node.address,
+        prefix + "public-ip": node.published or node.address,
     }
 
 
@@ -179,7 +182,7 @@ def _service(service: LabService) -> JsonObject:
         "clusterIPs": [service.cluster_ip],
         "ipFamilies": ["IPv4"],
         "ipFamilyPolicy": "SingleStack",
-        "internalTrafficPolicy": "Cluster",
+        "internalTrafficPolicy": "Local" if service.local else "Cluster",
         "sessionAffinity": "None",
         "ports": ports,
     }

@@ -155,6 +155,8 @@ def test_a_fault_and_its_healing_show_in_traffic(run: Run, own_state: Path) -> N
     assert "fault underlay-udp-blocked at ada-ec-1" in run("status").stdout
     assert run("traffic", "--rate", "20", "--seconds", "0.5").stdout == "sent 10 answered 0\n"
     assert "is on at ada-ec-1" in run("up").stderr
+    assert run("fault", "no-endpoints").returncode == 0  # it changes what the API says, and with it the records
+    assert "no-endpoints is on at ada-ec-1" in run("up").stderr
     assert run("fault", "host-firewall", "--node", "ada-ec-9").returncode == 2
     assert run("heal").returncode == 0
     assert run("heal").returncode == 0

@@ -1,9 +1,10 @@
 """A client that asks at a steady pace and never waits for an answer before the next question. One try each.
 
 ask.py dns ADDRESS:PORT NAME | http ADDRESS:PORT PATH | ping ADDRESS[,ADDRESS...] -
-       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered]
+       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N [--first-port N]]
 
-dns: an A question, each from a new socket. http: a GET, each on a new connection. ping: one ICMP identifier, the addresses in turn.
+dns: an A question, each from a new socket; with --ports from so many sockets in turn, whose ports are always the same. http: a GET, each
+on a new connection. ping: one ICMP identifier, the addresses in turn.
 Without --seconds it runs until it is ended. The last line says "sent N answered M".
 """
 
@@ -44,11 +45,13 @@ class Exchange:
 class Lookup(Exchange):
     """A DNS question over UDP (RFC 1035, section 4.1)."""
 
-    def __init__(self, server: tuple[str, int], name: str) -> None:
-        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    def __init__(self, server: tuple[str, int], name: str, kept: socket.socket | None) -> None:
+        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if kept is None else kept)
+        self.kept = kept is not None
         self.identifier = os.urandom(2)
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
-        self.sock.connect(server)
+        if kept is None:
+            self.sock.connect(server)
         self.sock.send(self.identifier + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1))
 
     def ready(self) -> bool | None:
@@ -60,6 +63,11 @@ class Lookup(Exchange):
         except OSError:
             return False
         return True if answer[:2] == self.identifier else None
+
+    def close(self) -> None:
+        """A socket of one of the `--ports` stays for the next question."""
+        if not self.kept:
+            super().close()
 
 
 class Fetch(Exchange):
@@ -139,6 +147,13 @@ class Asker:
         self.refused = 0
         self.silent = 0
         self.running = True
+        self.kept: list[socket.socket] = []
+        for number in range(options.ports):
+            self.kept.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            self.kept[-1].bind(("0.0.0.0", options.first_port + number))
+            # Once: each connect(2) draws another hash, and with it another outer port (net/ipv4/datagram.c, sk_set_txhash).
+            address, _, port = options.target.rpartition(":")
+            self.kept[-1].connect((address, int(port)))
 
     def question(self) -> Exchange:
         """The next one."""
@@ -147,7 +162,11 @@ class Asker:
             addresses = target.split(",")
             return Echo(addresses[self.sent % len(addresses)])
         address, _, port = target.rpartition(":")
-        return Lookup((address, int(port)), what) if kind == "dns" else Fetch((address, int(port)), what)
+        kept = self.kept[self.sent % len(self.kept)] if self.kept else None
+        if kept is not None and kept.fileno() in self.waiting:
+            self.silent += 1
+            self.forget(kept.fileno())
+        return Lookup((address, int(port)), what, kept) if kind == "dns" else Fetch((address, int(port)), what)
 
     def ask(self, now: float) -> None:
         """Send one question; what the own kernel refuses at once counts as sent and refused."""
@@ -239,6 +258,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--timeout", type=float, default=1.0)
     parser.add_argument("--stats")
+    parser.add_argument("--ports", type=int, default=0)
+    parser.add_argument("--first-port", type=int, default=20000, help="of --ports; the kernel picks from 32768 on by itself")
     parser.add_argument("--until-answered", action="store_true", help="end with the first answer; exit status 1 if there was none")
     asker = Asker(parser.parse_args())
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

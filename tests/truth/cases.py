@@ -1,0 +1,124 @@
+"""What is traced, and what is true of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.datapath import faults, shape
+from tests.datapath.records import Lab
+
+BACKENDS = ("calico", "flannel")
+CLIENT = "/".join(shape.CLIENT)
+DURATION_S = 2.5
+LABS_STATE = "/run/vxtrace-lab/truth"  # in the mount namespace of a worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a right report says of one fault.
+
+    Attributes:
+        cause: the slug.
+        direction: "request" or "reply".
+        start, end: the hops "NODE/ROLE" between which packets vanish; end None where it is the last hop.
+    """
+
+    cause: str
+    direction: str
+    start: str
+    end: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A fault to be switched on; node None: the fault's own; percent None: all packets."""
+
+    name: str
+    node: str | None = None
+    percent: int | None = None
+
+    def __str__(self) -> str:
+        return self.name + (f" on {self.node}" if self.node else "") + (f" {self.percent} %" if self.percent else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One trace.
+
+    Attributes:
+        name: unique over all cases.
+        backend: "calico" or "flannel".
+        switches: the faults that are on; none on a healthy path.
+        client, target: what the plugin is asked to trace.
+        traffic: arguments of tests/datapath/programs/ask.py or stream.py, with the program's name first, for what runs meanwhile in the
+            client's pod beside the lab's standing questions. "{ADDRESS}" words are filled in by the worker.
+        expected: what is true where that is not the faults' own truth.
+        recorded: title of the case in tests/truth/recorded.py whose bundle is analysed instead, "" for none.
+        oddity: a healthy change of the nodes (tests/truth/oddities.py), "" for none.
+    """
+
+    name: str
+    backend: str
+    switches: tuple[Switch, ...] = ()
+    client: str = CLIENT
+    target: str = "kube-dns"
+    duration_s: float = DURATION_S
+    traffic: tuple[tuple[str, ...], ...] = ()
+    oddity: str = ""
+    expected: tuple[Truth, ...] = ()
+    recorded: str = ""
+
+    def truths(self) -> tuple[Truth, ...]:
+        """What is true of it: one entry for each fault that is on; none on a healthy path."""
+        return self.expected or tuple(truth(lab_of(self.backend), switch) for switch in self.switches)
+
+
+def lab_of(backend: str) -> Lab:
+    """The records of the lab on which the cases of a backend run."""
+    return shape.lab(backend, 3, f"{LABS_STATE}-{backend}")
+
+
+def truth(lab: Lab, switch: Switch) -> Truth:
+    """What the fault table says of a fault on this lab."""
+    fault = faults.find(switch.name)
+    node = lab.node(switch.node) if switch.node is not None else fault.default_node(lab)
+    start, _, end = fault.where(lab, node).partition(">")
+    return Truth(cause=fault.cause_at(switch.percent or 100), direction=fault.direction, start=start, end=None if end == "-" else end)
+
+
+# Which part of the packets: (fault, percent).
+SHARES = (
+    ("underlay-udp-blocked", 30),
+    ("underlay-udp-blocked@reply", 60),
+    ("host-firewall", 40),
+    ("host-firewall@reply", 70),
+    ("host-firewall@nft", 50),
+    ("host-firewall@reject", 50),
+    ("host-firewall", 10),
+    ("underlay-udp-blocked", 15),
+)
+
+# Two at once, that hit different packets.
+PAIRS: tuple[tuple[Switch, Switch], ...] = (
+    (Switch(name="underlay-udp-blocked"), Switch(name="host-firewall", node="ada-ec-3")),
+    (Switch(name="host-firewall", percent=40), Switch(name="underlay-udp-blocked@reply", percent=40)),
+    (Switch(name="network-policy-drop"), Switch(name="underlay-udp-blocked", node="ada-ec-3")),
+    (Switch(name="neighbour-missing@request"), Switch(name="host-firewall@reject", node="ada-ec-3")),
+    (Switch(name="route-missing"), Switch(name="nothing-listening", node="ada-ec-3")),
+    (Switch(name="stale-vtep-mac"), Switch(name="ip-forward-off", node="ada-ec-3")),
+)
+
+
+def fault_cases() -> Iterator[Case]:
+    """Every fault on every backend that has it, then those that hit a part of the packets, then two at once."""
+    for backend in BACKENDS:
+        for fault in faults.FAULTS:
+            if backend in fault.backends:
+                yield _case(backend, Switch(name=fault.name))
+        for name, percent in SHARES:
+            yield _case(backend, Switch(name=name, percent=percent))
+        for pair in PAIRS:
+            yield _case(backend, *pair)
+
+
+def _case(backend: str, *switches: Switch) -> Case:
+    return Case(name=f"{backend}: {' + '.join(str(switch) for switch in switches)}", backend=backend, switches=switches)

@@ -1,0 +1,76 @@
+"""Healthy paths: what is traced, what is asked meanwhile, on which nodes' shape; nothing may be found on any of them."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.datapath import servers, tools
+from tests.datapath.records import Lab, LabPod
+from tests.truth.cases import BACKENDS, CLIENT, Case
+from tests.truth.oddities import ODDITIES
+
+DURATION_S = 1.6
+WANTED = 200
+STREAM_PORT = 7001
+
+# What is traced, and what is asked meanwhile. {dns-2} is the address of the DNS pod on ada-ec-2, {svc:NAME} a service's address and port.
+TALKS: tuple[tuple[str, str, str, tuple[tuple[str, ...], ...]], ...] = (
+    ("kube-dns", CLIENT, "kube-dns", ()),
+    ("kube-dns by port", CLIENT, "svc/kube-system/kube-dns:53/udp", (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "60"),)),
+    ("kube-dns, few questions", CLIENT, "kube-dns", (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "3"),)),
+    ("DNS pod by its address", CLIENT, "pod/kube-system/{dns-pod-2}", (("ask", "dns", "{dns-2}:53", "{name}", "--rate", "20"),)),
+    ("DNS pod on the third node", CLIENT, "pod/kube-system/{dns-pod-3}", (("ask", "ping", "{dns-3}", "-", "--rate", "40"),)),
+    ("ping", CLIENT, "pod/kube-system/{dns-pod-2}", (("ask", "ping", "{dns-2}", "-", "--rate", "50"),)),
+    ("web, small answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/", "--rate", "20"),)),
+    ("web, large answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/bytes/200000", "--rate", "8"),)),
+    ("metrics", CLIENT, "kube-dns:9153", (("ask", "http", "{dns-2}:9153", "/bytes/30000", "--rate", "10"),)),
+    ("a node's own address", CLIENT, "node/ada-ec-2", (("ask", "ping", "{node-2}", "-", "--rate", "20"),)),
+    (
+        "another node's pod, one backend beside it",
+        "default/netshoot-m4t7d",
+        "kube-dns",
+        (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20"),),
+    ),
+    ("service on the same node", CLIENT, "kotsadm-rqlite", (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)),
+    ("headless service", CLIENT, "kotsadm-rqlite-headless", (("ask", "http", "{rqlite}:4001", "/bytes/5000", "--rate", "20"),)),
+)
+
+
+def cases() -> Iterator[Case]:
+    """At least `WANTED` of them, half on each backend: every talk under every oddity, then all again."""
+    kinds = [(talk, oddity) for oddity in ODDITIES for talk in TALKS]
+    for backend in BACKENDS:
+        for number in range(-(-WANTED // len(BACKENDS))):
+            (title, client, target, traffic), oddity = kinds[number % len(kinds)]
+            again = f" ({number // len(kinds) + 1})" if number >= len(kinds) else ""
+            name = f"{backend}: healthy, {title}{', ' + oddity if oddity else ''}{again}"
+            yield Case(name=name, backend=backend, client=client, target=target, duration_s=DURATION_S, traffic=traffic, oddity=oddity)
+
+
+def filled(lab: Lab, text: str) -> str:
+    """A word with what stands in braces filled in."""
+    words = {f"dns-{pod.node[-1]}": pod.address for pod in servers.dns_pods(lab) if pod.node}
+    words |= {f"dns-pod-{pod.node[-1]}": pod.name for pod in servers.dns_pods(lab) if pod.node}
+    words |= {f"svc:{service.name}": f"{service.cluster_ip}:{service.ports[0].port}" for service in lab.services}
+    words |= {f"node-{node.name[-1]}": node.address for node in lab.nodes}
+    words |= {"name": servers.QUESTION, "rqlite": _pod(lab, "kotsadm-rqlite-0").address}
+    for word, value in words.items():
+        text = text.replace(f"{{{word}}}", value or "")
+    return text
+
+
+def _pod(lab: Lab, name: str) -> LabPod:
+    return next(pod for pod in lab.pods if pod.name == name)
+
+
+@contextmanager
+def talking(lab: Lab, case: Case) -> Iterator[None]:
+    """The traffic of a case, while the context lasts."""
+    client = _pod(lab, case.client.partition("/")[2])
+    with ExitStack() as stack:
+        for program, *arguments in case.traffic:
+            argv = servers.program(program, *(filled(lab, word) for word in arguments))
+            running = subprocess.Popen(tools.inside(client.netns or "", argv), stdout=subprocess.DEVNULL)
+            stack.callback(running.wait)
+            stack.callback(running.terminate)
+        yield

@@ -1,0 +1,154 @@
+"""From a report to the rows of the table: what was true, what was said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.truth.cases import Case, Truth
+
+Leg = tuple[str, str, str | None]  # direction, first and last hop as NODE/ROLE
+
+BROKEN = 3
+DELIVERED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fault of one trace.
+
+    Attributes:
+        expected, said: causes; said None where the report names none.
+        expected_leg, said_leg: "direction START>END".
+        evidence: kinds of evidence of the finding.
+        leg_right, cause_right: whether they agree.
+        wrong_certain: causes that the report calls certain and that are not on.
+        note: the verdict and the report's summary.
+    """
+
+    case: str
+    expected: str | None
+    said: str | None
+    expected_leg: str
+    said_leg: str
+    confidence: str
+    evidence: tuple[str, ...]
+    leg_right: bool
+    cause_right: bool
+    wrong_certain: tuple[str, ...]
+    note: str
+
+
+def leg_text(leg: Leg | None) -> str:
+    """`request ada-ec-1/underlay > ada-ec-2/underlay`."""
+    return "none" if leg is None else f"{leg[0]} {leg[1]} > {leg[2] or '-'}"
+
+
+def judge(case: Case, code: int, report: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of a case with faults, one for each, or the one of a healthy path."""
+    truths = case.truths()
+    return tuple(_row(case, truth, truths, code, report) for truth in truths) if truths else (_healthy(case, code, report),)
+
+
+def failed(case: Case, text: str) -> tuple[Row, ...]:
+    """The rows of a case whose trace did not end in a report."""
+    return tuple(
+        Row(
+            case=case.name,
+            expected=truth.cause if truth is not None else None,
+            said=None,
+            expected_leg=leg_text(_leg(truth)) if truth is not None else "",
+            said_leg="none",
+            confidence="",
+            evidence=(),
+            leg_right=False,
+            cause_right=False,
+            wrong_certain=(),
+            note=text,
+        )
+        for truth in (case.truths() or (None,))
+    )
+
+
+def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: Mapping[str, Any]) -> Row:
+    errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
+    finding = _nearest(report, errors, truth, alone=len(truths) == 1)
+    legs = _legs(report, errors, finding)
+    expected = _leg(truth)
+    causes = {one.cause for one in truths}
+    wrong = tuple(sorted({one["cause"] for one in errors if one["confidence"] == "certain"} - causes))
+    return Row(
+        case=case.name,
+        expected=truth.cause,
+        said=finding["cause"] if finding is not None else None,
+        expected_leg=leg_text(expected),
+        said_leg=leg_text(expected if expected in legs else next(iter(legs), None)),
+        confidence=finding["confidence"] if finding is not None else "",
+        evidence=tuple(dict.fromkeys(one["kind"] for one in finding["evidence"])) if finding is not None else (),
+        leg_right=code == BROKEN and expected in legs,
+        cause_right=code == BROKEN and finding is not None and finding["cause"] == truth.cause,
+        wrong_certain=wrong,
+        note=f"exit {code}, {report['verdict']}: {report['summary']}",
+    )
+
+
+def _nearest(report: Mapping[str, Any], errors: Sequence[Any], truth: Truth, *, alone: bool) -> Any:
+    """The finding that speaks of a fault: with one fault the report's first, with several the one that fits best; None if there is none."""
+    if alone or not errors:
+        return errors[0] if errors else None
+
+    def distance(finding: Any) -> tuple[bool, bool]:
+        return finding["cause"] != truth.cause, _leg_of(report, finding) != _leg(truth)
+
+    return min(errors, key=distance)
+
+
+def _legs(report: Mapping[str, Any], errors: Sequence[Any], finding: Any) -> list[Leg]:
+    """Where the report says it is: the legs of the findings of that cause, else those on which packets were lost."""
+    if finding is not None:
+        found = [_leg_of(report, one) for one in errors if one["cause"] == finding["cause"]]
+        return [leg for leg in found if leg is not None]
+    return [
+        (direction["direction"], str(_place(direction, leg["from"])), _place(direction, leg["to"]))
+        for flow in report["flows"]
+        for direction in flow["directions"]
+        for leg in direction["legs"]
+        if leg["lost"]
+    ]
+
+
+def _leg_of(report: Mapping[str, Any], finding: Mapping[str, Any]) -> Leg | None:
+    if finding["leg"] is None or finding["flow"] is None:
+        return None
+    flow = next(one for one in report["flows"] if one["id"] == finding["flow"])
+    direction = next(one for one in flow["directions"] if one["direction"] == finding["direction"])
+    return finding["direction"], str(_place(direction, finding["leg"]["from"])), _place(direction, finding["leg"]["to"])
+
+
+def _place(direction: Mapping[str, Any], hop: int | None) -> str | None:
+    if hop is None:
+        return None
+    found = next(one for one in direction["hops"] if one["hop"] == hop)
+    return f"{found['node']}/{found['role']}"
+
+
+def _leg(truth: Truth) -> Leg:
+    return truth.direction, truth.start, truth.end
+
+
+def _healthy(case: Case, code: int, report: Mapping[str, Any]) -> Row:
+    found = report["findings"]
+    clean = code == DELIVERED and not found
+    return Row(
+        case=case.name,
+        expected=None,
+        said=found[0]["cause"] if found else None,
+        expected_leg="none",
+        said_leg="none",
+        confidence=found[0]["confidence"] if found else "",
+        evidence=(),
+        leg_right=clean,
+        cause_right=clean,
+        wrong_certain=tuple(sorted({one["cause"] for one in found if one["confidence"] == "certain"})),
+        note=f"exit {code}, {report['verdict']}: {report['summary']}"
+        + "".join(f"; {one['severity']} {one['cause']}: {one['summary']}" for one in found),
+    )

@@ -1,0 +1,177 @@
+"""What needs hardware or a cloud that no lab has: a trace of the lab, whose bundle then says what such a machine says of itself.
+
+The packets really were lost where the truth has them. What is written into the bundle are names and counters that drivers and kernels are
+known to print (the source stands beside each); `analyze` reads the bundle as it would one from a customer.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.datapath import servers, tools
+from tests.datapath.records import Lab, LabNode
+from tests.truth.cases import Case, Switch, Truth
+
+Facts = dict[str, Any]
+BACKEND = "calico"
+SENDER, RECEIVER, NIC = "ada-ec-1", "ada-ec-2", "ens4"
+WIRE = (f"{SENDER}/underlay", f"{RECEIVER}/underlay")
+TABLE = "recorded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One case.
+
+    Attributes:
+        title: what is wrong.
+        truth: what a right report says.
+        breaking: makes the packets die, while the context lasts.
+        edit: changes what one node has said; it is given the node's name, whether this was after the capture, how many packets are lost,
+            and the parsed answers.
+        traffic, switches: what is asked beside the standing questions, and faults of the lab that are on, as in Case.
+    """
+
+    title: str
+    truth: Truth
+    breaking: Callable[[Lab], AbstractContextManager[None]]
+    edit: Callable[[str, bool, int, Facts], None]
+    traffic: tuple[tuple[str, ...], ...] = ()
+    switches: tuple[Switch, ...] = ()
+
+
+def _table(netns: str, family: str, chain: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def made() -> Iterator[None]:
+        fresh = f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n"
+        tools.run_inside(netns, ["nft", "-f", "-"], text=f"{fresh}table {family} {TABLE} {{ {chain} }}\n")
+        try:
+            yield
+        finally:
+            tools.run_inside(netns, ["nft", "-f", "-"], text=fresh)
+
+    return made()
+
+
+def _on_the_wire(match: str) -> Callable[[Lab], AbstractContextManager[None]]:
+    """The underlay drops what matches on its way to the receiver."""
+
+    def breaking(lab: Lab) -> AbstractContextManager[None]:
+        node = lab.node(RECEIVER)
+        rule = f'oifname "{node.fabric_port}" udp dport {node.vxlan_port} {match} drop;'
+        return _table(lab.fabric, "bridge", f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }};")
+
+    return breaking
+
+
+def _before_tracking(lab: Lab) -> AbstractContextManager[None]:
+    """The sender's node drops half of the questions where it would begin to track them, and no rule counts that."""
+    node: LabNode = lab.node(SENDER)
+    rule = f"ip saddr {servers.client(lab).address} udp dport 53 numgen random mod 2 0 drop;"
+    return _table(node.netns, "ip", f"chain early {{ type filter hook prerouting priority -201; policy accept; {rule} }};")
+
+
+def _driver(driver: str, *, tunnels: str) -> Callable[[str, bool, int, Facts], None]:
+    """Both nodes have this NIC (ethtool -i, -k)."""
+
+    def edit(node: str, after: bool, lost: int, facts: Facts) -> None:
+        facts["ethtool"] |= {
+            f"{NIC}.driver": driver,
+            f"{NIC}.tx-udp_tnl-segmentation": tunnels,
+            f"{NIC}.tx-udp_tnl-csum-segmentation": tunnels,
+        }
+
+    return edit
+
+
+def _ring_full(node: str, after: bool, lost: int, facts: Facts) -> None:
+    """virtio_net's receive queue had no room (drivers/net/virtio_net.c, "rx_drops"; rtnl_link_stats64.rx_missed_errors)."""
+    _driver("virtio_net", tunnels="off")(node, after, lost, facts)
+    if node == RECEIVER:
+        for name in (f"ethtool.{NIC}.rx_drops", f"ethtool.{NIC}.rx0_drops"):
+            facts["counters"][name] = 1000 + (lost if after else 0)
+        for link in facts["links"]:
+            if link["name"] == NIC:
+                link["counters"]["rx.missed"] = 1000 + (lost if after else 0)
+
+
+def _table_full(node: str, after: bool, lost: int, facts: Facts) -> None:
+    """net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc: "table full, dropping packet"; /proc/net/stat/nf_conntrack, drop."""
+    if node == SENDER:
+        facts["counters"]["conntrack.drop"] = facts["counters"].get("conntrack.drop", 0) + (lost if after else 0)
+        facts["sysctls"] |= {"net.netfilter.nf_conntrack_count": "65534", "net.netfilter.nf_conntrack_max": "65536"}
+
+
+_PINGS = (("ask", "ping", "{dns-2}", "-", "--rate", "20"),)
+_NOT_ICMP = "@th,312,8 != 1"
+
+RECORDED = (
+    Recorded(
+        title="VMware's vmxnet3, tunnel offload on: ICMP crosses, TCP and UDP do not",
+        truth=Truth(cause="vmware-vxlan-clash", direction="request", start=WIRE[0], end=WIRE[1]),
+        breaking=_on_the_wire(_NOT_ICMP),
+        edit=_driver("vmxnet3", tunnels="on"),
+        traffic=_PINGS,
+    ),
+    Recorded(
+        title="a security group that lets nothing in on the VXLAN port, on NICs of AWS (ena)",
+        truth=Truth(cause="underlay-udp-blocked", direction="request", start=WIRE[0], end=WIRE[1]),
+        breaking=_on_the_wire(""),
+        edit=_driver("ena", tunnels="off"),
+    ),
+    Recorded(
+        title="a receive ring that overflows (virtio_net)",
+        truth=Truth(cause="receive-overrun", direction="request", start=WIRE[0], end=WIRE[1]),
+        breaking=_on_the_wire("numgen random mod 100 < 40"),
+        edit=_ring_full,
+    ),
+    Recorded(
+        title="a NIC (mlx5) whose tunnel offload spoils inner checksums",
+        truth=Truth(cause="nic-tunnel-offload", direction="request", start=f"{RECEIVER}/vxlan", end=f"{RECEIVER}/pod"),
+        breaking=lambda _: nullcontext(),
+        edit=_driver("mlx5_core", tunnels="on"),
+        switches=(Switch(name="nic-tunnel-offload"),),
+    ),
+    Recorded(
+        title="a full connection tracking table",
+        truth=Truth(cause="conntrack-full", direction="request", start=f"{SENDER}/pod", end=f"{SENDER}/vxlan"),
+        breaking=_before_tracking,
+        edit=_table_full,
+    ),
+)
+
+
+def cases() -> Iterator[Case]:
+    """Each as a case."""
+    for one in RECORDED:
+        name = f"recorded: {one.title}"
+        yield Case(name=name, backend=BACKEND, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
+
+
+def find(title: str) -> Recorded:
+    """The one of that title."""
+    return next(one for one in RECORDED if one.title == title)
+
+
+def rewrite(bundle: Path, one: Recorded, lost: int, folder: Path) -> Path:
+    """The bundle as a folder, in which the nodes say what they would say on such machines."""
+    place = folder / "recorded"
+    shutil.rmtree(place, ignore_errors=True)
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(place)
+    (place / "manifest.json").unlink()  # its digests are those of the answers as they were
+    for path in sorted(place.glob("nodes/*/*.json")):
+        facts = json.loads(path.read_text())
+        one.edit(path.parent.name, path.stem == "after", lost, facts)
+        path.write_text(json.dumps(facts))
+    return place
+
+
+def lost_packets(report: dict[str, Any]) -> int:
+    """How many packets the report misses, over all legs."""
+    return sum(leg["lost"] for flow in report["flows"] for way in flow["directions"] for leg in way["legs"])

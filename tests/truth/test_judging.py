@@ -1,0 +1,123 @@
+"""The judge: what it calls right, and what it does not."""
+
+from typing import Any
+
+from tests.truth import page
+from tests.truth.__main__ import reached
+from tests.truth.cases import Case, Switch, fault_cases, truth
+from tests.truth.healthy import WANTED
+from tests.truth.healthy import cases as healthy_cases
+from tests.truth.judging import Row, failed, judge
+
+FAULT = Case(name="calico: host-firewall", backend="calico", switches=(Switch(name="host-firewall"),))
+PAIR = Case(
+    name="two", backend="calico", switches=(Switch(name="host-firewall", percent=50), Switch(name="underlay-udp-blocked@reply", percent=50))
+)
+HEALTHY = Case(name="healthy", backend="calico")
+HOPS = [("ada-ec-1", "underlay"), ("ada-ec-2", "underlay"), ("ada-ec-2", "vxlan"), ("ada-ec-2", "pod")]
+
+
+def finding(cause: str, start: int, end: int | None, **more: Any) -> dict[str, Any]:
+    usual = {"severity": "error", "confidence": "certain", "flow": 1, "direction": "request", "evidence": [{"kind": "counter"}]}
+    return {**usual, "cause": cause, "leg": {"from": start, "to": end}, "summary": "s", **more}
+
+
+def report(*findings: dict[str, Any], lost: tuple[int, int] | None = None) -> dict[str, Any]:
+    hops = [{"hop": number, "node": node, "role": role} for number, (node, role) in enumerate(HOPS, start=1)]
+    back = [{"hop": number, "node": node, "role": role} for number, (node, role) in enumerate(reversed(HOPS), start=1)]
+    legs = [{"from": lost[0], "to": lost[1], "lost": 3}] if lost else []
+    directions = [{"direction": "request", "hops": hops, "legs": legs}, {"direction": "reply", "hops": back, "legs": []}]
+    return {"verdict": "lost", "summary": "text", "flows": [{"id": 1, "directions": directions}], "findings": list(findings)}
+
+
+def only(rows: tuple[Row, ...]) -> Row:
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_leg_and_cause_must_both_be_those_of_the_table() -> None:
+    right = only(judge(FAULT, 3, report(finding("host-firewall", 2, 3))))
+    assert (right.leg_right, right.cause_right, right.wrong_certain, right.evidence) == (True, True, (), ("counter",))
+    elsewhere = only(judge(FAULT, 3, report(finding("host-firewall", 1, 2))))
+    assert (elsewhere.leg_right, elsewhere.cause_right) == (False, True)
+    assert elsewhere.said_leg == "request ada-ec-1/underlay > ada-ec-2/underlay"
+
+
+def test_only_the_first_finding_speaks_for_a_single_fault() -> None:
+    row = only(judge(FAULT, 3, report(finding("vni-mismatch", 2, 3), finding("host-firewall", 2, 3))))
+    assert (row.said, row.leg_right, row.cause_right) == ("vni-mismatch", True, False)
+    assert row.wrong_certain == ("vni-mismatch",)
+
+
+def test_a_wrong_cause_that_is_not_certain_is_wrong_but_not_certain() -> None:
+    row = only(judge(FAULT, 3, report(finding("vni-mismatch", 2, 3, confidence="likely"))))
+    assert (row.cause_right, row.wrong_certain) == (False, ())
+
+
+def test_warnings_name_no_cause_and_lost_packets_name_the_leg() -> None:
+    row = only(judge(FAULT, 3, report(finding("host-firewall", 2, 3, severity="warning"), lost=(2, 3))))
+    assert (row.said, row.leg_right, row.cause_right) == (None, True, False)
+
+
+def test_a_trace_that_does_not_say_broken_is_wrong_whatever_it_finds() -> None:
+    row = only(judge(FAULT, 0, report(finding("host-firewall", 2, 3))))
+    assert (row.leg_right, row.cause_right) == (False, False)
+
+
+def test_of_two_faults_each_needs_its_own_finding() -> None:
+    one, two = judge(
+        PAIR, 3, report(finding("host-firewall", 2, 3), finding("underlay-loss", 3, 4, direction="reply", confidence="likely"))
+    )
+    assert (one.leg_right, one.cause_right, two.leg_right, two.cause_right) == (True, True, True, True)
+    one, two = judge(PAIR, 3, report(finding("host-firewall", 2, 3)))
+    assert (one.cause_right, two.cause_right, two.leg_right) == (True, False, False)
+
+
+def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
+    assert only(judge(HEALTHY, 0, report())).cause_right
+    assert not only(judge(HEALTHY, 0, report(finding("unknown", 1, 2, severity="info")))).cause_right
+    assert not only(judge(HEALTHY, 4, report())).cause_right
+
+
+def test_a_trace_without_a_report_is_a_miss_in_every_row() -> None:
+    rows = failed(PAIR, "exit -11")
+    assert [row.expected for row in rows] == ["host-firewall", "underlay-loss"]
+    assert not any(row.leg_right or row.cause_right for row in rows)
+
+
+def test_the_figures_ask_for_every_leg_and_nearly_every_cause() -> None:
+    right = judge(FAULT, 3, report(finding("host-firewall", 2, 3))) * 19
+    unknown = judge(FAULT, 3, report(finding("unknown", 2, 3)))
+    healthy = judge(HEALTHY, 0, report())
+    assert not reached([*right, *unknown, *healthy])  # it is certain of another cause
+    unsure = judge(FAULT, 3, report(finding("unknown", 2, 3, confidence="possible")))
+    assert reached([*right, *unsure, *healthy])
+    assert not reached([*right, *unsure * 2, *healthy])
+    elsewhere = judge(FAULT, 3, report(finding("host-firewall", 1, 2)))
+    assert not reached([*right, *elsewhere, *healthy])
+    assert not reached([*right, *healthy, *judge(HEALTHY, 4, report())])
+
+
+def test_the_page_lists_every_miss_and_counts() -> None:
+    rows = [*judge(FAULT, 3, report(finding("host-firewall", 2, 3))), *judge(FAULT, 3, report(finding("vni-mismatch", 2, 3)))]
+    text = page.page([*rows, *judge(HEALTHY, 0, report())], (), 2)
+    assert "Cause right: 1 of 2 (50.0 %)" in text
+    assert "Leg right: 2 of 2 (100.0 %)" in text
+    assert "Wrong causes said `certain`: 1." in text
+    assert "cause vni-mismatch, not host-firewall; certain of vni-mismatch, which is not on" in text
+    assert "**2 cases have not been run.**" in text
+    assert "1 traces of 1 kinds" in text
+
+
+def test_there_are_forty_faults_and_two_hundred_healthy_paths_with_different_names() -> None:
+    cases = [*fault_cases(), *healthy_cases()]
+    assert len({case.name for case in cases}) == len(cases)
+    assert len({str(switch) for case in cases for switch in case.switches}) >= 40
+    assert sum(not case.switches for case in cases) >= WANTED == 200
+
+
+def test_the_truth_of_a_part_and_of_another_node() -> None:
+    part = Case(name="part", backend="calico", switches=(Switch(name="underlay-udp-blocked", node="ada-ec-3", percent=30),))
+    found = part.truths()[0]
+    assert (found.cause, found.start, found.end) == ("underlay-loss", "ada-ec-1/underlay", "ada-ec-3/underlay")
+    assert truth.__doc__
