@@ -63,8 +63,8 @@ def test_what_else_may_be_invalid(made: World, confidence: Confidence, doubt: st
 def test_segments_behind_a_nic_that_checksums_inside_tunnels_may_be_damaged() -> None:
     made = world(gone(24, (5, 6)))
     hardware = {f"{NIC}.driver": "mlx5_core", f"{NIC}.tx-udp_tnl-csum-segmentation": "on"}
-    looks = {name: tuple(replace(look, ethtool=hardware) for look in getattr(made, name)) for name in ("before", "after")}
-    found = error(replace(made, **looks))
+    before, after = (tuple(replace(look, ethtool=hardware) for look in looks) for looks in (made.before, made.after))
+    found = error(replace(made, before=before, after=after))
     assert (found.cause, found.confidence) == ("conntrack-invalid", Confidence.LIKELY)
     assert any("nic-tunnel-offload" in doubt for doubt in found.not_ruled_out)
 
