@@ -1,13 +1,14 @@
 """Which cause a dropping rule stands for, now that it is known which packets it took."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes, rule_tables, ways
 from kubectl_vxtrace.diagnosis.ends import senders
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.invalid import invalid
+from kubectl_vxtrace.diagnosis.meaning import Meaning
 from kubectl_vxtrace.diagnosis.proxy_rules import managed_backends
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
 from kubectl_vxtrace.model.facts import Rule
@@ -20,14 +21,6 @@ from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 _MANAGED = ("KUBE-", "cali-", "FLANNEL-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
-    """A cause's slug, and what shows that the rule stands for it here."""
-
-    cause: str
-    proofs: tuple[Evidence, ...] = ()
-
-
 def meaning(case: Case, trouble: Trouble, stretch: Stretch, rule: Rule) -> Meaning:
     """What `rule` stands for, given the packets of `trouble` that it took on `stretch`."""
     cause = rule_tables.cause(rule)
@@ -38,6 +31,8 @@ def meaning(case: Case, trouble: Trouble, stretch: Stretch, rule: Rule) -> Meani
         refined = _own_address(case, trouble, stretch)
     if refined is None and cause == "calico-unknown-vtep" and stretch.place is Place.FORWARD:
         refined = _masqueraded(case, trouble, stretch)
+    if refined is None and cause == "conntrack-invalid":
+        refined = invalid(case, trouble, stretch, rule)
     return refined or Meaning(cause=cause)
 
 

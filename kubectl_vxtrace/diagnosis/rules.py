@@ -17,6 +17,7 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
+_SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
 # RFC 792 and RFC 1812, 5.2.7.1: network, host and communication administratively prohibited.
 _PROHIBITED = frozenset({9, 10, 13})
 # A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
@@ -174,12 +175,12 @@ def _finding(
         case,
         trouble,
         cause,
-        confidence,
+        max(confidence, stands_for.most, key=_SUREST_FIRST.index),
         summary,
         [*proofs, *stands_for.proofs, *_icmp_evidence(_refusals(case, trouble))],
-        remediation=look + _what_to_allow(case, trouble, stretch, cause),
+        remediation=look + (stands_for.remediation or _what_to_allow(case, trouble, stretch, cause)),
         packets=packets,
-        not_ruled_out=doubts,
+        not_ruled_out=[*doubts, *stands_for.doubts],
     )
 
 

@@ -43,7 +43,7 @@ def check(case: Case) -> Iterator[Finding]:
         packets = crossing(case, stretch)
         ports = _ports(packets)
         if ports is not None:
-            yield _subset(case, trouble, stretch, headers[0], ports, mixed=_same_flows(packets))
+            yield _subset(case, trouble, stretch, headers[0], ports, list(_look_alikes(packets)))
         else:
             yield _partial(case, trouble, stretch, headers[0])
 
@@ -106,7 +106,8 @@ def _hypervisor(case: Case, stretch: Stretch) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ports:
-    """Outer source ports: those of enough packets that `lost` all and that `passed` all; of all `total` ports `whole` lost all."""
+    """Outer source ports: those of enough packets that `lost` all and that `passed` all, or all that passed where none of those has
+    enough; of all `total` ports `whole` lost all."""
 
     lost: list[int]
     passed: list[int]
@@ -117,26 +118,31 @@ class _Ports:
 def _ports(packets: Crossing) -> _Ports | None:
     """The outer source ports, if each is lost or passes as a whole.
 
-    None where it is not so: fewer than two ports of three or more packets are lost as a whole, none of so many passes, or a port has
-    both lost and passing packets.
+    None where it is not so: fewer than two ports of three or more packets are lost as a whole, fewer packets than that pass, or a port
+    has both lost and passing packets.
     """
     ports, place = np.unique(packets.outer_port, return_inverse=True)
     total = np.bincount(place.reshape(-1), minlength=len(ports))
     gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
     telling = (total >= _FEW_PACKETS) & (ports >= 0)
-    lost, passed = telling & (gone == total), telling & (gone == 0)
+    lost, passed = telling & (gone == total), (gone == 0) & (ports >= 0)
     mixed = (gone > 0) & (gone < total)
-    if lost.sum() < _FEW_PORTS or not passed.any() or mixed.any():
+    if lost.sum() < _FEW_PORTS or total[passed].sum() < _FEW_PACKETS or mixed.any():
         return None
+    if (passed & telling).any():
+        passed &= telling
     return _Ports(lost=ports[lost].tolist(), passed=ports[passed].tolist(), whole=int((gone == total).sum()), total=len(ports))
 
 
-def _same_flows(packets: Crossing) -> bool:
-    """Whether a flow has both lost and passing packets, so that it is not about protocol, backend or service."""
-    return bool(np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size)
+def _look_alikes(packets: Crossing) -> Iterator[str]:
+    """What else than the port tells the lost packets from those that pass: the flow (protocol, backend, service) or the size."""
+    if not np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size:
+        yield "something about the flows: each is lost or passes as a whole"
+    if packets.wire_bytes[packets.lost].min() > packets.wire_bytes[~packets.lost].max():
+        yield "a limit on the size: every lost frame is larger than every one that passes"
 
 
-def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: _Ports, *, mixed: bool) -> Finding:
+def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: _Ports, doubts: list[str]) -> Finding:
     counters, unread = _nic_evidence(case, stretch)
     noun = direction_noun(trouble.path.direction, trouble.packets)
     text = f"every packet with the outer source port {_shown(ports.lost)} was lost, every one with {_shown(ports.passed)} passed"
@@ -144,7 +150,7 @@ def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulatio
         case,
         trouble,
         "underlay-path-subset",
-        Confidence.LIKELY if mixed else Confidence.POSSIBLE,
+        Confidence.POSSIBLE if doubts else Confidence.LIKELY,
         f"{trouble.packets} {noun} {header.source} > {header.destination} were lost: {ports.whole} of {ports.total} outer source ports "
         "lost every packet, the others none, so that one of several paths is broken",
         [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(stretch, counters, unread)],
@@ -152,7 +158,7 @@ def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulatio
             *counters,
             *unread,
             *_programs(case, stretch),
-            *(() if mixed else ("something about the flows: each is lost or passes as a whole",)),
+            *doubts,
             f"a receive queue of {place_text(stretch.end or stretch.start)} that does not work: queues are chosen by the same hash",
         ],
     )

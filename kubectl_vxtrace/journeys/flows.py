@@ -1,7 +1,8 @@
 """Flows of which packets were seen, with their paths: planned ones, ones with the port that was used, ones without a backend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -31,8 +32,25 @@ class Candidate:
     last: tuple[Tap, ...] = ()
 
 
-def candidates_of(recording: Recording, groups: Sequence[Group], seen: Mapping[Tap, Sightings]) -> tuple[Candidate, ...]:
-    """The flows that the sightings belong to, planned ones first and in order; ids of further ones follow the planned ones'."""
+def strays_of(recording: Recording, seen: Mapping[Tap, Sightings]) -> frozenset[tuple[int, Tap]]:
+    """The groups of which requests were translated to a stranger, each with every tap that saw some so."""
+    nowhere = len(recording.flows)
+    return frozenset((group, tap) for tap, one in seen.items() for group in np.unique(one.group[one.planned == nowhere]).tolist())
+
+
+def without_strangers(recording: Recording, seen: Mapping[Tap, Sightings]) -> dict[Tap, Sightings]:
+    """The sightings, in which no planned backend stands for packets that went to a stranger."""
+    nowhere = len(recording.flows)
+    return {tap: replace(one, planned=np.where(one.planned == nowhere, np.int32(NOBODY), one.planned)) for tap, one in seen.items()}
+
+
+def candidates_of(
+    recording: Recording, groups: Sequence[Group], seen: Mapping[Tap, Sightings], strays: Container[tuple[int, Tap]] = ()
+) -> tuple[Candidate, ...]:
+    """The flows that the sightings belong to, planned ones first and in order; ids of further ones follow the planned ones'.
+
+    strays: see `strays_of`.
+    """
     found: list[Candidate] = []
     next_id = max((flow.id for flow in recording.flows), default=0) + 1
     for number, group in enumerate(groups):
@@ -46,7 +64,7 @@ def candidates_of(recording: Recording, groups: Sequence[Group], seen: Mapping[T
                 found.append(Candidate(flow=flow, paths=_paths(recording, flow), group=number, planned=server.planned))
     for number, group in enumerate(groups):
         if any(((one.group == number) & (one.planned == NOBODY)).any() for one in seen.values()):
-            found.append(_nameless(recording, number, group, next_id))
+            found.append(_nameless(recording, number, group, next_id, [tap for tap in seen if (number, tap) in strays]))
             next_id += group.nameless is None
     return tuple(found)
 
@@ -70,8 +88,11 @@ def _with_port(recording: Recording, group: int, planned: int, port: int, flow_i
     return Candidate(flow=seen, paths=paths, group=group, planned=planned, port=port)
 
 
-def _nameless(recording: Recording, number: int, group: Group, next_id: int) -> Candidate:
-    """The flow of packets that nothing names a backend for: its path is what the paths to all backends share."""
+def _nameless(recording: Recording, number: int, group: Group, next_id: int, strays: Sequence[Tap]) -> Candidate:
+    """The flow of packets that nothing names a backend for: its path is what the paths to all backends share.
+
+    strays: taps that saw some of them go to a stranger, which the path follows over the client's node.
+    """
     flows = [recording.flows[server.planned] for server in group.servers]
     if group.nameless is not None:
         flow = recording.flows[group.nameless]
@@ -86,19 +107,30 @@ def _nameless(recording: Recording, number: int, group: Group, next_id: int) -> 
     for direction in Direction:
         ways = [path for one in flows for path in recording.paths if path.flow == one.id and path.direction is direction]
         if ways:
-            hops, ends = _shared([path.hops for path in ways], direction)
+            hops, ends = _shared([path.hops for path in ways], direction, strays)
             paths.append(Path(flow=flow.id, direction=direction, hops=hops, basis=ways[0].basis))
             last = ends if direction is Direction.REQUEST else last
     return Candidate(flow=flow, paths=tuple(paths), group=number, planned=NOBODY, last=last)
 
 
-def _shared(ways: Sequence[tuple[Hop, ...]], direction: Direction) -> tuple[tuple[Hop, ...], tuple[Tap, ...]]:
+def _shared(ways: Sequence[tuple[Hop, ...]], direction: Direction, strays: Sequence[Tap]) -> tuple[tuple[Hop, ...], tuple[Tap, ...]]:
     """The client's end that all ways share, numbered from 1 in their direction, and the taps where they part."""
     from_client = [way if direction is Direction.REQUEST else way[::-1] for way in ways]
+    own = [_at_home(way) for way in from_client]
+    followed = [sum(hop.tap in strays for hop in hops[1:]) for hops in own]
+    if any(followed):
+        most = max(followed)
+        own, from_client = ([one for one, count in zip(some, followed, strict=True) if count == most] for some in (own, from_client))
+    mine = own if any(followed) else from_client
     length = 0
-    while all(len(way) > length for way in from_client) and len({(way[length].tap, way[length].role) for way in from_client}) == 1:
+    while all(len(way) > length for way in mine) and len({(way[length].tap, way[length].role) for way in mine}) == 1:
         length += 1
     shared = from_client[0][:length]
     ordered = shared if direction is Direction.REQUEST else shared[::-1]
     parting = dict.fromkeys(way[length].tap for way in from_client if len(way) > length)
     return tuple(replace(hop, hop=number) for number, hop in enumerate(ordered, 1)), tuple(parting)
+
+
+def _at_home(way: tuple[Hop, ...]) -> tuple[Hop, ...]:
+    """The beginning of a way that lies on its first node."""
+    return tuple(takewhile(lambda hop: hop.tap.node == way[0].tap.node, way))

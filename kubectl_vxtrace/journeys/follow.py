@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys import outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
-from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of
+from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of, strays_of, without_strangers
 from kubectl_vxtrace.journeys.frames import frames_of
 from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
 from kubectl_vxtrace.journeys.learn import learned_connections
@@ -77,10 +77,12 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     """
     twice = doubled(tables, recording.paths)
     known = testimonies(recording, tables, twice.unsure)
-    seen, roles, unsure = _sightings(recording, tables, known, twice)
+    named, roles, unsure = _sightings(recording, tables, known, twice)
+    strays = strays_of(recording, named)
+    seen = without_strangers(recording, named)
     traced = {tap for tap, one in seen.items() if len(one)}
     groups = groups_of(recording, address_book(recording, ()))
-    candidates = candidates_of(recording, groups, seen)
+    candidates = candidates_of(recording, groups, seen, strays)
     shares = {tap: divided(seen.pop(tap)) for tap in tuple(seen)}
     ways = [(candidate, path) for candidate in candidates for path in candidate.paths]
     parts = each(lambda way: _part(*way, shares, tables, recording), ways)
@@ -149,7 +151,7 @@ class _Identified:
 
     def __init__(self, recording: Recording, tables: Mapping[Tap, PacketTable], connections: Sequence[ConntrackEntry]) -> None:
         self.book = address_book(recording, connections)
-        self.groups = groups_of(recording, self.book)
+        self.groups = groups_of(recording, self.book, connections)
         self.names = conntrack_names(connections, self.book, self.groups)
         self.ends = {tap: ends_of(table, self.book) for tap, table in tables.items()}
         self.roles = classify(self.groups, self.ends, self.names)

@@ -6,7 +6,7 @@ client's port, by which the forms are joined.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class Group:
     """What one client asks of one service port, or of one server where there is no Service.
 
     `clients` are the numbers of the client's addresses. `service` is the ClusterIP's number and port. `nameless` is the
-    index of a planned flow without a server.
+    index of a planned flow without a server. `strangers` are what the service was translated to and what is no backend of it; their
+    `planned` is the number of planned flows, which no flow has.
     """
 
     protocols: tuple[int, ...]
@@ -51,6 +52,7 @@ class Group:
     service: tuple[int, int | None] | None
     servers: tuple[Server, ...]
     nameless: int | None
+    strangers: tuple[Server, ...] = ()
 
     @property
     def echo(self) -> bool:
@@ -105,6 +107,7 @@ def client_addresses(recording: Recording, client: Endpoint) -> tuple[str, ...]:
 def address_book(recording: Recording, connections: Iterable[ConntrackEntry]) -> AddressBook:
     """All addresses that flows, VTEPs and the connections of the clients name."""
     texts: list[str] = []
+    services = {flow.service.address for flow in recording.flows if flow.service}
     for flow in recording.flows:
         texts += client_addresses(recording, flow.client)
         texts += [flow.service.address] if flow.service and flow.service.address else []
@@ -113,6 +116,7 @@ def address_book(recording: Recording, connections: Iterable[ConntrackEntry]) ->
     for entry in connections:
         if entry.original_source in clients:
             texts.append(entry.reply_destination)
+            texts += [entry.reply_source] if entry.original_destination in services else []
     return AddressBook(texts)
 
 
@@ -121,15 +125,32 @@ def connections_of(recording: Recording) -> tuple[ConntrackEntry, ...]:
     return tuple(entry for facts in (*recording.before, *recording.after) for entry in facts.conntrack)
 
 
-def groups_of(recording: Recording, book: AddressBook) -> tuple[Group, ...]:
-    """Planned flows, joined by protocol, client and service."""
+def groups_of(recording: Recording, book: AddressBook, connections: Sequence[ConntrackEntry] = ()) -> tuple[Group, ...]:
+    """Planned flows, joined by protocol, client and service; with what else the connections say that the service was translated to."""
     members: dict[tuple[str, str, str | None, int | None], list[int]] = {}
     for index, flow in enumerate(recording.flows):
         service = flow.service.address if flow.service else None
         direct = f"direct {flow.server.address if flow.server else ''}"
         port = flow.service.port if service and flow.service else (flow.server.port if flow.server else None)
         members.setdefault((flow.protocol, flow.client.address, service or direct, port), []).append(index)
-    return tuple(_group(recording, book, indices) for indices in members.values())
+    groups = (_group(recording, book, indices) for indices in members.values())
+    nowhere = len(recording.flows)
+    return tuple(replace(group, strangers=_strangers(connections, group, book, nowhere)) for group in groups)
+
+
+def _strangers(connections: Sequence[ConntrackEntry], group: Group, book: AddressBook, nowhere: int) -> tuple[Server, ...]:
+    """What connections to the group's service lead to and what is no server of it."""
+    if group.service is None or group.echo:
+        return ()
+    found: dict[Server, None] = {}
+    for entry in connections:
+        client, asked, replier = (book.number(text) for text in (entry.original_source, entry.original_destination, entry.reply_source))
+        if UNKNOWN in (client, replier) or asked != group.service[0] or replier == asked or entry.reply_source_port is None:
+            continue
+        server = Server(planned=nowhere, address=replier, port=entry.reply_source_port)
+        if _named(entry, group, client, book) is None and _named(entry, replace(group, strangers=(server,)), client, book) is not None:
+            found[server] = None
+    return tuple(found)
 
 
 def _group(recording: Recording, book: AddressBook, indices: Sequence[int]) -> Group:
@@ -202,7 +223,8 @@ def _named(entry: ConntrackEntry, group: Group, client: int, book: AddressBook) 
         return None
     replier = book.number(entry.reply_source)
     ports = (None, entry.reply_source_port)
-    server = next((server for server in group.servers if server.address == replier and (group.echo or server.port in ports)), None)
+    possible = (*group.servers, *group.strangers)
+    server = next((server for server in possible if server.address == replier and (group.echo or server.port in ports)), None)
     asked = book.number(entry.original_destination)
     if server is None:
         return None
@@ -270,7 +292,8 @@ def _server_roles(groups: Sequence[Group], ends: Ends, role: Roles, asked: NDArr
                 mine &= asked[index, ends.client_port]
             if not mine.any():
                 continue
-            for server in group.servers:
+            # Only what was asked of the service can have been translated to a stranger.
+            for server in (*group.servers, *(group.strangers if rank == 0 else ())):
                 if server.address == UNKNOWN:
                     continue
                 mask = mine & (ends.server == server.address) & (True if server.port is None else ends.server_port == server.port)

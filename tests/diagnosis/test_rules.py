@@ -68,7 +68,6 @@ def best(case_of: World) -> Finding:
         pytest.param((5, 6), B, workload(f"cali-tw-{POD_B}"), "network-policy-drop", id="Calico ingress"),
         pytest.param((1, 2), A, workload(f"cali-fw-{POD_A}"), "network-policy-drop", id="Calico egress"),
         pytest.param((5, 6), B, workload("KUBE-POD-FW-AB12"), "network-policy-drop", id="kube-router"),
-        pytest.param((5, 6), B, ((rule("FORWARD", "-m conntrack --ctstate INVALID -j DROP", 0), 24),), "conntrack-invalid", id="INVALID"),
         pytest.param(
             (4, 5), B, ((rule("in", "udp dport 4789 counter drop", 0, backend="nft", hook="input"), 24),), "host-firewall", id="nft"
         ),

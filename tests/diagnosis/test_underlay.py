@@ -111,10 +111,17 @@ def test_outer_source_ports_that_are_lost_as_a_whole_are_a_path_of_several() -> 
     assert any("port 50001, 50002 was lost, every one with 50003, 50004 passed" in proof.text for proof in finding.evidence)
 
 
+def test_what_passes_may_be_single_packets_of_ports_of_their_own() -> None:
+    (finding,) = diagnose(spread({50001: 7, 50002: 7, 50009: 1}, dict.fromkeys(range(51000, 51009), 1)).case())
+    assert (finding.cause, finding.confidence, finding.packets) == ("underlay-path-subset", Confidence.LIKELY, 15)
+    assert any("every one with 51000, 51001, 51002" in proof.text for proof in finding.evidence)
+
+
 @pytest.mark.parametrize(
     "world",
     [
         pytest.param(spread({50001: 9}, {50003: 6, 50004: 4}), id="one port only"),
+        pytest.param(spread({50001: 7, 50002: 7}, {50003: 1, 50004: 1}), id="too few that pass"),
         pytest.param(spread({50001: 2, 50002: 2}, {50003: 6}), id="too few packets with each"),
         pytest.param(spread({50001: 3, 50002: 3}, {50003: 6}, mixed={50005: (2, 4)}), id="a port with both kinds"),
         pytest.param(spread({50000 + number: 1 for number in range(9)}, {50100: 6}), id="every port has one packet"),
@@ -144,6 +151,14 @@ def test_flows_that_are_lost_as_a_whole_may_be_about_the_flow() -> None:
     (finding,) = diagnose(case)
     assert (finding.cause, finding.confidence) == ("underlay-path-subset", Confidence.POSSIBLE)
     assert any(doubt.startswith("something about the flows") for doubt in finding.not_ruled_out)
+
+
+def test_larger_packets_that_are_lost_as_a_whole_may_be_about_their_size() -> None:
+    made = spread({50001: 4, 50002: 4}, {50003: 6})
+    larger = tuple(replace(fate, wire_bytes=400) if fate.leg is not None else fate for fate in made.requests)
+    (finding,) = diagnose(replace(made, requests=larger).case())
+    assert (finding.cause, finding.confidence) == ("underlay-path-subset", Confidence.POSSIBLE)
+    assert any(doubt.startswith("a limit on the size") for doubt in finding.not_ruled_out)
 
 
 @pytest.mark.parametrize(

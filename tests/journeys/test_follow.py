@@ -7,7 +7,8 @@ import numpy as np
 from kubectl_vxtrace.journeys import follow, shown
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
 from kubectl_vxtrace.model.journeys import OutcomeCode
-from kubectl_vxtrace.model.path import Direction, Endpoint, Tap
+from kubectl_vxtrace.model.path import Direction, Endpoint, Hop, Role, Tap
+from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
 from kubectl_vxtrace.model.report import Verdict
 from kubectl_vxtrace.model.request import Request, Target
@@ -101,18 +102,7 @@ class TestUnknownBackend:
     def test_conntrack_names_it(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 1, vanished=1)
-        entry = ConntrackEntry(
-            protocol="udp",
-            original_source=wire.CLIENT,
-            original_destination=wire.SERVICE,
-            original_source_port=40_000,
-            original_destination_port=53,
-            reply_source=B,
-            reply_source_port=53,
-            reply_destination=wire.CLIENT,
-            reply_destination_port=40_000,
-        )
-        recording = replace(record(simulator), after=(NodeFacts(node=wire.CLIENT_NODE, conntrack=(entry,)),))
+        recording = replace(record(simulator), after=(NodeFacts(node=wire.CLIENT_NODE, conntrack=(_connection(B, 40_000),)),))
         case = follow(recording, tables_of(simulator))
         assert lost_of(case, B) == {(1, 2): 1}
         assert len(case.flows) == 1
@@ -124,6 +114,88 @@ class TestUnknownBackend:
         case = follow_all(simulator)
         assert hop_packets(case, A) == [1] * 6
         assert lost_of(case, None) == {(1, 2): 1}
+
+
+class TestABackendThatIsNone:
+    """A translation to what is no backend: the packets are followed over the client's node, and nobody is made up as their server."""
+
+    @staticmethod
+    def _known(simulator: wire.Simulator, *, told: bool = True, ports: int = 1) -> Recording:
+        """A recording whose plan knows B alone; conntrack leads to A, if it is `told`."""
+        recording = record(simulator)
+        flow = recording.flows[1]
+        entries = tuple(_connection(A, 40_000 + number) for number in range(ports)) if told else ()
+        return replace(
+            recording,
+            flows=(flow,),
+            paths=tuple(path for path in recording.paths if path.flow == flow.id),
+            after=(NodeFacts(node=wire.CLIENT_NODE, conntrack=entries),),
+        )
+
+    def test_it_is_followed_over_the_clients_node(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 3, vanished=3)
+        lookups(simulator, 2, server=B, first=3)
+        case = follow(self._known(simulator, ports=3), tables_of(simulator))
+        assert lost_of(case, None) == {(3, 0): 3}
+        assert hop_packets(case, None) == [3, 3, 3]
+        index = index_of(case, None)
+        assert [(hop.tap.node, hop.role) for hop in case.paths[index].hops] == [
+            (wire.CLIENT_NODE, role) for role in ("pod", "vxlan", "underlay")
+        ]
+        assert [one.address for one in case.flows[-1].candidates] == [B]
+        assert hop_packets(case, B) == [2] * 6
+
+    def test_it_may_die_before_the_nic(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 3, vanished=2)
+        case = follow(self._known(simulator, ports=3), tables_of(simulator))
+        assert lost_of(case, None) == {(2, 3): 3}
+
+    def test_where_a_local_backend_parts_the_ways_it_goes_the_way_that_saw_it(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 3, vanished=3)
+        recording = self._known(simulator, ports=3)
+        local = Tap(node=wire.CLIENT_NODE, interface="calilocal")
+        flow = replace(recording.flows[0], id=9, server=Endpoint(address="10.244.114.99", port=53, node=wire.CLIENT_NODE))
+        taps = (recording.paths[0].hops[0].tap, local)
+        hops = tuple(Hop(hop=number, role=Role.POD, tap=tap) for number, tap in enumerate(taps, 1))
+        way = HopPath(flow=9, direction=Direction.REQUEST, hops=hops)
+        back = HopPath(flow=9, direction=Direction.REPLY, hops=tuple(replace(hop, hop=3 - hop.hop) for hop in hops[::-1]))
+        case = follow(replace(recording, flows=(*recording.flows, flow), paths=(*recording.paths, way, back)), tables_of(simulator))
+        assert lost_of(case, None) == {(3, 0): 3}
+
+    def test_a_port_that_went_to_both(self) -> None:
+        """Packet by packet: kube-proxy heard of the change in between."""
+        simulator = wire.Simulator()
+        lookups(simulator, 1, vanished=3)
+        simulator.udp(B, time_ns=AT + 60 * SECOND, payload=frames.dns_question("other.example"), client_port=40_000, ident=777)
+        recording = self._known(simulator)
+        case = follow(recording, tables_of(simulator))
+        assert lost_of(case, None) == {(3, 0): 1}
+        assert hop_packets(case, B) == [1] * 6
+
+    def test_what_is_asked_of_that_address_itself_is_none_of_it(self) -> None:
+        simulator = wire.Simulator(service=None)
+        lookups(simulator, 2, first=5)
+        recording = replace(self._known(wire.Simulator()), captures=record(simulator).captures)
+        assert follow(recording, tables_of(simulator)).flows == ()
+
+
+def _connection(server: str, port: int) -> ConntrackEntry:
+    """From the client to the Service, translated to `server`, which does not answer."""
+    return ConntrackEntry(
+        protocol="udp",
+        original_source=wire.CLIENT,
+        original_destination=wire.SERVICE,
+        original_source_port=port,
+        original_destination_port=53,
+        reply_source=server,
+        reply_source_port=53,
+        reply_destination=wire.CLIENT,
+        reply_destination_port=port,
+        unreplied=True,
+    )
 
 
 def _parted(recording: Recording) -> Recording:
