@@ -11,7 +11,8 @@ from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of, strays_of, without_strangers
 from kubectl_vxtrace.journeys.frames import frames_of
-from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.identity import Roles, classify, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.known import address_book, connections_of
 from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.origin import begun_here
 from kubectl_vxtrace.journeys.sightings import (
