@@ -27,6 +27,7 @@ from kubectl_vxtrace.journeys.sightings import (
 )
 from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
+from kubectl_vxtrace.journeys.translated import translated_connections
 from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
@@ -136,6 +137,7 @@ def _sightings(
     connections = connections_of(recording)
     first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
+    learned += translated_connections(recording, first.groups, tables, first.ends, first.roles, first.seen, first.names)
     last = _Identified(recording, tables, (*connections, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
