@@ -67,7 +67,8 @@ def _unclaimed(table: PacketTable, group: Group, ends: Ends, roles: tuple[Roles,
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.fragment & OFFSET == 0) & np.append(talks, False)[table.conversation])
     talk = table.conversation[rows]
     telling = (table.digest[rows] != 0) | ((table.conversations.protocol[talk] == IpProtocol.TCP) & (table.seq[rows] != 0))
-    return rows[telling].astype(np.int32)
+    found: I32 = rows[telling].astype(np.int32)
+    return found
 
 
 def _servers(table: PacketTable, rows: I32) -> set[str]:
