@@ -136,8 +136,10 @@ def _sightings(
     """The frames that belong to planned flows, with their backends as far as anything names them."""
     connections = connections_of(recording)
     first = _Identified(recording, tables, connections)
+    if strange := translated_connections(recording, first.groups, tables, first.ends, first.roles, first.seen, first.names):
+        connections = (*connections, *strange)
+        first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
-    learned += translated_connections(recording, first.groups, tables, first.ends, first.roles, first.seen, first.names)
     last = _Identified(recording, tables, (*connections, *learned)) if learned else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
