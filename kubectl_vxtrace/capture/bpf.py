@@ -54,6 +54,16 @@ def client_pod(client: str, ports: Sequence[int]) -> str:
     return any_of([all_of([mine, wanted]), all_of(["icmp or icmp6", mine]), "arp"])
 
 
+def foreign(client: str, peers: Sequence[str], ports: Sequence[int]) -> str:
+    """At a client's own interface: what goes to the peers from any other address; empty without peers.
+
+    It can only come from the pod, which then sends with a source that is not its own.
+    """
+    asked = _one_of("dst host", [peer for peer in peers if peer != client])
+    where = any_of(f"dst port {port}" for port in ports)
+    return all_of([f"not src host {_address(client)}", asked, *([where] if where else [])])
+
+
 def server_pod(server: str, ends: Ends) -> str:
     """At a server's own interface: its traffic with the clients, or with what may stand in their place; its ICMP; ARP."""
     peers = [*ends.clients, *ends.host_clients, *ends.masquerades]

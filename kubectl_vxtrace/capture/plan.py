@@ -151,7 +151,13 @@ def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow]) -> str
         return bpf.overlay(ends)
     if watched.role is Role.UNDERLAY:
         return bpf.underlay(ends)
-    own = [bpf.client_pod(client, _ports([flow for flow in flows if flow.client.address == client])) for client in watched.clients]
+    own = []
+    for client in watched.clients:
+        mine = [flow for flow in flows if flow.client.address == client]
+        own.append(bpf.client_pod(client, _ports(mine)))
+        # A bridge carries other pods' packets as well, and so does an interface that may be anybody's.
+        if watched.role is Role.POD and len(watched.clients) == 1 and not watched.servers:
+            own.append(bpf.foreign(client, [_peers(flow)[0] for flow in mine if _peers(flow)], _ports(mine)))
     own += [bpf.server_pod(server, ends) for server in watched.servers]
     return bpf.any_of(own) or bpf.overlay(ends)
 

@@ -10,6 +10,7 @@ from kubectl_vxtrace.diagnosis import (
     conntrack,
     destinations,
     endpoint,
+    foreign,
     forwarding,
     glued,
     hypervisor,
@@ -61,6 +62,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     service.check,
     endpoint.check,
     bridging.check,
+    foreign.check,
     sight.check,
 )
 

@@ -1,6 +1,6 @@
 """Packets of a flow where its path does not lead: bare on a NIC, or round and round."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -68,14 +68,15 @@ def _frames(case: Case, node: str, roles: Container[Role], sources: Sequence[str
 
 
 def _between(table: PacketTable, sources: Sequence[str], destinations: Sequence[str]) -> NDArray[np.bool_]:
-    talk = _is_one_of(table.conversations.source, sources) & _is_one_of(table.conversations.destination, destinations)
+    talk = is_one_of(table.conversations.source, sources) & is_one_of(table.conversations.destination, destinations)
     found = np.zeros(len(table), dtype=np.bool_)
     known = table.conversation >= 0
     found[known] = talk[table.conversation[known]]
     return found
 
 
-def _is_one_of(addresses: U8, wanted: Sequence[str]) -> NDArray[np.bool_]:
+def is_one_of(addresses: U8, wanted: Iterable[str]) -> NDArray[np.bool_]:
+    """Which of n addresses of 16 bytes, shape (n, 16), are among the `wanted`; text that is no address is left out."""
     found = np.zeros(len(addresses), dtype=np.bool_)
     for text in wanted:
         try:

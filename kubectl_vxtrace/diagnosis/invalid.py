@@ -61,6 +61,7 @@ def _damaged(case: Case, stretch: Stretch, sender: Hop) -> Meaning:
     return Meaning(
         cause="nic-tunnel-offload",
         proofs=tuple(proofs),
+        says=f"they came from {sender.tap.node} damaged, which makes them INVALID",
         doubts=tuple(doubts),
         most=Confidence.LIKELY,
         remediation=(

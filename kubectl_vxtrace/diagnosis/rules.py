@@ -176,7 +176,7 @@ def _finding(
         trouble,
         cause,
         max(confidence, stands_for.most, key=_SUREST_FIRST.index),
-        summary,
+        summary if stands_for.says is None else f"{summary}: {stands_for.says}",
         [*proofs, *stands_for.proofs, *_icmp_evidence(_refusals(case, trouble))],
         remediation=look + (stands_for.remediation or _what_to_allow(case, trouble, stretch, cause)),
         packets=packets,

@@ -11,7 +11,8 @@ from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of, strays_of, without_strangers
 from kubectl_vxtrace.journeys.frames import frames_of
-from kubectl_vxtrace.journeys.identity import Roles, address_book, classify, connections_of, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.identity import Roles, classify, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.known import address_book, connections_of
 from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.origin import begun_here
 from kubectl_vxtrace.journeys.sightings import (
@@ -26,6 +27,7 @@ from kubectl_vxtrace.journeys.sightings import (
 )
 from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
+from kubectl_vxtrace.journeys.translated import translated_connections
 from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
@@ -136,6 +138,9 @@ def _sightings(
     """The frames that belong to planned flows, with their backends as far as anything names them; and groups that may lack some."""
     connections = connections_of(recording)
     first = _Identified(recording, tables, connections)
+    if strange := translated_connections(recording, first.groups, tables, first.ends, first.roles, first.seen, first.names):
+        connections = (*connections, *strange)
+        first = _Identified(recording, tables, connections)
     learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
     last = _Identified(recording, tables, (*connections, *learned.connections)) if learned.connections else first
     later = later_fragments(tables, last.book, last.seen)

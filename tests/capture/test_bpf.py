@@ -74,6 +74,14 @@ def test_a_clients_interface_without_ports() -> None:
     }
 
 
+def test_a_source_that_is_not_the_clients() -> None:
+    wanted = {"to the service": datagram(OTHER, S), "to a backend": datagram(STRANGER, B1)}
+    others = {"its own": datagram(C, S), "answer": datagram(S, C, 53, 41234), "another port": segment(OTHER, S, dport=443)}
+    assert picked(bpf.foreign(C, (S, B1, C), (53,)), wanted | others) == wanted.keys()
+    assert picked(bpf.foreign(C, (S,), ()), {"any port": segment(OTHER, S, dport=443), "its own": ping(C, S)}) == {"any port"}
+    assert bpf.foreign(C, (), (53,)) == bpf.foreign(C, (C,), (53,)) == ""
+
+
 def test_a_servers_interface() -> None:
     wanted = {
         "from the client": datagram(C, B1),

@@ -115,6 +115,7 @@ def test_the_command_can_be_run_by_hand() -> None:
 def test_filters_know_whose_interface_it_is() -> None:
     filters = _filters(_plan())
     assert "port 53" in filters["n1-pod.pcap"]
+    assert "(not src host 10.244.114.75) and (dst host 10.96.0.10) and (dst port 53)" in filters["n1-pod.pcap"]
     assert "10.244.56.129" not in filters["n1-pod.pcap"]
     assert "10.244.56.129" in filters["n2-pod.pcap"]
     assert "10.244.106.65" not in filters["n2-pod.pcap"]

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import CHECKS, diagnose
 from kubectl_vxtrace.diagnosis.causes import CAUSES
-from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, HopCount, Leg, Severity
 from tests.diagnosis.build import HEALTHY, A, B, Fate, facts, lost, rule, ruled
@@ -81,6 +82,23 @@ def test_an_unexpected_sighting_alone_is_an_info() -> None:
     (found,) = diagnose(replace(case, hops=hops))
     assert (found.cause, found.severity, found.packets, found.leg) == ("unknown", Severity.INFO, 3, None)
     assert "ada-ec-3/ens4 as a > b:53" in found.summary
+
+
+def bridged(*, losing: bool = False, role: Role = Role.BRIDGE) -> Case:
+    """A path between two pods of one node, whose bridge saw one of its packets."""
+    world = replace(HEALTHY, hops=2, requests=(Fate(count=9, reach=2),), replies=None)
+    made = replace(world, requests=(lost(1, 1, 2), *world.requests)) if losing else world
+    case = made.case()
+    taps = [replace(hop, tap=Tap(node=A, interface=name)) for hop, name in zip(case.paths[0].hops, ("veth1", "veth2"), strict=True)]
+    path = replace(case.paths[0], hops=tuple(taps))
+    odd = HopCount(hop=3, role=role, node=A, interface="cni0", expected=False, packets=1, frames=1, tuple="a > b:53")
+    return replace(case, paths=(path,), hops=((*case.hops[0], odd),))
+
+
+def test_a_packet_that_a_bridge_hands_up_between_two_of_its_ports_is_no_finding() -> None:
+    assert diagnose(bridged()) == ()
+    assert [found.severity for found in diagnose(bridged(role=Role.UNDERLAY))] == [Severity.INFO]
+    assert [found.severity for found in diagnose(bridged(losing=True))] == [Severity.ERROR, Severity.INFO]
 
 
 def test_a_device_that_was_down_is_cited_with_its_reason() -> None:

@@ -34,6 +34,7 @@ def test_a_datagram_out_of_the_tunnel_is_invalid_only_if_it_is_damaged() -> None
     assert (found.cause, found.confidence, found.leg) == ("nic-tunnel-offload", Confidence.LIKELY, Leg(from_=5, to=6))
     assert any(proof.kind is EvidenceKind.COUNTER and "grew by 24" in proof.text for proof in found.evidence)
     assert any("damage on the way" in doubt for doubt in found.not_ruled_out)
+    assert "they came from ada-ec-1 damaged" in found.summary
     assert accounted(made.case(), (found,))[0].sum() == 24, "the rule's counter admits them"
     assert found.remediation is not None
     assert f"ethtool -k {NIC}" in found.remediation

@@ -146,6 +146,24 @@ class TestABackendThatIsNone:
         assert [one.address for one in case.flows[-1].candidates] == [B]
         assert hop_packets(case, B) == [2] * 6
 
+    def test_packets_alone_tell_where_no_conntrack_was_read(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 3, vanished=3)
+        lookups(simulator, 2, server=B, first=3)
+        case = follow(self._known(simulator, told=False), tables_of(simulator))
+        assert lost_of(case, None) == {(3, 0): 3}
+        assert hop_packets(case, B) == [2] * 6
+
+    def test_a_question_that_goes_to_another_server_as_well_is_no_translation(self) -> None:
+        """As some resolvers do, from one port; what was asked of the service vanished at once."""
+        simulator, direct = wire.Simulator(), wire.Simulator(service=None)
+        lookups(simulator, 2, vanished=1)
+        lookups(direct, 2, vanished=3)
+        for tap, shots in direct.files.items():
+            simulator.files[tap] += shots
+        case = follow(self._known(simulator, told=False), tables_of(simulator))
+        assert hop_packets(case, None)[:2] == [2, 0]
+
     def test_it_may_die_before_the_nic(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 3, vanished=2)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from kubectl_vxtrace.journeys import follow
-from kubectl_vxtrace.journeys.identity import address_book, conntrack_names, groups_of
+from kubectl_vxtrace.journeys.identity import conntrack_names, groups_of
+from kubectl_vxtrace.journeys.known import address_book
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
