@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis import (
+from kubectl_vxtrace.diagnosis.checks import (
     bridging,
     checksums,
     clash,

@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.rule_tables import all_droppers
+from kubectl_vxtrace.diagnosis.checks.rule_tables import all_droppers
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from tests.diagnosis.build import HEALTHY, A, B, World, facts, lost, policy
 

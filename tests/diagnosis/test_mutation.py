@@ -13,10 +13,10 @@ import importlib, sys
 import pytest
 module, rule, answer = sys.argv[1:]
 if rule:
-    check = importlib.import_module(f"kubectl_vxtrace.diagnosis.{module}")
+    check = importlib.import_module(f"kubectl_vxtrace.diagnosis.checks.{module}")
     assert callable(getattr(check, rule))
     setattr(check, rule, lambda *_, **__: eval(answer))
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", f"tests/diagnosis/test_{module}.py"]))
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", f"tests/diagnosis/checks/test_{module}.py"]))
 """
 
 
