@@ -16,6 +16,9 @@ STRAY_NS = 20_000
 """Where each copy has a counterpart, only an arrival that is earlier than its departure by more than the clocks of a machine's processors
 can differ (a few microseconds) is another packet's: one whose departure came before the capture began, say. A fast retransmission follows
 after a round trip, which takes longer."""
+MERGED_NS = 10_000_000
+"""The same of what receive offload merged: the frame bears the time of one of its segments; between 20 and 200 us were measured between that
+and when the others passed the tap before. The kernel flushes within a poll, or gro_flush_timeout (net/core/gro.c)."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -61,6 +64,7 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Least, steady: bool,
     """Joins the units of one hop to the journeys so far; those of earlier hops last; what is left begins journeys of its own."""
     free = np.ones(len(units), dtype=np.bool_)
     names = ("key", "base") if by_base else ("key",)
+    merged = np.bincount(units.frame)[units.frame] > 1 if len(units) else free
     for strays, name in product((True,) if steady else (True, False), names):
         for earlier in range(hop - 1, -1, -1):
             arrivals = np.flatnonzero(free)
@@ -71,7 +75,8 @@ def _extend(state: _Open, hop: int, units: Units, least_ns: Least, steady: bool,
             arrived_ns = units.time_ns[arrivals]
             least = least_ns(earlier, hop, arrived_ns)
             times = None if least is None else (state.time_ns[departures], arrived_ns - least + SAME_CLOCK_SLACK_NS)
-            left, right = pair(*keys, times, strays=strays)
+            stray_ns = np.where(merged[arrivals], MERGED_NS, STRAY_NS) if strays else None
+            left, right = pair(*keys, times, stray_ns)
             _advance(state, hop, departures[left], arrivals[right], units)
             free[arrivals[right]] = False
     new = np.flatnonzero(free)
@@ -92,7 +97,7 @@ def _advance(state: _Open, hop: int, journeys: NDArray[np.intp], arrived: NDArra
     state.time_ns[journeys] = units.time_ns[arrived]
 
 
-def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None, *, strays: bool = True) -> Pairs:
+def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None, stray_ns: I64 | None = None) -> Pairs:
     """Joins equal keys one to one: indices into `left` (departures) and `right` (arrivals), equally long.
 
     Keys are numbers from 0 without large gaps.
@@ -100,17 +105,18 @@ def pair(left: I32, right: I32, times_ns: tuple[I64, I64] | None, *, strays: boo
     Where both sides have as many of a key they are joined in time order, unless that puts an arrival far before its departure. Else as
     many as can be, in order, none to an arrival before its departure: with fewer arrivals each to the last departure that is possible,
     with more each departure to the first arrival.
-    `strays`: whether such arrivals are told apart. Without times (clocks that nothing relates) the last ones count as those that arrived.
+    `stray_ns`: for each arrival what counts as far; None if nothing does. Without times (clocks that nothing relates) the last ones count
+    as those that arrived.
     """
     ones, others = _singles(left, right)
-    if times_ns is not None and strays:
-        apart = times_ns[1][ones[1]] - times_ns[0][ones[0]] < -STRAY_NS
+    if times_ns is not None and stray_ns is not None:
+        apart = times_ns[1][ones[1]] - times_ns[0][ones[0]] < -stray_ns[ones[1]]
         if apart.any():
             ones = ones[0][~apart], ones[1][~apart]
     if not len(others[0]) or not len(others[1]):
         return ones
     times = None if times_ns is None else (times_ns[0][others[0]], times_ns[1][others[1]])
-    few = _pair_sorted(left[others[0]], right[others[1]], times, strays)
+    few = _pair_sorted(left[others[0]], right[others[1]], times, None if stray_ns is None else stray_ns[others[1]])
     return np.concatenate([ones[0], others[0][few[0]]]), np.concatenate([ones[1], others[1][few[1]]])
 
 
@@ -127,7 +133,7 @@ def _singles(left: I32, right: I32) -> tuple[Pairs, Pairs]:
     return (place[right[arrived]].astype(np.intp), arrived), rest
 
 
-def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None, strays: bool) -> Pairs:
+def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None, stray_ns: I64 | None) -> Pairs:
     """`pair` for any keys."""
     order = tuple(
         np.lexsort((np.zeros(len(keys)) if times_ns is None else times_ns[side], keys)) for side, keys in enumerate((left, right))
@@ -135,7 +141,8 @@ def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None, strays
     left_keys, right_keys = left[order[0]], right[order[1]]
     keys, departures, arrivals = _counts(left_keys, right_keys)
     equal = departures == arrivals
-    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order) if strays else None))
+    far_ns = None if stray_ns is None else stray_ns[order[1]]
+    astray = np.isin(keys, _astray(left_keys, right_keys, keys[equal], _times(times_ns, order), far_ns))
     results = [_ordinal(left_keys, right_keys, keys[equal & ~astray])]
     for mask, swap in (((arrivals < departures) | astray, False), (arrivals > departures, True)):
         if mask.any():
@@ -177,12 +184,12 @@ def _ordinal(left: I32, right: I32, keys: I32) -> Pairs:
     return _members(left, keys), _members(right, keys)
 
 
-def _astray(left: I32, right: I32, keys: I32, times_ns: Times) -> I32:
+def _astray(left: I32, right: I32, keys: I32, times_ns: Times, stray_ns: I64 | None) -> I32:
     """Those of the keys, which both sides have as often, where time order puts an arrival far before its departure."""
-    if times_ns is None:
+    if times_ns is None or stray_ns is None:
         return keys[:0]
     ours, theirs = _ordinal(left, right, keys)
-    return left[ours[times_ns[1][theirs] - times_ns[0][ours] < -STRAY_NS]]
+    return left[ours[times_ns[1][theirs] - times_ns[0][ours] < -stray_ns[theirs]]]
 
 
 def _causal(left: I32, right: I32, keys: I32, times_ns: Times, swap: bool) -> Pairs:

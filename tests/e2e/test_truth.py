@@ -75,7 +75,7 @@ def test_healthy_traffic_loses_nothing(pair: Pair, offloads: str, tmp_path: Path
 def test_each_lost_packet_is_counted_where_the_rule_is(pair: Pair, backend: str, rules: list[Rule], tmp_path: Path) -> None:
     pair.offload("off")
     run, truth, said = pair.measure(rules, tmp_path)
-    assert run.report["completeness"]["complete"], run.stderr
+    assert run.report["completeness"]["complete"], run.report["completeness"]
     assert sum(truth.dropped.values()) > 0
     assert _losses(said) == {rule.key: {rule.leg(backend): count} for rule in rules if (count := _expected(rule, truth))}
     assert not any(said.undetermined.values())
@@ -88,7 +88,7 @@ def test_each_lost_packet_is_counted_where_the_rule_is(pair: Pair, backend: str,
 def test_a_dropped_super_packet_counts_as_its_segments(pair: Pair, backend: str, offloads: str, rules: list[Rule], tmp_path: Path) -> None:
     pair.offload(offloads)
     run, truth, said = pair.measure(rules, tmp_path)
-    assert run.report["completeness"]["complete"], run.stderr
+    assert run.report["completeness"]["complete"], run.report["completeness"]
     found = _losses(said)
     for rule in rules:
         expected, [(leg, lost)] = _expected(rule, truth), found.pop(rule.key, {rule.leg(backend): 0}).items()
@@ -103,7 +103,7 @@ def test_a_dropped_super_packet_counts_as_its_segments(pair: Pair, backend: str,
 def test_lookups_lost_behind_the_translation(pair: Pair, share: str, tmp_path: Path) -> None:
     """Where nothing has named a backend yet the loss is on the leg behind the first hop, whose end is open."""
     run, dropped = pair.lookups(share, tmp_path)
-    assert run.report["completeness"]["complete"], run.stderr
+    assert run.report["completeness"]["complete"], run.report["completeness"]
     requests, replies = Counter[str](), Counter[str]()
     for flow in run.report["flows"]:
         for each in flow["directions"]:
