@@ -17,8 +17,8 @@ STRAY_NS = 20_000
 can differ (a few microseconds) is another packet's: one whose departure came before the capture began, say. A fast retransmission follows
 after a round trip, which takes longer."""
 MERGED_NS = 10_000_000
-"""The same of what receive offload merged: the frame bears the time of one of its segments; between 20 and 200 us were measured between that
-and when the others passed the tap before. The kernel flushes within a poll, or gro_flush_timeout (net/core/gro.c)."""
+"""The same of what receive offload merged: the frame bears the time of one of its segments; between 20 and 200 us were measured between
+that and when the others passed the tap before. The kernel flushes within a poll, or gro_flush_timeout (net/core/gro.c)."""
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
