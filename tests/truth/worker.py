@@ -22,7 +22,6 @@ from tests.truth import healthy, judging, oddities, recorded, results
 from tests.truth.cases import LABS_STATE, Case, fault_cases
 from tests.truth.judging import Row
 
-PRIVATE = ("/run/netns", "/run/vxtrace-lab")
 SETTLE_S = 0.3
 LONGEST_TRACE_S = 60.0
 BUNDLE = "bundle.zip"
@@ -66,9 +65,8 @@ def main() -> int:
 
 @contextmanager
 def _lab(backend: str) -> Iterator[Lab]:
-    for place in PRIVATE:
-        Path(place).mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    tools.NETNS_DIR.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tools.NETNS_DIR)], check=True)
     os.environ[records.STATE_VARIABLE] = f"{LABS_STATE}-{backend}"
     with redirect_stdout(sys.stderr):  # our own stdout is for the page
         made = lab_command(["up", "--backend", backend])
