@@ -9,20 +9,9 @@ import pytest
 import typer
 
 from kubectl_vxtrace.options import duration_s, request_timeout_s
+from tests.command import ROOT, call
 
-ROOT = Path(__file__).parents[1]
 HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "yaml", "rich")
-
-
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kubectl_vxtrace", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["pod", "--help"], ["analyze", "-h"]])
@@ -39,7 +28,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_every_default_stands_in_the_help() -> None:
-    text = _run("pod", "--help", COLUMNS="200").stdout
+    text = call("pod", "--help", COLUMNS="200").stdout
     for default in ("15s", "docker.io/nicolaka/netshoot:v0.16", "IfNotPresent", "privileged", "512", "10"):
         assert default in text
 
@@ -48,19 +37,19 @@ def test_every_default_stands_in_the_help() -> None:
     "arguments", [["pod"], ["nonsense"], ["pod", "x", "--unknown"], ["pod", "x", "-o", "html"], ["pod", "x", "--duration", "15"]]
 )
 def test_usage_errors_exit_2(arguments: list[str]) -> None:
-    done = _run(*arguments)
+    done = call(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
 
 
 def test_a_source_that_looks_like_a_flag_is_refused() -> None:
-    done = _run("pod", "--to", "kube-dns", "--", "-x")
+    done = call("pod", "--to", "kube-dns", "--", "-x")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
 def test_version_without_a_cluster() -> None:
-    done = _run("version", "--kubeconfig", "/nonexistent")
+    done = call("version", "--kubeconfig", "/nonexistent")
     assert done.returncode == 0
     assert done.stdout.startswith("Client Version: v")
     assert "no server version" in done.stderr
@@ -90,7 +79,7 @@ def test_what_is_no_duration(text: str) -> None:
 )
 def test_completion_for_a_shell(words: list[str], wanted: set[str]) -> None:
     typed = " ".join(["kubectl-vxtrace", *words])
-    done = _run(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words)))
+    done = call(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words)))
     assert (done.returncode, set(done.stdout.split())) == (0, wanted)
 
 
@@ -114,7 +103,7 @@ def test_completion_for_kubectl(tmp_path: Path) -> None:
 def test_commands_that_check_take_what_a_trace_takes() -> None:
     """Every cluster command has kubectl's flags and the output's."""
     for command in ("pod", "check", "cleanup", "version"):
-        text = _run(command, "--help", COLUMNS="200").stdout
+        text = call(command, "--help", COLUMNS="200").stdout
         flags = "--kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --output --color --quiet --verbose"
         for flag in flags.split():
             assert f"{flag} " in text or f"{flag}\n" in text, (command, flag)

@@ -1,6 +1,5 @@
 """The pages of the causes, and the command that prints them."""
 
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.explain import explain, listing, starting_with
 from kubectl_vxtrace.report.page import render
+from tests.command import ROOT, call
 
-ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "causes"
 SECTIONS = ["What it looks like", "How it comes about", "Evidence", "Told apart from", "How to mend it", "Sources"]
 SLUGS = sorted(CAUSES)
@@ -109,29 +108,18 @@ def test_the_list_has_every_title() -> None:
     assert starting_with("vx") == ["vxlan-device-down", "vxlan-port-mismatch", "vxlan-tx-checksum"]
 
 
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kubectl_vxtrace", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-    )
-
-
 def test_the_command_prints_lists_and_refuses() -> None:
-    done = _run("explain", "unknown")
+    done = call("explain", "unknown")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == explain("unknown", width=None, color=False)
-    assert _run("explain").stdout == listing()
-    refused = _run("explain", "gremlins")
+    assert call("explain").stdout == listing()
+    refused = call("explain", "gremlins")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert set(SLUGS) <= set(refused.stderr.split())
 
 
 def test_causes_are_completed() -> None:
-    done = _run(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS="kubectl-vxtrace explain dup", COMP_CWORD="2")
+    done = call(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS="kubectl-vxtrace explain dup", COMP_CWORD="2")
     assert done.stdout.split() == ["duplicate-node-address", "duplicate-pod-cidr", "duplicate-vtep-mac"]
 
 
