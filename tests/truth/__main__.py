@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tests.lab.__main__ import require_machine
 from tests.truth import healthy, page, recorded, results, worker
-from tests.truth.cases import BACKENDS, Case, fault_cases
+from tests.truth.cases import BACKENDS, Case, fault_cases, told_cases
 from tests.truth.judging import Row
 
 CAUSES_RIGHT = 0.95
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     require_machine()
-    every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
+    every = [*fault_cases(), *told_cases(), *recorded.cases(), *healthy.cases()]
     chosen = [case for case in every if _fits(case, options)]
     if options.list:
         print("\n".join(case.name for case in chosen))
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fits(case: Case, options: argparse.Namespace) -> bool:
-    kind = "recorded" if case.recorded else "faults" if case.switches else "healthy"
+    kind = "recorded" if case.recorded else "faults" if case.truths() else "healthy"
     return options.only in (None, kind) and (not options.words or any(word in case.name for word in options.words))
 
 

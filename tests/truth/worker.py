@@ -19,7 +19,7 @@ from tests.datapath import faults, processes, records, servers, tools
 from tests.datapath.records import Lab
 from tests.lab.__main__ import main as lab_command
 from tests.truth import healthy, judging, oddities, recorded, results
-from tests.truth.cases import LABS_STATE, Case, fault_cases
+from tests.truth.cases import LABS_STATE, Case, fault_cases, told_cases
 from tests.truth.judging import Row
 
 SETTLE_S = 0.3
@@ -48,7 +48,7 @@ def main() -> int:
     for end in (signal.SIGINT, signal.SIGTERM):  # a background process of a shell has the first ignored
         signal.signal(end, signal.default_int_handler)
     wanted = set(json.load(sys.stdin))
-    every = [*fault_cases(), *recorded.cases(), *healthy.cases()]
+    every = [*fault_cases(), *told_cases(), *recorded.cases(), *healthy.cases()]
     cases = [case for case in every if case.backend == options.backend and case.name in wanted]
     try:
         with _lab(options.backend) as lab, tempfile.TemporaryDirectory(prefix="vxtruth-") as folder:

@@ -203,3 +203,28 @@ def test_a_reset_that_the_server_cannot_have_sent() -> None:
 )
 def test_near_misses_of_a_reset_on_the_way(world: World) -> None:
     assert "reset-in-path" not in {found.cause for found in diagnose(world.case())}
+
+
+def reset_on_the_wire(*, answered: int = 24, count: int = 24, passing: int = 0) -> World:
+    """SYNs lost between the nodes' NICs; RSTs for `answered` of them came into the sender's, encapsulated."""
+    outer = ("10.128.0.95", "10.128.0.72", 50000, 4789, 4096)
+    back = [replace(BY_THE_WAY, destination_port=40000 + number) for number in range(answered)]
+    requests = (
+        lost(answered, 3, 4, outcome=OutcomeCode.REJECTED),
+        *((lost(count - answered, 3, 4),) if count > answered else ()),
+        *((Fate(count=passing),) if passing else ()),
+    )
+    extra = {3: tuple(replace(one, tunnel=outer) for one in back), 2: tuple(back)}
+    return replace(HEALTHY, protocol="TCP", requests=requests, replies=(), extra=extra)
+
+
+@pytest.mark.parametrize("passing", [0, 12], ids=["nothing passes", "other connections pass"])
+def test_connections_that_are_reset_between_the_nodes_are_not_the_wires(passing: int) -> None:
+    found = [one for one in diagnose(reset_on_the_wire(passing=passing).case()) if one.severity is Severity.ERROR]
+    assert [(one.cause, one.confidence, one.leg) for one in found] == [("reset-in-path", Confidence.LIKELY, Leg(from_=3, to=4))]
+    assert any("ada-ec-1/ens4" in proof.text and proof.frames for proof in found[0].evidence)
+
+
+def test_a_few_resets_do_not_explain_what_vanished_without_one() -> None:
+    (found,) = (one for one in diagnose(reset_on_the_wire(answered=2).case()) if one.severity is Severity.ERROR)
+    assert found.cause == "underlay-udp-blocked"
