@@ -9,6 +9,7 @@ from .fault_record import ENTRY, EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_POD, TO_TUN
 from .records import Lab, LabNode
 
 STALE_MAC = "66:0d:0d:0d:0d:0d"
+_MORE_BYTES = 20  # an IPv6 header has 40 bytes (RFC 8200, 3), IPv4's 20
 NOBODY = "10.128.0.200"  # on the underlay; no node has it
 
 
@@ -126,6 +127,39 @@ def _one_owner(lab: Lab, node: LabNode, percent: int) -> None:
     tools.run(["ip", "-n", other.netns, "neigh", "delete", node.address, "dev", other.underlay_interface], check=False)
 
 
+def _six(node: LabNode) -> str:
+    """A node's address on the underlay's IPv6 network."""
+    return f"fd00:128::{node.address.rpartition('.')[2]}"
+
+
+def _ipv6(node: LabNode, *, on: bool) -> None:
+    script = 'printf %s "$2" > "/proc/sys/net/ipv6/conf/$1/disable_ipv6"'
+    tools.run_inside(node.netns, ["sh", "-c", script, "sh", node.underlay_interface, "0" if on else "1"])
+    if on:
+        tools.ip_batch(node.netns, [f"addr replace {_six(node)}/64 dev {node.underlay_interface} nodad"])
+
+
+def _over_ipv6(lab: Lab, node: LabNode, percent: int) -> None:
+    """All nodes encapsulate over IPv6 without a UDP checksum, and all but this one accept that: its device was made by another tool."""
+    for one in lab.nodes:
+        _ipv6(one, on=True)
+        tools.run(["ip", "-n", one.netns, "link", "delete", one.vtep_interface], check=False)
+        first, *rest = wiring.overlay(lab, one)
+        first = first.replace(f"local {one.address}", f"local {_six(one)}").replace(
+            f"mtu {one.mtu_bytes}", f"mtu {one.mtu_bytes - _MORE_BYTES}"
+        )
+        options = "udp6zerocsumtx noudp6zerocsumrx" if one.name == node.name else "udp6zerocsumtx udp6zerocsumrx"
+        tools.ip_batch(one.netns, [f"{first} {options}", *rest])
+        entries = [wiring.fdb_entry(one, other).replace(other.address, _six(other)) for other in lab.nodes if other.name != one.name]
+        tools.bridge_batch(one.netns, entries)
+
+
+def _over_ipv4(lab: Lab, node: LabNode, percent: int) -> None:
+    for one in lab.nodes:
+        actions.right_device(lab, one, percent)
+        _ipv6(one, on=False)
+
+
 _VNI = (actions.wrong_vni, actions.right_device)
 _PORT = (actions.wrong_port, actions.right_device)
 
@@ -142,6 +176,7 @@ FAULTS = (
     fault("vxlan-device-down", "request", ENTRY, (_down, _up), remakes_device=True),
     fault("vxlan-device-down@client", "request", TO_TUNNEL, (_down, _up), at_client=True, remakes_device=True),
     fault("vxlan-device-down@absent", "request", ENTRY, (_gone, _up), remakes_device=True),
+    fault("zero-udp-checksum-v6", "request", ENTRY, (_over_ipv6, _over_ipv4), remakes_device=True),
     fault("pod-is-tunnel-address", "request", TO_POD, (_take_pods_address, _give_pods_address), needs=servers.dns_pod),
     fault("duplicate-node-address", "request", "{peer}/underlay>{node}/underlay", (_second_owner, _one_owner)),
 )

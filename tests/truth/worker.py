@@ -21,6 +21,7 @@ from tests.lab.__main__ import main as lab_command
 from tests.truth import healthy, judging, oddities, recorded, results
 from tests.truth.cases import LABS_STATE, Case, fault_cases, told_cases
 from tests.truth.judging import Row
+from tests.truth.record import Recorded
 
 SETTLE_S = 0.3
 LONGEST_TRACE_S = 60.0
@@ -112,7 +113,7 @@ def _trace(lab: Lab, case: Case, folder: Path) -> "subprocess.CompletedProcess[s
     return _plugin([*command, "--bundle", bundle], folder, KUBECONFIG=f"{lab.state_dir}/kubeconfig")
 
 
-def _analysed(done: "subprocess.CompletedProcess[str]", one: recorded.Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
+def _analysed(done: "subprocess.CompletedProcess[str]", one: Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
     """What the plugin says of the bundle of a trace, once its nodes speak of other hardware."""
     place = recorded.rewrite(folder / BUNDLE, one, recorded.lost_packets(json.loads(done.stdout)), folder)
     return _plugin(["analyze", str(place)], folder)
