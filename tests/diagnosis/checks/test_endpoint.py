@@ -1,4 +1,4 @@
-"""nothing-listening, server-silent, socket-overflow, reset-in-path, no-endpoints."""
+"""nothing-listening, server-silent, socket-overflow, no-endpoints."""
 
 from dataclasses import replace
 
@@ -170,61 +170,3 @@ def test_a_socket_without_room(case: Case, confidence: Confidence, kind: Evidenc
 )
 def test_near_misses_of_a_full_socket(case: Case) -> None:
     assert diagnose(case)[0].cause == "server-silent"
-
-
-BY_THE_WAY = replace(RESET, source=SERVER)
-
-
-def reset_on_the_way(*, answered: bool = True, extra: dict[int, tuple[Frame, ...]] | None = None, protocol: str = "TCP") -> World:
-    """24 SYNs lost between the server's VXLAN device and its pod, for which RSTs came back."""
-    outcome = OutcomeCode.REJECTED if answered else OutcomeCode.LOST
-    resets = {number: tuple(replace(BY_THE_WAY, destination_port=40000 + port) for port in range(24)) for number in (2, 5)}
-    return replace(
-        HEALTHY, protocol=protocol, requests=(lost(24, 5, 6, outcome=outcome),), replies=(), extra=resets if extra is None else extra
-    )
-
-
-def test_a_reset_that_the_server_cannot_have_sent() -> None:
-    found = next(one for one in diagnose(reset_on_the_way().case()) if one.cause == "reset-in-path")
-    assert (found.confidence, found.leg, found.packets) == (Confidence.LIKELY, Leg(from_=5, to=6), 24)
-    assert found.evidence[2].frames
-    assert "ada-ec-2/vxlan.calico" in found.evidence[2].text, "the hop nearest to the server that saw it"
-
-
-@pytest.mark.parametrize(
-    "world",
-    [
-        pytest.param(reset_on_the_way(answered=False), id="nothing answered"),
-        pytest.param(reset_on_the_way(extra={}), id="no RST in the files"),
-        pytest.param(reset_on_the_way(extra={5: (replace(BY_THE_WAY, flags=0x12),)}), id="a SYN-ACK"),
-        pytest.param(reset_on_the_way(protocol="UDP"), id="UDP knows no RST"),
-        pytest.param(refused(RESET, protocol="TCP"), id="the server's own"),
-    ],
-)
-def test_near_misses_of_a_reset_on_the_way(world: World) -> None:
-    assert "reset-in-path" not in {found.cause for found in diagnose(world.case())}
-
-
-def reset_on_the_wire(*, answered: int = 24, count: int = 24, passing: int = 0) -> World:
-    """SYNs lost between the nodes' NICs; RSTs for `answered` of them came into the sender's, encapsulated."""
-    outer = ("10.128.0.95", "10.128.0.72", 50000, 4789, 4096)
-    back = [replace(BY_THE_WAY, destination_port=40000 + number) for number in range(answered)]
-    requests = (
-        lost(answered, 3, 4, outcome=OutcomeCode.REJECTED),
-        *((lost(count - answered, 3, 4),) if count > answered else ()),
-        *((Fate(count=passing),) if passing else ()),
-    )
-    extra = {3: tuple(replace(one, tunnel=outer) for one in back), 2: tuple(back)}
-    return replace(HEALTHY, protocol="TCP", requests=requests, replies=(), extra=extra)
-
-
-@pytest.mark.parametrize("passing", [0, 12], ids=["nothing passes", "other connections pass"])
-def test_connections_that_are_reset_between_the_nodes_are_not_the_wires(passing: int) -> None:
-    found = [one for one in diagnose(reset_on_the_wire(passing=passing).case()) if one.severity is Severity.ERROR]
-    assert [(one.cause, one.confidence, one.leg) for one in found] == [("reset-in-path", Confidence.LIKELY, Leg(from_=3, to=4))]
-    assert any("ada-ec-1/ens4" in proof.text and proof.frames for proof in found[0].evidence)
-
-
-def test_a_few_resets_do_not_explain_what_vanished_without_one() -> None:
-    (found,) = (one for one in diagnose(reset_on_the_wire(answered=2).case()) if one.severity is Severity.ERROR)
-    assert found.cause == "underlay-udp-blocked"
