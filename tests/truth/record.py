@@ -37,6 +37,7 @@ class Recorded:
     Attributes:
         title: what is wrong.
         truth: what a right report says.
+        backend: on whose shape of nodes it is recorded.
         breaking: makes the packets die, while the context lasts.
         edit: changes what one node has said; it is given the node's name, whether this was after the capture, how many packets are lost,
             and the parsed answers.
@@ -47,6 +48,7 @@ class Recorded:
 
     title: str
     truth: Truth
+    backend: str = "calico"
     breaking: Callable[[Lab], AbstractContextManager[None]] = lambda _: nullcontext()
     edit: Edit = as_it_was
     said: Callable[[str, bool, int], dict[str, str]] = silent

@@ -19,8 +19,6 @@ from tests.truth import recorded_captures, recorded_tables
 from tests.truth.cases import Case, Switch, Truth
 from tests.truth.record import NIC, RECEIVER, SENDER, WIRE, Edit, Facts, Recorded, table
 
-BACKEND = "calico"
-
 
 def _on_the_wire(match: str) -> Callable[[Lab], AbstractContextManager[None]]:
     """The underlay drops what matches on its way to the receiver."""
@@ -115,7 +113,7 @@ def cases() -> Iterator[Case]:
     """Each as a case."""
     for one in RECORDED:
         name = f"recorded: {one.title}"
-        yield Case(name=name, backend=BACKEND, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
+        yield Case(name=name, backend=one.backend, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
 
 
 def find(title: str) -> Recorded:

@@ -120,12 +120,14 @@ RECORDED = (
     Recorded(
         title="two VXLAN packets under one outer header (UDP segmentation that was never undone)",
         truth=Truth(cause="tunnel-gso-bug", direction="request", start=f"{SENDER}/vxlan", end=f"{SENDER}/underlay"),
+        backend="flannel",
         rework=_glue,
         traffic=(("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20", "--twins"),),
     ),
     Recorded(
         title="a capture that could not keep up: the kernel dropped one packet of eight",
         truth=Truth(cause="capture-blind", severity="warning", code=4),
+        backend="flannel",
         rework=_too_fast,
     ),
 )
