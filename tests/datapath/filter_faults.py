@@ -116,6 +116,11 @@ _TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp -
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
 _MASQUERADED_SO = both(_TO_VXLAN_PORT, (_new_connection, _new_connection))
+# All of them to one server, whose node is then known.
+_TO_ONE_SERVER = insert(
+    "PREROUTING", f"-s {{client}}/32 -p udp -m udp --sport {_ITS_PORT} --dport 53 -j DNAT --to-destination {{server}}", table="nat"
+)
+_CLASH_AT_SERVER = both(_TO_ONE_SERVER, _MASQUERADED_SO)
 _CLASH = both((_trust_workloads, _distrust_workloads), _MASQUERADED_SO)
 
 FAULTS = (
@@ -130,7 +135,7 @@ FAULTS = (
     fault("policy-sees-snat", "request", TO_POD, both(_KNOWS_CLIENT, at_peer(_MASQUERADE)), needs=servers.dns_pod),
     fault("masquerade-port-clash", "reply", TO_POD, _CLASH, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
     # The servers' own nodes drop it first: "Drop VXLAN encapped packets originating in workloads" asks for that port alone.
-    fault("masquerade-port-clash@server", "reply", PEERS_TO_TUNNEL, _MASQUERADED_SO, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
+    fault("masquerade-port-clash@server", "reply", PEERS_TO_TUNNEL, _CLASH_AT_SERVER, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
     fault("snat-port-collision", "request", TO_TUNNEL, _TO_ONE_PORT, at_client=True),
     fault("conntrack-invalid", "reply", TO_TUNNEL, both((_nothing, _new_web), _UNSEEN_SYN), traffic=_METRICS),
     fault("host-firewall@reset", "request", TO_POD, (_resetter, _no_resetter), traffic=_METRICS),
