@@ -58,7 +58,7 @@ bench: debian setup ## all benchmarks, each against a peer in the same run
 bench-smoke: debian setup ## the same, small
 	$(BIN)/python -m tests.bench all --smoke
 
-truth: debian setup ## every fault of the lab and healthy paths, traced and judged: docs/truth.md (root; it may be interrupted)
+truth: debian cluster-build ## every fault and healthy paths, on the lab and on real Kubernetes, traced and judged: docs/truth.md (root; it may be interrupted)
 	$(BIN)/python -m tests.truth
 
 # krew's archive: the plugin with its own Python, so that it runs where there is none. It runs on systems whose C library is at least as new

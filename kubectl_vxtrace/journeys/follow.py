@@ -11,7 +11,8 @@ from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of, strays_of, without_strangers
 from kubectl_vxtrace.journeys.frames import frames_of
-from kubectl_vxtrace.journeys.identity import Roles, classify, conntrack_names, ends_of, groups_of
+from kubectl_vxtrace.journeys.identified import Identified
+from kubectl_vxtrace.journeys.identity import Roles, groups_of
 from kubectl_vxtrace.journeys.known import address_book, connections_of
 from kubectl_vxtrace.journeys.learn import learned_connections
 from kubectl_vxtrace.journeys.origin import begun_here
@@ -23,7 +24,6 @@ from kubectl_vxtrace.journeys.sightings import (
     divided,
     joined,
     later_fragments,
-    sight,
 )
 from kubectl_vxtrace.journeys.switched import switched
 from kubectl_vxtrace.journeys.threads import each
@@ -32,7 +32,6 @@ from kubectl_vxtrace.journeys.translated import translated_connections
 from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
-from kubectl_vxtrace.model.facts import ConntrackEntry
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
@@ -138,30 +137,18 @@ def _sightings(
 ) -> tuple[dict[Tap, Sightings], dict[Tap, tuple[Roles, Roles]], frozenset[int]]:
     """The frames that belong to planned flows, with their backends as far as anything names them; and groups that may lack some."""
     connections = connections_of(recording)
-    first = _Identified(recording, tables, connections)
-    if strange := translated_connections(recording, first.groups, tables, first.ends, first.roles, first.seen, first.names):
+    first = Identified(recording, tables, connections)
+    if strange := translated_connections(first):
         connections = (*connections, *strange)
-        first = _Identified(recording, tables, connections)
-    learned = learned_connections(recording, first.groups, tables, first.ends, first.roles, first.seen)
-    last = _Identified(recording, tables, (*connections, *learned.connections)) if learned.connections else first
+        first = Identified(recording, tables, connections)
+    learned = learned_connections(first)
+    last = Identified(recording, tables, (*connections, *learned.connections)) if learned.connections else first
     later = later_fragments(tables, last.book, last.seen)
     seen = {tap: joined(one, later.get(tap)) for tap, one in last.seen.items()}
     for tap, keep in twice.keep.items():
         seen[tap] = seen[tap].take(keep[seen[tap].row])
     seen = begun_here(recording, last.groups, seen, known)
     return name_backends(tables, seen, backends_seen(last.groups, seen, last.names)), last.roles, learned.unsure
-
-
-class _Identified:
-    """Whose conversations and frames are, as far as these connections tell."""
-
-    def __init__(self, recording: Recording, tables: Mapping[Tap, PacketTable], connections: Sequence[ConntrackEntry]) -> None:
-        self.book = address_book(recording, connections)
-        self.groups = groups_of(recording, self.book, connections)
-        self.names = conntrack_names(connections, self.book, self.groups)
-        self.ends = {tap: ends_of(table, self.book) for tap, table in tables.items()}
-        self.roles = classify(self.groups, self.ends, self.names)
-        self.seen = {tap: sight(table, self.roles[tap]) for tap, table in tables.items()}
 
 
 def _part(

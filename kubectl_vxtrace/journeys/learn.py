@@ -3,15 +3,15 @@
 Where no conntrack table was read, a masqueraded packet is known by what translation leaves alone: IP ID, TCP sequence number, payload.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.columns import number_rows, pack
-from kubectl_vxtrace.journeys.identity import NOBODY, Ends, Group, Roles
-from kubectl_vxtrace.journeys.sightings import OFFSET, REQUEST, Sightings
+from kubectl_vxtrace.journeys.identified import Identified
+from kubectl_vxtrace.journeys.identity import NOBODY, Group
+from kubectl_vxtrace.journeys.sightings import OFFSET, REQUEST
 from kubectl_vxtrace.model.facts import ConntrackEntry
 from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Tap
@@ -37,23 +37,17 @@ class Learned:
     unsure: frozenset[int] = frozenset()
 
 
-def learned_connections(
-    recording: Recording,
-    groups: Sequence[Group],
-    tables: Mapping[Tap, PacketTable],
-    ends: Mapping[Tap, tuple[Ends, Ends]],
-    roles: Mapping[Tap, tuple[Roles, Roles]],
-    seen: Mapping[Tap, Sightings],
-) -> Learned:
+def learned_connections(identified: Identified) -> Learned:
     """The rewritten connections; none where every frame to a server comes from a known client.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. Where several of the client's ports sent the
     same, one that was kept is taken for its own (netfilter keeps a port that is free), else it is not to be known whose it is.
     """
-    strangers = [one for tap, table in tables.items() if len((one := _strangers(tap, table, groups, ends[tap][0], roles[tap])).row)]
+    tables, groups = identified.tables, identified.groups
+    strangers = [one for tap in tables if len((one := _strangers(identified, tap)).row)]
     if not strangers:
         return Learned()
-    asked = {tap: one.take(one.direction == REQUEST) for tap, one in seen.items()}
+    asked = {tap: one.take(one.direction == REQUEST) for tap, one in identified.seen.items()}
     known = [(tap, one) for tap, one in asked.items() if len(one)]
     if not known:
         return Learned()
@@ -80,7 +74,7 @@ def learned_connections(
             if not sure[index]:
                 unsure.add(group)
                 continue
-            entry = _entry(recording, groups[group], *key, table, int(talk[index]))
+            entry = _entry(identified.recording, groups[group], *key, table, int(talk[index]))
             if found.setdefault(key, entry) != entry:
                 unsure.add(group)
     return Learned(connections=tuple(found.values()), unsure=frozenset(unsure))
@@ -110,10 +104,11 @@ class _Senders:
         return int(self._group[number])
 
 
-def _strangers(tap: Tap, table: PacketTable, groups: Sequence[Group], ends: Ends, roles: tuple[Roles, Roles]) -> _Strangers:
+def _strangers(identified: Identified, tap: Tap) -> _Strangers:
+    table, ends, roles = identified.tables[tap], identified.ends[tap][REQUEST], identified.roles[tap]
     planned = np.full(len(ends.client), NOBODY, dtype=np.int32)
     unclaimed = (roles[0].group == NOBODY) & (roles[1].group == NOBODY)
-    for group in groups:
+    for group in identified.groups:
         mine = unclaimed & np.isin(ends.protocol, group.protocols)
         for server in group.servers:
             hit = mine & (planned == NOBODY) & (ends.server == server.address)

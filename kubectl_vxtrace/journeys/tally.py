@@ -89,7 +89,7 @@ def counted(trails: Trails, window: Window | None) -> NDArray[np.bool_]:
 
 
 def _after_the_last_frame(window: Window | None, trails: Trails, first: int, mine: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Journeys of the very end that ended before a hop whose file holds nothing later; only for files of others."""
+    """Journeys of the very end that a hop did not see whose file holds nothing later; only for files of others."""
     hops = trails.way.path.hops
     node = hops[first].tap.node
     times_ns = trails.time_ns[mine]
@@ -101,7 +101,7 @@ def _after_the_last_frame(window: Window | None, trails: Trails, first: int, min
         last_ns = window.last_ns[node].get(hops[index].tap)
         if last_ns is not None:
             ended = times_ns > max(last_ns, window.end_ns[node] - STAGGER_NS)
-            late |= ended & seen[:, index - 1] & ~seen[:, index:].any(axis=1)
+            late |= ended & seen[:, index - 1] & ~seen[:, index]
     return late
 
 

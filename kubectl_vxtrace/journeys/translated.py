@@ -4,12 +4,13 @@ Where no conntrack table was read, such a packet is known by what translation le
 payload.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from kubectl_vxtrace.journeys.columns import look_up, number_rows, pack
-from kubectl_vxtrace.journeys.identity import NOBODY, Ends, Group, Names, Roles
+from kubectl_vxtrace.journeys.identified import Identified
+from kubectl_vxtrace.journeys.identity import NOBODY, Ends, Group, Roles
 from kubectl_vxtrace.journeys.sightings import OFFSET, REQUEST, Sightings, backends_seen
 from kubectl_vxtrace.model.facts import ConntrackEntry
 from kubectl_vxtrace.model.packets import I32, U64, IpProtocol, Kind, PacketTable, address_text
@@ -17,39 +18,31 @@ from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import Recording
 
 
-def translated_connections(
-    recording: Recording,
-    groups: Sequence[Group],
-    tables: Mapping[Tap, PacketTable],
-    ends: Mapping[Tap, tuple[Ends, Ends]],
-    roles: Mapping[Tap, tuple[Roles, Roles]],
-    seen: Mapping[Tap, Sightings],
-    names: Names,
-) -> tuple[ConntrackEntry, ...]:
+def translated_connections(known: Identified) -> tuple[ConntrackEntry, ...]:
     """The connections to strangers as conntrack would say them; empty where each request to a service has a backend that is known.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. What the client sends to such an address by
     itself, which its own interface shows, is no translation: a resolver may send one question to several servers from one port.
     """
-    if not any(group.service for group in groups):
+    if not any(group.service for group in known.groups):
         return ()
-    backends = backends_seen(groups, seen, names)
-    open_ = {tap: _nameless(one, backends) for tap, one in seen.items()}
-    firsts = {path.hops[0].tap for path in recording.paths if path.direction is Direction.REQUEST and path.hops}
+    tables, backends = known.tables, backends_seen(known.groups, known.seen, known.names)
+    open_ = {tap: _nameless(one, backends) for tap, one in known.seen.items()}
+    firsts = {path.hops[0].tap for path in known.recording.paths if path.direction is Direction.REQUEST and path.hops}
     found: dict[tuple[int, int], ConntrackEntry] = {}
-    for number, group in enumerate(groups):
-        known = [(tap, mine) for tap, one in open_.items() if len(mine := one.take(one.group == number))]
-        if group.service is None or not known:
+    for number, group in enumerate(known.groups):
+        requests = [(tap, mine) for tap, one in open_.items() if len(mine := one.take(one.group == number))]
+        if group.service is None or not requests:
             continue
-        ports = np.unique(np.concatenate([one.client_port for _, one in known]))
-        asked = [_key(tables[tap], one.row, one.client_port) for tap, one in known]
+        ports = np.unique(np.concatenate([one.client_port for _, one in requests]))
+        asked = [_key(tables[tap], one.row, one.client_port) for tap, one in requests]
         own = set[str]()
         rows: dict[Tap, I32] = {}
         for tap, table in tables.items():
-            rows[tap] = _unclaimed(table, group, ends[tap][REQUEST], roles[tap], ports)
+            rows[tap] = _unclaimed(table, group, known.ends[tap][REQUEST], known.roles[tap], ports)
             own |= _servers(table, rows[tap]) if tap in firsts else set()
         for tap in tables.keys() - firsts:
-            for entry in _entries(recording, group, tables[tap], rows[tap], asked):
+            for entry in _entries(known.recording, group, tables[tap], rows[tap], asked):
                 if entry.reply_source not in own and entry.original_source_port is not None:
                     found.setdefault((number, entry.original_source_port), entry)
     return tuple(found.values())

@@ -1,7 +1,6 @@
 """The whole analysis of bulk traffic in a process of its own: how long it took, what memory, and whether the report is what happened."""
 
 import multiprocessing
-import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from kubectl_vxtrace import analysis
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import TraceReport
+from tests.bench import resident
 from tests.bench.bulkrecording import flow_id, record
 from tests.bench.place import BrokenError
 from tests.wire import bulk
@@ -78,6 +78,4 @@ def _measure(recording: Recording) -> Measured:
     started, cpu_started = time.perf_counter(), time.process_time()
     report = analysis.analyse(recording)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    # ru_maxrss is in KiB (getrusage(2))
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Measured(seconds=seconds, cpu_seconds=cpu_seconds, peak_bytes=peak_bytes, report=report)
+    return Measured(seconds=seconds, cpu_seconds=cpu_seconds, peak_bytes=resident.peak_bytes(), report=report)

@@ -18,7 +18,7 @@ from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.cluster import Node, NodeCommand
 from kubectl_vxtrace.model.request import Access, PodOptions
-from tests.bench import place
+from tests.bench import place, resident
 from tests.bench.figures import Figure, Result
 from tests.cluster import binaries, lifecycle, places, plan
 
@@ -86,21 +86,12 @@ def _cluster() -> None:
 
 @contextmanager
 def _grown() -> Iterator[list[float]]:
-    """How many MB more than before this process held at its peak: one number, once it is over.
-
-    The kernel forgets the earlier peak when it is told to (Documentation/filesystems/proc.rst, clear_refs).
-    """
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status_kb("VmRSS")
+    """How many MB more than before this process held at its peak: one number, once it is over."""
+    resident.forget_peak()
+    before = resident.resident_bytes()
     grown: list[float] = []
     yield grown
-    grown.append((_status_kb("VmHWM") - before) / 1024)
-
-
-def _status_kb(name: str) -> int:
-    """A line of /proc/self/status (proc(5))."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    grown.append((resident.peak_bytes() - before) / 1e6)
 
 
 def _by_kubectl(namespace: str, pod: str, target: Path, sha256: str) -> float:

@@ -6,12 +6,12 @@ processor time, or where the process's memory grew by more than --grown MB.
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+from tests.bench import resident
 from tests.bench.figures import Figure, Result
 from tests.bench.place import BrokenError
 from tests.packets.hostile import Files, judge
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> Result:
     """Print the figures; status 0 if nothing failed."""
     inputs = 2_000 if arguments.smoke else arguments.inputs
     began, slowest, found = time.monotonic(), 0.0, Counter[str]()
-    first_kib = 0
+    first_bytes = 0
     with tempfile.TemporaryDirectory(prefix="vxtrace-bench-") as folder:
         for part in range(arguments.begin // _PART, (arguments.begin + inputs) // _PART):
             if time.monotonic() - began > arguments.seconds:
@@ -45,8 +45,8 @@ def main(arguments: argparse.Namespace) -> Result:
             files = Files((arguments.seed << 40) + part, SEEDS)
             for number in range(part * _PART, (part + 1) * _PART):
                 slowest = max(slowest, one(Path(folder) / "input", files.draw(), number, found))
-            first_kib = first_kib or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first_kib) * 1024 / 1e6
+            first_bytes = first_bytes or resident.peak_bytes()
+    grown_mb = (resident.peak_bytes() - first_bytes) / 1e6
     said = ", ".join(f"{found[name]} {name}" for name in ("error", "partial", "whole"))
     print(f"fuzz    {found.total()} inputs from number {arguments.begin}, seed {arguments.seed}: {said}")
     if found.total() < inputs:

@@ -6,7 +6,6 @@ each packet over a fixed 150 MB, the interpreter and numpy among them.
 
 import argparse
 import multiprocessing
-import resource
 import struct
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.packets import read_pcap
+from tests.bench import resident
 from tests.bench.figures import Figure, Result
 from tests.bench.place import judged
 from tests.bench.traffic import vxlan_traffic
@@ -57,8 +57,7 @@ def measure(path: Path) -> tuple[int, int]:
     """Bytes of the table's columns, and the most memory this process ever had."""
     table = read_pcap(path)
     held = sum(column.nbytes for name in PacketTable.__slots__ if isinstance(column := getattr(table, name), np.ndarray))
-    # ru_maxrss is in KiB (getrusage(2))
-    return held, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return held, resident.peak_bytes()
 
 
 def write(path: Path, packets: int) -> None:

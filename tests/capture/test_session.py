@@ -1,61 +1,19 @@
-"""Sessions: with nodes that say what a test wants, and for real on two namespaces."""
+"""Sessions with nodes that say what a test wants."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 
 import pytest
 
-from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
-from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
-from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
-from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureStatus
+from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.request import Limits
-from tests.capture import netns
-
-LEFT, RIGHT = "fc-left", "fc-right"
-_WHY_NOT = netns.missing()
-real = pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or "")
-shells = pytest.mark.parametrize("shell", list(netns.SHELLS))
-
-
-def _plan(*taps: tuple[Role, str, str], limits: Limits | None = None, user_filter: str | None = None) -> CapturePlan:
-    """Captures of a ping from LEFT to RIGHT, by default at both ends."""
-    steps = taps or ((Role.POD, LEFT, "eth0"), (Role.POD, RIGHT, "eth0"))
-    hops = tuple(
-        Hop(hop=number, role=role, tap=Tap(node=node, interface=interface)) for number, (role, node, interface) in enumerate(steps, 1)
-    )
-    flow = Flow(id=1, protocol="ICMP", client=Endpoint(address="10.9.0.1", node=LEFT), server=Endpoint(address="10.9.0.2", node=RIGHT))
-    return plan_captures(
-        limits=limits or Limits(duration_s=0.3),
-        user_filter=user_filter,
-        flows=(flow,),
-        paths=(Path(flow=1, direction=Direction.REQUEST, hops=hops),),
-        watch=(),
-        overlay=Overlay(),
-        facts=(),
-    )
-
-
-# From an address that nobody traces to a broadcast address, which nobody answers.
-_FLOOD = """
-import socket, time
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-sender.bind(("10.9.0.3", 0))
-end = time.monotonic() + 30
-while time.monotonic() < end:
-    sender.sendto(b"x", ("10.9.0.255", 9))
-    time.sleep(0.0003)
-"""
+from tests.capture.pings import LEFT, RIGHT
+from tests.capture.pings import plan as ping_plan
 
 
 class Actor:
@@ -96,7 +54,7 @@ def _all_well(command: NodeCommand) -> bytes:
 
 
 def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
-    session = CaptureSession(Actor(lambda command: _all_well(command) if command.node == LEFT else None), _plan(), "/capture")
+    session = CaptureSession(Actor(lambda command: _all_well(command) if command.node == LEFT else None), ping_plan(), "/capture")
     session.start()
     session.stop()
     left, right = session.collect(tmp_path, fetch=False)
@@ -106,11 +64,11 @@ def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
 
 def test_no_node_at_all_cannot_run() -> None:
     with pytest.raises(CannotRunError, match="connection refused"):
-        CaptureSession(Actor(lambda _: None), _plan(), "/capture").start()
+        CaptureSession(Actor(lambda _: None), ping_plan(), "/capture").start()
 
 
 def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:
-    session = CaptureSession(Actor(_all_well), _plan(), "/capture")
+    session = CaptureSession(Actor(_all_well), ping_plan(), "/capture")
     session.start()
     session.stop()
     results = session.collect(tmp_path)
@@ -140,7 +98,7 @@ def _all_well_on_both(key: str) -> bytes:
 
 
 def test_files_of_one_node_are_fetched_side_by_side(tmp_path: FilePath) -> None:
-    session = CaptureSession(Meeting(), _plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
+    session = CaptureSession(Meeting(), ping_plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
     session.start()
     session.stop()
     results = session.collect(tmp_path)
@@ -155,7 +113,7 @@ def test_stop_asks_a_silent_node_again_and_an_answered_one_not() -> None:
     actor = Actor(
         lambda command: next(lost, _all_well(command)) if command.key == "capture-stop" and command.node == RIGHT else _all_well(command)
     )
-    session = CaptureSession(actor, _plan(), "/capture")
+    session = CaptureSession(actor, ping_plan(), "/capture")
     session.start()
     session.stop()
     session.stop()
@@ -165,7 +123,7 @@ def test_stop_asks_a_silent_node_again_and_an_answered_one_not() -> None:
 def test_wait_ends_when_nothing_runs_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_vxtrace.capture.session._HEARTBEAT_S", 0.02)
     actor = Actor(lambda command: _report(1 if command.node == LEFT else 2, "ended", b""))
-    session = CaptureSession(actor, _plan(limits=Limits(duration_s=30.0)), "/capture")
+    session = CaptureSession(actor, ping_plan(limits=Limits(duration_s=30.0)), "/capture")
     session.wait(threading.Event())
     assert [command.key for command in actor.asked] == ["capture-poll", "capture-poll"]
 
@@ -173,13 +131,13 @@ def test_wait_ends_when_nothing_runs_any_more(monkeypatch: pytest.MonkeyPatch) -
 def test_wait_goes_on_while_a_node_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_vxtrace.capture.session._HEARTBEAT_S", 0.05)
     actor = Actor(lambda command: _report(1, "ended", b"") if command.node == LEFT else None)
-    CaptureSession(actor, _plan(limits=Limits(duration_s=0.2)), "/capture").wait(threading.Event())
+    CaptureSession(actor, ping_plan(limits=Limits(duration_s=0.2)), "/capture").wait(threading.Event())
     assert len(actor.asked) >= 4
 
 
 def test_nothing_of_a_plan_is_part_of_a_script() -> None:
     scripts = []
-    for plan in (_plan(), _plan((Role.UNDERLAY, LEFT, "ens4"), limits=Limits(duration_s=0.01, packets=3))):
+    for plan in (ping_plan(), ping_plan((Role.UNDERLAY, LEFT, "ens4"), limits=Limits(duration_s=0.01, packets=3))):
         actor = Actor(_all_well)
         session = CaptureSession(actor, plan, "/capture")
         session.start()
@@ -187,280 +145,3 @@ def test_nothing_of_a_plan_is_part_of_a_script() -> None:
         scripts.append({command.key: command.argv[:3] for command in actor.asked})
     assert scripts[0] == scripts[1]
     assert scripts[0].keys() == {"capture-start", "capture-stop"}
-
-
-@pytest.fixture
-def wired() -> Iterator[None]:
-    with netns.namespaces(LEFT, RIGHT):
-        netns.wire(LEFT, RIGHT)
-        yield
-
-
-def _ping(count: int = 4) -> None:
-    netns.run("ip", "netns", "exec", LEFT, "ping", "-q", "-c", str(count), "-i", "0.05", "10.9.0.2")
-
-
-def _by_interface(results: Sequence[CaptureResult]) -> dict[tuple[str, str], CaptureResult]:
-    return {(result.task.tap.node, result.task.tap.interface): result for result in results}
-
-
-def _read(path: FilePath) -> list[str]:
-    done = subprocess.run(["tcpdump", "-Z", "root", "-nn", "-r", str(path)], capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if "ICMP" in line]
-
-
-def _settle(path: FilePath, packets: int) -> None:
-    """Wait until tcpdump has written what the kernel gave it, which may take a while on a busy machine."""
-    end_s = time.monotonic() + 3.0
-    while len(_read(path)) < packets and time.monotonic() < end_s:
-        time.sleep(0.05)
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(), netns.DIRECTORY)
-    before_ns = time.time_ns()
-    session.start()
-    _ping(4)
-    session.wait(threading.Event())
-    session.stop()
-    results = session.collect(tmp_path)
-    for result in results:
-        assert (result.status, result.reason) == (CaptureStatus.COMPLETE, None)
-        assert result.captured is not None
-        assert result.captured >= 8
-        assert result.dropped_by_kernel == 0
-        assert len(_read(tmp_path / (result.file or ""))) == 8
-        assert result.started_ns is not None
-        assert result.stopped_ns is not None
-        slack_ns = 1_000_000_000 if shell == "busybox" and shutil.which("bash") is None else 0
-        assert before_ns - slack_ns <= result.started_ns < result.stopped_ns <= time.time_ns()
-        assert result.task.argv[:3] == ("tcpdump", "-Z", "root")
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str, tmp_path: FilePath) -> None:
-    """On a busy NIC the ring holds other traffic before the filter is attached."""
-    netns.run("ip", "-n", LEFT, "addr", "add", "10.9.0.3/24", "brd", "+", "dev", "eth0")
-    flood = ["ip", "netns", "exec", LEFT, sys.executable, "-I", "-S", "-c", _FLOOD]
-    early = 0
-    with subprocess.Popen(flood, stdout=subprocess.DEVNULL) as others:
-        try:
-            for turn in range(6):
-                folder = tmp_path / str(turn)
-                folder.mkdir()
-                session = CaptureSession(netns.NamespaceNodes(shell, folder), _plan(), netns.DIRECTORY)
-                session.start()
-                session.stop()
-                results = session.collect(folder)
-                assert {(result.status, result.captured, result.cut_off) for result in results} == {(CaptureStatus.COMPLETE, 0, 0)}
-                early += sum(result.received_early for result in results)
-        finally:
-            others.terminate()
-    assert early > 0
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tmp_path: FilePath) -> None:
-    netns.run("ip", "-n", LEFT, "link", "add", "down0", "type", "veth", "peer", "name", "down1")
-    plan = _plan((Role.POD, LEFT, "eth0"), (Role.VXLAN, LEFT, "down0"), (Role.UNDERLAY, LEFT, "nope"), (Role.POD, LEFT, "-w"))
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), plan, netns.DIRECTORY)
-    session.start()
-    session.stop()
-    results = _by_interface(session.collect(tmp_path))
-    assert results[LEFT, "eth0"].status is CaptureStatus.COMPLETE
-    assert (results[LEFT, "down0"].status, results[LEFT, "down0"].reason) == (CaptureStatus.ZERO, "down0 is down")
-    assert (results[LEFT, "nope"].status, results[LEFT, "nope"].reason) == (CaptureStatus.ZERO, "there is no interface nope")
-    assert results[LEFT, "-w"].status is CaptureStatus.FAILED
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: FilePath) -> None:
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
-    session.start()
-    _ping(2)
-    for node, file in ((LEFT, "fc-left-pod.pcap"), (RIGHT, "fc-right-pod.pcap")):
-        _settle(nodes.folder(node) / file, 4)
-    netns.run("ip", "-n", LEFT, "link", "del", "eth0")
-    time.sleep(0.3)
-    session.stop()
-    for result in session.collect(tmp_path):
-        assert result.status is CaptureStatus.PARTIAL
-        assert (result.reason or "").startswith("the capture ended by itself")
-        assert len(_read(tmp_path / (result.file or ""))) == 4
-        assert result.stopped_ns is None
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> None:
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(limits=Limits(duration_s=5.0, file_bytes=1024)), netns.DIRECTORY)
-    session.start()
-    _ping(10)
-    time.sleep(0.1)
-    session.stop()
-    for result in session.collect(tmp_path):
-        assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "the capture reached its limit of 1024 bytes and ended")
-        assert result.size_bytes <= 1024
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_vxtrace.capture.session._COUNTING_S", 0.1)
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(limits=Limits(duration_s=20.0, packets=6)), netns.DIRECTORY)
-    session.start()
-    _ping(4)
-    started_s = time.monotonic()
-    session.wait(threading.Event())
-    assert time.monotonic() - started_s < 5.0
-    session.stop()
-    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.COMPLETE}
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-@pytest.mark.parametrize("bad", ["udp and and", "foo bar", "port 53)", "port 53; touch /tmp/x"])
-def test_a_filter_that_libpcap_refuses_starts_nothing(shell: str, bad: str, tmp_path: FilePath) -> None:
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(user_filter=bad), netns.DIRECTORY)
-    with pytest.raises(UsageError, match="--filter"):
-        session.start()
-    session.stop()
-    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.FAILED}
-    assert not list(tmp_path.glob("*/*.pcap"))
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_the_users_filter_is_applied(shell: str, tmp_path: FilePath) -> None:
-    session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), _plan(user_filter="icmp and greater 500"), netns.DIRECTORY)
-    session.start()
-    _ping(3)
-    session.wait(threading.Event())
-    session.stop()
-    left, right = session.collect(tmp_path)
-    assert [line.split()[4] for line in _read(tmp_path / (left.file or ""))] == ["10.9.0.1:"] * 3
-    assert len(_read(tmp_path / (right.file or ""))) == 6
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: FilePath) -> None:
-    """The answer to start never came: the captures run, and the session knows nothing of it."""
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    CaptureSession(nodes, _plan(), netns.DIRECTORY).start()
-    late = CaptureSession(nodes, _plan(), netns.DIRECTORY)
-    late.stop()
-    assert _all_gone()
-    assert {result.status for result in late.collect(tmp_path)} == {CaptureStatus.PARTIAL}
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
-    session.stop()
-    with pytest.raises(CannotRunError):
-        session.start()
-    assert _processes() == []
-    assert {result.reason for result in session.collect(tmp_path)} == {"it was stopped before it began"}
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(shell: str, tmp_path: FilePath) -> None:
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    session = CaptureSession(nodes, _plan(), netns.DIRECTORY)
-    session.start()
-    assert len(_processes()) >= 2
-    session.stop()
-    first = session.collect(tmp_path)
-    session._stopped.clear()
-    session.stop()
-    assert session.collect(tmp_path) == first
-    assert _all_gone()
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_what_does_not_end_is_killed(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_vxtrace.capture.commands._STOP_TURNS", 2)
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    session = CaptureSession(nodes, _plan((Role.POD, LEFT, "eth0")), netns.DIRECTORY)
-    session.start()
-    _ping(2)
-    _settle(nodes.folder(LEFT) / "fc-left-pod.pcap", 4)
-    for pid in netns.run("ip", "netns", "pids", LEFT).split():
-        if FilePath("/proc", pid, "comm").read_text().strip() in ("timeout", "tcpdump"):
-            os.kill(int(pid), signal.SIGSTOP)
-    session.stop()
-    (result,) = session.collect(tmp_path)
-    assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "tcpdump did not end when it was told to")
-    assert len(_read(tmp_path / (result.file or ""))) == 4
-    assert [line for line in _processes() if line.startswith("tcpdump")] == []
-
-
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
-def test_a_stranger_under_a_captures_number_is_left_alone(shell: str, tmp_path: FilePath) -> None:
-    nodes = netns.NamespaceNodes(shell, tmp_path)
-    stranger = subprocess.Popen(["sleep", "30"])
-    try:
-        nodes.folder(LEFT).mkdir()
-        (nodes.folder(LEFT) / "1.pid").write_text(f"{stranger.pid}\n")
-        CaptureSession(nodes, _plan((Role.POD, LEFT, "eth0")), netns.DIRECTORY).stop()
-        assert stranger.poll() is None
-    finally:
-        stranger.terminate()
-        stranger.wait()
-
-
-def _all_gone() -> bool:
-    """Whether nothing runs in the namespaces any more. Busybox' timeout looks once a second whether what it bounds is still there."""
-    end_s = time.monotonic() + 3.0
-    while _processes() and time.monotonic() < end_s:
-        time.sleep(0.1)
-    return _processes() == []
-
-
-def _processes() -> list[str]:
-    """What runs in the namespaces."""
-    found = []
-    for name in (LEFT, RIGHT):
-        for pid in netns.run("ip", "netns", "pids", name).split():
-            path = FilePath("/proc", pid, "cmdline")
-            if path.exists():
-                found.append(path.read_text().replace("\0", " "))
-    return found

@@ -5,11 +5,10 @@ import os
 import sys
 from typing import NoReturn
 
-from tests.cluster import binaries, cgroups, lifecycle, live, machine, places, plan
-from tests.cluster.breakage import Breakage
+from tests.cluster import binaries, breakage, lifecycle, live, machine, places, plan
 from tests.cluster.kubectl import Kubectl
 from tests.datapath import faults, lock, servers
-from tests.datapath.records import Lab, LabPod
+from tests.datapath.records import LabPod
 from tests.datapath.tools import LabError, LabUsageError
 
 
@@ -60,8 +59,8 @@ def status(_: argparse.Namespace) -> int:
 
 def list_faults(_: argparse.Namespace) -> int:
     """The table, as `python -m tests.lab faults` prints it."""
-    lab, breakage = _running()
-    for fault in breakage.table():
+    lab, hands = breakage.running(say)
+    for fault in hands.table():
         print("\t".join((fault.name, fault.direction, fault.where(lab), fault.cause)))
     return 0
 
@@ -69,7 +68,7 @@ def list_faults(_: argparse.Namespace) -> int:
 def fault(options: argparse.Namespace) -> int:
     """Switch one on."""
     with lock.held():
-        active = _running()[1].switch_on(options.name, options.node, options.percent)
+        active = breakage.running(say)[1].switch_on(options.name, options.node, options.percent)
     say(f"{active.name} is on at {active.node}")
     return 0
 
@@ -79,7 +78,7 @@ def heal(_: argparse.Namespace) -> int:
     with lock.held():
         if not faults.active(places.state_dir()):
             return 0
-        for active in _running()[1].heal():
+        for active in breakage.running(say)[1].heal():
             say(f"{active.name} is off at {active.node}")
     return 0
 
@@ -94,7 +93,7 @@ def node(options: argparse.Namespace) -> int:
 def pod(options: argparse.Namespace) -> int:
     """A command of this machine in a pod's network namespace."""
     namespace, _, name = options.pod.partition("/")
-    lab, _ = _running()
+    lab, _ = breakage.running(say)
     found = [each for each in lab.pods if (each.namespace, each.name) == (namespace, name)]
     if not found:
         raise LabUsageError(f"no pod is called {options.pod}")
@@ -103,29 +102,15 @@ def pod(options: argparse.Namespace) -> int:
 
 def traffic(options: argparse.Namespace) -> int:
     """A client in the kotsadm pod's network, in the foreground; as `python -m tests.lab traffic`."""
-    lab, _ = _running()
+    lab, _ = breakage.running(say)
     pace = ["--rate", str(options.rate), "--seconds", str(options.seconds)]
     _become(servers.client(lab), servers.program("ask", options.kind, *servers.targets(lab)[options.kind], *pace))
 
 
 def _become(pod: LabPod, command: list[str]) -> NoReturn:
     """Go on as a command in a pod's network namespace. Raises LabError where the pod has no process."""
-    processes = cgroups.processes_of(pod.node or "", pod.uid)
-    if not processes:
-        raise LabError(f"{pod.namespace}/{pod.name} does not run")
-    argv = ["nsenter", f"--target={processes[0]}", "--net", *command]
+    argv = live.inside(pod, command)
     os.execvp(argv[0], argv)
-
-
-def _running() -> tuple[Lab, Breakage]:
-    state = places.state_dir()
-    present = plan.read(state)
-    if present is None:
-        raise LabUsageError("no cluster is up; `make cluster-up` starts one")
-    programs = binaries.ensure(say)
-    kubectl = Kubectl(programs, state)
-    lab = live.lab(present[0], kubectl)
-    return lab, Breakage(lab, kubectl, programs)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,11 @@
 """The faults of tests/datapath on the cluster: the same table, with other hands where a daemon or a kubelet would mend what was broken."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster import flannel, machine, workloads
+from tests.cluster import binaries as built
+from tests.cluster import flannel, live, machine, places, plan, workloads
 from tests.cluster.binaries import Binaries
 from tests.cluster.kubectl import Kubectl, last_words, wait_for
 from tests.datapath import fault_table, faults, records, servers, tools
@@ -11,6 +13,53 @@ from tests.datapath.fault_record import Action, Fault
 from tests.datapath.faults import Active
 from tests.datapath.records import Lab, LabNode
 from tests.datapath.tools import LabError, LabUsageError
+
+# What needs no more than the nodes and the underlay, beside the first faults. The others change the pods' namespaces by name, write the
+# rules that the lab's nodes have instead of kube-proxy's, or change what only the lab's API says.
+_FURTHER = (
+    "cloud-anti-spoofing",
+    "cloud-anti-spoofing@reply",
+    "duplicate-node-address",
+    "duplicate-pod-cidr",
+    "duplicate-pod-cidr@third",
+    "duplicate-vtep-mac",
+    "fdb-wrong-destination",
+    "fdb-wrong-destination@live",
+    "fdb-wrong-destination@reply",
+    "host-firewall@forward",
+    "host-firewall@output",
+    "host-firewall@output-reply",
+    "host-firewall@reset",
+    "ip-forward-off",
+    "ip-forward-off@client",
+    "pod-is-tunnel-address",
+    "pod-route-missing",
+    "qdisc-drop",
+    "qdisc-drop@reply",
+    "route-missing",
+    "route-missing@no-default",
+    "route-missing@reply",
+    "routing-loop",
+    "rp-filter",
+    "rp-filter@bare-return",
+    "rp-filter@reply",
+    "snat-port-collision",
+    "stale-vtep-mac",
+    "stale-vtep-mac@reply",
+    "underlay-mtu",
+    "underlay-path-subset",
+    "underlay-path-subset@reply",
+    "vxlan-device-down",
+    "vxlan-device-down@client",
+    "xdp-drop",
+    "xdp-drop@reply",
+)
+_NAMES = {*(fault.name for fault in fault_table.BASIC), *_FURTHER}
+
+
+def possible(backend: str) -> tuple[Fault, ...]:
+    """The faults that a cluster with nodes of this shape can have."""
+    return tuple(fault for fault in faults.FAULTS if fault.name in _NAMES and backend in fault.backends)
 
 
 class Breakage:
@@ -24,7 +73,7 @@ class Breakage:
 
     def table(self) -> tuple[Fault, ...]:
         """Every fault that can be made here."""
-        return tuple(self._adapted(fault) for fault in fault_table.BASIC)
+        return tuple(self._adapted(fault) for fault in possible(self._lab.backend))
 
     def switch_on(self, name: str, node: str | None, percent: int | None) -> Active:
         """Switch a fault on.
@@ -33,9 +82,10 @@ class Breakage:
             LabUsageError: no such fault or node, or a percentage that it cannot have.
             LabError: it is on already, it clashes with another, or a command failed (`heal` then undoes what was done).
         """
-        fault = self._adapted(faults.find(name))
-        if fault.name not in {one.name for one in fault_table.BASIC}:
+        fault = faults.find(name)
+        if fault not in possible(self._lab.backend):
             raise LabUsageError(f"{name} can be made in the lab only")
+        fault = self._adapted(fault)
         target = self._node(node) if node is not None else fault.default_node(self._lab)
         if percent is not None and (not fault.partial or not 1 <= percent <= 100):
             raise LabUsageError(f"--percent {percent}: " + ("from 1 to 100" if fault.partial else f"{name} is all or nothing"))
@@ -119,6 +169,23 @@ class Breakage:
 
     def _record(self, active: tuple[Active, ...]) -> None:
         records.write_json(self._state / faults.STATE_FILE, [dataclasses.asdict(fault) for fault in active])
+
+
+def running(say: Callable[[str], None]) -> tuple[Lab, Breakage]:
+    """The cluster that is up, and who can break it.
+
+    Raises:
+        LabUsageError: none is up.
+        LabError: it does not answer.
+    """
+    state = places.state_dir()
+    present = plan.read(state)
+    if present is None:
+        raise LabUsageError("no cluster is up; `make cluster-up` starts one")
+    programs = built.ensure(say)
+    kubectl = Kubectl(programs, state)
+    lab = live.lab(present[0], kubectl)
+    return lab, Breakage(lab, kubectl, programs)
 
 
 def _forget(node: LabNode, peer: LabNode) -> None:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from tests.cluster import workloads
+from tests.cluster import cgroups, workloads
 from tests.cluster.kubectl import Kubectl
 from tests.datapath import shape
 from tests.datapath.records import Lab, LabContainer, LabNode, LabPod, LabPort
+from tests.datapath.tools import LabError
 
 
 def lab(plan: Lab, kubectl: Kubectl) -> Lab:
@@ -16,6 +18,14 @@ def lab(plan: Lab, kubectl: Kubectl) -> Lab:
     uid = kubectl.run("get", "namespace", "kube-system", "--output", "jsonpath={.metadata.uid}")
     pods = tuple(_pod(plan.backend, item) for item in kubectl.items("pods"))
     return dataclasses.replace(plan, nodes=nodes, pods=pods, services=workloads.blueprint(plan).services, cluster_uid=uid)
+
+
+def inside(pod: LabPod, command: Sequence[str]) -> list[str]:
+    """The command line of a command of this machine in a pod's network namespace. Raises LabError where the pod has no process."""
+    processes = cgroups.processes_of(pod.node or "", pod.uid)
+    if not processes:
+        raise LabError(f"{pod.namespace}/{pod.name} does not run")
+    return ["nsenter", f"--target={processes[0]}", "--net", *command]
 
 
 def _flannel_node(node: LabNode, kubectl: Kubectl) -> LabNode:

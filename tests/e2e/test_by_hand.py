@@ -25,7 +25,8 @@ Command = tuple[str, ...]
 class Break:
     """Commands in namespaces that break something and that heal it, and what the report must then say.
 
-    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel.
+    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel. or_verdict: what may be
+    said as well, where the kernel's proof may come after the capture.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Break:
     legs: frozenset[tuple[str, str, str | None]]
     to: str = "kube-dns"
     traffic: Command | None = None
+    or_verdict: str | None = None
 
 
 def leg(direction: str, start: str, *ends: str | None) -> frozenset[tuple[str, str, str | None]]:
@@ -148,6 +150,7 @@ ON_ONE = [
         make=((N1, "ip", "route", "del", "10.244.56.128/26"),),
         undo=((N1, "ip", "route", "replace", "10.244.56.128/26", "via", "10.244.56.128", "dev", "vxlan.calico", "onlink"),),
         verdict="dropped",
+        or_verdict="lost",  # the default gateway answers no ARP; the kernel drops what waited for it up to 3 s later (arp(7))
         cause="route-missing",
         legs=leg("request", f"{N1}/pod", f"{N1}/vxlan"),
     ),
@@ -184,7 +187,8 @@ def judged(place: Lab, case: Break, tmp_path: Path) -> None:
         run = place.vxtrace("pod", CLIENT, "--to", case.to, "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert run.code == 3, run.stderr
     report = run.report
-    assert (report["verdict"], report["cause"]) == (case.verdict, case.cause), report["summary"]
+    assert report["verdict"] in (case.verdict, case.or_verdict), report["summary"]
+    assert report["cause"] == case.cause, report["summary"]
     found = {where(report, finding) for finding in errors(report)}
     assert found
     assert found <= case.legs

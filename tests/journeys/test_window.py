@@ -99,6 +99,19 @@ class TestWindow:
         case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
         assert lost_of(case, A) == {}
 
+    def test_nor_does_one_in_the_middle_that_ends_first_make_its_hop_blind(self) -> None:
+        simulator = wire.Simulator(gaps={wire.hops_to(A)[2]: (AT + 20 * SECOND // 100 - 1, STOP)})
+        lookups(simulator, 21)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert all(hop.witness for hops in case.hops for hop in hops)
+        assert set(outcomes(case, A)) == {OutcomeCode.DELIVERED}
+
+    def test_one_that_ends_long_before_is_blind(self) -> None:
+        simulator = wire.Simulator(gaps={wire.hops_to(A)[2]: (AT + SECOND // 10 - 1, STOP)})
+        lookups(simulator, 100)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert [hop.witness for hop in case.hops[0]] == [True, True, False, True, True, True]
+
     def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})
         lookups(simulator, 3)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.cluster import breakage
 from tests.datapath import faults, shape
 from tests.datapath.records import Lab
 
@@ -52,6 +53,7 @@ class Case:
     Attributes:
         name: unique over all cases.
         backend: "calico" or "flannel".
+        on: "lab", or "cluster" for the real Kubernetes of tests/cluster.
         switches: the faults that are on; none on a healthy path.
         client, target: what the plugin is asked to trace.
         traffic: arguments of tests/datapath/programs/ask.py or stream.py, with the program's name first, for what runs meanwhile in the
@@ -63,6 +65,7 @@ class Case:
 
     name: str
     backend: str
+    on: str = "lab"
     switches: tuple[Switch, ...] = ()
     client: str = CLIENT
     target: str = "kube-dns"
@@ -147,5 +150,18 @@ def told_cases() -> Iterator[Case]:
             yield Case(name=name, backend=backend, target=target, traffic=traffic, oddity=oddity, expected=(expected,))
 
 
-def _case(backend: str, *switches: Switch) -> Case:
-    return Case(name=f"{backend}: {' + '.join(str(switch) for switch in switches)}", backend=backend, switches=switches)
+def cluster_cases() -> Iterator[Case]:
+    """Every fault that a real Kubernetes can have, with either network."""
+    for backend in BACKENDS:
+        for fault in breakage.possible(backend):
+            yield _case(backend, Switch(name=fault.name), on="cluster")
+
+
+def _case(backend: str, *switches: Switch, on: str = "lab") -> Case:
+    place = backend if on == "lab" else title_of_cluster(backend)
+    return Case(name=f"{place}: {' + '.join(str(switch) for switch in switches)}", backend=backend, on=on, switches=switches)
+
+
+def title_of_cluster(backend: str) -> str:
+    """How rows of the cluster with nodes of this shape begin."""
+    return f"Kubernetes, {backend}"

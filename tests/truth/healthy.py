@@ -1,13 +1,13 @@
 """Healthy paths: what is traced, what is asked meanwhile, on which nodes' shape; nothing may be found on any of them."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.datapath import servers, tools
+from tests.datapath import servers
 from tests.datapath.records import Lab, LabPod
-from tests.truth.cases import BACKENDS, CLIENT, Case
+from tests.truth.cases import BACKENDS, CLIENT, Case, title_of_cluster
 from tests.truth.oddities import ODDITIES
+from tests.truth.places import Place, running
 
 DURATION_S = 1.6
 WANTED = 200
@@ -47,6 +47,14 @@ def cases() -> Iterator[Case]:
             yield Case(name=name, backend=backend, client=client, target=target, duration_s=DURATION_S, traffic=traffic, oddity=oddity)
 
 
+def cluster_cases() -> Iterator[Case]:
+    """Every talk once, on the real Kubernetes with either network."""
+    for backend in BACKENDS:
+        for title, client, target, traffic in TALKS:
+            name = f"{title_of_cluster(backend)}: healthy, {title}"
+            yield Case(name=name, backend=backend, on="cluster", client=client, target=target, duration_s=DURATION_S, traffic=traffic)
+
+
 def filled(lab: Lab, text: str) -> str:
     """A word with what stands in braces filled in."""
     words = {f"dns-{pod.node[-1]}": pod.address for pod in servers.dns_pods(lab) if pod.node}
@@ -64,13 +72,10 @@ def _pod(lab: Lab, name: str) -> LabPod:
 
 
 @contextmanager
-def talking(lab: Lab, case: Case) -> Iterator[None]:
+def talking(place: Place, case: Case) -> Iterator[None]:
     """The traffic of a case, while the context lasts."""
-    client = _pod(lab, case.client.partition("/")[2])
+    client = _pod(place.lab, case.client.partition("/")[2])
     with ExitStack() as stack:
         for program, *arguments in case.traffic:
-            argv = servers.program(program, *(filled(lab, word) for word in arguments))
-            running = subprocess.Popen(tools.inside(client.netns or "", argv), stdout=subprocess.DEVNULL)
-            stack.callback(running.wait)
-            stack.callback(running.terminate)
+            stack.enter_context(running(place, [filled(place.lab, word) for word in arguments], client=client, program=program))
         yield

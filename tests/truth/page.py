@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from tests.truth.cases import Case
 from tests.truth.judging import Row
 from tests.truth.results import ROOT
 
@@ -11,42 +12,51 @@ PAGE = ROOT / "docs" / "truth.md"
 
 HEAD = """# What is true, and what the plugin says
 
-`make truth` writes this page: each fault of the lab is switched on and traced as a user would, and so are healthy paths; the answer is
-compared with the fault table. A row is right if the leg (direction, from, to) and the cause are those of the table; near is not right.
+`make truth` writes this page: each fault is switched on and traced as a user would, and so are healthy paths; the answer is compared
+with the fault table. A row is right if the leg (direction, from, to) and the cause are those of the table; near is not right.
 """
+ON_CLUSTER = """With kubelets, kube-proxy, CoreDNS and flannel as they are ([cluster.md](cluster.md)); the faults that can be made there.
+"""
+RECORDED = """What needs hardware or a cloud that the lab lacks: the evidence is written down from recorded facts, and `analyze` reads it.
+"""
+Answer = tuple[Case, Row]
 
 
-def write(lab_rows: Sequence[Row], recorded_rows: Sequence[Row], missing: int) -> str:
+def write(answers: Sequence[Answer], missing: int) -> str:
     """Write the page; returns its text."""
-    PAGE.write_text(text := page(lab_rows, recorded_rows, missing))
+    PAGE.write_text(text := page(answers, missing))
     return text
 
 
-def page(lab_rows: Sequence[Row], recorded_rows: Sequence[Row], missing: int) -> str:
+def page(answers: Sequence[Answer], missing: int) -> str:
     """The whole text; `missing` cases have not been run yet."""
-    faulty = [row for row in lab_rows if row.expected is not None]
-    healthy = [row for row in lab_rows if row.expected is None]
+    recorded = [row for case, row in answers if case.recorded]
+    wrong = [(case.on, row) for case, row in answers if row.expected is not None and not case.recorded]
+    faulty = {on: [row for where, row in wrong if where == on] for on in ("lab", "cluster")}
+    healthy = {on: [row for case, row in answers if case.on == on and row.expected is None] for on in ("lab", "cluster")}
     system = os.uname()
     parts = [
         HEAD,
         f"{datetime.now(UTC):%Y-%m-%d}, Linux {system.release} ({system.machine})."
         + (f" **{missing} cases have not been run.**" if missing else ""),
-        "\n## Faults of the lab\n",
-        *_table(faulty),
+        *_section("Faults of the lab", "", faulty["lab"]),
+        *_section("Faults of real Kubernetes", ON_CLUSTER, faulty["cluster"]),
+        *_section("Recorded, analysed offline", RECORDED, recorded),
         "\n## Healthy paths\n",
-        _healthy_text(healthy),
-        *([] if not recorded_rows else ["\n## Recorded, analysed offline\n", RECORDED_HEAD, *_table(recorded_rows)]),
+        *(f"- On {PLACES[on]}: {_healthy_text(rows)}" for on, rows in healthy.items() if rows),
         "\n## Figures\n",
-        *_figures(faulty, healthy, recorded_rows),
+        *_figures(faulty["lab"], faulty["cluster"], recorded, [*healthy["lab"], *healthy["cluster"]]),
         "\n## Misses\n",
-        *_misses([*faulty, *recorded_rows, *healthy]),
+        *_misses([row for _, row in answers]),
     ]
     return "\n".join(parts) + "\n"
 
 
-RECORDED_HEAD = (
-    "What needs hardware or a cloud that the lab lacks: the evidence is written down from recorded facts, and `analyze` reads it.\n"
-)
+PLACES = {"lab": "the lab", "cluster": "real Kubernetes"}
+
+
+def _section(title: str, text: str, rows: Sequence[Row]) -> list[str]:
+    return [f"\n## {title}\n", *([text] if text else []), *_table(rows)] if rows else []
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -72,18 +82,21 @@ def share(right: int, of: int) -> str:
     return f"{right} of {of} ({100 * right / of:.1f} %)" if of else "0 of 0"
 
 
-def _figures(faulty: Sequence[Row], healthy: Sequence[Row], recorded: Sequence[Row]) -> list[str]:
-    names = {row.case.partition(": ")[2] for row in faulty}
+def _figures(lab: Sequence[Row], cluster: Sequence[Row], recorded: Sequence[Row], healthy: Sequence[Row]) -> list[str]:
+    faulty = [*lab, *cluster]
     lines = [
-        f"- Different faults: {len(names)}, of {len({row.expected for row in faulty})} causes.",
-        f"- Leg right: {share(sum(row.leg_right for row in faulty), len(faulty))}.",
-        f"- Cause right: {share(sum(row.cause_right for row in faulty), len(faulty))}.",
+        f"- Different faults: {len({row.case.partition(': ')[2] for row in faulty})}, of {len({row.expected for row in faulty})} causes"
+        f"; with those recorded {len({row.expected for row in [*faulty, *recorded]})} causes."
+    ]
+    for title, rows in (("Lab", lab), ("Real Kubernetes", cluster), ("Recorded", recorded)):
+        if rows:
+            legs, causes = sum(row.leg_right for row in rows), sum(row.cause_right for row in rows)
+            lines.append(f"- {title}: leg right {share(legs, len(rows))}, cause right {share(causes, len(rows))}.")
+    return [
+        *lines,
         f"- Wrong causes said `certain`: {sum(len(row.wrong_certain) for row in [*faulty, *recorded, *healthy])}.",
         f"- Healthy paths with a finding, or not said to be delivered: {share(sum(not row.cause_right for row in healthy), len(healthy))}.",
     ]
-    if recorded:
-        lines.append(f"- Recorded: cause right {share(sum(row.cause_right for row in recorded), len(recorded))}.")
-    return lines
 
 
 def _misses(rows: Sequence[Row]) -> list[str]:

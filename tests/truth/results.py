@@ -10,7 +10,7 @@ from tests.truth.judging import Row
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "truth"
-SOURCES = ("kubectl_vxtrace", "tests/datapath", "tests/lab", "tests/truth")
+SOURCES = ("kubectl_vxtrace", "tests/cluster", "tests/datapath", "tests/lab", "tests/truth")
 
 
 def fingerprint() -> str:

@@ -1,13 +1,14 @@
 """The judge: what it calls right, and what it does not."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.truth import page
 from tests.truth.__main__ import reached
-from tests.truth.cases import Case, Switch, Truth, fault_cases, truth
+from tests.truth.cases import Case, Switch, Truth, truth
 from tests.truth.healthy import WANTED
-from tests.truth.healthy import cases as healthy_cases
 from tests.truth.judging import Row, failed, judge
+from tests.truth.worker import every_case
 
 FAULT = Case(name="calico: host-firewall", backend="calico", switches=(Switch(name="host-firewall"),))
 PAIR = Case(
@@ -118,9 +119,11 @@ def test_the_figures_ask_for_every_leg_and_nearly_every_cause() -> None:
 
 def test_the_page_lists_every_miss_and_counts() -> None:
     rows = [*judge(FAULT, 3, report(finding("host-firewall", 2, 3))), *judge(FAULT, 3, report(finding("vni-mismatch", 2, 3)))]
-    text = page.page([*rows, *judge(HEALTHY, 0, report())], (), 2)
-    assert "Cause right: 1 of 2 (50.0 %)" in text
-    assert "Leg right: 2 of 2 (100.0 %)" in text
+    real = replace(FAULT, on="cluster")
+    text = page.page([*((FAULT, row) for row in rows), (real, rows[0]), (HEALTHY, judge(HEALTHY, 0, report())[0])], 2)
+    assert "- Lab: leg right 2 of 2 (100.0 %), cause right 1 of 2 (50.0 %)." in text
+    assert "- Real Kubernetes: leg right 1 of 1 (100.0 %), cause right 1 of 1 (100.0 %)." in text
+    assert text.count("## Faults of") == 2
     assert "Wrong causes said `certain`: 1." in text
     assert "cause vni-mismatch, not host-firewall; certain of vni-mismatch, which is not on" in text
     assert "**2 cases have not been run.**" in text
@@ -128,8 +131,8 @@ def test_the_page_lists_every_miss_and_counts() -> None:
 
 
 def test_there_are_forty_faults_and_two_hundred_healthy_paths_with_different_names() -> None:
-    cases = [*fault_cases(), *healthy_cases()]
-    assert len({case.name for case in cases}) == len(cases)
+    cases = [case for case in every_case() if case.on == "lab" and not case.recorded]
+    assert len({case.name for case in every_case()}) == len(every_case())
     assert len({str(switch) for case in cases for switch in case.switches}) >= 40
     assert sum(not case.switches for case in cases) >= WANTED == 200
 

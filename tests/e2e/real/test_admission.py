@@ -9,7 +9,7 @@ from tests.cluster.kubectl import Kubectl
 from tests.e2e.place import Lab
 from tests.e2e.real.running import refused, trace
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster_only]
+pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster import binaries, places
 from tests.e2e.place import CLIENT, SERVICE, Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster_only]
+pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
 
 @pytest.fixture

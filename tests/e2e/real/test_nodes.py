@@ -13,7 +13,7 @@ from tests.e2e.place import Lab
 from tests.e2e.real.conftest import SERVICE_ADDRESS, asking_pod
 from tests.e2e.real.running import refused, trace, tracing
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster_only]
+pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
 NODE = "ada-ec-2"
 

@@ -12,7 +12,7 @@ from tests.e2e.place import CLIENT, SERVICE, Cluster, Lab
 from tests.e2e.real.conftest import RBAC
 from tests.e2e.real.running import refused, trace
 
-pytestmark = [pytest.mark.lab, pytest.mark.cluster_only]
+pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
 ROLES: dict[str, Any] = {
     f"{document['kind'].lower()}/{document['metadata']['name']}": document["rules"] for document in yaml.safe_load_all(RBAC.read_text())
