@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.datapath import servers, tools
+from tests.datapath import overlay_faults, servers, tools
 from tests.datapath.records import Lab, LabNode
 
 OFFLOADS = ("tso", "gso", "gro")
@@ -59,6 +59,7 @@ ODDITIES: dict[str, tuple[Change, Change]] = {
     "": (lambda _: None, lambda _: None),
     "no offloads": (lambda lab: _offload(lab, "off"), lambda lab: _offload(lab, "on")),
     "strict reverse path filter": (lambda lab: _rp_filter(lab, "1"), lambda lab: _rp_filter(lab, "0")),
+    "IPv6 between the nodes": (overlay_faults.over_ipv6, overlay_faults.over_ipv4),
     "direct routes": (lambda lab: _direct(lab, on=True), lambda lab: _direct(lab, on=False)),
 }
 
