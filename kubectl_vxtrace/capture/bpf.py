@@ -1,23 +1,25 @@
 """Capture filters, computed from what is known of the flows and wide enough to see what is wrong.
 
 `and` and `or` have equal precedence in libpcap's language (pcap-filter(7)), so every part stands in parentheses.
-Offsets are those of an IPv4 packet with VXLAN over UDP (RFC 7348, section 5): `udp[]` begins at the UDP header and skips IP options, the
-VXLAN header is at 8, the inner Ethernet header at 16, its type at 28, the inner IPv4 header at 30 with its addresses at 42 and 46.
+Offsets are those of VXLAN over UDP (RFC 7348, section 5), from the UDP header on: the VXLAN header is at 8, the inner Ethernet header at
+16, its type at 28, the inner IPv4 header at 30 with its addresses at 42 and 46. Over IPv4 `udp[]` begins there and skips IP options; over
+IPv6 libpcap has no such thing, and `ip6[]` begins 40 bytes before (RFC 8200, section 3), without extension headers.
 libpcap's own `vxlan` is in no release yet, knows port 4789 only and cannot say what these can.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 
 from kubectl_vxtrace.errors import CannotRunError
 
-_INNER_SOURCE = "udp[42:4]"
-_INNER_DESTINATION = "udp[46:4]"
-_INNER_IPV4 = "udp[28:2]=0x0800"
-_INNER_IPV6 = "udp[28:2]=0x86dd"
+_INNER_SOURCE, _INNER_DESTINATION, _INNER_TYPE = 42, 46, 28
+_IPV4_TYPE, _IPV6_TYPE = "0x0800", "0x86dd"
+_IPV6_BYTES = 40
 # IPv4 flags and fragment offset: the offset is the lower 13 bits (RFC 791, 3.1). Later fragments have no ports.
 _LATER_FRAGMENT = "ip[6:2]&0x1fff!=0"
+# RFC 8200, 4.5: the Fragment header's number. What a fragment's later headers say cannot be asked for.
+_IPV6_FRAGMENT = "ip6[6]=44"
 _TCP_SYN = "tcp[13]&0x02!=0"
 
 
@@ -91,6 +93,7 @@ def underlay(ends: Ends) -> str:
         all_of([hosts(ends.servers), hosts([*ends.host_clients, *ends.masquerades])]),
         _host_ends(ends),
         all_of(["ip proto 17", _LATER_FRAGMENT, hosts(ends.nodes)]),
+        all_of([_IPV6_FRAGMENT, hosts(address for address in ends.nodes if _is_six(address))]),
         all_of(["icmp or icmp6", hosts([*ends.nodes, *ends.servers])]),
         all_of([_TCP_SYN, _one_of("src host", ends.nodes), _one_of("dst host", ends.nodes)]),
         "arp",
@@ -100,14 +103,36 @@ def underlay(ends: Ends) -> str:
 
 def _encapsulated(ends: Ends) -> str:
     """VXLAN to any port that some node uses, with one of the clients inside, or a server with what may stand in a client's place."""
-    clients = _inner(_INNER_SOURCE, ends.clients), _inner(_INNER_DESTINATION, ends.clients)
+    outside = [_over(ends, _in_udp), _over(ends, _in_ip6) if any(map(_is_six, ends.nodes)) else ""]
+    return all_of([any_of(f"udp dst port {port}" for port in ends.vxlan_ports), any_of(outside)])
+
+
+def _over(ends: Ends, at: Callable[[int, int], str]) -> str:
+    """What is inside, over one version of IP; `at`: how to ask for so many bytes at a place behind the UDP header's begin."""
+
+    def inner(place: int, addresses: Iterable[str]) -> str:
+        return _inner(at(place, 4), addresses)
+
     peers = [*ends.host_clients, *ends.masquerades]
-    there = all_of([_inner(_INNER_SOURCE, peers), _inner(_INNER_DESTINATION, ends.servers)])
-    back = all_of([_inner(_INNER_SOURCE, ends.servers), _inner(_INNER_DESTINATION, peers)])
-    services = _inner(_INNER_SOURCE, ends.services), _inner(_INNER_DESTINATION, ends.services)
-    inner = all_of([_INNER_IPV4, any_of([*clients, *services, there, back])])
-    six = any(ip_address(address).version == 6 for address in (*ends.clients, *ends.servers))
-    return all_of([any_of(f"udp dst port {port}" for port in ends.vxlan_ports), any_of([inner, _INNER_IPV6 if six else ""])])
+    clients = inner(_INNER_SOURCE, ends.clients), inner(_INNER_DESTINATION, ends.clients)
+    there = all_of([inner(_INNER_SOURCE, peers), inner(_INNER_DESTINATION, ends.servers)])
+    back = all_of([inner(_INNER_SOURCE, ends.servers), inner(_INNER_DESTINATION, peers)])
+    services = inner(_INNER_SOURCE, ends.services), inner(_INNER_DESTINATION, ends.services)
+    four = all_of([f"{at(_INNER_TYPE, 2)}={_IPV4_TYPE}", any_of([*clients, *services, there, back])])
+    six = any(map(_is_six, (*ends.clients, *ends.servers)))
+    return any_of([four, f"{at(_INNER_TYPE, 2)}={_IPV6_TYPE}" if six else ""])
+
+
+def _in_udp(place: int, count: int) -> str:
+    return f"udp[{place}:{count}]"
+
+
+def _in_ip6(place: int, count: int) -> str:
+    return f"ip6[{_IPV6_BYTES + place}:{count}]"
+
+
+def _is_six(address: str) -> bool:
+    return ip_address(_address(address)).version == 6
 
 
 def _host_ends(ends: Ends) -> str:

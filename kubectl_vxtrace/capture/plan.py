@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from kubectl_vxtrace.capture import bpf, tcpdump
 from kubectl_vxtrace.capture.names import file_name, usable_interface
@@ -53,7 +54,7 @@ def plan_captures(
         CannotRunError: an address is none.
     """
     users = checked(user_filter) if user_filter is not None else None
-    ends = _ends(flows, overlay, facts)
+    ends = _ends(flows, overlay, facts, _nic_addresses(paths, facts))
     taps = _taps(flows, paths, watch)
     firsts = _first_hops(flows, paths)
     if users is not None:
@@ -193,11 +194,26 @@ def _ports(flows: Sequence[Flow]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts]) -> bpf.Ends:
+def _nic_addresses(paths: Sequence[Path], facts: Sequence[NodeFacts]) -> list[str]:
+    """All addresses of the NICs on the paths, under which a node may send what is not encapsulated; link-local ones go no further."""
+    nics = {hop.tap for path in paths for hop in path.hops if hop.role is Role.UNDERLAY}
+    links = [link for each in facts for link in each.links if Tap(node=each.node, interface=link.name) in nics]
+    return [address for link in links for address in link.addresses if _goes_far(address)]
+
+
+def _goes_far(text: str) -> bool:
+    """Whether a node's text is an address that may be seen on another node."""
+    try:
+        return "%" not in text and not ip_address(text).is_link_local
+    except ValueError:
+        return False
+
+
+def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], nics: Sequence[str]) -> bpf.Ends:
     servers = [server for flow in flows for server in _servers(flow)]
     devices = [link.vxlan for each in facts for link in each.links if link.vxlan is not None]
     ports = [vtep.port for vtep in overlay.vteps] + [device.port for device in devices]
-    nodes = [vtep.underlay_address for vtep in overlay.vteps] + [device.local for device in devices]
+    nodes = [vtep.underlay_address for vtep in overlay.vteps] + [device.local for device in devices] + [*nics]
     tunnels = [vtep.address for vtep in overlay.vteps]
     return bpf.Ends(
         clients=_unique(flow.client.address for flow in flows if not flow.client.host_network),

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.diagnosis import nodes
 from kubectl_vxtrace.diagnosis.fragments import outer_fragmented
 from kubectl_vxtrace.diagnosis.outers import outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Stretch, Trouble
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
+from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
 from kubectl_vxtrace.model.path import Path, Tap
 
 BOOL = NDArray[np.bool_]
@@ -157,3 +158,14 @@ def _mtu_bytes(case: Case, tap: Tap) -> int | None:
     looks = (*case.recording.before, *case.recording.after)
     links = [link for facts in looks if facts.node == tap.node and (link := facts.link(tap.interface)) is not None]
     return max((link.mtu_bytes for link in links if link.mtu_bytes), default=None)
+
+
+def own_packets_passed(case: Case, stretch: Stretch) -> int:
+    """Frames of the receiver's whole capture that carry the sending node's own address, outside or as their only one."""
+    table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
+    if table is None:
+        return 0
+    own = nodes.underlay_addresses(case, stretch.start.tap.node)
+    outer = [number for number in range(len(table.tunnels)) if address_text(table.tunnels.source[number]) in own]
+    bare = [number for number in range(len(table.conversations)) if address_text(table.conversations.source[number]) in own]
+    return int((np.isin(table.tunnel, outer) | ((table.tunnel < 0) & np.isin(table.conversation, bare))).sum())

@@ -161,6 +161,13 @@ def resets(case: Case, trouble: Trouble, hop: Hop) -> I32:
     return np.flatnonzero(is_tcp & np.isin(table.conversation, answers) & ((table.flags & _TCP_RST) != 0)).astype(np.int32)
 
 
+def all_reset(case: Case, trouble: Trouble) -> bool:
+    """Whether a TCP RST answered each of the trouble's packets: what takes packets away in silence did not."""
+    if trouble.answered < trouble.packets:
+        return False
+    return any(len(resets(case, trouble, hop)) for hop in trouble.path.hops[: trouble.leg.from_])
+
+
 def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
     """Rows of ARP requests for `address` at a tap, and whether anybody answered there. Text that is no address was never asked for."""
     table, packed = case.tables.get(tap), _packed(address)

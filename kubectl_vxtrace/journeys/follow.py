@@ -25,6 +25,7 @@ from kubectl_vxtrace.journeys.sightings import (
     joined,
     later_fragments,
 )
+from kubectl_vxtrace.journeys.switched import switched
 from kubectl_vxtrace.journeys.threads import each
 from kubectl_vxtrace.journeys.trails import Trails, Way, merging_hops, offset_samples, trails_of, way_of
 from kubectl_vxtrace.journeys.translated import translated_connections
@@ -226,7 +227,8 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     known = _testimonies(scene, part)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     counted = tally.counted(trails, scene.window)
-    missed = outcome.demoted(trails.seen[counted], [one.witness for one in known])
+    noticed = trails.seen | switched(trails, part.candidate.flow)
+    missed = outcome.demoted(noticed[counted], [one.witness for one in known])
     known = [_less(one, count) for one, count in zip(known, missed, strict=True)]
     witness = [one.witness for one in known]
     request = path.direction is Direction.REQUEST

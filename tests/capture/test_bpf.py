@@ -158,6 +158,46 @@ def test_a_nic_with_inner_ipv6() -> None:
     assert picked(bpf.underlay(ends), _AT_NIC | _NOT_AT_NIC) == _AT_NIC.keys() | {"inner IPv6"}
 
 
+SIX1, SIX2 = "fd00:128::72", "fd00:128::95"
+
+
+def over_six(frame: bytes, *, source: str = SIX1, destination: str = SIX2, port: int = 4789, tag: bool = False) -> bytes:
+    """Encapsulated between nodes on an IPv6 underlay."""
+    datagram = wire.udp(wire.vxlan(frame, vni=4096), source=50000, destination=port)
+    packet = wire.ipv6(datagram, source=source, destination=destination, protocol=UDP)
+    return wire.ethernet(packet, ethertype=0x86DD, vlans=(100,) if tag else ())
+
+
+def six_fragment(payload: bytes, *, offset: int) -> bytes:
+    packet = wire.ipv6_fragment(payload, protocol=UDP, ident=9, fragment=offset)
+    return wire.ethernet(wire.ipv6(packet, source=SIX1, destination=SIX2, protocol=44), ethertype=0x86DD)
+
+
+def test_a_nic_of_an_ipv6_underlay() -> None:
+    ends = replace(ENDS, nodes=(SIX1, SIX2), masquerades=(T1, T2, SIX1, SIX2))
+    wanted = {
+        "request": over_six(datagram(C, B1)),
+        "reply": over_six(datagram(B1, C, 53, 41234), source=SIX2, destination=SIX1),
+        "tagged": over_six(datagram(C, B1), tag=True),
+        "inner IP options": over_six(datagram(C, B1, options=b"\x01" * 4)),
+        "of another port": over_six(datagram(C, B1), port=8472),
+        "to a wrong node": over_six(datagram(C, B1), destination="2001:db8::9"),
+        "masqueraded inside": over_six(datagram(T1, B1)),
+        "not translated inside": over_six(datagram(OTHER, S)),
+        "bare request": datagram(C, B1),
+        "first outer fragment": six_fragment(wire.udp(wire.vxlan(datagram(C, B1), vni=1), source=1, destination=4789), offset=0x2000),
+        "later outer fragment": six_fragment(b"y" * 64, offset=0x00B9),
+    }
+    others = {
+        "other pods": over_six(datagram(OTHER, "10.244.56.200")),
+        "of another port of the nodes": over_six(datagram(C, B1), port=53),
+        "inner IPv6": over_six(wire.ethernet(wire.ipv6(b"", source="fd00::1", destination="fd00::2", protocol=59), ethertype=0x86DD)),
+    }
+    assert picked(bpf.underlay(ends), wanted | others) == wanted.keys()
+    six_inside = replace(ends, clients=(C, "fd00:10:244:1::5"))
+    assert picked(bpf.underlay(six_inside), wanted | others) == wanted.keys() | {"inner IPv6"}
+
+
 def test_ends_in_the_nodes_network_are_watched_by_port() -> None:
     ends = bpf.Ends(clients=(C,), host_servers=(N2,), masquerades=(T1, N1), nodes=(N1, N2), ports=(6443,), services=("10.96.0.1",))
     found = picked(

@@ -139,6 +139,20 @@ def test_ports_of_devices_that_are_nobodys_vtep() -> None:
     assert "10.128.7.7" in expression
 
 
+def test_a_node_may_masquerade_to_any_address_of_its_nic() -> None:
+    """The overlay's underlay address need not be it: nodes that encapsulate over IPv6 send bare IPv4 from their IPv4 address."""
+    links = (
+        Link(name="ens4", index=2, addresses=("192.0.2.7", "2001:db8::7", "fe80::7", "10.0.0.1 or arp", "")),
+        Link(name="ens5", index=3, addresses=("192.0.2.99",)),
+    )
+    expression = _filters(_plan(facts=(NodeFacts(node="n1", links=links),)))["n2-primary-interface.pcap"]
+    assert "192.0.2.7" in expression
+    assert "2001:db8::7" in expression
+    assert "fe80" not in expression
+    assert "10.0.0.1" not in expression, "what is no address is passed over"
+    assert "192.0.2.99" not in expression, "no path goes by this NIC"
+
+
 def test_the_users_filter_stands_at_the_clients_interface_only() -> None:
     plan = _plan(user_filter="src  port 41234")
     assert [task.file for task in plan.tasks if "src port 41234" in (task.filter or "")] == ["n1-pod.pcap"]

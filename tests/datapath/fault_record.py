@@ -17,6 +17,7 @@ ENTRY = "{node}/underlay>{node}/vxlan"
 PEERS_ENTRY = "{peer}/underlay>{peer}/vxlan"
 EXIT = "{node}/vxlan>{node}/underlay"
 TO_TUNNEL = "{node}/{inner}>{node}/vxlan"
+PEERS_TO_TUNNEL = "{peer}/{inner}>{peer}/vxlan"
 TO_POD = "{node}/vxlan>{node}/{inner}"
 PEERS_TO_POD = "{peer}/vxlan>{peer}/{inner}"
 

@@ -2,7 +2,7 @@
 
 from . import calico_rules, node_rules, proxy_rules, servers, tools, wiring
 from .fault_actions import policy
-from .fault_record import ENTRY, EXIT, TO_POD, TO_TUNNEL, at_peer, both, fault, peer
+from .fault_record import ENTRY, EXIT, PEERS_TO_TUNNEL, TO_POD, TO_TUNNEL, at_peer, both, fault, peer
 from .node_rules import insert, load, reload, take_out
 from .proxy_rules import Table
 from .records import Lab, LabNode
@@ -115,7 +115,13 @@ _TO_VXLAN_PORT = insert(
 _TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
-_CLASH = both((_trust_workloads, _distrust_workloads), both(_TO_VXLAN_PORT, (_new_connection, _new_connection)))
+_MASQUERADED_SO = both(_TO_VXLAN_PORT, (_new_connection, _new_connection))
+# All of them to one server, whose node is then known.
+_TO_ONE_SERVER = insert(
+    "PREROUTING", f"-s {{client}}/32 -p udp -m udp --sport {_ITS_PORT} --dport 53 -j DNAT --to-destination {{server}}", table="nat"
+)
+_CLASH_AT_SERVER = both(_TO_ONE_SERVER, _MASQUERADED_SO)
+_CLASH = both((_trust_workloads, _distrust_workloads), _MASQUERADED_SO)
 
 FAULTS = (
     fault("calico-unknown-vtep", "request", ENTRY, _UNKNOWN, backends=_CALICO),
@@ -128,6 +134,8 @@ FAULTS = (
     fault("workload-anti-spoofing", "request", TO_TUNNEL, (_foreign_source, _own_source), at_client=True, backends=_CALICO),
     fault("policy-sees-snat", "request", TO_POD, both(_KNOWS_CLIENT, at_peer(_MASQUERADE)), needs=servers.dns_pod),
     fault("masquerade-port-clash", "reply", TO_POD, _CLASH, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
+    # The servers' own nodes drop it first: "Drop VXLAN encapped packets originating in workloads" asks for that port alone.
+    fault("masquerade-port-clash@server", "reply", PEERS_TO_TUNNEL, _CLASH_AT_SERVER, at_client=True, backends=_CALICO, traffic=_ONE_PORT),
     fault("snat-port-collision", "request", TO_TUNNEL, _TO_ONE_PORT, at_client=True),
     fault("conntrack-invalid", "reply", TO_TUNNEL, both((_nothing, _new_web), _UNSEEN_SYN), traffic=_METRICS),
     fault("host-firewall@reset", "request", TO_POD, (_resetter, _no_resetter), traffic=_METRICS),

@@ -30,7 +30,7 @@ def insert(chain: str, words: str, *, table: str = "filter") -> tuple[Action, Ac
     """Put a rule first in a chain, and take it away.
 
     `words` may have {peer} and {node}, their underlay addresses, {device}, the node's VXLAN device, {client}, the client pod's address,
-    {port}, the VXLAN port.
+    {port}, the VXLAN port, {server}, the address of the first DNS pod (the one on ada-ec-2).
     """
 
     def spec(lab: Lab, node: LabNode) -> list[str]:
@@ -40,6 +40,7 @@ def insert(chain: str, words: str, *, table: str = "filter") -> tuple[Action, Ac
             device=node.vtep_interface,
             client=servers.client(lab).address,
             port=node.vxlan_port,
+            server=servers.dns_pods(lab)[0].address,
         ).split()
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:

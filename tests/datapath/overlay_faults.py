@@ -4,11 +4,12 @@ import dataclasses
 from pathlib import Path
 
 from . import fault_actions as actions
-from . import records, servers, tools, wiring
+from . import records, servers, shape, tools, wiring
 from .fault_record import ENTRY, EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_POD, TO_TUNNEL, WIRE_OUT, Action, fault, peer
 from .records import Lab, LabNode
 
 STALE_MAC = "66:0d:0d:0d:0d:0d"
+_MORE_BYTES = 20  # an IPv6 header has 40 bytes (RFC 8200, 3), IPv4's 20
 NOBODY = "10.128.0.200"  # on the underlay; no node has it
 
 
@@ -126,6 +127,53 @@ def _one_owner(lab: Lab, node: LabNode, percent: int) -> None:
     tools.run(["ip", "-n", other.netns, "neigh", "delete", node.address, "dev", other.underlay_interface], check=False)
 
 
+def _six(node: LabNode) -> str:
+    """A node's address on the underlay's IPv6 network."""
+    return f"fd00:128::{node.address.rpartition('.')[2]}"
+
+
+def _ipv6(lab: Lab, node: LabNode, *, on: bool) -> None:
+    """IPv6 on a node's NIC, and on the whole way room for the larger outer header, so that the pods' MTU stays what it is."""
+    mtu = shape.NODE_MTU_BYTES + (_MORE_BYTES if on else 0)
+    tools.ip_batch(lab.fabric, [f"link set {node.fabric_port} mtu {mtu}"])
+    tools.ip_batch(node.netns, [f"link set {node.underlay_interface} mtu {mtu}"])
+    script = 'printf %s "$2" > "/proc/sys/net/ipv6/conf/$1/disable_ipv6"'
+    tools.run_inside(node.netns, ["sh", "-c", script, "sh", node.underlay_interface, "0" if on else "1"])
+    if on:
+        tools.ip_batch(node.netns, [f"addr replace {_six(node)}/64 dev {node.underlay_interface} nodad"])
+
+
+def over_ipv6(lab: Lab, refusing: str = "") -> None:
+    """All nodes encapsulate over IPv6 without a UDP checksum, and all but the node of that name accept that."""
+    for one in lab.nodes:
+        _ipv6(lab, one, on=True)
+    tools.ip_batch(lab.fabric, [f"link set {wiring.UNDERLAY_BRIDGE} mtu {shape.NODE_MTU_BYTES + _MORE_BYTES}"])
+    for one in lab.nodes:
+        tools.run(["ip", "-n", one.netns, "link", "delete", one.vtep_interface], check=False)
+        first, *rest = wiring.overlay(lab, one)
+        options = "udp6zerocsumtx noudp6zerocsumrx" if one.name == refusing else "udp6zerocsumtx udp6zerocsumrx"
+        tools.ip_batch(one.netns, [f"{first.replace(f'local {one.address}', f'local {_six(one)}')} {options}", *rest])
+        entries = [wiring.fdb_entry(one, other).replace(other.address, _six(other)) for other in lab.nodes if other.name != one.name]
+        tools.bridge_batch(one.netns, entries)
+
+
+def over_ipv4(lab: Lab) -> None:
+    """Undo `over_ipv6`."""
+    tools.ip_batch(lab.fabric, [f"link set {wiring.UNDERLAY_BRIDGE} mtu {shape.NODE_MTU_BYTES}"])
+    for one in lab.nodes:
+        actions.right_device(lab, one, 100)
+        _ipv6(lab, one, on=False)
+
+
+def _refused(lab: Lab, node: LabNode, percent: int) -> None:
+    """This node's device was made by another tool than the others'."""
+    over_ipv6(lab, refusing=node.name)
+
+
+def _not_refused(lab: Lab, node: LabNode, percent: int) -> None:
+    over_ipv4(lab)
+
+
 _VNI = (actions.wrong_vni, actions.right_device)
 _PORT = (actions.wrong_port, actions.right_device)
 
@@ -142,6 +190,7 @@ FAULTS = (
     fault("vxlan-device-down", "request", ENTRY, (_down, _up), remakes_device=True),
     fault("vxlan-device-down@client", "request", TO_TUNNEL, (_down, _up), at_client=True, remakes_device=True),
     fault("vxlan-device-down@absent", "request", ENTRY, (_gone, _up), remakes_device=True),
+    fault("zero-udp-checksum-v6", "request", ENTRY, (_refused, _not_refused), remakes_device=True),
     fault("pod-is-tunnel-address", "request", TO_POD, (_take_pods_address, _give_pods_address), needs=servers.dns_pod),
     fault("duplicate-node-address", "request", "{peer}/underlay>{node}/underlay", (_second_owner, _one_owner)),
 )

@@ -194,6 +194,13 @@ def _fresh(node: LabNode) -> str:
     return f"table bridge {_table(node)} {{ }}\ndelete table bridge {_table(node)}\n"
 
 
+def _no_bare_answers(lab: Lab, node: LabNode, percent: int) -> None:
+    """A stateful firewall between the nodes: it saw no question to which a bare answer of the node's pods belongs."""
+    rule = f'iifname "{node.fabric_port}" ether type ip ip saddr {node.pod_cidr} udp sport 53 counter drop;'
+    chain = f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }};"
+    tools.run_inside(lab.fabric, ["nft", "-f", "-"], text=f"{_fresh(node)}table bridge {_table(node)} {{ {chain} }}\n")
+
+
 _OFF = (_forwarding("0"), _forwarding("1"))
 _DIRECT = (_direct, _mend)
 _BOTH_DIRECT = both(_DIRECT, at_peer(_DIRECT))
@@ -222,6 +229,7 @@ FAULTS = (
     fault("ip-forward-off", "request", TO_POD, _OFF),
     fault("ip-forward-off@client", "request", TO_TUNNEL, _OFF, at_client=True),
     fault("rp-filter@bare-return", "reply", "{peer}/underlay>{peer}/{inner}", both(_DIRECT, at_peer((_strict_nic, _lax_nic)))),
+    fault("asymmetric-return", "reply", WIRE_OUT, both(_DIRECT, (_no_bare_answers, _trust_sources))),
     fault("cloud-anti-spoofing", "request", WIRE_OUT, both(_BOTH_DIRECT, (_check_sources, _trust_sources)), at_client=True),
     fault("cloud-anti-spoofing@reply", "reply", WIRE_OUT, both(_BOTH_DIRECT, (_check_sources, _trust_sources))),
 )

@@ -1,6 +1,7 @@
 """The pods' programs, over the loopback device: counts are true, and odd requests end nothing."""
 
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.datapath import servers
+from tests.datapath.programs import resetter
 
 
 @pytest.fixture
@@ -113,3 +115,42 @@ def test_what_is_not_done_in_time_is_aborted() -> None:
     begin = time.monotonic()
     assert stream("up", address, "--seconds", "0.5").startswith("mss ")
     assert time.monotonic() - begin < 5
+
+
+def syn_in_tunnel(*, port: int = 9153, flags: int = resetter.SYN, protocol: int = socket.IPPROTO_TCP) -> bytes:
+    """A node's frame with a pod's TCP segment in VXLAN."""
+    segment = struct.pack(">HHIIBBHHH", 40000, port, 0xFFFFFFFF, 0, 5 << 4, flags, 65535, 0, 0)
+    inside = b"\xb2" * 6 + b"\xa1" * 6 + b"\x08\x00" + resetter.ipv4(b"\x0a\xf4\x01\x05", b"\x0a\xf4\x02\x09", protocol, segment)
+    tunnel = b"\x08\0\0\0\0\x10\0\0"
+    datagram = struct.pack(">HHHH", 54321, 4789, 16 + len(inside), 0) + tunnel + inside
+    return b"\x02" * 6 + b"\x01" * 6 + b"\x08\x00" + resetter.ipv4(b"\x0a\x80\0\x48", b"\x0a\x80\0\x5f", socket.IPPROTO_UDP, datagram)
+
+
+def test_the_resetter_answers_in_the_servers_name() -> None:
+    frame = resetter.answer(syn_in_tunnel(), 4789, 9153)
+    assert frame is not None
+    assert (frame[:6], frame[6:12]) == (b"\x01" * 6, b"\x02" * 6)
+    assert (frame[26:30], frame[30:34], frame[34:38]) == (b"\x0a\x80\0\x5f", b"\x0a\x80\0\x48", struct.pack(">HH", 54321, 4789))
+    inner = frame[50:]
+    assert (inner[:6], inner[6:12], inner[26:30], inner[30:34]) == (b"\xa1" * 6, b"\xb2" * 6, b"\x0a\xf4\x02\x09", b"\x0a\xf4\x01\x05")
+    source, destination, _, acknowledged = struct.unpack(">HHII", inner[34:46])
+    assert (source, destination, acknowledged, inner[47]) == (9153, 40000, 0, resetter.RST | resetter.ACK)
+    assert resetter.checksum(frame[14:34]) == resetter.checksum(inner[14:34]) == 0
+    assert resetter.checksum(inner[26:34] + struct.pack(">HH", socket.IPPROTO_TCP, 20) + inner[34:54]) == 0
+    assert struct.unpack(">H", frame[38:40])[0] == len(frame) - 34
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        syn_in_tunnel(port=53),
+        syn_in_tunnel(flags=resetter.ACK),
+        syn_in_tunnel(flags=resetter.SYN | resetter.ACK),
+        syn_in_tunnel(protocol=socket.IPPROTO_UDP),
+        syn_in_tunnel()[:90],
+        b"",
+    ],
+    ids=["another port", "no SYN", "a SYN-ACK", "UDP", "cut off", "empty"],
+)
+def test_the_resetter_leaves_everything_else_alone(frame: bytes) -> None:
+    assert resetter.answer(frame, 4789, 9153) is None

@@ -12,6 +12,8 @@ from .records import Lab, LabNode
 _LARGE_QUESTIONS = ("http", "{dns}:9153", "/" + "x" * 4000, "--rate", "10")
 _LARGE_ANSWERS = ("http", "{dns}:9153", "/bytes/20000", "--rate", "10")
 _FEW_PORTS = ("dns", "{dns}:53", servers.QUESTION, "--rate", "80", "--ports", "16")
+_METRICS_PORT = 9153
+_METRICS = ("http", f"{{dns}}:{_METRICS_PORT}", "/", "--rate", "15")
 _MANY = ("dns", "{dns}:53", servers.QUESTION, "--rate", "60")
 WIRE_MTU_BYTES = 1200
 NIC_MTU_BYTES = 1300
@@ -132,6 +134,23 @@ def _no_xdp(lab: Lab, node: LabNode, percent: int) -> None:
         time.sleep(0.02)
 
 
+def _resetter(lab: Lab, node: LabNode, percent: int) -> None:
+    """A firewall on the underlay, at the node's port, that looks into tunnels."""
+    if any(one.name == _resetter_name(node) and processes.alive(one) for one in processes.recorded(lab.state_dir)):
+        return
+    argv = servers.program("resetter", node.fabric_port, str(node.vxlan_port), str(_METRICS_PORT))
+    running = processes.start(lab.state_dir, _resetter_name(node), lab.fabric, argv)
+    servers.wait_said(lab, running, "listening")
+
+
+def _no_resetter(lab: Lab, node: LabNode, percent: int) -> None:
+    processes.stop(lab.state_dir, [one for one in processes.recorded(lab.state_dir) if one.name == _resetter_name(node)])
+
+
+def _resetter_name(node: LabNode) -> str:
+    return f"resetter-{node.name}"
+
+
 def _xdp_name(node: LabNode) -> str:
     return f"xdp-{node.name}"
 
@@ -149,6 +168,9 @@ _MASQUERADE = insert("POSTROUTING", "-s {client}/32 -o {device} -j MASQUERADE", 
 # Bits of the transport header: UDP 64, VXLAN 64, Ethernet 112; inner IPv4's source at 12 bytes; inner UDP's checksum at 20 + 6 bytes.
 _BAD_OUTER = _fabric_rule("outer", "iifname", "udp dport {port} @th,336,32 {vtep} @th,48,16 set 0xdead")
 _BAD_INNER = _fabric_rule("inner", "iifname", "udp dport {port} @th,312,8 17 @th,448,16 set 0xdead")
+# It answers connections to the metrics' port, and does not let them pass: inner protocol, inner destination port behind IPv4's 20 bytes.
+_NO_METRICS = _fabric_rule("resets", "iifname", f"udp dport {{port}} @th,312,8 6 @th,416,16 {_METRICS_PORT} counter drop")
+_RESETTER = both((_resetter, _no_resetter), _NO_METRICS)
 _NO_OUTER = (_without_outer_checksum, _with_outer_checksum)
 
 FAULTS = (
@@ -163,6 +185,7 @@ FAULTS = (
     fault("qdisc-drop@reply", "reply", EXIT, _QUEUE, traffic=_MANY),
     fault("vxlan-tx-checksum", "request", PEERS_ENTRY, both(_VERIFIED, both(_MASQUERADE, _BAD_OUTER)), at_client=True),
     fault("nic-tunnel-offload", "request", PEERS_TO_POD, both(_NO_OUTER, both(_VERIFIED, _BAD_INNER)), at_client=True, remakes_device=True),
+    fault("reset-in-path", "request", WIRE_OUT, _RESETTER, at_client=True, traffic=_METRICS),
     # A tap behind such a program sees nothing of what it took and is no witness: the leg ends at the next one.
     fault("xdp-drop", "request", "{peer}/underlay>{node}/vxlan", (_xdp, _no_xdp)),
     fault("xdp-drop@reply", "reply", "{peer}/underlay>{node}/vxlan", (_xdp, _no_xdp), at_client=True),

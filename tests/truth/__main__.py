@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fits(case: Case, options: argparse.Namespace) -> bool:
-    kind = "recorded" if case.recorded else "faults" if case.switches else "healthy"
+    kind = "recorded" if case.recorded else "faults" if case.truths() else "healthy"
     return (
         options.only in (None, kind)
         and options.on in (None, case.on)

@@ -22,12 +22,16 @@ class Truth:
         cause: the slug.
         direction: "request" or "reply".
         start, end: the hops "NODE/ROLE" between which packets vanish; end None where it is the last hop.
+        severity: of the finding. Where it is no "error", no packet vanishes, and direction, start and end are empty.
+        code: the exit status.
     """
 
     cause: str
-    direction: str
-    start: str
-    end: str | None
+    direction: str = ""
+    start: str = ""
+    end: str | None = None
+    severity: str = "error"
+    code: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Case:
             client's pod beside the lab's standing questions. "{ADDRESS}" words are filled in by the worker.
         expected: what is true where that is not the faults' own truth.
         recorded: title of the case in tests/truth/recorded.py whose bundle is analysed instead, "" for none.
-        oddity: a healthy change of the nodes (tests/truth/oddities.py), "" for none.
+        oddity: a change of the nodes by which no packet is lost (tests/truth/oddities.py), "" for none.
     """
 
     name: str
@@ -122,6 +126,28 @@ def fault_cases() -> Iterator[Case]:
             yield _case(backend, Switch(name=name, percent=percent))
         for pair in PAIRS:
             yield _case(backend, *pair)
+
+
+# What loses no packet, and is told all the same: (oddity, backends, target, traffic, truth).
+_RQLITE = (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)
+TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth], ...] = (
+    (
+        "bridged packets pass no filter",
+        ("flannel",),
+        "kotsadm-rqlite",
+        _RQLITE,
+        Truth(cause="bridge-netfilter-off", severity="warning", code=0),
+    ),
+    ("replies go bare", BACKENDS, "kube-dns", (), Truth(cause="asymmetric-return", severity="info", code=0)),
+)
+
+
+def told_cases() -> Iterator[Case]:
+    """Changes of the nodes (tests/truth/oddities.py) by which nothing is lost, and that a report must still speak of."""
+    for oddity, backends, target, traffic, expected in TOLD:
+        for backend in backends:
+            name = f"{backend}: {expected.cause} ({oddity})"
+            yield Case(name=name, backend=backend, target=target, traffic=traffic, oddity=oddity, expected=(expected,))
 
 
 def cluster_cases() -> Iterator[Case]:

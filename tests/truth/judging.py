@@ -8,7 +8,6 @@ from tests.truth.cases import Case, Truth
 
 Leg = tuple[str, str, str | None]  # direction, first and last hop as NODE/ROLE
 
-BROKEN = 3
 DELIVERED = 0
 
 
@@ -46,7 +45,9 @@ def leg_text(leg: Leg | None) -> str:
 def judge(case: Case, code: int, report: Mapping[str, Any]) -> tuple[Row, ...]:
     """The rows of a case with faults, one for each, or the one of a healthy path."""
     truths = case.truths()
-    return tuple(_row(case, truth, truths, code, report) for truth in truths) if truths else (_healthy(case, code, report),)
+    if not truths:
+        return (_healthy(case, code, report),)
+    return tuple((_row if truth.severity == "error" else _told)(case, truth, truths, code, report) for truth in truths)
 
 
 def failed(case: Case, text: str) -> tuple[Row, ...]:
@@ -56,7 +57,7 @@ def failed(case: Case, text: str) -> tuple[Row, ...]:
             case=case.name,
             expected=truth.cause if truth is not None else None,
             said=None,
-            expected_leg=leg_text(_leg(truth)) if truth is not None else "",
+            expected_leg=_expected_leg(truth) if truth is not None else "",
             said_leg="none",
             confidence="",
             evidence=(),
@@ -80,14 +81,35 @@ def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: M
         case=case.name,
         expected=truth.cause,
         said=finding["cause"] if finding is not None else None,
-        expected_leg=leg_text(expected),
+        expected_leg=_expected_leg(truth),
         said_leg=leg_text(expected if expected in legs else next(iter(legs), None)),
         confidence=finding["confidence"] if finding is not None else "",
         evidence=tuple(dict.fromkeys(one["kind"] for one in finding["evidence"])) if finding is not None else (),
-        leg_right=code == BROKEN and expected in legs,
-        cause_right=code == BROKEN and finding is not None and finding["cause"] == truth.cause,
+        leg_right=code == truth.code and expected in legs,
+        cause_right=code == truth.code and finding is not None and finding["cause"] == truth.cause,
         wrong_certain=wrong,
-        note=f"exit {code}, {report['verdict']}: {report['summary']}",
+        note=_note(code, report),
+    )
+
+
+def _told(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: Mapping[str, Any]) -> Row:
+    """Of what loses no packet: the finding has its severity, and nothing else is found."""
+    found, wanted = report["findings"], (truth.cause, truth.severity)
+    finding = next((one for one in found if (one["cause"], one["severity"]) == wanted), None)
+    others = [one["cause"] for one in found if (one["cause"], one["severity"]) != wanted]
+    legs = _legs(report, (), None)
+    return Row(
+        case=case.name,
+        expected=truth.cause,
+        said=others[0] if others else truth.cause if finding is not None else None,
+        expected_leg=_expected_leg(truth),
+        said_leg=leg_text(next(iter(legs), None)),
+        confidence=finding["confidence"] if finding is not None else "",
+        evidence=tuple(dict.fromkeys(one["kind"] for one in finding["evidence"])) if finding is not None else (),
+        leg_right=code == truth.code and not legs,
+        cause_right=code == truth.code and finding is not None and not others,
+        wrong_certain=tuple(sorted({one["cause"] for one in found if one["confidence"] == "certain"} - {one.cause for one in truths})),
+        note=_note(code, report) + _listed(found),
     )
 
 
@@ -135,6 +157,10 @@ def _leg(truth: Truth) -> Leg:
     return truth.direction, truth.start, truth.end
 
 
+def _expected_leg(truth: Truth) -> str:
+    return leg_text(_leg(truth)) if truth.severity == "error" else f"none ({truth.severity})"
+
+
 def _healthy(case: Case, code: int, report: Mapping[str, Any]) -> Row:
     found = report["findings"]
     clean = code == DELIVERED and not found
@@ -149,6 +175,13 @@ def _healthy(case: Case, code: int, report: Mapping[str, Any]) -> Row:
         leg_right=clean,
         cause_right=clean,
         wrong_certain=tuple(sorted({one["cause"] for one in found if one["confidence"] == "certain"})),
-        note=f"exit {code}, {report['verdict']}: {report['summary']}"
-        + "".join(f"; {one['severity']} {one['cause']}: {one['summary']}" for one in found),
+        note=_note(code, report) + _listed(found),
     )
+
+
+def _note(code: int, report: Mapping[str, Any]) -> str:
+    return f"exit {code}, {report['verdict']}: {report['summary']}"
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"; {one['severity']} {one['cause']}: {one['summary']}" for one in found)

@@ -31,7 +31,8 @@ def write(answers: Sequence[Answer], missing: int) -> str:
 def page(answers: Sequence[Answer], missing: int) -> str:
     """The whole text; `missing` cases have not been run yet."""
     recorded = [row for case, row in answers if case.recorded]
-    faulty = {on: [row for case, row in answers if case.on == on and case.switches and not case.recorded] for on in ("lab", "cluster")}
+    wrong = [(case.on, row) for case, row in answers if row.expected is not None and not case.recorded]
+    faulty = {on: [row for where, row in wrong if where == on] for on in ("lab", "cluster")}
     healthy = {on: [row for case, row in answers if case.on == on and row.expected is None] for on in ("lab", "cluster")}
     system = os.uname()
     parts = [

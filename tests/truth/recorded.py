@@ -1,61 +1,23 @@
 """What needs hardware or a cloud that no lab has: a trace of the lab, whose bundle then says what such a machine says of itself.
 
 The packets really were lost where the truth has them. What is written into the bundle are names and counters that drivers and kernels are
-known to print (the source stands beside each); `analyze` reads the bundle as it would one from a customer.
+known to print (the source stands beside each); `analyze` reads the bundle as it would one from a customer. recorded_tables.py has what
+nodes say of tables that are full or disagree, recorded_captures.py what only captures show.
 """
 
 import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tests.datapath import servers, tools
+from tests.datapath import servers
 from tests.datapath.records import Lab, LabNode
+from tests.truth import recorded_captures, recorded_tables
 from tests.truth.cases import Case, Switch, Truth
-
-Facts = dict[str, Any]
-BACKEND = "calico"
-SENDER, RECEIVER, NIC = "ada-ec-1", "ada-ec-2", "ens4"
-WIRE = (f"{SENDER}/underlay", f"{RECEIVER}/underlay")
-TABLE = "recorded"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One case.
-
-    Attributes:
-        title: what is wrong.
-        truth: what a right report says.
-        breaking: makes the packets die, while the context lasts.
-        edit: changes what one node has said; it is given the node's name, whether this was after the capture, how many packets are lost,
-            and the parsed answers.
-        traffic, switches: what is asked beside the standing questions, and faults of the lab that are on, as in Case.
-    """
-
-    title: str
-    truth: Truth
-    breaking: Callable[[Lab], AbstractContextManager[None]]
-    edit: Callable[[str, bool, int, Facts], None]
-    traffic: tuple[tuple[str, ...], ...] = ()
-    switches: tuple[Switch, ...] = ()
-
-
-def _table(netns: str, family: str, chain: str) -> AbstractContextManager[None]:
-    @contextmanager
-    def made() -> Iterator[None]:
-        fresh = f"table {family} {TABLE} {{ }}\ndelete table {family} {TABLE}\n"
-        tools.run_inside(netns, ["nft", "-f", "-"], text=f"{fresh}table {family} {TABLE} {{ {chain} }}\n")
-        try:
-            yield
-        finally:
-            tools.run_inside(netns, ["nft", "-f", "-"], text=fresh)
-
-    return made()
+from tests.truth.record import NIC, RECEIVER, SENDER, WIRE, Edit, Facts, Recorded, table
 
 
 def _on_the_wire(match: str) -> Callable[[Lab], AbstractContextManager[None]]:
@@ -64,7 +26,7 @@ def _on_the_wire(match: str) -> Callable[[Lab], AbstractContextManager[None]]:
     def breaking(lab: Lab) -> AbstractContextManager[None]:
         node = lab.node(RECEIVER)
         rule = f'oifname "{node.fabric_port}" udp dport {node.vxlan_port} {match} drop;'
-        return _table(lab.fabric, "bridge", f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }};")
+        return table(lab.fabric, "bridge", f"chain forward {{ type filter hook forward priority 0; policy accept; {rule} }};")
 
     return breaking
 
@@ -73,10 +35,10 @@ def _before_tracking(lab: Lab) -> AbstractContextManager[None]:
     """The sender's node drops half of the questions where it would begin to track them, and no rule counts that."""
     node: LabNode = lab.node(SENDER)
     rule = f"ip saddr {servers.client(lab).address} udp dport 53 numgen random mod 2 0 drop;"
-    return _table(node.netns, "ip", f"chain early {{ type filter hook prerouting priority -201; policy accept; {rule} }};")
+    return table(node.netns, "ip", f"chain early {{ type filter hook prerouting priority -201; policy accept; {rule} }};")
 
 
-def _driver(driver: str, *, tunnels: str) -> Callable[[str, bool, int, Facts], None]:
+def _driver(driver: str, *, tunnels: str) -> Edit:
     """Both nodes have this NIC (ethtool -i, -k)."""
 
     def edit(node: str, after: bool, lost: int, facts: Facts) -> None:
@@ -133,7 +95,6 @@ RECORDED = (
     Recorded(
         title="a NIC (mlx5) whose tunnel offload spoils inner checksums",
         truth=Truth(cause="nic-tunnel-offload", direction="request", start=f"{RECEIVER}/vxlan", end=f"{RECEIVER}/pod"),
-        breaking=lambda _: nullcontext(),
         edit=_driver("mlx5_core", tunnels="on"),
         switches=(Switch(name="nic-tunnel-offload"),),
     ),
@@ -143,6 +104,8 @@ RECORDED = (
         breaking=_before_tracking,
         edit=_table_full,
     ),
+    *recorded_tables.RECORDED,
+    *recorded_captures.RECORDED,
 )
 
 
@@ -150,7 +113,7 @@ def cases() -> Iterator[Case]:
     """Each as a case."""
     for one in RECORDED:
         name = f"recorded: {one.title}"
-        yield Case(name=name, backend=BACKEND, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
+        yield Case(name=name, backend=one.backend, switches=one.switches, expected=(one.truth,), recorded=one.title, traffic=one.traffic)
 
 
 def find(title: str) -> Recorded:
@@ -165,10 +128,14 @@ def rewrite(bundle: Path, one: Recorded, lost: int, folder: Path) -> Path:
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(place)
     (place / "manifest.json").unlink()  # its digests are those of the answers as they were
+    one.rework(place)
     for path in sorted(place.glob("nodes/*/*.json")):
+        node, after = path.parent.name, path.stem == "after"
         facts = json.loads(path.read_text())
-        one.edit(path.parent.name, path.stem == "after", lost, facts)
+        one.edit(node, after, lost, facts)
         path.write_text(json.dumps(facts))
+        for question, text in one.said(node, after, lost).items():
+            (path.parent / path.stem / f"{question}.txt").write_text(text)
     return place
 
 

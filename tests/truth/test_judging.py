@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.truth import page
 from tests.truth.__main__ import reached
-from tests.truth.cases import Case, Switch, truth
+from tests.truth.cases import Case, Switch, Truth, truth
 from tests.truth.healthy import WANTED
 from tests.truth.judging import Row, failed, judge
 from tests.truth.worker import every_case
@@ -78,6 +78,24 @@ def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
     assert only(judge(HEALTHY, 0, report())).cause_right
     assert not only(judge(HEALTHY, 0, report(finding("unknown", 1, 2, severity="info")))).cause_right
     assert not only(judge(HEALTHY, 4, report())).cause_right
+
+
+TOLD = Case(
+    name="flannel: told", backend="flannel", expected=(Truth(cause="capture-blind", severity="warning", code=4),), recorded="a recorded one"
+)
+
+
+def test_what_loses_nothing_needs_its_warning_and_no_other_finding() -> None:
+    blind = finding("capture-blind", 1, 2, severity="warning", leg=None, flow=None)
+    row = only(judge(TOLD, 4, report(blind)))
+    assert (row.leg_right, row.cause_right, row.expected_leg, row.wrong_certain) == (True, True, "none (warning)", ())
+    assert not only(judge(TOLD, 4, report())).cause_right
+    assert not only(judge(TOLD, 0, report(blind))).cause_right
+    assert not only(judge(TOLD, 4, report(dict(blind, severity="info")))).cause_right
+    lossy = only(judge(TOLD, 4, report(blind, lost=(1, 2))))
+    assert (lossy.leg_right, lossy.said_leg) == (False, "request ada-ec-1/underlay > ada-ec-2/underlay")
+    more = only(judge(TOLD, 4, report(blind, finding("unknown", 1, 2, severity="info", confidence="certain"))))
+    assert (more.cause_right, more.said, more.wrong_certain) == (False, "unknown", ("unknown",))
 
 
 def test_a_trace_without_a_report_is_a_miss_in_every_row() -> None:

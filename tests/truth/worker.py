@@ -19,9 +19,10 @@ from typing import Any
 
 from tests.datapath import tools
 from tests.truth import healthy, judging, oddities, places, recorded, results
-from tests.truth.cases import Case, cluster_cases, fault_cases
+from tests.truth.cases import Case, cluster_cases, fault_cases, told_cases
 from tests.truth.judging import Row
 from tests.truth.places import Place
+from tests.truth.record import Recorded
 
 SETTLE_S = 0.3
 LONGEST_TRACE_S = 60.0
@@ -30,7 +31,7 @@ BUNDLE = "bundle.zip"
 
 def every_case() -> list[Case]:
     """All that is traced, in the order of the page."""
-    return [*fault_cases(), *cluster_cases(), *recorded.cases(), *healthy.cases(), *healthy.cluster_cases()]
+    return [*fault_cases(), *told_cases(), *cluster_cases(), *recorded.cases(), *healthy.cases(), *healthy.cluster_cases()]
 
 
 def start(on: str, backends: Sequence[str], names: Sequence[str], code: str) -> "subprocess.Popen[bytes]":
@@ -106,7 +107,7 @@ def _trace(place: Place, case: Case, folder: Path) -> "subprocess.CompletedProce
     return _plugin([*command, "--bundle", bundle], folder, KUBECONFIG=str(place.kubeconfig))
 
 
-def _analysed(done: "subprocess.CompletedProcess[str]", one: recorded.Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
+def _analysed(done: "subprocess.CompletedProcess[str]", one: Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
     """What the plugin says of the bundle of a trace, once its nodes speak of other hardware."""
     place = recorded.rewrite(folder / BUNDLE, one, recorded.lost_packets(json.loads(done.stdout)), folder)
     return _plugin(["analyze", str(place)], folder)

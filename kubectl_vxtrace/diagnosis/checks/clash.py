@@ -7,6 +7,8 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import nodes
 from kubectl_vxtrace.diagnosis.checks import rule_tables
+from kubectl_vxtrace.diagnosis.checks.looping import bare_way
+from kubectl_vxtrace.diagnosis.crossing import own_packets_passed
 from kubectl_vxtrace.diagnosis.ends import receivers
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
@@ -141,16 +143,18 @@ def _peer(case: Case, node: str, route: RouteLookup) -> tuple[str | None, bool]:
 
 
 def _bare(case: Case, trouble: Trouble, stretch: Stretch, end: Hop) -> Iterator[Finding]:
-    """Packets of pods that leave a node without encapsulation and do not reach the other one."""
+    """Packets of pods that leave a node without encapsulation and do not reach the other one, and that nobody answers for it."""
     table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
-    if table is None or not len(rows) or encapsulations(case, trouble, stretch.start):
+    if table is None or not len(rows) or trouble.answered >= trouble.packets or encapsulations(case, trouble, stretch.start):
         return
     talks = np.unique(table.conversation[rows])
     sources = {address_text(table.conversations.source[number]) for number in talks[talks >= 0]}
     sender = stretch.start.tap.node
     if not sources or sources & nodes.underlay_addresses(case, sender) or trouble.arrived or nodes.interface_state(case, end) is not None:
         return
-    others = _others_pass(case, stretch, end)
+    if bare_way(case, trouble.flow) is not None:  # the other direction is encapsulated: that the two differ is what is wrong
+        return
+    others = own_packets_passed(case, stretch)
     noun = direction_noun(trouble.path.direction, trouble.packets)
     shown = ", ".join(sorted(sources)[:3])
     proofs = [
@@ -168,14 +172,3 @@ def _bare(case: Case, trouble: Trouble, stretch: Stretch, end: Hop) -> Iterator[
         proofs,
         not_ruled_out=("a firewall between the nodes that does not know the pods' addresses",),
     )
-
-
-def _others_pass(case: Case, stretch: Stretch, end: Hop) -> int:
-    """Frames of the receiver's whole capture that carry the sending node's own address, outside or as their only one."""
-    table = case.tables.get(end.tap)
-    if table is None:
-        return 0
-    own = nodes.underlay_addresses(case, stretch.start.tap.node)
-    outer = [number for number in range(len(table.tunnels)) if address_text(table.tunnels.source[number]) in own]
-    bare = [number for number in range(len(table.conversations)) if address_text(table.conversations.source[number]) in own]
-    return int((np.isin(table.tunnel, outer) | ((table.tunnel < 0) & np.isin(table.conversation, bare))).sum())

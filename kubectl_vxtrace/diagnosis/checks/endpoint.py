@@ -18,49 +18,19 @@ _OVERFLOWS = {"UDP": "Udp.RcvbufErrors", "TCP": "TcpExt.ListenOverflows"}
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Findings `nothing-listening` and `reset-in-path` for requests that were refused, in the server's name or by it; `server-silent` and
-    `socket-overflow` for those that it did not answer."""
+    """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
+    answer."""
     for trouble in troubles(case):
         if trouble.kind is Kind.REFUSED:
             yield from _refused(case, trouble)
         elif trouble.kind is Kind.SILENT:
             yield _overflow(case, trouble) or _silent(case, trouble)
-        elif trouble.answered and trouble.flow.protocol == "TCP":
-            yield from _reset_on_the_way(case, trouble)
 
 
 def _refused(case: Case, trouble: Trouble) -> Iterator[Finding]:
     proofs = _refusals(case, trouble)
     if proofs:
         yield _nothing_listens(case, trouble, proofs)
-
-
-def _reset_on_the_way(case: Case, trouble: Trouble) -> Iterator[Finding]:
-    """RSTs that answer requests which the server never got: something before it wrote them, at the first hop that saw one."""
-    seen = [(hop, rows) for hop in trouble.path.hops[: trouble.leg.from_] if len(rows := resets(case, trouble, hop))]
-    if not seen or trouble.end is None:
-        return
-    hop, rows = seen[-1]
-    tables = case.tables[hop.tap]
-    values = sorted(set(tables.ttl[rows].tolist()))
-    text = f"{len(rows)} x TCP RST in the server's name at {place_text(hop)}, with TTL {', '.join(map(str, values))}"
-    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows))]
-    behind = place_text(trouble.end)
-    proofs.append(Evidence(kind=EvidenceKind.ABSENCE, text=f"what they answer was not seen at {behind}, so that the server cannot have"))
-    yield explain(
-        case,
-        trouble,
-        "reset-in-path",
-        Confidence.LIKELY,
-        f"{trouble.answered} connections to {_server_text(trouble)} were reset behind {place_text(trouble.start)}, before the server",
-        proofs,
-        remediation=(
-            f"Look for what rejects with a TCP reset between {place_text(trouble.start)} and {behind}: nft list ruleset and iptables-save "
-            "there (REJECT --reject-with tcp-reset), a proxy, an intrusion prevention system. Mend its rule."
-        ),
-        packets=trouble.answered,
-        not_ruled_out=("a rule of the node whose counter was not read",),
-    )
 
 
 def _refusals(case: Case, trouble: Trouble) -> list[Evidence]:

@@ -5,13 +5,17 @@ from collections.abc import Iterator, Sequence
 from kubectl_vxtrace.diagnosis import nodes, ways
 from kubectl_vxtrace.diagnosis.astray import Loop, loops
 from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.crossing import own_packets_passed
 from kubectl_vxtrace.diagnosis.ends import receivers, senders
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.diagnosis.trouble import Kind, Place, Trouble, troubles
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Flow, Path, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
+
+_ANY = "a drop on the way that would have hit encapsulated packets as well"
+_ALL_BARE = "an underlay that carries packets of pods in neither direction (the cloud's anti-spoofing, a firewall)"
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -61,34 +65,49 @@ def _sent_back(case: Case, trouble: Trouble) -> Iterator[Evidence]:
 
 
 def _asymmetric(case: Case, flow: Flow, found: Sequence[Trouble]) -> Iterator[Finding]:
-    ways_of = {path.direction: index for index, path in enumerate(case.paths) if path.flow == flow.id and path.hops}
-    if len(ways_of) < len(Direction) or flow.client.host_network or flow.server is None or flow.server.host_network:
+    index = bare_way(case, flow)
+    if index is None or flow.server is None or not len(case.journeys[index]):
         return
-    tunnelled = {direction: _is_tunnelled(case.paths[index]) for direction, index in ways_of.items()}
-    if len(set(tunnelled.values())) == 1 or not all(_crosses(case.paths[index]) for index in ways_of.values()):
-        return
-    bare = next(direction for direction, encapsulated in tunnelled.items() if not encapsulated)
-    if not len(case.journeys[ways_of[bare]]):
-        return
-    proofs = [*_both_ways(case, flow), *_bare_sightings(case, ways_of[bare])]
+    bare = case.paths[index].direction
+    proofs = [*_both_ways(case, flow), *_bare_sightings(case, index)]
     summary = f"{'replies' if bare is Direction.REPLY else 'requests'} between {flow.client.address} and {flow.server.address} go without"
     summary += " encapsulation, the other direction with it"
-    hurt = [trouble for trouble in found if trouble.index == ways_of[bare] and trouble.kind is Kind.VANISHED]
+    hurt = [trouble for trouble in found if trouble.index == index and trouble.kind is Kind.VANISHED]
     for trouble in hurt:
-        doubts = ("a drop on the way that would have hit encapsulated packets as well",)
-        yield explain(case, trouble, "asymmetric-return", Confidence.POSSIBLE, summary, proofs, not_ruled_out=doubts)
+        passed = list(_refused_bare(case, trouble))
+        sure, doubt = (Confidence.LIKELY, _ALL_BARE) if passed else (Confidence.POSSIBLE, _ANY)
+        yield explain(case, trouble, "asymmetric-return", sure, summary, [*proofs, *passed], not_ruled_out=(doubt,))
     if not hurt:
         yield Finding(
             cause="asymmetric-return",
             confidence=Confidence.CERTAIN,
             severity=Severity.INFO,
-            packets=len(case.journeys[ways_of[bare]]),
+            packets=len(case.journeys[index]),
             summary=summary,
             flow=flow.id,
             direction=bare,
             evidence=tuple(proofs),
             remediation=CAUSES["asymmetric-return"].remediation,
         )
+
+
+def bare_way(case: Case, flow: Flow) -> int | None:
+    """The index of the bare path of a flow between pods of two nodes whose other direction is encapsulated; None where that is not so."""
+    ways_of = {path.direction: index for index, path in enumerate(case.paths) if path.flow == flow.id and path.hops}
+    if len(ways_of) < len(Direction) or flow.client.host_network or flow.server is None or flow.server.host_network:
+        return None
+    bare = [index for index in ways_of.values() if not _is_tunnelled(case.paths[index])]
+    return bare[0] if len(bare) == 1 and all(_crosses(case.paths[index]) for index in ways_of.values()) else None
+
+
+def _refused_bare(case: Case, trouble: Trouble) -> Iterator[Evidence]:
+    """A proof that the wire carries what the sending node sends in its own name, where it carried none of the bare packets."""
+    stretch = trouble.stretch(Place.WIRE)
+    some = bool((case.journeys[trouble.index].outcome == OutcomeCode.DELIVERED).any()) or trouble.answered > 0
+    passed = own_packets_passed(case, stretch) if stretch is not None and not some else 0
+    if stretch is not None and stretch.end is not None and passed:
+        text = f"{passed} packets from the node's own address arrived at {place_text(stretch.end)} in the same time, none of the bare ones"
+        yield Evidence(kind=EvidenceKind.PACKETS, text=text)
 
 
 def _is_tunnelled(path: Path) -> bool:

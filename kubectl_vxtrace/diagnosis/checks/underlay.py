@@ -7,7 +7,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import nic, nodes
 from kubectl_vxtrace.diagnosis.crossing import Crossing, crossing, passing_destinations
-from kubectl_vxtrace.diagnosis.evidence import direction_noun, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence import all_reset, direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
@@ -28,7 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
     for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
-    receiving NIC is down: nothing is said of those.
+    receiving NIC is down, nor those that a reset answered: nothing is said of those.
     """
     for trouble in troubles(case):
         stretch = trouble.stretch(Place.WIRE)
@@ -36,6 +36,8 @@ def check(case: Case) -> Iterator[Finding]:
             continue
         headers = encapsulations(case, trouble, stretch.start)
         if not headers or _elsewhere(case, stretch, headers) or nodes.interface_state(case, stretch.end) is not None:
+            continue
+        if all_reset(case, trouble):
             continue
         if trouble.arrived == 0 and not _others_arrive(case, stretch, headers):
             yield _blocked(case, trouble, stretch, headers[0])

@@ -1,9 +1,10 @@
 """A client that asks at a steady pace and never waits for an answer before the next question. One try each.
 
 ask.py dns ADDRESS:PORT NAME | http ADDRESS:PORT PATH | ping ADDRESS[,ADDRESS...] -
-       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N [--first-port N]]
+       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N [--first-port N]] [--twins]
 
-dns: an A question, each from a new socket; with --ports from so many sockets in turn, whose ports are always the same. http: a GET, each
+dns: an A question, each from a new socket; with --ports from so many sockets in turn, whose ports are always the same; with --twins each
+together with an AAAA question from the same socket, as glibc's resolver asks (resolv.conf(5), single-request). http: a GET, each
 on a new connection. ping: one ICMP identifier, the addresses in turn.
 Without --seconds it runs until it is ended. The last line says "sent N answered M".
 """
@@ -21,6 +22,7 @@ import sys
 import time
 from pathlib import Path
 
+A, AAAA, INTERNET = 1, 28, 1  # RFC 1035, 3.2; RFC 3596, 2.1
 LONGEST_PAUSE_S = 1.0
 STATS_EVERY_S = 1.0
 
@@ -45,14 +47,17 @@ class Exchange:
 class Lookup(Exchange):
     """A DNS question over UDP (RFC 1035, section 4.1)."""
 
-    def __init__(self, server: tuple[str, int], name: str, kept: socket.socket | None) -> None:
+    def __init__(self, server: tuple[str, int], name: str, kept: socket.socket | None, *, twins: bool) -> None:
         super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if kept is None else kept)
         self.kept = kept is not None
         self.identifier = os.urandom(2)
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
         if kept is None:
             self.sock.connect(server)
-        self.sock.send(self.identifier + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1))
+        self.sock.send(self.identifier + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", A, INTERNET))
+        if twins:
+            head = struct.pack(">6H", int.from_bytes(self.identifier) ^ 1, 0x0100, 1, 0, 0, 0)
+            self.sock.send(head + labels + b"\0" + struct.pack(">HH", AAAA, INTERNET))
 
     def ready(self) -> bool | None:
         """The answer, or the ICMP error that the kernel reports as a refusal."""
@@ -166,7 +171,9 @@ class Asker:
         if kept is not None and kept.fileno() in self.waiting:
             self.silent += 1
             self.forget(kept.fileno())
-        return Lookup((address, int(port)), what, kept) if kind == "dns" else Fetch((address, int(port)), what)
+        if kind == "dns":
+            return Lookup((address, int(port)), what, kept, twins=self.options.twins)
+        return Fetch((address, int(port)), what)
 
     def ask(self, now: float) -> None:
         """Send one question; what the own kernel refuses at once counts as sent and refused."""
@@ -260,6 +267,7 @@ def main() -> int:
     parser.add_argument("--stats")
     parser.add_argument("--ports", type=int, default=0)
     parser.add_argument("--first-port", type=int, default=20000, help="of --ports; the kernel picks from 32768 on by itself")
+    parser.add_argument("--twins", action="store_true", help="dns: an AAAA question beside each")
     parser.add_argument("--until-answered", action="store_true", help="end with the first answer; exit status 1 if there was none")
     asker = Asker(parser.parse_args())
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -8,7 +8,7 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.checks.clash import check
 from kubectl_vxtrace.model.facts import ClockReading, Link, NodeFacts, RouteLookup, Rule, WireguardPeer
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
 from tests.diagnosis.build import (
     CLIENT,
@@ -196,6 +196,9 @@ def test_bare_packets_of_a_pod_that_do_not_arrive(extra: tuple[Frame, ...], conf
         pytest.param(bare(GONE, source=NIC_A), id="masqueraded to the node's address"),
         pytest.param(bare(replace(GONE, requests=(lost(4, 3, 4), Fate(count=20)))), id="others arrive"),
         pytest.param(bare(replace(HEALTHY, replies=())), id="nothing was lost: the other node is in the same subnet"),
+        pytest.param(
+            bare(replace(GONE, protocol="TCP", requests=(lost(24, 3, 4, outcome=OutcomeCode.REJECTED),))), id="each was answered by a reset"
+        ),
     ],
 )
 def test_what_is_no_anti_spoofing(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""nothing-listening, server-silent, socket-overflow, reset-in-path, no-endpoints."""
+"""nothing-listening, server-silent, socket-overflow, no-endpoints."""
 
 from dataclasses import replace
 
@@ -170,36 +170,3 @@ def test_a_socket_without_room(case: Case, confidence: Confidence, kind: Evidenc
 )
 def test_near_misses_of_a_full_socket(case: Case) -> None:
     assert diagnose(case)[0].cause == "server-silent"
-
-
-BY_THE_WAY = replace(RESET, source=SERVER)
-
-
-def reset_on_the_way(*, answered: bool = True, extra: dict[int, tuple[Frame, ...]] | None = None, protocol: str = "TCP") -> World:
-    """24 SYNs lost between the server's VXLAN device and its pod, for which RSTs came back."""
-    outcome = OutcomeCode.REJECTED if answered else OutcomeCode.LOST
-    resets = {number: tuple(replace(BY_THE_WAY, destination_port=40000 + port) for port in range(24)) for number in (2, 5)}
-    return replace(
-        HEALTHY, protocol=protocol, requests=(lost(24, 5, 6, outcome=outcome),), replies=(), extra=resets if extra is None else extra
-    )
-
-
-def test_a_reset_that_the_server_cannot_have_sent() -> None:
-    found = next(one for one in diagnose(reset_on_the_way().case()) if one.cause == "reset-in-path")
-    assert (found.confidence, found.leg, found.packets) == (Confidence.LIKELY, Leg(from_=5, to=6), 24)
-    assert found.evidence[2].frames
-    assert "ada-ec-2/vxlan.calico" in found.evidence[2].text, "the hop nearest to the server that saw it"
-
-
-@pytest.mark.parametrize(
-    "world",
-    [
-        pytest.param(reset_on_the_way(answered=False), id="nothing answered"),
-        pytest.param(reset_on_the_way(extra={}), id="no RST in the files"),
-        pytest.param(reset_on_the_way(extra={5: (replace(BY_THE_WAY, flags=0x12),)}), id="a SYN-ACK"),
-        pytest.param(reset_on_the_way(protocol="UDP"), id="UDP knows no RST"),
-        pytest.param(refused(RESET, protocol="TCP"), id="the server's own"),
-    ],
-)
-def test_near_misses_of_a_reset_on_the_way(world: World) -> None:
-    assert "reset-in-path" not in {found.cause for found in diagnose(world.case())}

@@ -6,12 +6,30 @@ import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.checks import looping
+from kubectl_vxtrace.diagnosis.checks import clash, looping
 from kubectl_vxtrace.model.facts import RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Path, Role
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, POD_B, SERVER, TAPS, VTEP_A, VX, A, B, Fate, World, facts, lost
+from tests.diagnosis.build import (
+    CLIENT,
+    HEALTHY,
+    NIC,
+    NIC_A,
+    POD_B,
+    SERVER,
+    TAPS,
+    VTEP_A,
+    VX,
+    A,
+    B,
+    Fate,
+    Frame,
+    World,
+    facts,
+    lost,
+    table,
+)
 
 AGAIN = HEALTHY.frame(Direction.REQUEST, 4, 40000, Fate())
 
@@ -112,6 +130,41 @@ def test_replies_that_die_on_the_bare_way_may_die_of_it() -> None:
     (found,) = looping.check(case)
     assert (found.cause, found.severity, found.confidence, found.packets) == ("asymmetric-return", Severity.ERROR, Confidence.POSSIBLE, 4)
     assert any("would have hit encapsulated packets as well" in doubt for doubt in found.not_ruled_out)
+
+
+def lost_bare(*extra: Frame, arrived: int = 0) -> Case:
+    """All replies but `arrived` left B's NIC bare and did not reach A's, which saw `extra` besides."""
+    fates = (replace(lost(24 - arrived, 2, 3), reach=3), *((Fate(count=arrived),) if arrived else ()))
+    case = bare_replies(replace(HEALTHY, replies=fates, extra={3: extra}))
+    frames = [Frame(source=SERVER, destination=CLIENT, source_port=53, destination_port=40000 + row) for row in range(48)]
+    return replace(case, tables={**case.tables, TAPS[3]: table(TAPS[3], frames)})
+
+
+FROM_B = Frame(source="10.128.0.95", destination=NIC_A, source_port=1, destination_port=2)
+
+
+@pytest.mark.parametrize(
+    ("case", "confidence"),
+    [
+        pytest.param(lost_bare(FROM_B), Confidence.LIKELY, id="what is not of a pod passes"),
+        pytest.param(lost_bare(), Confidence.POSSIBLE, id="nothing passes that way"),
+        pytest.param(lost_bare(FROM_B, arrived=6), Confidence.POSSIBLE, id="some of them pass"),
+    ],
+)
+def test_replies_that_all_die_bare_while_requests_are_encapsulated_die_of_that(case: Case, confidence: Confidence) -> None:
+    found = [one for one in diagnose(case) if one.severity is Severity.ERROR]
+    assert [(one.cause, one.confidence) for one in found] == [("asymmetric-return", confidence)]
+
+
+def test_packets_that_die_bare_in_both_directions_are_the_clouds() -> None:
+    """The look-alike: nodes that mean to send bare, and an underlay that does not carry it."""
+    case = lost_bare(FROM_B)
+    both = replace(
+        case, paths=(replace(case.paths[0], hops=tuple(hop for hop in case.paths[0].hops if hop.role is not Role.VXLAN)), case.paths[1])
+    )
+    assert not [one for one in looping.check(both) if one.cause == "asymmetric-return"]
+    assert [one.cause for one in clash.check(case)] == []
+    assert [one.cause for one in clash.check(both)] == ["cloud-anti-spoofing"]
 
 
 @pytest.mark.parametrize(("growth", "cited"), [(1, True), (0, False)])
