@@ -49,7 +49,13 @@ def _trouble_text(case: Case, verdict: Verdict, main: Trouble, found: list[Troub
     word = verdict.value.upper()
     places = {_where(trouble) for trouble in found}
     more = f" and {len(places) - 1} other place{'s' if len(places) > 2 else ''}" if len(places) > 1 else ""
-    return f"{word}, {hurt} of {total} {direction_noun(direction, total)}{_backends(case, found)}, {_where(main)}{more}"
+    noun = direction_noun(direction, total)
+    return f"{word}, {hurt} of {total} {noun}{_backends(case, found)}, {_where(main)}{_whose(main)}{more}"
+
+
+def _whose(trouble: Trouble) -> str:
+    """That the packets come from an address that is not their sender's; nothing otherwise."""
+    return f", from {trouble.flow.client.address}, which is not the pod's" if trouble.flow.foreign else ""
 
 
 def _where(trouble: Trouble) -> str:
