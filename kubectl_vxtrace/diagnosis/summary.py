@@ -2,6 +2,7 @@
 
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
+from kubectl_vxtrace.diagnosis.unanswered import beside_text
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -50,7 +51,8 @@ def _trouble_text(case: Case, verdict: Verdict, main: Trouble, found: list[Troub
     places = {_where(trouble) for trouble in found}
     more = f" and {len(places) - 1} other place{'s' if len(places) > 2 else ''}" if len(places) > 1 else ""
     noun = direction_noun(direction, total)
-    return f"{word}, {hurt} of {total} {noun}{_backends(case, found)}, {_where(main)}{_whose(main)}{more}"
+    beside = "".join(f"; {text}" for trouble in same if (text := beside_text(case, trouble)) is not None)
+    return f"{word}, {hurt} of {total} {noun}{_backends(case, found)}, {_where(main)}{_whose(main)}{more}{beside}"
 
 
 def _whose(trouble: Trouble) -> str:

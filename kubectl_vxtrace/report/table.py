@@ -112,7 +112,8 @@ def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint) -> st
 
 
 def _bar(leg: LegTally) -> str:
-    return f"    ------------ {leg.lost} of {leg.sent} vanish here ------------"
+    rest = f", of {leg.undetermined} it is not known" if leg.undetermined else ""
+    return f"    ------------ {leg.lost} of {leg.sent} vanish here{rest} ------------"
 
 
 def _hop_row(hop: HopCount, previous: HopCount | None) -> list[str]:

@@ -13,6 +13,7 @@ from kubectl_vxtrace.diagnosis.checks.rule_traits import traits
 from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_answers, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.unanswered import unanswered_beside
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
@@ -93,18 +94,14 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     claimed = sum(other.packets for other in rivalling)
     if sum(_taken(case, other) for other in rivalling) > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
-    plausible = _plausible(case, trouble, max(claimed, trouble.packets))
+    beside = unanswered_beside(case, trouble)
+    plausible = _plausible(case, trouble, max(claimed, trouble.packets) + beside)
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
     if best.fit is not Fit.NAMES and rule_tables.cause(best.rule) == "host-firewall" and (more := unread(best.rule.text)):
         doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
     certain = best.growth.exact and not doubts
-    counter = f"the counter of {describe(best.rule)} on {stretch.start.tap.node} grew by {growth} between the two looks at the node"
-    text = f"{counter}; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
-    if taken < trouble.packets:
-        text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
-    if not best.growth.exact:
-        text += " (the rule was made or reset between the two looks: it counts from then)"
+    text = _count_text(trouble, stretch, best, claimed=claimed, taken=taken, beside=beside)
     return _finding(
         case,
         trouble,
@@ -113,7 +110,22 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
         Confidence.CERTAIN if certain else Confidence.LIKELY,
         [Evidence(kind=EvidenceKind.COUNTER, text=text)],
         doubts=doubts,
+        packets=trouble.packets + beside if growth >= taken + beside else trouble.packets,
     )
+
+
+def _count_text(trouble: Trouble, stretch: Stretch, suspect: _Suspect, *, claimed: int, taken: int, beside: int) -> str:
+    """What the counter says beside what the captures do. `beside`: see `unanswered_beside`."""
+    growth, rule = suspect.growth, suspect.rule
+    text = f"the counter of {describe(rule)} on {stretch.start.tap.node} grew by {growth.packets} between the two looks at the node"
+    text += f"; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
+    if taken < trouble.packets:
+        text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
+    if beside:
+        text += f", which an error told of, and {beside} more of which none did"
+    if not growth.exact:
+        text += " (the rule was made or reset between the two looks: it counts from then)"
+    return text
 
 
 def _parts(case: Case, trouble: Trouble, stretch: Stretch, partial: Sequence[_Suspect]) -> Finding:
