@@ -4,6 +4,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, icmp_answers
 from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble
+from kubectl_vxtrace.diagnosis.turned import answered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 
@@ -17,16 +18,14 @@ def unanswered_beside(case: Case, trouble: Trouble) -> int:
     At the server that is what it received; behind a hop where nothing names the next one, what was seen there last. Elsewhere the captures
     tell what became of a packet, and there are none.
     """
-    journey = case.journeys[trouble.index]
-    if trouble.path.direction is not Direction.REQUEST or not trouble.answered or trouble.leg.to is not None:
+    journey, table = case.journeys[trouble.index], case.tables.get(trouble.start.tap)
+    if trouble.path.direction is not Direction.REQUEST or not trouble.answered or trouble.leg.to is not None or table is None:
         return 0
     wanted = OutcomeCode.DELIVERED if trouble.kind is Kind.REFUSED else OutcomeCode.UNDETERMINED
     last = journey.row.shape[1] - np.argmax(journey.row[:, ::-1] >= 0, axis=1)
-    mine = (journey.outcome == wanted) & (last == trouble.leg.from_)
-    for path, replies in zip(case.paths, case.journeys, strict=True):
-        if path.flow == trouble.flow.id and path.direction is Direction.REPLY:
-            mine &= ~np.isin(journey.client_port, replies.client_port)
-    return int(journey.weight_packets[mine].sum())
+    mine = np.flatnonzero((journey.outcome == wanted) & (last == trouble.leg.from_))
+    silent = mine[~answered(table, journey.row[mine, trouble.leg.from_ - 1])]
+    return int(journey.weight_packets[silent].sum())
 
 
 def beside_text(case: Case, trouble: Trouble) -> str | None:

@@ -73,9 +73,9 @@ def _sources(recording: Recording, way: _Way, table: PacketTable | None) -> tupl
     small = table.conversations
     protocols = [number for flow in way.flows for number in PROTOCOLS.get(flow.protocol, ())]
     mine = (asked.numbers(small.destination) != UNKNOWN) & (known.numbers(small.source) == UNKNOWN) & np.isin(small.protocol, protocols)
-    rows = np.flatnonzero((table.kind == Kind.IP) & np.append(mine, False)[table.conversation])
-    if not len(rows):
+    if not mine.any():
         return ()
+    rows = np.flatnonzero((table.kind == Kind.IP) & np.append(mine, False)[table.conversation])
     raws, counts = np.unique(small.source[table.conversation[rows]], axis=0, return_counts=True)
     texts = (address_text(raws[index]) for index in np.argsort(-counts, kind="stable"))
     return tuple(text for text in texts if _may_be_sent(text, way.unseen))[:_MOST_SOURCES]
