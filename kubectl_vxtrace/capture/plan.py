@@ -51,7 +51,7 @@ def plan_captures(
         paths: the paths of these flows.
         watch: further taps that packets may go astray to.
         overlay: VTEPs, whose addresses and ports the filters need.
-        facts: what the nodes said; VXLAN devices that are nobody's VTEP have ports too.
+        facts: what the nodes said: VXLAN devices that are nobody's VTEP have ports too, and some addresses are at home on a node.
 
     Raises:
         UsageError: the user's filter cannot be used.
