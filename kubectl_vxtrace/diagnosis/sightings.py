@@ -18,23 +18,30 @@ class _Odd:
     seen: str
 
     @property
-    def evidence(self) -> Evidence:
-        text = f"{self.packets} packets at {self.place}{self.seen}, where the path does not lead"
-        return Evidence(kind=EvidenceKind.PACKETS, text=text)
+    def text(self) -> str:
+        return f"{self.packets} packets at {self.place}{self.seen}"
 
 
 def with_sightings(case: Case, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """`findings`, the best first, with every unexpected sighting: as evidence of the first error about its flow and direction that does not
     name that place already; where there is no such error, as an `info` of its own behind the others."""
-    settled, notes = list(findings), []
+    more: dict[int, list[str]] = {}
+    notes = []
     for odd in _odd_sightings(case):
-        wrong = [index for index, one in enumerate(settled) if _is_wrong(one, odd.path)]
+        wrong = [index for index, one in enumerate(findings) if _is_wrong(one, odd.path)]
         if not wrong:
             notes.append(_note(odd))
-        elif not any(_names(settled[index], odd.place) for index in wrong):
-            first = settled[wrong[0]]
-            settled[wrong[0]] = replace(first, evidence=(*first.evidence, odd.evidence))
+        elif not any(_names(findings[index], odd.place) for index in wrong):
+            more.setdefault(wrong[0], []).append(odd.text)
+    settled = [_with_proof(one, more.get(index, ())) for index, one in enumerate(findings)]
     return (*settled, *notes)
+
+
+def _with_proof(finding: Finding, texts: Sequence[str]) -> Finding:
+    if not texts:
+        return finding
+    proof = Evidence(kind=EvidenceKind.PACKETS, text=f"seen where the path does not lead: {'; '.join(texts)}")
+    return replace(finding, evidence=(*finding.evidence, proof))
 
 
 def _odd_sightings(case: Case) -> Iterator[_Odd]:
@@ -77,5 +84,5 @@ def _note(odd: _Odd) -> Finding:
         summary=f"{odd.packets} packets of the flow were seen at {odd.place}{odd.seen}, where the path does not lead",
         flow=odd.path.flow,
         direction=odd.path.direction,
-        evidence=(odd.evidence,),
+        evidence=(Evidence(kind=EvidenceKind.PACKETS, text=odd.text),),
     )

@@ -9,7 +9,7 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 
 # RFC 1812, 4.3.2.8; Linux Documentation/networking/ip-sysctl.rst: one a second to each host after a few, by default.
-_LIMITED = "a kernel sends ICMP errors at a limited rate (net.ipv4.icmp_ratelimit, net.ipv6.icmp.ratelimit)"
+_SETTINGS = {4: "net.ipv4.icmp_ratelimit", 6: "net.ipv6.icmp.ratelimit"}
 
 
 def unanswered_beside(case: Case, trouble: Trouble) -> int:
@@ -34,4 +34,7 @@ def beside_text(case: Case, trouble: Trouble) -> str | None:
     if not count:
         return None
     text = f"{count} more {direction_noun(Direction.REQUEST, count)} got no answer at all"
-    return f"{text}: {_LIMITED}" if icmp_answers(case, trouble) else text
+    if not icmp_answers(case, trouble):
+        return text
+    setting = _SETTINGS[6 if ":" in trouble.flow.client.address else 4]
+    return f"{text}: a kernel sends ICMP errors at a limited rate ({setting})"

@@ -112,7 +112,7 @@ def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint) -> st
 
 
 def _bar(leg: LegTally) -> str:
-    rest = f", of {leg.undetermined} it is not known" if leg.undetermined else ""
+    rest = f", {leg.undetermined} undetermined" if leg.undetermined else ""
     return f"    ------------ {leg.lost} of {leg.sent} vanish here{rest} ------------"
 
 

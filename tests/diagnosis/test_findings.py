@@ -91,7 +91,8 @@ def test_an_unexpected_sighting_is_evidence_of_what_is_wrong_with_its_packets() 
     case = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=()).case()
     (found,) = diagnose(replace(case, hops=((*case.hops[0], ODD), case.hops[1])))
     assert found.severity is Severity.ERROR
-    assert [proof.kind for proof in found.evidence if proof.text.startswith("3 packets at ada-ec-3/ens4 as a > b:53")] == ["packets"]
+    text = "seen where the path does not lead: 3 packets at ada-ec-3/ens4 as a > b:53"
+    assert [proof.kind for proof in found.evidence if proof.text == text] == [EvidenceKind.PACKETS]
 
 
 def test_an_unexpected_sighting_of_the_other_direction_stays_a_note() -> None:

@@ -20,7 +20,8 @@ from tests.journeys.build import lookups, tables_of
 from tests.journeys.spoofing import BEHIND, FIRST_TAP, FOREIGN, POD, recorded, spoof
 from tests.wire import simulator as wire
 
-CALICO = rule("cali-PREROUTING", "-m mark --mark 0x40000/0x40000 -m rpfilter --validmark --invert -j DROP", 1)
+MATCH = "-m mark --mark 0x40000/0x40000 -m rpfilter --validmark --invert -j DROP"
+CALICO = rule("cali-PREROUTING", f'-m comment --comment "cali:tH3kHya0HJfwKLVc" {MATCH}', 1)
 NODE = wire.CLIENT_NODE
 
 
@@ -69,6 +70,7 @@ def test_the_counter_of_calicos_rule_proves_the_drop() -> None:
         EvidenceKind.COUNTER,
         EvidenceKind.CONFIG,
     }
+    assert f'the rule "{MATCH}" in chain cali-PREROUTING' in found.summary, "a hash says nothing"
     assert f"{POD} sends from {FOREIGN}, which is not its address" in found.summary
     assert any(wire.CLIENT in proof.text and FOREIGN in proof.text for proof in found.evidence if proof.kind is EvidenceKind.CONFIG)
     assert (report.verdict, report.cause, exit_code(report)) == (Verdict.DROPPED, "workload-anti-spoofing", ExitCode.BROKEN)

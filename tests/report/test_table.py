@@ -126,7 +126,7 @@ def test_what_is_not_known_of_a_leg_is_drawn_beside_what_vanished() -> None:
     request, reply = flow.directions
     legs = tuple(replace(leg, lost=2, undetermined=22) if leg.lost else leg for leg in request.legs)
     text = _render(replace(given, flows=(replace(flow, directions=(replace(request, legs=legs), reply)),)))
-    assert "------------ 2 of 24 vanish here, of 22 it is not known ------------" in text
+    assert "------------ 2 of 24 vanish here, 22 undetermined ------------" in text
 
 
 def test_markdown_cannot_be_left_by_a_fence_in_a_name() -> None:

@@ -1,5 +1,6 @@
 """Which packet filter rule took the packets?"""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 _SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
 # RFC 792 and RFC 1812, 5.2.7.1: network, host and communication administratively prohibited.
 _PROHIBITED = frozenset({9, 10, 13})
+# What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
+_FINGERPRINT = re.compile(r"cali:[\w-]+")
+_COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
 # A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
 _PLAUSIBLE_FACTOR = 2.0
 
@@ -118,11 +122,14 @@ def _count_text(trouble: Trouble, stretch: Stretch, suspect: _Suspect, *, claime
     """What the counter says beside what the captures do. `beside`: see `unanswered_beside`."""
     growth, rule = suspect.growth, suspect.rule
     text = f"the counter of {describe(rule)} on {stretch.start.tap.node} grew by {growth.packets} between the two looks at the node"
-    text += f"; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
+    if beside:
+        text += (
+            f"; in the counted part of the capture errors told of {max(claimed, trouble.packets)} packets, and of {beside} more none did"
+        )
+    else:
+        text += f"; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
     if taken < trouble.packets:
         text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
-    if beside:
-        text += f", which an error told of, and {beside} more of which none did"
     if not growth.exact:
         text += " (the rule was made or reset between the two looks: it counts from then)"
     return text
@@ -208,10 +215,11 @@ def _what_to_allow(case: Case, trouble: Trouble, stretch: Stretch, cause: str) -
 
 
 def describe(rule: Rule) -> str:
-    """A rule in a few words: its comment if it has one, else its text, and its chain."""
+    """A rule in a few words: its comment if that says something, else its text, and its chain."""
     if rule.text == "policy":
         return f"the policy {rule.target} of chain {rule.chain}"
-    return f'the rule "{rule.comment or rule.text}" in chain {rule.chain}'
+    says = None if rule.comment is None or _FINGERPRINT.fullmatch(rule.comment) else rule.comment
+    return f'the rule "{says or _COMMENT.sub("", rule.text)}" in chain {rule.chain}'
 
 
 def _refusals(case: Case, trouble: Trouble) -> list[IcmpAnswer]:
