@@ -46,7 +46,8 @@ def _gateway(lab: Lab) -> None:
     node = lab.node(pod.node or "")
     device = node.bridge or pod.host_interface
     tools.ip_batch(node.netns, [f"route replace {BEHIND_POD} via {pod.address} dev {device} onlink"])
-    rule = f"ip saddr {pod.address} numgen random mod 3 0 snat to {FROM_THERE};"
+    # A ping has one identifier for as long as it runs: all of it would come from there, and nothing from the pod itself.
+    rule = f"ip saddr {pod.address} meta l4proto {{ tcp, udp }} numgen random mod 3 0 snat to {FROM_THERE};"
     chain = f"chain out {{ type nat hook postrouting priority 100; policy accept; {rule} }};"
     tools.run_inside(pod.netns or "", ["nft", "-f", "-"], text=f"{_NO_GATEWAY}table ip gateway {{ {chain} }}\n")
 
