@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.foreign import without_unproven
 from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.errors import CannotRunError, PcapError
@@ -53,8 +54,8 @@ def examine(recording: Recording) -> Examined:
     recording, tables = read_tables(recording)
     if not recording.flows:
         recording = infer(_dated(recording, tables), tables)
-    recording = settle_ports(recording, tables)
-    case = journeys.follow(recording, tables)
+    recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
+    case = without_unproven(journeys.follow(recording, tables))
     findings = diagnose(case)
     settled = settle(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)

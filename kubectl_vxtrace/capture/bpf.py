@@ -9,7 +9,7 @@ libpcap's own `vxlan` is in no release yet, knows port 4789 only and cannot say 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from kubectl_vxtrace.errors import CannotRunError
 
@@ -79,6 +79,15 @@ def overlay(ends: Ends) -> str:
     every = [*ends.clients, *ends.servers, *ends.services, *peers]
     parts = [hosts(ends.clients + ends.services), all_of([hosts(ends.servers), hosts(peers)]), all_of(["icmp or icmp6", hosts(every)])]
     return any_of([*parts, "arp"])
+
+
+def passing(ports: Sequence[int], local: Sequence[str]) -> str:
+    """At a VXLAN device: what neither comes from nor goes to the `local` networks, on these ports (all IP packets without ports).
+
+    A node's own packets and its pods' are all of that kind, so that what is left was sent under an address that nobody there has.
+    """
+    away = [f"not {way} net {_network(network)}" for network in dict.fromkeys(local) for way in ("src", "dst")]
+    return all_of(["ip or ip6", *away, *([any_of(f"dst port {port}" for port in ports)] if ports else [])])
 
 
 def underlay(ends: Ends) -> str:
@@ -186,6 +195,14 @@ def all_of(parts: Sequence[str]) -> str:
 
 def _joined(operator: str, parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else operator.join(f"({part})" for part in parts)
+
+
+def _network(text: str) -> str:
+    """`text` as a network without host bits; raises as `_address` does."""
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        return _address(text)
 
 
 def _address(text: str) -> str:

@@ -1,10 +1,11 @@
 """What to capture where: a tap once, however many paths pass it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from kubectl_vxtrace.capture import bpf, tcpdump
+from kubectl_vxtrace.capture.local import local_networks
 from kubectl_vxtrace.capture.names import file_name, usable_interface
 from kubectl_vxtrace.capture.usersfilter import checked
 from kubectl_vxtrace.errors import UsageError
@@ -19,11 +20,15 @@ _VXLAN_PORTS = (4789, 8472)
 
 @dataclass(slots=True)
 class _Watched:
-    """One tap while it is planned: its role, and the flows' ends whose own interface (or bridge) it is."""
+    """One tap while it is planned: its role, and the flows' ends whose own interface (or bridge) it is.
+
+    behind: the clients whose interface is the hop before it.
+    """
 
     role: Role
     clients: dict[str, None] = field(default_factory=dict)
     servers: dict[str, None] = field(default_factory=dict)
+    behind: dict[str, None] = field(default_factory=dict)
 
 
 def plan_captures(
@@ -47,7 +52,7 @@ def plan_captures(
         paths: the paths of these flows.
         watch: further taps that packets may go astray to.
         overlay: VTEPs, whose addresses and ports the filters need.
-        facts: what the nodes said; VXLAN devices that are nobody's VTEP have ports too.
+        facts: what the nodes said: VXLAN devices that are nobody's VTEP have ports too, and some addresses are at home on a node.
 
     Raises:
         UsageError: the user's filter cannot be used.
@@ -57,6 +62,7 @@ def plan_captures(
     ends = _ends(flows, overlay, facts, _nic_addresses(paths, facts))
     taps = _taps(flows, paths, watch)
     firsts = _first_hops(flows, paths)
+    at_home = {each.node: local_networks(each) for each in facts}
     if users is not None:
         _refuse_without_pod(flows, firsts, taps)
     tasks: list[CaptureTask] = []
@@ -64,11 +70,13 @@ def plan_captures(
     for tap, watched in taps.items():
         name = file_name(tap, watched.role, taken)
         taken.add(name)
-        expression = _expression(watched, ends, flows)
+        others = at_home.get(tap.node) if watched.behind else None
+        expression = _expression(watched, ends, flows, others)
         mine = [flow for flow in flows if firsts.get(flow.id) == tap]
         if users is not None and mine:
             expression = bpf.restricted(expression, users, mine[0].client.address)
-        tasks.append(_task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role)))
+        task = _task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role))
+        tasks.append(replace(task, sources_but=others))
     return CapturePlan(tasks=tuple(tasks), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
 
 
@@ -98,9 +106,17 @@ def _taps(flows: Sequence[Flow], paths: Sequence[Path], watch: Sequence[tuple[Ta
             watched = found.setdefault(hop.tap, _Watched(hop.role))
             if flow is not None and hop.role in (Role.POD, Role.BRIDGE):
                 _note_ends(watched, flow, path, index)
+            if flow is not None and _follows_client(path, index):
+                watched.behind[flow.client.address] = None
     for tap, role in watch:
         found.setdefault(tap, _anybodys(flows) if role is Role.POD else _Watched(role))
     return found
+
+
+def _follows_client(path: Path, index: int) -> bool:
+    """Whether hop `index` is a VXLAN device right behind the interface of a client that is a pod."""
+    roles = [hop.role for hop in path.hops[:2]]
+    return path.direction is Direction.REQUEST and index == 1 and roles == [Role.POD, Role.VXLAN]
 
 
 def _anybodys(flows: Sequence[Flow]) -> _Watched:
@@ -147,9 +163,11 @@ def _refuse_without_pod(flows: Sequence[Flow], firsts: dict[int, Tap], taps: dic
             )
 
 
-def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow]) -> str:
+def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow], others: Sequence[str] | None) -> str:
+    """`others`: all networks but these may send what the filter of a VXLAN device picks; None: it picks what is the ends' alone."""
     if watched.role is Role.VXLAN:
-        return bpf.overlay(ends)
+        mine = [flow for flow in flows if flow.client.address in watched.behind]
+        return bpf.overlay(ends) if others is None else bpf.any_of([bpf.overlay(ends), bpf.passing(_ports(mine), others)])
     if watched.role is Role.UNDERLAY:
         return bpf.underlay(ends)
     own = []

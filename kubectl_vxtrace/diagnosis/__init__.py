@@ -34,6 +34,7 @@ from kubectl_vxtrace.diagnosis.checks import (
 from kubectl_vxtrace.diagnosis.drops import with_words
 from kubectl_vxtrace.diagnosis.profile import with_profiles
 from kubectl_vxtrace.diagnosis.resolve import settle_findings
+from kubectl_vxtrace.diagnosis.sightings import with_sightings
 from kubectl_vxtrace.diagnosis.trouble import troubles
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -73,7 +74,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     found = [finding for check in CHECKS for finding in check(case)]
     lost = tuple(troubles(case))
-    settled = with_profiles(case, with_words(case, settle_findings(case, found, lost), lost), lost)
+    settled = with_sightings(case, with_profiles(case, with_words(case, settle_findings(case, found, lost), lost), lost))
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
         return tuple(_at_most_likely(finding) for finding in settled)
     return settled

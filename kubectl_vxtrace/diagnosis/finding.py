@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.evidence import bounded, last_seen, not_seen
 from kubectl_vxtrace.diagnosis.trouble import Trouble
+from kubectl_vxtrace.diagnosis.unanswered import beside_text
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.report import Confidence, Evidence, Finding, Severity
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
 
 def explain(
@@ -25,6 +26,8 @@ def explain(
 
     The frames and the absence that every trouble has are put before `proofs`. Confidence is bounded by what the captures allow.
     """
+    beside = beside_text(case, trouble)
+    silent = () if beside is None else (Evidence(kind=EvidenceKind.ABSENCE, text=beside),)
     return Finding(
         cause=cause,
         confidence=bounded(confidence, trouble),
@@ -34,7 +37,7 @@ def explain(
         flow=trouble.flow.id,
         direction=trouble.path.direction,
         leg=trouble.leg,
-        evidence=(last_seen(case, trouble), *not_seen(case, trouble), *proofs),
+        evidence=(last_seen(case, trouble), *not_seen(case, trouble), *silent, *proofs),
         remediation=remediation or CAUSES[cause].remediation,
         not_ruled_out=tuple(not_ruled_out),
     )

@@ -2,6 +2,7 @@
 
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
+from kubectl_vxtrace.diagnosis.unanswered import beside_text
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -49,7 +50,14 @@ def _trouble_text(case: Case, verdict: Verdict, main: Trouble, found: list[Troub
     word = verdict.value.upper()
     places = {_where(trouble) for trouble in found}
     more = f" and {len(places) - 1} other place{'s' if len(places) > 2 else ''}" if len(places) > 1 else ""
-    return f"{word}, {hurt} of {total} {direction_noun(direction, total)}{_backends(case, found)}, {_where(main)}{more}"
+    noun = direction_noun(direction, total)
+    beside = "".join(f"; {text}" for trouble in same if (text := beside_text(case, trouble)) is not None)
+    return f"{word}, {hurt} of {total} {noun}{_backends(case, found)}, {_where(main)}{_whose(main)}{more}{beside}"
+
+
+def _whose(trouble: Trouble) -> str:
+    """That the packets come from an address that is not their sender's; nothing otherwise."""
+    return f", from {trouble.flow.client.address}, which is not the pod's" if trouble.flow.foreign else ""
 
 
 def _where(trouble: Trouble) -> str:

@@ -13,6 +13,14 @@ def answering(table: PacketTable, rows: I32) -> I64:
     return np.flatnonzero(np.isin(_keys(table.conversations), turned)).astype(np.int64)
 
 
+def answered(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
+    """For each of `rows` whether the table holds any frame of the reverse of its conversation."""
+    talk = table.conversation[rows]
+    seen = np.unique(table.conversation[table.conversation >= 0])
+    turned = _keys(table.conversations, turned=True)[np.maximum(talk, 0)]
+    return np.asarray((talk >= 0) & np.isin(turned, _keys(table.conversations)[seen]))
+
+
 def _keys(conversations: Conversations, *, turned: bool = False) -> NDArray[np.void]:
     """One comparable value for each conversation, or for its reverse."""
     ends = [conversations.source, conversations.destination]

@@ -4,6 +4,7 @@ Pure: takes a recording and its packet tables, returns the counted journeys.
 """
 
 from kubectl_vxtrace.journeys.follow import follow
+from kubectl_vxtrace.journeys.foreign import with_foreign_sources
 from kubectl_vxtrace.journeys.select import ShownJourney, shown
 
-__all__ = ["ShownJourney", "follow", "shown"]
+__all__ = ["ShownJourney", "follow", "shown", "with_foreign_sources"]

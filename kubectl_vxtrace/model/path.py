@@ -53,7 +53,8 @@ class Flow:
     """Everything with the same protocol, client address, Service and server.
 
     `protocol` is `TCP`, `UDP`, `SCTP` or `ICMP`. `server` is None where nothing named the backend; `candidates` are then the
-    backends it may have been. `client.port` is None in a planned flow.
+    backends it may have been. `client.port` is None in a planned flow. `foreign`: the client's pod sent with an address that is not its
+    own, which is then `client.address`; such a flow is never planned, the captures show it.
     """
 
     id: int
@@ -62,6 +63,7 @@ class Flow:
     service: ServiceRef | None = None
     server: Endpoint | None = None
     candidates: tuple[Endpoint, ...] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

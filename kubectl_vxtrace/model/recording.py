@@ -14,7 +14,8 @@ class CaptureTask:
     """One tcpdump to run. `id` numbers the captures of a trace from 1; `file` is the pcap's name in the bundle.
 
     `argv` is empty where the interface's name cannot be used in a command. `count_filter` is set where the plan's limit on
-    packets is counted: the packets it picks from this capture's file.
+    packets is counted: the packets it picks from this capture's file. `sources_but` is set where the filter also picks what passes from
+    a source that is no planned end's, on the flows' ports: from any address but those in these networks.
     """
 
     id: int
@@ -26,6 +27,7 @@ class CaptureTask:
     snaplen_bytes: int = 512
     file_bytes: int = 64 * 1024 * 1024
     count_filter: str | None = None
+    sources_but: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

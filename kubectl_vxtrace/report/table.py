@@ -112,7 +112,8 @@ def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint) -> st
 
 
 def _bar(leg: LegTally) -> str:
-    return f"    ------------ {leg.lost} of {leg.sent} vanish here ------------"
+    rest = f", {leg.undetermined} undetermined" if leg.undetermined else ""
+    return f"    ------------ {leg.lost} of {leg.sent} vanish here{rest} ------------"
 
 
 def _hop_row(hop: HopCount, previous: HopCount | None) -> list[str]:
@@ -194,7 +195,9 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
     for other in report.findings:
         if other is not finding:
             label = {Severity.ERROR: "ALSO", Severity.WARNING: "WARNING", Severity.INFO: "NOTE"}[other.severity]
-            yield label, f"{other.summary} (cause: {other.cause}, {other.confidence})"
+            # A note says what was seen; where that has no name, there is no cause either.
+            nameless = other.severity is Severity.INFO and other.cause == "unknown"
+            yield label, other.summary if nameless else f"{other.summary} (cause: {other.cause}, {other.confidence})"
     for blind in report.completeness.blind:
         where = "/".join(part for part in (blind.node, blind.interface) if part)
         yield "BLIND", f"{where}: {blind.reason}" if where else blind.reason

@@ -111,6 +111,23 @@ def test_a_vxlan_device() -> None:
     assert picked(bpf.overlay(ENDS), wanted | others) == wanted.keys()
 
 
+def test_what_a_node_forwards_for_nobody_at_home() -> None:
+    local = ("10.244.114.64/26", N1, "fd00:7::/64")
+    wanted = {"foreign": datagram(STRANGER, B1), "to a stale backend": datagram("10.244.250.9", "10.244.56.200")}
+    others = {
+        "the client's": datagram(C, B1),
+        "another pod's": datagram(OTHER, B1),
+        "the node's": datagram(N1, B1),
+        "a reply": datagram(B1, C, 53, 53),
+        "another port": segment(STRANGER, B1, dport=443),
+        "ARP": arp(STRANGER, T2),
+    }
+    assert picked(bpf.passing((53, 5353), local), wanted | others) == wanted.keys()
+    assert picked(bpf.passing((), local), {"ping": ping(STRANGER, B1), "ARP": arp(STRANGER, T2), "own": ping(C, B1)}) == {"ping"}
+    with pytest.raises(CannotRunError):
+        bpf.passing((53,), ("10.0.0.0/8) or (ip",))
+
+
 _AT_NIC = {
     "request": tunnelled(datagram(C, B1)),
     "reply": tunnelled(datagram(B1, C, 53, 41234), N2, N1),

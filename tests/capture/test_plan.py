@@ -6,7 +6,7 @@ import pytest
 
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
+from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CapturePlan
 from kubectl_vxtrace.model.request import Limits
@@ -151,6 +151,37 @@ def test_a_node_may_masquerade_to_any_address_of_its_nic() -> None:
     assert "fe80" not in expression
     assert "10.0.0.1" not in expression, "what is no address is passed over"
     assert "192.0.2.99" not in expression, "no path goes by this NIC"
+
+
+ROUTED = tuple(
+    NodeFacts(
+        node=f"n{number}",
+        links=(Link(name="vxlan.calico", index=7, addresses=(f"10.244.{number}.64",), vxlan=VxlanDevice()),),
+        routes=(Route(destination=f"10.244.{number}.64/26", type="blackhole"),),
+    )
+    for number in (1, 2, 3)
+)
+
+
+@needs_tcpdump
+def test_the_vxlan_device_behind_the_client_sees_what_has_another_source() -> None:
+    plan = _plan(facts=ROUTED)
+    assert {task.file: task.sources_but for task in plan.tasks if task.sources_but is not None} == {
+        "n1-vxlan-calico.pcap": ("10.244.1.64/26",)
+    }
+    passing = "(ip or ip6) and (not src net 10.244.1.64/26) and (not dst net 10.244.1.64/26) and (dst port 53)"
+    assert [task.file for task in plan.tasks if passing in (task.filter or "")] == ["n1-vxlan-calico.pcap"]
+    assert all(compiles(task.filter or "") is None for task in plan.tasks)
+
+
+def test_nobody_looks_for_other_sources_where_they_cannot_be_told() -> None:
+    first = Hop(hop=1, role=Role.POD, tap=Tap(node="n1", interface="veth1"))
+    bridged = (first, *_hops((Role.BRIDGE, "n1", "cni0"), (Role.VXLAN, "n1", "vxlan.calico")))
+    paths = (Path(flow=1, direction=Direction.REQUEST, hops=bridged),)
+    on_host = (Path(flow=1, direction=Direction.REQUEST, hops=_way("n1", "n2")[1:]),)
+    for plan in (_plan(), _plan(facts=ROUTED, paths=paths), _plan(facts=ROUTED, paths=on_host)):
+        assert {task.sources_but for task in plan.tasks} == {None}
+        assert not any("not src net" in (task.filter or "") for task in plan.tasks)
 
 
 def test_the_users_filter_stands_at_the_clients_interface_only() -> None:

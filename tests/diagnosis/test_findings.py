@@ -84,6 +84,30 @@ def test_an_unexpected_sighting_alone_is_an_info() -> None:
     assert "ada-ec-3/ens4 as a > b:53" in found.summary
 
 
+ODD = HopCount(hop=7, role=Role.UNDERLAY, node="ada-ec-3", interface="ens4", expected=False, packets=3, frames=3, tuple="a > b:53")
+
+
+def test_an_unexpected_sighting_is_evidence_of_what_is_wrong_with_its_packets() -> None:
+    case = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=()).case()
+    (found,) = diagnose(replace(case, hops=((*case.hops[0], ODD), case.hops[1])))
+    assert found.severity is Severity.ERROR
+    text = "seen where the path does not lead: 3 packets at ada-ec-3/ens4 as a > b:53"
+    assert [proof.kind for proof in found.evidence if proof.text == text] == [EvidenceKind.PACKETS]
+
+
+def test_an_unexpected_sighting_of_the_other_direction_stays_a_note() -> None:
+    case = replace(HEALTHY, requests=(lost(4, 3, 4), Fate(count=20))).case()
+    error, note = diagnose(replace(case, hops=(case.hops[0], (*case.hops[1], ODD))))
+    assert (error.direction, error.severity) == (Direction.REQUEST, Severity.ERROR)
+    assert (note.direction, note.severity, note.cause) == (Direction.REPLY, Severity.INFO, "unknown")
+
+
+def test_a_place_that_the_finding_names_already_is_not_named_again() -> None:
+    case = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=()).case()
+    odd = replace(ODD, node="ada-ec-1", interface="ens4")  # where they were seen last
+    assert diagnose(replace(case, hops=((*case.hops[0], odd), case.hops[1]))) == diagnose(case)
+
+
 def bridged(*, losing: bool = False, role: Role = Role.BRIDGE) -> Case:
     """A path between two pods of one node, whose bridge saw one of its packets."""
     world = replace(HEALTHY, hops=2, requests=(Fate(count=9, reach=2),), replies=None)
@@ -98,7 +122,7 @@ def bridged(*, losing: bool = False, role: Role = Role.BRIDGE) -> Case:
 def test_a_packet_that_a_bridge_hands_up_between_two_of_its_ports_is_no_finding() -> None:
     assert diagnose(bridged()) == ()
     assert [found.severity for found in diagnose(bridged(role=Role.UNDERLAY))] == [Severity.INFO]
-    assert [found.severity for found in diagnose(bridged(losing=True))] == [Severity.ERROR, Severity.INFO]
+    assert [found.severity for found in diagnose(bridged(losing=True))] == [Severity.ERROR]
 
 
 def test_a_device_that_was_down_is_cited_with_its_reason() -> None:

@@ -81,6 +81,19 @@ def test_it_carries_the_pages_of_the_causes(plugin: Path, tmp_path: Path) -> Non
     assert "TOLD APART FROM" in done.stdout
 
 
+def test_it_carries_every_page(plugin: Path, tmp_path: Path) -> None:
+    listed = run(plugin, "explain", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    slugs = sorted(page.stem for page in (ROOT / "docs" / "causes").glob("*.md") if page.name != "README.md")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == slugs
+    for slug in (slugs[0], slugs[-1]):
+        title = (ROOT / "docs" / "causes" / f"{slug}.md").read_text().partition("\n")[0].removeprefix("# ")
+        assert run(plugin, "explain", slug, cwd=tmp_path).stdout.splitlines()[0] == title
+    unknown = run(plugin, "explain", "rp-filtre", cwd=tmp_path)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "rp-filter" in unknown.stderr
+
+
 def test_help_is_quick(plugin: Path, tmp_path: Path) -> None:
     """In processor time, which on an idle machine is the time that passes."""
     times_s = []

@@ -112,6 +112,23 @@ def test_without_any_flow_it_says_so() -> None:
     assert text.startswith("no packet of the traced traffic was seen")
 
 
+def test_a_note_without_a_cause_names_none() -> None:
+    note = replace(report().findings[0], cause="unknown", severity=Severity.INFO, summary="24 packets were seen elsewhere")
+    lines = _render(replace(report(), findings=(*report().findings, note))).splitlines()
+    assert [line for line in lines if line.startswith("NOTE")] == ["NOTE           24 packets were seen elsewhere"]
+    named = replace(note, cause="asymmetric-return")
+    assert "elsewhere (cause: asymmetric-return, certain)" in _render(replace(report(), findings=(*report().findings, named)))
+
+
+def test_what_is_not_known_of_a_leg_is_drawn_beside_what_vanished() -> None:
+    given = report()
+    flow = given.flows[0]
+    request, reply = flow.directions
+    legs = tuple(replace(leg, lost=2, undetermined=22) if leg.lost else leg for leg in request.legs)
+    text = _render(replace(given, flows=(replace(flow, directions=(replace(request, legs=legs), reply)),)))
+    assert "------------ 2 of 24 vanish here, 22 undetermined ------------" in text
+
+
 def test_markdown_cannot_be_left_by_a_fence_in_a_name() -> None:
     text = markdown.render(report(evidence="``` </details> <script>"))
     fence = next(line for line in text.splitlines() if line.endswith("text") and line.startswith("`"))

@@ -1,5 +1,6 @@
 """What is traced, and what is true of it."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ from tests.datapath.records import Lab
 BACKENDS = ("calico", "flannel")
 CLIENT = "/".join(shape.CLIENT)
 DURATION_S = 2.5
-# On no mount of a worker: who removes the place of one elsewhere takes it away.
-LABS_STATE = "/run/vxtrace-truth"
+# On no mount of a worker: who removes the place of one elsewhere takes it away. Each checkout has its own, so that two may run at once.
+LABS_STATE = f"/run/vxtrace-truth-{hashlib.sha256(__file__.encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from tests.datapath import overlay_faults, servers, tools
 from tests.datapath.records import Lab, LabNode
 
 OFFLOADS = ("tso", "gso", "gro")
+BEHIND_POD, FROM_THERE = "192.168.7.0/24", "192.168.7.20"
+_NO_GATEWAY = "table ip gateway { }\ndelete table ip gateway\n"
 
 
 def _features(node: LabNode, device: str, state: str) -> None:
@@ -52,6 +54,24 @@ def _bare_replies(lab: Lab, *, on: bool) -> None:
             tools.ip_batch(node.netns, [f"route replace {home.pod_cidr} {way}"])
 
 
+def _gateway(lab: Lab) -> None:
+    """The client's pod routes for a network, as a VPN's does: a part of what it sends has a source there, and its node knows the way."""
+    pod = servers.client(lab)
+    node = lab.node(pod.node or "")
+    device = node.bridge or pod.host_interface
+    tools.ip_batch(node.netns, [f"route replace {BEHIND_POD} via {pod.address} dev {device} onlink"])
+    # A ping has one identifier for as long as it runs: all of it would come from there, and nothing from the pod itself.
+    rule = f"ip saddr {pod.address} meta l4proto {{ tcp, udp }} numgen random mod 3 0 snat to {FROM_THERE};"
+    chain = f"chain out {{ type nat hook postrouting priority 100; policy accept; {rule} }};"
+    tools.run_inside(pod.netns or "", ["nft", "-f", "-"], text=f"{_NO_GATEWAY}table ip gateway {{ {chain} }}\n")
+
+
+def _no_gateway(lab: Lab) -> None:
+    pod = servers.client(lab)
+    tools.run_inside(pod.netns or "", ["nft", "-f", "-"], text=_NO_GATEWAY)
+    tools.run_inside(lab.node(pod.node or "").netns, ["ip", "route", "delete", BEHIND_POD], check=False)  # made half, if at all
+
+
 Change = Callable[[Lab], None]
 
 # name -> (make, unmake); healthy ones.
@@ -61,6 +81,7 @@ ODDITIES: dict[str, tuple[Change, Change]] = {
     "strict reverse path filter": (lambda lab: _rp_filter(lab, "1"), lambda lab: _rp_filter(lab, "0")),
     "IPv6 between the nodes": (overlay_faults.over_ipv6, overlay_faults.over_ipv4),
     "direct routes": (lambda lab: _direct(lab, on=True), lambda lab: _direct(lab, on=False)),
+    "a pod that routes for others": (_gateway, _no_gateway),
 }
 
 # Those that tests/truth/cases.py has a truth for.

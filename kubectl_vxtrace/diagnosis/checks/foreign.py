@@ -7,16 +7,14 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis.astray import is_one_of
 from kubectl_vxtrace.diagnosis.causes import CAUSES
-from kubectl_vxtrace.diagnosis.checks import rule_tables
 from kubectl_vxtrace.diagnosis.checks.rule_tables import Dropper
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text
+from kubectl_vxtrace.diagnosis.foreign import addresses_of, reverse_path_rules
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32, Kind, address_text
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Role, Tap
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
-
-_REVERSE_PATH = ("workload-anti-spoofing", "rp-filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +31,13 @@ def check(case: Case) -> Iterator[Finding]:
     """Warnings `workload-anti-spoofing` and `rp-filter`, for packets of the client's pod that bear a source that is not its own, where the
     counter of a reverse path rule of its node grew by as many.
 
-    They are no packets of a traced flow, and behind the pod's interface nothing looks out for them: so nothing is said to be lost.
+    That is where behind the pod's interface nothing looks out for them, so that nothing is said to be lost. Where something does, they are
+    a flow of their own.
     """
     seen: set[Tap] = set()
     for path in case.recording.paths:
         flow = next((flow for flow in case.recording.flows if flow.id == path.flow), None)
-        if flow is None or path.direction is not Direction.REQUEST or not path.hops or path.hops[0].tap in seen:
+        if flow is None or flow.foreign or path.direction is not Direction.REQUEST or not path.hops or path.hops[0].tap in seen:
             continue
         first = path.hops[0]
         seen.add(first.tap)
@@ -54,8 +53,9 @@ def _foreign(case: Case, flow: Flow, first: Hop) -> _Sent | None:
     table = case.tables.get(first.tap)
     if table is None or not len(table.conversations):
         return None
-    own = _own_addresses(case, flow)
+    own = {flow.client.address, *addresses_of(case, flow.client.pod)}
     asked = _asked(case, flow) - own
+    own |= {one.client.address for one in case.flows if one.foreign}
     small = table.conversations
     foreign = is_one_of(small.destination, asked) & ~is_one_of(small.source, own | asked)
     rows = np.flatnonzero(np.isin(table.conversation, np.flatnonzero(foreign)) & (table.kind == Kind.IP)).astype(np.int32)
@@ -64,14 +64,6 @@ def _foreign(case: Case, flow: Flow, first: Hop) -> _Sent | None:
     talks = table.conversation[rows]
     sources = tuple(address_text(raw) for raw in np.unique(small.source[talks], axis=0))
     return _Sent(tap=first.tap, rows=rows, sources=sources, target=address_text(small.destination[talks[0]]))
-
-
-def _own_addresses(case: Case, flow: Flow) -> frozenset[str]:
-    """The pod's addresses, of both families."""
-    snapshot = case.recording.snapshot
-    pods = snapshot.pods if snapshot is not None else ()
-    told = (address for pod in pods if pod.full_name == flow.client.pod for address in pod.addresses)
-    return frozenset((flow.client.address, *told))
 
 
 def _asked(case: Case, flow: Flow) -> frozenset[str]:
@@ -83,9 +75,8 @@ def _asked(case: Case, flow: Flow) -> frozenset[str]:
 
 
 def _findings(case: Case, flow: Flow, sent: _Sent, stretch: Stretch) -> Iterator[Finding]:
-    for dropper in rule_tables.droppers(rule_tables.all_droppers(case, sent.tap.node), stretch):
-        cause, growth = rule_tables.cause(dropper.rule), dropper.growth.packets
-        if cause in _REVERSE_PATH and growth is not None and growth >= len(sent.rows):
+    for dropper, cause in reverse_path_rules(case, stretch):
+        if (dropper.growth.packets or 0) >= len(sent.rows):
             yield _finding(case, flow, sent, stretch, dropper, cause)
             return
 

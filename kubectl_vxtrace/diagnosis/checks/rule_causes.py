@@ -11,6 +11,7 @@ from kubectl_vxtrace.diagnosis.checks.meaning import Meaning
 from kubectl_vxtrace.diagnosis.checks.proxy_rules import managed_backends
 from kubectl_vxtrace.diagnosis.ends import senders
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.foreign import addresses_of
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
@@ -28,6 +29,8 @@ def meaning(case: Case, trouble: Trouble, stretch: Stretch, rule: Rule) -> Meani
     refined = _other_backend(case, stretch, rule)
     if refined is None and cause == "network-policy-drop":
         refined = _sees_translated_source(case, trouble, stretch)
+    if refined is None and cause in ("workload-anti-spoofing", "rp-filter") and trouble.flow.foreign:
+        refined = _foreign_address(case, trouble, stretch, cause)
     if refined is None and cause == "workload-anti-spoofing":
         refined = _own_address(case, trouble, stretch)
     if refined is None and cause == "calico-unknown-vtep" and stretch.place is Place.FORWARD:
@@ -61,6 +64,15 @@ def _sees_translated_source(case: Case, trouble: Trouble, stretch: Stretch) -> M
     text = f"at {place_text(stretch.start)} they come from {', '.join(seen)}; the client pod's address is {client.address}"
     proof = Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, stretch.start.tap, rows))
     return Meaning(cause="policy-sees-snat", proofs=(proof,))
+
+
+def _foreign_address(case: Case, trouble: Trouble, stretch: Stretch, cause: str) -> Meaning:
+    """The pod sends from an address that is not its own."""
+    client = trouble.flow.client
+    own = ", ".join(addresses_of(case, client.pod))
+    text = f"the API has {own or 'other addresses'} for {client.pod}; at {place_text(stretch.start)} it sends from {client.address}"
+    proof = Evidence(kind=EvidenceKind.CONFIG, text=text)
+    return Meaning(cause=cause, proofs=(proof,), says=f"{client.pod} sends from {client.address}, which is not its address")
 
 
 def _own_address(case: Case, trouble: Trouble, stretch: Stretch) -> Meaning | None:

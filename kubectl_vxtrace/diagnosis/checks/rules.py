@@ -1,5 +1,6 @@
 """Which packet filter rule took the packets?"""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from kubectl_vxtrace.diagnosis.checks.rule_traits import traits
 from kubectl_vxtrace.diagnosis.evidence import IcmpAnswer, direction_noun, icmp_answers, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.unanswered import unanswered_beside
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
@@ -21,6 +23,9 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 _SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
 # RFC 792 and RFC 1812, 5.2.7.1: network, host and communication administratively prohibited.
 _PROHIBITED = frozenset({9, 10, 13})
+# What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
+_FINGERPRINT = re.compile(r"cali:[\w-]+")
+_COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
 # A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
 _PLAUSIBLE_FACTOR = 2.0
 
@@ -93,18 +98,14 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     claimed = sum(other.packets for other in rivalling)
     if sum(_taken(case, other) for other in rivalling) > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
-    plausible = _plausible(case, trouble, max(claimed, trouble.packets))
+    beside = unanswered_beside(case, trouble)
+    plausible = _plausible(case, trouble, max(claimed, trouble.packets) + beside)
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
     if best.fit is not Fit.NAMES and rule_tables.cause(best.rule) == "host-firewall" and (more := unread(best.rule.text)):
         doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
     certain = best.growth.exact and not doubts
-    counter = f"the counter of {describe(best.rule)} on {stretch.start.tap.node} grew by {growth} between the two looks at the node"
-    text = f"{counter}; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
-    if taken < trouble.packets:
-        text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
-    if not best.growth.exact:
-        text += " (the rule was made or reset between the two looks: it counts from then)"
+    text = _count_text(trouble, stretch, best, claimed=claimed, taken=taken, beside=beside)
     return _finding(
         case,
         trouble,
@@ -113,7 +114,25 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
         Confidence.CERTAIN if certain else Confidence.LIKELY,
         [Evidence(kind=EvidenceKind.COUNTER, text=text)],
         doubts=doubts,
+        packets=trouble.packets + beside if growth >= taken + beside else trouble.packets,
     )
+
+
+def _count_text(trouble: Trouble, stretch: Stretch, suspect: _Suspect, *, claimed: int, taken: int, beside: int) -> str:
+    """What the counter says beside what the captures do. `beside`: see `unanswered_beside`."""
+    growth, rule = suspect.growth, suspect.rule
+    text = f"the counter of {describe(rule)} on {stretch.start.tap.node} grew by {growth.packets} between the two looks at the node"
+    if beside:
+        text += (
+            f"; in the counted part of the capture errors told of {max(claimed, trouble.packets)} packets, and of {beside} more none did"
+        )
+    else:
+        text += f"; {max(claimed, trouble.packets)} packets were lost there in the counted part of the capture"
+    if taken < trouble.packets:
+        text += f" ({trouble.packets} of them in {taken} frames: the counter counts a super-packet once)"
+    if not growth.exact:
+        text += " (the rule was made or reset between the two looks: it counts from then)"
+    return text
 
 
 def _parts(case: Case, trouble: Trouble, stretch: Stretch, partial: Sequence[_Suspect]) -> Finding:
@@ -196,10 +215,11 @@ def _what_to_allow(case: Case, trouble: Trouble, stretch: Stretch, cause: str) -
 
 
 def describe(rule: Rule) -> str:
-    """A rule in a few words: its comment if it has one, else its text, and its chain."""
+    """A rule in a few words: its comment if that says something, else its text, and its chain."""
     if rule.text == "policy":
         return f"the policy {rule.target} of chain {rule.chain}"
-    return f'the rule "{rule.comment or rule.text}" in chain {rule.chain}'
+    says = None if rule.comment is None or _FINGERPRINT.fullmatch(rule.comment) else rule.comment
+    return f'the rule "{says or _COMMENT.sub("", rule.text)}" in chain {rule.chain}'
 
 
 def _refusals(case: Case, trouble: Trouble) -> list[IcmpAnswer]:

@@ -5,13 +5,31 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_B, SERVER, SERVER_END, SERVICE, TAPS, A, B, Fate, Frame, World, icmp, lost
+from tests.diagnosis.build import (
+    CLIENT,
+    HEALTHY,
+    NIC_B,
+    SERVER,
+    SERVER_END,
+    SERVICE,
+    TAPS,
+    A,
+    B,
+    Fate,
+    Frame,
+    World,
+    icmp,
+    lost,
+    rule,
+    ruled,
+)
 
 REFUSED = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
 AT_SERVER = HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())
@@ -119,6 +137,67 @@ def snapshot(*backends: Backend) -> ClusterSnapshot:
 def test_a_service_without_endpoints(world: World, cause: str, confidence: Confidence) -> None:
     (found,) = diagnose(world.case())
     assert (found.cause, found.confidence, found.leg) == (cause, confidence, Leg(from_=1, to=None))
+
+
+NO_ENDPOINTS = rule("KUBE-SERVICES", f'-d {SERVICE}/32 --comment "kube-system/kube-dns:dns has no endpoints" -j REJECT', 7)
+FEW_ANSWERED = replace(
+    REJECTED_AT_ONCE,
+    requests=(lost(2, 1, None, outcome=OutcomeCode.REJECTED), Fate(count=52, reach=1, outcome=OutcomeCode.UNDETERMINED)),
+    snapshot=snapshot(),
+)
+
+
+def counted(world: World, growth: int) -> World:
+    """`world`, in which kube-proxy's rule for a Service without endpoints has counted so many packets."""
+    before, after = ruled(A, (rule("OUTPUT", "-j KUBE-SERVICES", 900), growth), (rule("FORWARD", "-j KUBE-SERVICES", 900), growth))
+    own, grown = (NO_ENDPOINTS,), (replace(NO_ENDPOINTS, packets=7 + growth),)
+    return replace(
+        world,
+        before=tuple(replace(one, rules=one.rules + own) if one.node == A else one for one in before),
+        after=tuple(replace(one, rules=one.rules + grown) if one.node == A else one for one in after),
+    )
+
+
+@pytest.mark.parametrize(("growth", "packets"), [(60, 54), (54, 54), (53, 2), (0, 2)])
+def test_refusals_that_are_limited_in_rate_stand_for_all_that_the_rule_counted(growth: int, packets: int) -> None:
+    case = counted(FEW_ANSWERED, growth).case()
+    findings = diagnose(case)
+    (found,) = findings
+    assert (found.cause, found.confidence, found.packets) == ("no-endpoints", Confidence.CERTAIN, packets)
+    assert any(one.kind is EvidenceKind.ABSENCE and "52 more requests got no answer" in one.text for one in found.evidence)
+    report = conclude(case, findings)
+    assert report.summary.startswith("REJECTED, 2 of 54 requests (backend unknown), behind ada-ec-1/cali9d8b6a7d855; ")
+    assert "52 more requests got no answer at all: a kernel sends ICMP errors at a limited rate" in report.summary
+
+
+def test_what_a_server_got_and_did_not_answer_beside_what_it_refused() -> None:
+    quoted = HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())
+    world = replace(
+        HEALTHY,
+        requests=(Fate(outcome=OutcomeCode.REJECTED, leg=(6, None)), Fate(count=23)),
+        replies=(Fate(count=3, port=40001),),
+        extra={6: (icmp(SERVER, 3, quoted),)},
+    )
+    case = world.case()
+    assert "REJECTED, 1 of 24 requests" in conclude(case, diagnose(case)).summary
+    assert "; 22 more requests got no answer at all: a kernel sends ICMP errors" in conclude(case, diagnose(case)).summary
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param(REJECTED_AT_ONCE, id="all were answered"),
+        pytest.param(
+            replace(REJECTED_AT_ONCE, hops=2, requests=(lost(2, 2, None, outcome=OutcomeCode.REJECTED), lost(22, 1, 2))),
+            id="the others vanished before",
+        ),
+    ],
+)
+def test_nothing_is_said_of_others(world: World) -> None:
+    case = world.case()
+    findings = diagnose(case)
+    assert "no answer at all" not in conclude(case, findings).summary
+    assert not any("no answer at all" in proof.text for found in findings for proof in found.evidence)
 
 
 SILENT = replace(HEALTHY, replies=())
