@@ -37,10 +37,10 @@ TALKS: tuple[tuple[str, str, str, tuple[tuple[str, ...], ...]], ...] = (
 
 
 def cases() -> Iterator[Case]:
-    """At least `WANTED` of them, half on each backend: every talk under every oddity, then all again."""
+    """On the lab, half on each backend: every talk under every oddity, then all again; with those of the cluster `WANTED` in all."""
     kinds = [(talk, oddity) for oddity in ODDITIES for talk in TALKS]
     for backend in BACKENDS:
-        for number in range(-(-WANTED // len(BACKENDS))):
+        for number in range(-(-WANTED // len(BACKENDS)) - len(TALKS)):
             (title, client, target, traffic), oddity = kinds[number % len(kinds)]
             again = f" ({number // len(kinds) + 1})" if number >= len(kinds) else ""
             name = f"{backend}: healthy, {title}{', ' + oddity if oddity else ''}{again}"
