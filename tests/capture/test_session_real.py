@@ -102,7 +102,7 @@ def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str,
     early = 0
     with subprocess.Popen(flood, stdout=subprocess.DEVNULL) as others:
         try:
-            for turn in range(6):
+            for turn in range(40):  # whether one comes in time is chance
                 folder = tmp_path / str(turn)
                 folder.mkdir()
                 session = CaptureSession(netns.NamespaceNodes(shell, folder), ping_plan(), netns.DIRECTORY)
@@ -111,6 +111,8 @@ def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str,
                 results = session.collect(folder)
                 assert {(result.status, result.captured, result.cut_off) for result in results} == {(CaptureStatus.COMPLETE, 0, 0)}
                 early += sum(result.received_early for result in results)
+                if early and turn > 4:
+                    break
         finally:
             others.terminate()
     assert early > 0
