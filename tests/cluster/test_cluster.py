@@ -12,6 +12,7 @@ import pytest
 from tests.cluster import binaries, live, places, workloads
 from tests.cluster.kubectl import Kubectl
 from tests.datapath import servers, shape, tools
+from tests.datapath.fault_table import BASIC
 from tests.datapath.records import Lab
 
 pytestmark = [pytest.mark.cluster]
@@ -115,14 +116,15 @@ def test_the_web_server_answers_behind_every_kind_of_service(planned: tuple[Lab,
     assert _fetches(kubectl, f"http://{address}/") == "node-web"
 
 
-def test_every_fault_can_be_made_and_mended(planned: tuple[Lab, str], kubectl: Kubectl) -> None:
-    """The one of two DNS servers that a fault touches falls silent, or is refused; afterwards it answers."""
-    lines = [line.split("\t") for line in _cluster("faults").stdout.splitlines()]
-    assert len(lines) >= 15
+def test_the_first_faults_can_be_made_and_mended(planned: tuple[Lab, str], kubectl: Kubectl) -> None:
+    """The one of two DNS servers that a fault touches falls silent, or is refused; afterwards it answers. `make truth` has the others."""
+    names = [line.partition("\t")[0] for line in _cluster("faults").stdout.splitlines()]
+    first = [fault.name for fault in BASIC]
+    assert set(names) > set(first)
     pods = live.lab(planned[0], kubectl).pods
     server = next(pod.address for pod in pods if pod.name.startswith("coredns") and pod.node == "ada-ec-2")
     assert server is not None
-    for name, *_ in lines:
+    for name in first:
         try:
             made = _cluster("fault", name)
             assert made.returncode == 0, made.stderr
