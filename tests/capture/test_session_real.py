@@ -22,8 +22,12 @@ from tests.capture.pings import LEFT, RIGHT
 from tests.capture.pings import plan as ping_plan
 
 _WHY_NOT = netns.missing()
-real = pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or "")
-shells = pytest.mark.parametrize("shell", list(netns.SHELLS))
+pytestmark = [
+    pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or ""),
+    pytest.mark.parametrize("shell", list(netns.SHELLS)),
+    pytest.mark.root,
+    pytest.mark.usefixtures("wired"),
+]
 
 
 # From an address that nobody traces to a broadcast address, which nobody answers.
@@ -66,10 +70,6 @@ def _settle(path: FilePath, packets: int) -> None:
         time.sleep(0.05)
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
     session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), ping_plan(), netns.DIRECTORY)
     before_ns = time.time_ns()
@@ -91,10 +91,6 @@ def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
         assert result.task.argv[:3] == ("tcpdump", "-Z", "root")
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str, tmp_path: FilePath) -> None:
     """On a busy NIC the ring holds other traffic before the filter is attached."""
     netns.run("ip", "-n", LEFT, "addr", "add", "10.9.0.3/24", "brd", "+", "dev", "eth0")
@@ -118,10 +114,6 @@ def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str,
     assert early > 0
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tmp_path: FilePath) -> None:
     netns.run("ip", "-n", LEFT, "link", "add", "down0", "type", "veth", "peer", "name", "down1")
     plan = ping_plan((Role.POD, LEFT, "eth0"), (Role.VXLAN, LEFT, "down0"), (Role.UNDERLAY, LEFT, "nope"), (Role.POD, LEFT, "-w"))
@@ -135,10 +127,6 @@ def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tm
     assert results[LEFT, "-w"].status is CaptureStatus.FAILED
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: FilePath) -> None:
     nodes = netns.NamespaceNodes(shell, tmp_path)
     session = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
@@ -156,10 +144,6 @@ def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: Fil
         assert result.stopped_ns is None
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> None:
     session = CaptureSession(
         netns.NamespaceNodes(shell, tmp_path), ping_plan(limits=Limits(duration_s=5.0, file_bytes=1024)), netns.DIRECTORY
@@ -173,10 +157,6 @@ def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> 
         assert result.size_bytes <= 1024
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_vxtrace.capture.session._COUNTING_S", 0.1)
     session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), ping_plan(limits=Limits(duration_s=20.0, packets=6)), netns.DIRECTORY)
@@ -189,10 +169,6 @@ def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch
     assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.COMPLETE}
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 @pytest.mark.parametrize("bad", ["udp and and", "foo bar", "port 53)", "port 53; touch /tmp/x"])
 def test_a_filter_that_libpcap_refuses_starts_nothing(shell: str, bad: str, tmp_path: FilePath) -> None:
     session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), ping_plan(user_filter=bad), netns.DIRECTORY)
@@ -203,10 +179,6 @@ def test_a_filter_that_libpcap_refuses_starts_nothing(shell: str, bad: str, tmp_
     assert not list(tmp_path.glob("*/*.pcap"))
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_the_users_filter_is_applied(shell: str, tmp_path: FilePath) -> None:
     session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), ping_plan(user_filter="icmp and greater 500"), netns.DIRECTORY)
     session.start()
@@ -218,10 +190,6 @@ def test_the_users_filter_is_applied(shell: str, tmp_path: FilePath) -> None:
     assert len(_read(tmp_path / (right.file or ""))) == 6
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: FilePath) -> None:
     """The answer to start never came: the captures run, and the session knows nothing of it."""
     nodes = netns.NamespaceNodes(shell, tmp_path)
@@ -232,10 +200,6 @@ def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: File
     assert {result.status for result in late.collect(tmp_path)} == {CaptureStatus.PARTIAL}
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
     nodes = netns.NamespaceNodes(shell, tmp_path)
     session = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
@@ -246,10 +210,6 @@ def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
     assert {result.reason for result in session.collect(tmp_path)} == {"it was stopped before it began"}
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(shell: str, tmp_path: FilePath) -> None:
     nodes = netns.NamespaceNodes(shell, tmp_path)
     session = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
@@ -263,10 +223,6 @@ def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(
     assert _all_gone()
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_what_does_not_end_is_killed(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_vxtrace.capture.commands._STOP_TURNS", 2)
     nodes = netns.NamespaceNodes(shell, tmp_path)
@@ -284,10 +240,6 @@ def test_what_does_not_end_is_killed(shell: str, tmp_path: FilePath, monkeypatch
     assert [line for line in _processes() if line.startswith("tcpdump")] == []
 
 
-@real
-@shells
-@pytest.mark.root
-@pytest.mark.usefixtures("wired")
 def test_a_stranger_under_a_captures_number_is_left_alone(shell: str, tmp_path: FilePath) -> None:
     nodes = netns.NamespaceNodes(shell, tmp_path)
     stranger = subprocess.Popen(["sleep", "30"])
