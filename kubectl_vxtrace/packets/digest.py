@@ -15,7 +15,10 @@ LEAST_DIGEST_BYTES = 16
 
 _WORDS = DIGEST_BYTES // 8
 _SHIFT = np.uint64(32)
-_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
+# The bytes of each word that belong to a payload of so many bytes.
+_MASKS = np.array(
+    [[(1 << 8 * min(max(length - 8 * word, 0), 8)) - 1 for length in range(DIGEST_BYTES + 1)] for word in range(_WORDS)], np.uint64
+)
 # Odd multipliers, one for each place; taken from splitmix64's sequence.
 _PLACE = (np.arange(1, _WORDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -43,13 +46,16 @@ def common_payload_bytes(frames: Frames, decoded: Columns) -> int:
 
 def _hash(frames: Frames, at: I64, length: I64) -> U64:
     block: NDArray[np.uint64] = take(frames.data, at, np.dtype(f"V{DIGEST_BYTES}")).view("<u8").reshape(-1, _WORDS)
-    hashed = length.astype(np.uint64) * _MIX
+    hashed = length.astype(np.uint64)
     longest = int(length.max(initial=0))
     for word in range((longest + 7) // 8):
         # A word of zeros adds nothing, so those behind the longest payload of a batch can be left out.
-        values = (block[:, word] & _MASKS[np.clip(length - 8 * word, 0, 8)]) * _PLACE[word]
+        values = _MASKS[word].take(length)
+        values &= block[:, word]
+        values *= _PLACE[word]
         values ^= values >> _SHIFT
-        hashed += values * _MIX
+        hashed += values
+    hashed *= _MIX
     hashed ^= hashed >> _SHIFT
     hashed *= _MIX
     hashed ^= hashed >> _SHIFT

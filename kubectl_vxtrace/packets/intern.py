@@ -92,6 +92,7 @@ class Interner:
 
     def __init__(self, width: int) -> None:
         self._columns = [np.empty(_LEAST_SLOTS // 4, np.uint64) for _ in range(width)]
+        self._filled = [False] * width  # the upper halves of IPv4 addresses are all 0, and need no look
         self._count = 0
         self._slots = np.zeros(_LEAST_SLOTS, np.int32)
 
@@ -126,8 +127,12 @@ class Interner:
     def _differs(self, key: Key, found: I32) -> NDArray[np.bool_]:
         """Where the entered key of number `found` is not this one."""
         differs = np.zeros(len(found), np.bool_)
-        for column, values in zip(self._columns, key, strict=True):
-            differs |= column[found] != values
+        place = found.astype(np.intp)  # once, not again for each column
+        for column, filled, values in zip(self._columns, self._filled, key, strict=True):
+            if filled:
+                differs |= column.take(place) != values
+            elif values.any():
+                differs |= values != 0
         return differs
 
     def _enter(self, key: Key, hashed: U64) -> I32:
@@ -136,8 +141,9 @@ class Interner:
         begin, self._count = self._count, self._count + len(first)
         while 4 * self._count > len(self._slots):
             self._grow(begin)
-        for column, values in zip(self._columns, key, strict=True):
-            column[begin : self._count] = values[first]
+        for place, (column, values) in enumerate(zip(self._columns, key, strict=True)):
+            column[begin : self._count] = entered = values[first]
+            self._filled[place] |= bool(entered.any())
         self._place(hashed[first], np.arange(begin, self._count, dtype=np.int32))
         return number + np.int32(begin)
 

@@ -64,8 +64,11 @@ SCTP = np.dtype([("source", ">u2"), ("destination", ">u2"), ("tag", ">u4"), ("ch
 ICMP = np.dtype([("type_code", ">u2"), ("checksum", ">u2"), ("id", ">u2"), ("sequence", ">u2")])
 """RFC 792 (echo), RFC 4443, 4.1."""
 
-VXLAN = np.dtype([("flags", "u1"), ("reserved", "V3"), ("vni", ">u4")])
-"""RFC 7348, 5: the VNI is the upper 24 bits of the last word."""
+VXLAN = np.dtype(">u8")
+"""RFC 7348, 5: flags (8 bits), reserved (24), VNI (24), reserved (8), as one number."""
+
+ENCAPSULATION = np.dtype([("source", ">u2"), ("destination", ">u2"), ("length", ">u2"), ("checksum", ">u2"), ("vxlan", VXLAN)])
+"""UDP and VXLAN together."""
 
 PORTS = np.dtype([("source", ">u2"), ("destination", ">u2")])
 """What TCP, UDP and SCTP headers have in common."""
@@ -97,7 +100,7 @@ MOST_TAGS = 4
 MOST_EXTENSIONS = 8
 """IPv6 extension headers that are followed; RFC 8200, 4.1 names six."""
 
-VXLAN_VALID_VNI = 0x08
+VXLAN_VALID_VNI = 0x08000000_00000000
 """RFC 7348, 5: the I flag; a packet without it is none."""
 
 VXLAN_RESERVED = 0xF7FFFFFF_000000FF

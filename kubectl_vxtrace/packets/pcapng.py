@@ -99,7 +99,7 @@ class PcapngReader:
     def _blocks(self, offsets: I64) -> Iterator[Frames]:
         """The frames of a run of blocks. All interfaces of the run are read first; a section never redefines one."""
         window = self._window
-        kinds = u64(take(window.data, offsets, np.dtype(self._order + "u4")))
+        kinds: U32 = take(window.data, offsets, np.dtype(self._order + "u4")).astype(np.uint32)
         if (kinds == _SIMPLE_PACKET).any():
             raise PcapError("it holds packets without time stamps (simple packet blocks)", "record it with tcpdump or dumpcap")
         for at in offsets[kinds == _INTERFACE].tolist():
@@ -130,10 +130,12 @@ class PcapngReader:
 
 def _is_length(kind: NDArray[np.uint32], length: I64) -> NDArray[np.bool_]:
     """Whether a block of this kind can have this total length."""
-    least = np.full(len(kind), 12)
-    for each, bytes_ in _LEAST.items():
-        least[kind == each] = bytes_
-    sound: NDArray[np.bool_] = (length >= least) & (length <= _MAX_BLOCK_BYTES) & (length % 4 == 0)
+    least: I64 | int = _LEAST[_ENHANCED_PACKET]
+    if (kind != _ENHANCED_PACKET).any():  # seldom: most blocks are packets
+        least = np.full(len(kind), 12)
+        for each, bytes_ in _LEAST.items():
+            least[kind == each] = bytes_
+    sound: NDArray[np.bool_] = (length >= least) & (length <= _MAX_BLOCK_BYTES) & (length & 3 == 0)
     return sound
 
 
@@ -145,6 +147,7 @@ class BlockFormat:
     def __init__(self, order: str, size: int, *, sections: bool = False) -> None:
         self._size = size
         self._number = np.dtype(order + "u4")
+        self._head = np.dtype([("kind", self._number), ("length", self._number)])
         self._two = struct.Struct(order + "II")
         self._one = struct.Struct(order + "I")
         self._sections = sections
@@ -156,14 +159,14 @@ class BlockFormat:
 
     def step(self, data: U8, at: I64) -> I64:
         """See Format. Where the block ends behind the data, its second length is not looked at: it is incomplete, not impossible."""
-        kind = take(data, at, self._number)
-        length = i64(take(data, at + 4, self._number))
-        sound = (kind != _SECTION) & _is_length(kind, length)
-        behind = np.where(sound, at + length, IMPOSSIBLE)
-        inside = behind <= self._size
-        again = i64(take(data, np.where(inside, behind - 4, 0), self._number))
-        stepped: I64 = np.where(inside & (again != length), IMPOSSIBLE, behind)
-        return stepped
+        head = take(data, at, self._head)
+        kind, length = head["kind"], i64(head["length"])
+        behind = at + length
+        behind[(kind == _SECTION) | ~_is_length(kind, length)] = IMPOSSIBLE
+        inside = np.flatnonzero(behind <= self._size)
+        again = take(data, behind[inside] - 4, self._number)
+        behind[inside[again != head["length"][inside]]] = IMPOSSIBLE
+        return behind
 
     def step_one(self, data: memoryview, at: int) -> int:
         """See Format."""

@@ -111,7 +111,7 @@ def _write(network: Network, source_port: NDArray[Any] | int, destination_port: 
 def _inner(frames: Frames, network: Network, inner: Columns, vxlan: BOOL) -> None:
     """Write the inner conversations of quoted VXLAN packets, as far as they were quoted."""
     cursor = network.cursor
-    room = cursor.at + layout.UDP.itemsize + layout.VXLAN.itemsize <= cursor.captured_end
+    room = cursor.at + layout.ENCAPSULATION.itemsize <= cursor.captured_end
     network = network.keep(room & (network.protocol == IpProtocol.UDP))
     port = frames.take(network.cursor.at + 2, np.dtype(">u2")).astype(np.uint16)
     network = network.keep(vxlan[port])

@@ -17,7 +17,8 @@ BUFFER_BYTES = 16 << 20
 PADDING_BYTES = 128
 """Zero bytes behind the buffer, so that a header or the hashed bytes of payload can be gathered from any place inside it."""
 
-_AHEAD_BYTES = 8 << 20
+_AHEAD_BYTES = 4 << 20
+_AHEAD_PIECES = 4
 _LEAST_AHEAD_BYTES = 1 << 20
 _LEAST_RECORD_BYTES = 16
 _LEAST_PACKED_BYTES = 4
@@ -100,7 +101,7 @@ class Source:
         # A small file needs no large buffer; one byte more than the file shows its end at once.
         size = min(BUFFER_BYTES, self._size_bytes * (_MOST_DEFLATED if self._packed else 1) + 1)
         if self._packed and self._size_bytes >= _LEAST_AHEAD_BYTES:
-            stream = ahead = AheadStream(stream, _AHEAD_BYTES)
+            stream = ahead = AheadStream(stream, _AHEAD_BYTES, _AHEAD_PIECES)
             self._files.callback(ahead.close)
         window = Window(stream, size)
         window.advance(0)

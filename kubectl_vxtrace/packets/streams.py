@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
@@ -13,7 +14,8 @@ MOST_UNPACKED_RATIO = 100
 to 1,000 times its size (RFC 1951's most). Captures that hold nothing but one packet again and again have a ratio of about 30."""
 
 PIECE_BYTES = 1 << 18
-_FEED_BYTES = 1 << 14
+_LEAST_FEED_BYTES = 1 << 14
+_MOST_FEED_BYTES = 1 << 17
 _GZIP_WBITS = 31
 
 
@@ -67,6 +69,7 @@ class GzipStream:
         self._most_bytes = MOST_UNPACKED_BYTES + MOST_UNPACKED_RATIO * packed_bytes
         self._member = zlib.decompressobj(_GZIP_WBITS)
         self._packed = b""
+        self._feed_bytes = _LEAST_FEED_BYTES
         self._total_bytes = 0
         self._ended = self._holding = False
         self.broken = False
@@ -98,6 +101,7 @@ class GzipStream:
     def _unpack(self, most_bytes: int) -> bytes:
         if self._member.eof:
             self._packed = self._member.unused_data
+            self._feed_bytes = _LEAST_FEED_BYTES
             self._member = zlib.decompressobj(_GZIP_WBITS)
             if not self._more():
                 self._ended = True
@@ -117,22 +121,27 @@ class GzipStream:
         return piece
 
     def _more(self) -> bool:
-        """Whether there is anything left to feed: a little at a time, as zlib copies what is behind a member's end for each member."""
+        """Whether there is anything left to feed: a little at first, as zlib copies what is behind a member's end for each member.
+
+        More as the member goes on: each call waits for the interpreter's lock when it ends, while another thread decodes.
+        """
         if not self._packed:
-            self._packed = self._file.read(_FEED_BYTES)
+            self._packed = self._file.read(self._feed_bytes)
+            self._feed_bytes = min(2 * self._feed_bytes, _MOST_FEED_BYTES)
         return bool(self._packed)
 
 
 class AheadStream:
-    """Another stream, read by a thread of its own: `ahead_bytes` are unpacked while those before are decoded. To be closed."""
+    """Another stream, read by a thread of its own: `pieces` of `piece_bytes` are unpacked while those before are decoded. To be closed."""
 
-    def __init__(self, stream: Stream, ahead_bytes: int) -> None:
+    def __init__(self, stream: Stream, piece_bytes: int, pieces: int) -> None:
         self._stream = stream
-        self._free = [bytearray(ahead_bytes), bytearray(ahead_bytes)]
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._coming: Future[memoryview] | None = None
-        self._piece = memoryview(b"")
-        self._ask()
+        self._coming: deque[tuple[bytearray, Future[int]]] = deque()
+        self._used = bytearray()
+        self._piece = memoryview(self._used)
+        for _ in range(pieces):
+            self._ask(bytearray(piece_bytes))
 
     @property
     def broken(self) -> bool:
@@ -161,20 +170,12 @@ class AheadStream:
         self._thread.shutdown(cancel_futures=True)
 
     def _turn(self) -> bool:
-        """Take the piece that was read ahead, ask for the next one into the buffer that was used up; False at the end."""
-        if self._coming is None:
-            return False
-        self._piece = self._coming.result()
-        self._free.reverse()
-        if len(self._piece) == len(self._free[0]):
-            self._ask()
-        else:
-            self._coming = None
+        """Take the next piece that was read ahead, and have the buffer of the one that was used up filled again; False at the end."""
+        if self._used:
+            self._ask(self._used)
+        self._used, filled = self._coming.popleft()
+        self._piece = memoryview(self._used)[: filled.result()]
         return len(self._piece) > 0
 
-    def _ask(self) -> None:
-        self._coming = self._thread.submit(self._read, self._free[0])
-
-    def _read(self, buffer: bytearray) -> memoryview:
-        view = memoryview(buffer)
-        return view[: self._stream.fill(view)]
+    def _ask(self, buffer: bytearray) -> None:
+        self._coming.append((buffer, self._thread.submit(self._stream.fill, memoryview(buffer))))

@@ -18,7 +18,7 @@ ECHO_TYPES = {IpProtocol.ICMP: (8, 0), IpProtocol.ICMPV6: (128, 129)}
 _TCP_FLAGS = 0x01FF
 _UDP_HEADER_BYTES = layout.UDP.itemsize
 _ARP_ETHERNET = 1  # RFC 826: the hardware space
-_VXLAN_BYTES = layout.UDP.itemsize + layout.VXLAN.itemsize
+_VXLAN_BYTES = layout.ENCAPSULATION.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,10 +132,9 @@ def is_vxlan(frames: Frames, cursor: Cursor) -> BOOL:
     has that bit by chance: where another bit of the header is set that RFC 7348, 5, reserves, an Ethernet frame with an IP or ARP
     header that fits into the packet must follow. What of that was not captured is taken to be so.
     """
-    header = frames.take(cursor.at + _UDP_HEADER_BYTES, layout.VXLAN)
-    found: BOOL = (header["flags"] & layout.VXLAN_VALID_VNI) != 0
-    reserved = frames.take(cursor.at + _UDP_HEADER_BYTES, np.dtype(">u8")) & np.uint64(layout.VXLAN_RESERVED)
-    odd = np.flatnonzero(found & (reserved != 0))
+    header = u64(frames.take(cursor.at + _UDP_HEADER_BYTES, layout.VXLAN))
+    found: BOOL = (header & np.uint64(layout.VXLAN_VALID_VNI)) != 0
+    odd = np.flatnonzero(found & ((header & np.uint64(layout.VXLAN_RESERVED)) != 0))
     if len(odd):
         inner = cursor.pick(odd)
         found[odd] = _holds_a_frame(frames, inner.moved(inner.at + _VXLAN_BYTES))
@@ -171,10 +170,10 @@ def open_tunnels(frames: Frames, network: Network, out: Columns) -> Cursor:
     inner = out.need(cursor.moved(cursor.at + _VXLAN_BYTES), layout.ETHERNET.itemsize)
     network = network.at(inner)
     cursor = network.cursor
-    ports = frames.take(cursor.at, layout.PORTS)
-    vni = u64(frames.take(cursor.at + _VXLAN_BYTES - 4, np.dtype(">u4"))) >> 8
+    header = frames.take(cursor.at, layout.ENCAPSULATION)
+    vni = (u64(header["vxlan"]) >> 8) & np.uint64(0xFFFFFF)
     macs = frames.take(inner.at, layout.ETHERNET)
-    encapsulation = (u64(ports["source"]) << 40) | (u64(ports["destination"]) << 24) | vni
+    encapsulation = (u64(header["source"]) << 40) | (u64(header["destination"]) << 24) | vni
     source = (u64(macs["source_high"]) << 32) | u64(macs["source"])
     destination = (u64(macs["destination_high"]) << 32) | u64(macs["destination"])
     key = (network.source_high, network.source, network.destination_high, network.destination, encapsulation, source, destination)
