@@ -51,7 +51,7 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     apart = _apart(payload, number, hop, places)
     segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number], largest_bytes)
     rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
-    segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, np.flatnonzero(payload <= largest_bytes), segments, step)
+    segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, largest_bytes, segments, step)
     return np.split(segments, cuts)
 
 
@@ -99,12 +99,10 @@ def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_], larg
     return np.where(large & (payload > size) & (size <= largest_bytes), size, 0).astype(np.int32)
 
 
-def _by_later_datagrams(
-    payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], small: NDArray[np.intp], segments: I32, step: int
-) -> I32:
+def _by_later_datagrams(payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], largest_bytes: int, segments: I32, step: int) -> I32:
     """Sizes of further super-packets: what others of their port have, else the most frequent size of single datagrams of the port; if one
     of the datagrams that it would hold, by IP ID and length, was seen. 0 where nothing fits, or something else fits as well."""
-    known = np.flatnonzero(segments)
+    small, known = np.flatnonzero(payload <= largest_bytes), np.flatnonzero(segments)
     sizes = _most_frequent(port[small], payload[small])
     sizes[port[known]] = segments[known]
     learned = np.zeros(PORTS, dtype=np.bool_)
@@ -117,11 +115,12 @@ def _by_later_datagrams(
     ids = (ip_id[rest][owner] + ordinal * step).astype(np.uint16)
     held = np.minimum(payload[rest][owner] - ordinal * size[owner], size[owner])
     seen = np.isin(pack(port[rest][owner], ids, held), pack(port[small], ip_id[small], payload[small]))
-    hits = np.bincount(owner[seen], minlength=len(rest))
+    # Where nothing counts them, datagrams of one length are one hit, however many of that length there would be.
+    hits = np.bincount(np.unique((owner[seen] << 32) | (ids[seen].astype(np.int64) << 16) | held[seen]) >> 32, minlength=len(rest))
     # One alone may be the last of larger ones, however often its size was seen.
     before = payload[rest][owner[seen]] - held[seen]
     larger = np.where(ordinal[seen] > 0, before // np.maximum(ordinal[seen], 1), 0)
-    last = (larger > held[seen]) & (larger != size[owner[seen]]) & (larger * ordinal[seen] == before)
+    last = (larger > held[seen]) & (larger != size[owner[seen]]) & (larger * ordinal[seen] == before) & (larger <= largest_bytes)
     doubtful = (np.bincount(owner[seen][last], minlength=len(rest)) > 0) & (hits < 2) & ~learned[port[rest]]
     return np.where((hits > 0) & ~doubtful, size, 0).astype(np.int32)
 

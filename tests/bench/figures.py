@@ -1,5 +1,6 @@
 """What benchmarks measured, and the table of all of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ from tabulate import tabulate
 class Figure:
     """One line of the table.
 
-    ours, peer: what was measured of ours, and of the peer in the same run, in words. value: what is judged, in `unit`; goal: what it has
-    to be at least, or at most.
+    ours, peer: what was measured of ours, and of the peer in the same run, in words. value: what is judged, in `unit`, NaN where nothing
+    was shown; goal: what it has to be at least, or at most.
     """
 
     what: str
@@ -26,6 +27,16 @@ class Figure:
     def met(self) -> bool:
         """Whether the goal is met."""
         return (self.at_least is None or self.value >= self.at_least) and (self.at_most is None or self.value <= self.at_most)
+
+    @property
+    def judgement(self) -> str:
+        """Whether the goal is met, in words."""
+        return "not shown" if math.isnan(self.value) else "met" if self.met else "NOT met"
+
+    @property
+    def measured(self) -> str:
+        """The value with its unit."""
+        return "-" if math.isnan(self.value) else f"{self.value:,.4g} {self.unit}"
 
     @property
     def goal(self) -> str:
@@ -44,8 +55,5 @@ class Result:
 def table(figures: Sequence[Figure]) -> str:
     """All figures, each with its peer and its goal."""
     headers = ["what", "ours", "peer", "measured", "goal", ""]
-    rows = [
-        [one.what, one.ours, one.peer, f"{one.value:,.4g} {one.unit}", f"{one.goal} {one.unit}", "met" if one.met else "NOT met"]
-        for one in figures
-    ]
+    rows = [[one.what, one.ours, one.peer, one.measured, f"{one.goal} {one.unit}", one.judgement] for one in figures]
     return tabulate(rows, headers, tablefmt="plain", disable_numparse=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 
 from tests.wire.places import EPOCH
+from tests.wire.stream import place_of
 
 
 def describe(value: object) -> str:
@@ -15,6 +16,8 @@ def describe(value: object) -> str:
         return "(" + "".join(f"\n    {describe(one)}," for one in value) + "\n)"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key!r}: {describe(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, bytes) and (start := place_of(value)) is not None:
+        return f"stream_bytes({start}, {len(value)})"
     return repr(value)
 
 

@@ -35,9 +35,10 @@ def transfer(
     same_id: bool = False,
     again: int | None = None,
     mss: int = 1358,
+    download: bool = False,
 ) -> World:
     """A TCP connection that sends 60 segments, loses some, and sends those again; `again` is the fate of the first one's second try."""
-    connection = Connection(mss=mss)
+    connection = Connection(mss=mss, download=download)
     connection.handshake()
     sent = connection.send(60, fates=fates, tail=700, fixed_id=fixed_id)
     for number, index in enumerate(sorted(fates or {})):
@@ -48,7 +49,7 @@ def transfer(
             connection.again(sent[index])
     connection.acknowledge(connection.seq)
     connection.close()
-    return World(flows=(tcp(merge),), packets=tuple(connection.packets))
+    return World(flows=(tcp().merging(merge, download=download),), packets=tuple(connection.packets))
 
 
 def tcp(merge: tuple[int, ...] = ()) -> Flow:
@@ -86,13 +87,14 @@ def merged_acks() -> World:
     return World(flows=(tcp(GSO),), packets=tuple(connection.packets))
 
 
-def quic(fates: dict[int, int] | None = None, merge: tuple[int, ...] = (20, 20, 20, 1, 1, 1)) -> World:
+def quic(fates: dict[int, int] | None = None, merge: tuple[int, ...] = (20, 20, 20, 1, 1, 1), *, download: bool = False) -> World:
     """Super-packets of UDP_SEGMENT: 20 datagrams of 1,228 bytes each. Each takes one ID of the socket, so that datagrams share IDs."""
-    packets: list[Packet] = []
+    packets = list(datagrams([b"get"], start_ns=EPOCH - MS)) if download else []
     for burst in range(5):
         mine = {index % 20: hop for index, hop in (fates or {}).items() if index // 20 == burst}
-        packets += super_datagrams(20, 1228, tail=900, start_ns=EPOCH + burst * 5 * MS, ident=100 + burst, burst=burst, fates=mine)
-    return World(flows=(Flow(server_port=443, merge=merge),), packets=tuple(packets))
+        at = EPOCH + burst * 5 * MS
+        packets += super_datagrams(20, 1228, tail=900, start_ns=at, ident=100 + burst, burst=burst, fates=mine, reply=download)
+    return World(flows=(Flow(server_port=443).merging(merge, download=download),), packets=tuple(packets))
 
 
 def trains(*, outer: bool = False, six: bool = False, **fields: object) -> World:
@@ -175,6 +177,14 @@ OPTIONS: dict[str, World] = {
         packets=tuple(replace(one, flow=one.client_port % 2) for one in asked(UDP).packets),
     ),
     "tcp super-packets": transfer(GSO, {7: 3, 8: 3, 30: 3, 59: 3}),
+    "tcp, data of the server": transfer(fates={7: 3, 8: 3, 30: 4}, download=True),
+    "tcp super-packets of the server": transfer(GSO, {7: 3, 8: 3, 30: 3, 59: 3}, download=True),
+    "tcp super-packets of the server, cut by software": transfer(SOFTWARE_GSO, {7: 2, 30: 3}, download=True),
+    "tcp super-packets of the server merged at the receiver's NIC": transfer(LATE_GRO, {7: 3, 30: 3}, download=True),
+    "tcp super-packets of the server, NIC numbers segments itself": transfer(GSO, {7: 3, 30: 3}, fixed_id=True, download=True),
+    "tcp super-packets of the server, dropped in whole": transfer(
+        (15, 15, 15, 1, 15, 15), dict.fromkeys(range(15, 30), 2), download=True
+    ),
     "tcp super-packets cut by software": transfer(SOFTWARE_GSO, {7: 2, 30: 3}),
     "tcp super-packets merged at the receiver's NIC": transfer(LATE_GRO, {7: 3, 30: 3}),
     "tcp super-packets, NIC numbers segments itself": transfer(GSO, {7: 3, 30: 3}, fixed_id=True),
@@ -189,6 +199,12 @@ OPTIONS: dict[str, World] = {
         flows=(Flow(server_port=443, merge=SOFTWARE_GSO),), packets=super_datagrams(3, 500, tail=432, ident=9, burst=0, fates={0: 2, 1: 2})
     ),
     "udp super-packets that nobody saw in parts": quic(merge=(20,) * 6),
+    "ipv6 udp super-packets of which only the ends arrive": replace(
+        World(flows=(Flow(server_port=443, merge=GSO),), packets=super_datagrams(5, 1228, tail=124, fates=dict.fromkeys(range(4), 3))),
+        six=True,
+    ),
+    "udp super-packets of the server": quic({5: 4, 30: 4, 77: 5}, download=True),
+    "udp super-packets of the server that nobody saw in parts": quic(merge=(20,) * 6, download=True),
     "udp super-packets merged again": quic({5: 3}, merge=(20, 20, 20, 1, 20, 20)),
     "udp super-packet merged again in part, single datagrams cut short": replace(
         World(flows=(Flow(server_port=443, merge=(45, 1, 1, 1, 8, 8)),), packets=super_datagrams(9, 1228, tail=926, ident=100, burst=0)),

@@ -28,7 +28,7 @@ from tests.wire.places import (
     hops_to,
     way,
 )
-from tests.wire.traffic import stream_bytes
+from tests.wire.stream import stream_bytes
 from tests.wire.world import Capture, Flow, Packet, Tunnel, World
 
 __all__ = [

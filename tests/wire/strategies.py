@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 from hypothesis import strategies as st
 
 from tests.wire.places import EPOCH, FIRST, NEIGHBOUR, SECOND, SECOND_SERVER, Shape, TapName, node_of, way
-from tests.wire.traffic import MS, Connection, Numbering, answers, datagrams, numbers, stream_bytes, super_datagrams
+from tests.wire.stream import stream_bytes
+from tests.wire.traffic import MS, Connection, Numbering, answers, datagrams, numbers, super_datagrams
 from tests.wire.world import Capture, Clock, Flow, Noise, Packet, Tunnel, World
 
 MERGES = ((), (45, 45, 45, 1, 45, 45), (45, 45, 1, 1, 45, 45), (45, 1, 1, 1, 8, 8), (8, 8, 8, 4, 6, 6), (1, 1, 1, 1, 1, 1))
@@ -97,11 +98,13 @@ def troubles(draw: st.DrawFn, packet: Packet, length: int) -> Packet:
 
 @st.composite
 def connections(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tuple[Packet, ...]]:
-    """A TCP connection: bursts through offloads, losses, retransmissions that may vanish too, ACKs, probes."""
+    """A TCP connection to or from the server: bursts through offloads, losses, retransmissions that may vanish too, ACKs, probes."""
     flow = draw(nat("TCP", 5000 + number * 10))
     merge = draw(st.sampled_from(MERGES)) if length == 6 else ()
     start = draw(st.sampled_from([1_000, 2**32 - 3_000]))
-    connection = Connection(flow=number, client_port=40_000 + number * 1_000, seq=start, mss=draw(st.sampled_from([1338, 500])))
+    download = draw(st.booleans())
+    mss = draw(st.sampled_from([1338, 500]))
+    connection = Connection(flow=number, client_port=40_000 + number * 1_000, download=download, seq=start, mss=mss)
     connection.ids = numbers(draw(st.sampled_from([Numbering.COUNTER, Numbering.WRAP, Numbering.SHARED])))
     fixed = draw(st.booleans()) and bool(merge)
     connection.handshake([draw(fates(length)) for _ in range(3)])
@@ -121,13 +124,16 @@ def connections(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tuple[
         elif after == "ack":
             connection.own_acknowledgement(connection.peer_seq + 5, fate=draw(fates(length)))
     connection.close()
-    return replace(flow, merge=merge), tuple(connection.packets)
+    return flow.merging(merge, download=download), tuple(connection.packets)
 
 
 @st.composite
 def super_packets(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tuple[Packet, ...]]:
-    """Super-packets of UDP, whose datagrams share IP IDs."""
-    packets: list[Packet] = []
+    """Super-packets of UDP to the server, or from it when it was asked, whose datagrams share IP IDs."""
+    download = draw(st.booleans())
+    port = 40_000 + number * 1_000
+    asked = datagrams([b"asked"], flow=number, client_port=port, start_ns=EPOCH - MS, fates=[draw(fates(length))])
+    packets = list(asked) if download else []
     size = draw(st.sampled_from([500, 1228]))
     merge = draw(st.sampled_from(MERGES[1:4])) if length == 6 else ()
     # One datagram alone can only vanish where it is alone before or behind.
@@ -137,11 +143,11 @@ def super_packets(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tupl
         lost = draw(st.dictionaries(st.integers(0, count - 1), st.sampled_from(places), max_size=2))
         at = EPOCH + burst * draw(st.sampled_from([1, 5, 50])) * MS
         packets += super_datagrams(
-            count, size, tail=draw(st.integers(1, size)), flow=number, client_port=40_000 + number * 1_000, start_ns=at,
-            ident=100 + burst, burst=burst, fates=lost,
+            count, size, tail=draw(st.integers(1, size)), flow=number, client_port=port, start_ns=at, ident=100 + burst, burst=burst,
+            fates=lost, reply=download,
         )  # fmt: skip
     flow = draw(nat("UDP", 4000 + number * 10))
-    return replace(flow, merge=merge), tuple(packets)
+    return flow.merging(merge, download=download), tuple(packets)
 
 
 CLOCKS = st.builds(

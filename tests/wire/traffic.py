@@ -6,6 +6,7 @@ from enum import StrEnum
 from itertools import count
 
 from tests.wire.places import EPOCH
+from tests.wire.stream import stream_bytes
 from tests.wire.world import Packet
 
 SYN, SYN_ACK, ACK, PSH_ACK, FIN_ACK, RST = 0x02, 0x12, 0x10, 0x18, 0x11, 0x04
@@ -30,13 +31,6 @@ def numbers(numbering: Numbering, start: int = 1) -> Iterator[int]:
     if numbering is Numbering.SHARED:
         return ((start + number * 37) % 65536 for number in count())
     return (number % 65536 for number in count(start))
-
-
-def stream_bytes(start: int, size: int) -> bytes:
-    """The bytes of a stream at a place: every eight of them say where they are."""
-    first = start // 8
-    whole = b"".join((number % 2**64).to_bytes(8, "big") for number in range(first, (start + size) // 8 + 1))
-    return whole[start % 8 : start % 8 + size]
 
 
 def datagrams(
@@ -84,12 +78,13 @@ def answers(
 
 def super_datagrams(
     count_: int, size: int, *, tail: int, flow: int = 0, client_port: int = 40_000, start_ns: int = EPOCH, ident: int = 1, burst: int = 0,
-    fates: Mapping[int, int] | None = None,
+    fates: Mapping[int, int] | None = None, reply: bool = False,
 ) -> tuple[Packet, ...]:  # fmt: skip
     """Datagrams that one send with UDP_SEGMENT made (udp(7)): all of `size` bytes but the last; the kernel numbers them on from one ID."""
     return tuple(
         Packet(
             flow=flow,
+            reply=reply,
             client_port=client_port,
             time_ns=start_ns + index * 1_000,
             payload=stream_bytes((ident * 1_000 + burst * 100_000 + index) * 8_000, tail if index == count_ - 1 else size),
@@ -103,13 +98,15 @@ def super_datagrams(
 
 @dataclass(kw_only=True)
 class Connection:
-    """A TCP connection that only the client sends data on; each call adds packets. Time moves on with each.
+    """A TCP connection that only one side sends data on; each call adds packets. Time moves on with each.
 
-    mss: bytes of a full segment. ids: the client's IP IDs; the server's ACKs count for themselves.
+    download: whether it is the server that sends, else the client does. mss: bytes of a full segment. seq, ids: the sender's next byte and
+    its IP IDs; peer_seq, peer_ids: those of the other, whose ACKs count for themselves.
     """
 
     flow: int = 0
     client_port: int = 40_000
+    download: bool = False
     mss: int = 1358
     seq: int = 1_000
     peer_seq: int = 77_000
@@ -121,9 +118,10 @@ class Connection:
 
     def handshake(self, fates: Sequence[int | None] = (None, None, None)) -> None:
         """SYN, SYN-ACK with IP ID 0, ACK."""
-        self._add(flags=SYN, seq=self.seq - 1, ack=0, fate=fates[0])
-        self._add(flags=SYN_ACK, seq=self.peer_seq - 1, ack=self.seq, reply=True, ip_id=0, fate=fates[1])
-        self._add(flags=ACK, seq=self.seq, ack=self.peer_seq, fate=fates[2])
+        client, server = (self.peer_seq, self.seq) if self.download else (self.seq, self.peer_seq)
+        self._add(flags=SYN, seq=client - 1, ack=0, peer=self.download, fate=fates[0])
+        self._add(flags=SYN_ACK, seq=server - 1, ack=client, peer=not self.download, ip_id=0, fate=fates[1])
+        self._add(flags=ACK, seq=client, ack=server, peer=self.download, fate=fates[2])
 
     def send(
         self, segments: int, *, fates: Mapping[int, int] | None = None, tail: int | None = None, fixed_id: bool = False
@@ -139,7 +137,7 @@ class Connection:
             first = ident if first is None else first
             sent.append(
                 Packet(
-                    flow=self.flow, client_port=self.client_port, time_ns=self.now_ns + index * 1_000,
+                    flow=self.flow, reply=self.download, client_port=self.client_port, time_ns=self.now_ns + index * 1_000,
                     payload=stream_bytes(self.seq, size), seq=self.seq, ack=self.peer_seq, flags=PSH_ACK if last else ACK,
                     ip_id=ident, wire_ip_id=first if fixed_id else None, burst=self.bursts, lost_after=(fates or {}).get(index),
                 )
@@ -164,11 +162,11 @@ class Connection:
         window: int = 501,
         hidden: frozenset[int] = frozenset(),
     ) -> None:
-        """A pure ACK from the server; window 0 stops the client."""
-        self._add(flags=ACK, seq=self.peer_seq, ack=ack, reply=True, fate=fate, sack=sack, window=window, hidden=hidden)
+        """A pure ACK from the peer; window 0 stops the sender."""
+        self._add(flags=ACK, seq=self.peer_seq, ack=ack, peer=True, fate=fate, sack=sack, window=window, hidden=hidden)
 
     def own_acknowledgement(self, ack: int, *, fate: int | None = None, hidden: frozenset[int] = frozenset()) -> None:
-        """A pure ACK of the client's; `hidden` where an offload put it into a data frame."""
+        """A pure ACK of the sender's; `hidden` where an offload put it into a data frame."""
         self._add(flags=ACK, seq=self.seq, ack=ack, fate=fate, hidden=hidden)
 
     def keepalive(self, *, garbage: bool = False, fate: int | None = None) -> None:
@@ -178,7 +176,7 @@ class Connection:
             self.acknowledge(self.seq)
 
     def window_probe(self, *, fate: int | None = None) -> None:
-        """A zero-window probe of one byte of new data, that the server refuses."""
+        """A zero-window probe of one byte of new data, that the peer refuses."""
         self._add(flags=ACK, seq=self.seq, ack=self.peer_seq, payload=stream_bytes(self.seq, 1), fate=fate)
         if fate is None:
             self.acknowledge(self.seq, window=0)
@@ -186,7 +184,7 @@ class Connection:
     def close(self) -> None:
         """FIN from both."""
         self._add(flags=FIN_ACK, seq=self.seq, ack=self.peer_seq)
-        self._add(flags=FIN_ACK, seq=self.peer_seq, ack=self.seq + 1, reply=True)
+        self._add(flags=FIN_ACK, seq=self.peer_seq, ack=self.seq + 1, peer=True)
         self._add(flags=ACK, seq=self.seq + 1, ack=self.peer_seq + 1, ip_id=0)
 
     def _add(
@@ -195,7 +193,7 @@ class Connection:
         flags: int,
         seq: int,
         ack: int,
-        reply: bool = False,
+        peer: bool = False,
         payload: bytes = b"",
         ip_id: int | None = None,
         fate: int | None = None,
@@ -203,11 +201,11 @@ class Connection:
         window: int = 64240,
         hidden: frozenset[int] = frozenset(),
     ) -> None:
-        ident = next(self.peer_ids if reply else self.ids) if ip_id is None else ip_id
+        ident = next(self.peer_ids if peer else self.ids) if ip_id is None else ip_id
         self.packets.append(
             Packet(
-                flow=self.flow, reply=reply, client_port=self.client_port, time_ns=self.now_ns, payload=payload, ip_id=ident, seq=seq,
-                ack=ack, flags=flags, window=window, sack=sack, lost_after=fate, hidden=hidden,
+                flow=self.flow, reply=peer != self.download, client_port=self.client_port, time_ns=self.now_ns, payload=payload,
+                ip_id=ident, seq=seq, ack=ack, flags=flags, window=window, sack=sack, lost_after=fate, hidden=hidden,
             )
         )  # fmt: skip
         self.now_ns += MS

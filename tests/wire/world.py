@@ -4,7 +4,7 @@ All times are true ones in ns; what a node's clock shows is `Clock`'s matter. Ho
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tests.wire.describe import describe
@@ -70,6 +70,10 @@ class Flow:
     known: bool = True
     merge: tuple[int, ...] = ()
     merge_reply: tuple[int, ...] = ()
+
+    def merging(self, merge: tuple[int, ...], *, download: bool = False) -> "Flow":
+        """The same with offloads of what is sent, by the server if it is a download."""
+        return replace(self, merge_reply=merge) if download else replace(self, merge=merge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
