@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.identity import PORTS, Group
-from kubectl_vxtrace.journeys.sightings import REQUEST, Sightings
+from kubectl_vxtrace.journeys.sightings import REPLY, REQUEST, Sightings
 from kubectl_vxtrace.journeys.witness import Testimony
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -19,8 +19,9 @@ from kubectl_vxtrace.model.recording import Recording
 def begun_here(
     recording: Recording, groups: Sequence[Group], seen: Mapping[Tap, Sightings], known: Mapping[Tap, Testimony]
 ) -> dict[Tap, Sightings]:
-    """`seen` without the connections of which requests were seen, but none at the client's own interface, though it could testify.
+    """`seen` without the connections of which requests were seen, but nothing at the client's own interface, though it could testify.
 
+    A reply is enough there: the one request may have passed before that capture ran, and a Service's replies come from its own address.
     A client port whose requests nobody saw stays; so does everything where that interface is blind, or where the client has none of
     its own (the host's network).
     """
@@ -29,7 +30,7 @@ def begun_here(
         firsts = _first_taps(recording, group)
         if not firsts or not all(tap in known and known[tap].witness for tap in firsts):
             continue
-        foreign = _ports(kept, number, set(kept) - firsts) & ~_ports(kept, number, firsts)
+        foreign = _ports(kept, number, set(kept) - firsts, (REQUEST,)) & ~_ports(kept, number, firsts, (REQUEST, REPLY))
         if foreign.any():
             kept = {tap: one.take(~((one.group == number) & foreign[one.client_port])) for tap, one in kept.items()}
     return kept
@@ -42,10 +43,10 @@ def _first_taps(recording: Recording, group: Group) -> set[Tap]:
     return {hop.tap for hop in firsts} if all(hop.role is Role.POD for hop in firsts) else set()
 
 
-def _ports(seen: Mapping[Tap, Sightings], number: int, taps: set[Tap]) -> NDArray[np.bool_]:
-    """For each client port whether a request of the group was seen at one of the taps."""
+def _ports(seen: Mapping[Tap, Sightings], number: int, taps: set[Tap], directions: Sequence[int]) -> NDArray[np.bool_]:
+    """For each client port whether anything of the group in one of the directions was seen at one of the taps."""
     found = np.zeros(PORTS, dtype=np.bool_)
     for tap in taps & set(seen):
         one = seen[tap]
-        found[one.client_port[(one.group == number) & (one.direction == REQUEST)]] = True
+        found[one.client_port[(one.group == number) & np.isin(one.direction, directions)]] = True
     return found

@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import processes
+from . import processes, tools
 from .records import Lab, LabNode, LabPod
 from .shape import CLIENT
-from .tools import LabError, LabUsageError, run_inside
+from .tools import LabError, LabUsageError
 
 PROGRAMS = Path(__file__).parent / "programs"
 QUESTION = "kotsadm-rqlite.kotsadm.svc.cluster.local"
@@ -176,14 +176,19 @@ def wait_listening(lab: Lab, running: processes.Running, protocol: str, port: in
         time.sleep(0.01)
 
 
-def wait_answered(lab: Lab, pod: LabPod) -> None:
-    """Ask a DNS server from the client's pod until it answers.
+def inside(pod: LabPod, argv: Sequence[str]) -> list[str]:
+    """The same command inside a pod of the lab."""
+    return tools.inside(pod.netns or "", argv)
+
+
+def wait_answered(lab: Lab, pod: LabPod, inside: Callable[[LabPod, Sequence[str]], list[str]] = inside) -> None:
+    """Ask a DNS server from the client's pod until it answers; `inside` is how to run a command there.
 
     Raises:
-        LabError: no answer within 10 s.
+        LabError: no answer within 20 s.
     """
-    argv = program("ask", "dns", f"{pod.address}:53", QUESTION, "--rate", "20", "--seconds", "10", "--until-answered")
-    if run_inside(client(lab).netns or "", argv, check=False).returncode != 0:
+    argv = program("ask", "dns", f"{pod.address}:53", QUESTION, "--rate", "20", "--seconds", "20", "--until-answered")
+    if tools.run(inside(client(lab), argv), check=False).returncode != 0:
         raise LabError(f"the network is made, but no answer comes from {pod.namespace}/{pod.name} ({pod.address}) to {client(lab).name}")
 
 

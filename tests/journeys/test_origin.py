@@ -80,3 +80,15 @@ def test_a_masqueraded_ping_has_one_identifier_at_both_ends() -> None:
     book = address_book(recording, (entry,))
     (found, _) = conntrack_names((entry,), book, groups_of(recording, book)).masquerades  # of ICMP, and of ICMPv6
     assert (found.source_port, found.server_port, found.client_port) == (12325, 12325, 31912)
+
+
+def test_what_was_asked_for_before_the_first_capture_ran_is_counted() -> None:
+    """One datagram that the other captures just saw, and then a stream of answers."""
+    simulator = wire.Simulator(service=None)
+    simulator.udp(A, time_ns=wire.EPOCH, payload=b"q", client_port=40_000, ident=1)
+    simulator.files[FIRST_TAP.node, FIRST_TAP.interface].clear()
+    for number in range(5):
+        simulator.udp(
+            A, time_ns=wire.EPOCH + (1 + number) * wire.SECOND, payload=b"a%d" % number, client_port=40_000, ident=9 + number, reply=True
+        )
+    assert hop_packets(follow(direct(record(simulator)), tables_of(simulator)), A, Direction.REPLY) == [5] * 6

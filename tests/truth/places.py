@@ -59,7 +59,7 @@ class _OurLab:
                 servers.wait_answered(self.lab, pod)
 
     def inside(self, pod: LabPod, command: Sequence[str]) -> list[str]:
-        return tools.inside(pod.netns or "", command)
+        return servers.inside(pod, command)
 
 
 class _OurCluster:
@@ -82,10 +82,7 @@ class _OurCluster:
         if self._hands.heal():
             _forget_udp(self.lab)
             for pod in servers.dns_pods(self.lab):
-                asking = ["dns", f"{pod.address}:53", servers.QUESTION, "--rate", "20", "--seconds", "20", "--until-answered"]
-                argv = self.inside(servers.client(self.lab), servers.program("ask", *asking))
-                if subprocess.run(argv, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-                    raise tools.LabError(f"the faults are off, but no answer comes from {pod.name}")
+                servers.wait_answered(self.lab, pod, self.inside)
 
     def inside(self, pod: LabPod, command: Sequence[str]) -> list[str]:
         return live.inside(pod, command)

@@ -132,8 +132,7 @@ def super_packets(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tupl
     """Super-packets of UDP to the server, or from it when it was asked, whose datagrams share IP IDs."""
     download = draw(st.booleans())
     port = 40_000 + number * 1_000
-    asked = datagrams([b"asked"], flow=number, client_port=port, start_ns=EPOCH - MS, fates=[draw(fates(length))])
-    packets = list(asked) if download else []
+    packets = list(datagrams([b"asked"], flow=number, client_port=port, start_ns=EPOCH - MS)) if download else []
     size = draw(st.sampled_from([500, 1228]))
     merge = draw(st.sampled_from(MERGES[1:4])) if length == 6 else ()
     # One datagram alone can only vanish where it is alone before or behind.
