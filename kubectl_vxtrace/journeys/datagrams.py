@@ -50,6 +50,7 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     places = _places(number_rows([number, payload]), hop)
     apart = _apart(payload, number, hop, places)
     segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number], largest_bytes)
+    segments = _as_elsewhere(number_rows([pack(port, ip_id, payload)]), segments, (digest == 0) & ~trains[number])
     rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
     segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, largest_bytes, segments, step)
     return np.split(segments, cuts)
@@ -97,6 +98,14 @@ def _by_first_datagram(payload: I32, number: I32, large: NDArray[np.bool_], larg
     np.minimum.at(least, number[filled], payload[filled])
     size = least[number]
     return np.where(large & (payload > size) & (size <= largest_bytes), size, 0).astype(np.int32)
+
+
+def _as_elsewhere(number: I32, segments: I32, cut: NDArray[np.bool_]) -> I32:
+    """The same with sizes of frames that were captured too short to compare: what one with their port, IP ID and length has elsewhere."""
+    sizes = np.zeros(int(number.max()) + 1, dtype=np.int32)
+    known = segments > 0
+    sizes[number[known]] = segments[known]
+    return np.where(cut & ~known, sizes[number], segments)
 
 
 def _by_later_datagrams(payload: I32, port: I32, ip_id: U16, rest: NDArray[np.intp], largest_bytes: int, segments: I32, step: int) -> I32:

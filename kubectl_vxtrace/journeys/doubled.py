@@ -19,8 +19,10 @@ MOST = 0.9
 """The share of frames with a twin from which on all are taken for doubled; the kernel may have dropped some."""
 FEW = 0.5
 """Less than this at another tap: the twins were not sent."""
-LEAST_FRAMES = 16
-"""Fewer frames say nothing: two equal datagrams of which one is lost are no doubled interface."""
+LEAST_FRAMES = 4
+"""Fewer say nothing: two equal datagrams of which one is lost are no doubled interface."""
+FEW_FRAMES = 16
+"""Of fewer all must have a twin with their IP ID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ def doubled(tables: Mapping[Tap, PacketTable], paths: Sequence[Path]) -> Doubled
     keep, unsure = {}, set()
     for tap, share in shares.items():
         table = tables[tap]
-        if len(table) < LEAST_FRAMES:
+        few = len(table) < FEW_FRAMES
+        if len(table) < LEAST_FRAMES or (few and share.named < 1):
             continue
         if share.named >= MOST and (len(table) <= PROBE_ROWS or _share(table, slice(None)).named >= MOST):
             rows = np.ones(len(table), dtype=np.bool_)

@@ -177,8 +177,7 @@ def _opaque(run: Run, packet: Packet) -> bool:
 def unknowable(run: Run, fate: Fate) -> bool:
     """Whether nothing in any capture can say what became of the packet.
 
-    Of packets that nothing tells apart a copy that the network made stands for one that vanished; so does one that a capture missed; and
-    of those that super-packets hold, which share IP IDs, one that a tap saw twice.
+    Of packets that nothing tells apart a copy that the network made stands for one that vanished; so does one that a capture missed.
     Nor where nobody wrote down which socket's new port is whose, and several said the same.
     """
     world = run.emitted.world
@@ -190,8 +189,7 @@ def unknowable(run: Run, fate: Fate) -> bool:
             return True
     mine = identity(world, fate.packet)
     twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
-    twice = _renumbered(world, fate.packet) and any(world.capture(stop.tap).twice for stop in fate.stops)
-    return len(twins) > 1 and (twice or any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins))
+    return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)
 
 
 def lonely_copy(run: Run, fate: Fate) -> bool:
@@ -236,19 +234,14 @@ def _may_be_merged(world: World, packet: Packet) -> bool:
     return pure and any(most > 1 for most in merge)
 
 
-def _renumbered(world: World, packet: Packet) -> bool:
-    """Whether the packet passes in super-packets, whose datagrams the kernel numbers on from one IP ID."""
-    flow = world.flows[packet.flow]
-    return packet.burst is not None and bool(flow.merge or flow.merge_reply or packet.wire_ip_id is not None)
-
-
 def identity(world: World, packet: Packet) -> Hashable:
     """The same for packets that nothing in their bytes tells apart, as far as it is captured at every hop."""
     flow = world.flows[packet.flow]
     short = min((one.snaplen for one in world.captures.values()), default=512) < 300
+    renumbered = flow.merge or flow.merge_reply or packet.wire_ip_id is not None
     ident = 0 if world.six else packet.ip_id
     # What a super-packet holds is not captured: its datagrams are told apart by what the kernel counts on, their IP ID.
-    hidden = flow.protocol == "UDP" and _renumbered(world, packet)
+    hidden = flow.protocol == "UDP" and packet.burst is not None and renumbered
     base = (_group(flow), packet.reply, packet.client_port, len(packet.payload))
     if flow.protocol == "TCP":
         return (*base, packet.seq, packet.flags if not packet.payload else 0, packet.ack if not packet.payload else 0, 0)

@@ -97,6 +97,13 @@ def quic(fates: dict[int, int] | None = None, merge: tuple[int, ...] = (20, 20, 
     return World(flows=(Flow(server_port=443).merging(merge, download=download),), packets=tuple(packets))
 
 
+def shared_ids(fates: dict[int, int] | None = None) -> tuple[Packet, ...]:
+    """Three super-packets of short datagrams, the later ones with IDs that datagrams of the one before have."""
+    first = super_datagrams(3, 500, tail=1, ident=100, fates=fates)
+    later = (super_datagrams(2, 500, tail=1, start_ns=EPOCH + burst * MS, ident=100 + burst, burst=burst) for burst in (1, 2))
+    return first + tuple(packet for burst in later for packet in burst)
+
+
 def trains(*, outer: bool = False, six: bool = False, **fields: object) -> World:
     """Four datagrams in fragments; of the second and third one fragment vanishes, and the receiving node discards the others behind it."""
     found = []
@@ -305,6 +312,17 @@ OPTIONS: dict[str, World] = {
     ),
     "first interface seen twice, one super-packet of tcp": _captured(transfer(GSO), "pod", Capture(twice=True)),
     "interface seen twice, super-packets": _captured(transfer(GSO, {7: 3, 30: 3}), "nic", Capture(twice=True)),
+    "last interface seen twice, super-packets that share ids": replace(
+        World(flows=(Flow(server_port=443, merge=GSO),), packets=shared_ids({0: 4, 1: 3})),
+        captures={(B_NODE, PODS[FIRST]): Capture(twice=True)},
+    ),
+    "interface seen twice, few super-packets that share ids": replace(
+        World(flows=(Flow(server_port=443, merge=GSO),), packets=shared_ids()), captures={(CLIENT_NODE, NIC): Capture(twice=True)}
+    ),
+    "interface whose super-packets are captured too short to compare": replace(
+        World(flows=(Flow(server_port=443, merge=GSO),), packets=super_datagrams(2, 500, tail=1, ident=100)),
+        tunnel=Tunnel(outer_six=True, inner_vlan=8), captures={(CLIENT_NODE, NIC): Capture(snaplen=130)},
+    ),
     "noise of other flows": replace(DNS, noise=Noise(count=10, others=True, same_ports=True, arp=True)),
     "another vni": replace(DNS, noise=Noise(count=10, other_vni=True)),
     "second overlay on another port": replace(DNS, noise=Noise(count=10, second_overlay=True)),
