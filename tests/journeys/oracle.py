@@ -8,7 +8,9 @@ import numpy as np
 
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.packets.digest import LEAST_DIGEST_BYTES
 from tests.journeys.worlds import Run, legs_between, tap_of, window, witness
+from tests.wire.dress import header_bytes
 from tests.wire.emit import Fate
 from tests.wire.places import Stop
 from tests.wire.world import Capture, Flow, Packet, World
@@ -171,7 +173,20 @@ def _opaque(run: Run, packet: Packet) -> bool:
             heads.setdefault(one.burst, fate)
     if packet.burst is not None:
         heads = {packet.burst: heads[packet.burst]}
-    return not all(any(merge[hop - 1] == 1 for hop in head.shown) for head in heads.values())
+    return not all(_alone(run, head, merge) for head in heads.values())
+
+
+def _alone(run: Run, fate: Fate, merge: Sequence[int]) -> bool:
+    """Whether the packet was seen by itself, and a datagram with enough of its payload to compare it with what super-packets begin with."""
+    world, packet = run.emitted.world, fate.packet
+    flow = world.flows[packet.flow]
+    for hop in fate.shown:
+        stop = fate.stops[hop - 1]
+        headers = header_bytes(flow, packet, stop, hop, 0, tunnel=world.tunnel, six=world.six)
+        least = min(LEAST_DIGEST_BYTES, len(packet.payload)) if flow.protocol == "UDP" else 0
+        if merge[hop - 1] == 1 and world.capture(stop.tap).snaplen >= headers + least:
+            return True
+    return False
 
 
 def unknowable(run: Run, fate: Fate) -> bool:
@@ -221,7 +236,7 @@ def uncountable(run: Run, packet: Packet) -> bool:
     merge = flow.merge_reply if packet.reply else flow.merge
     mine = [fate for fate in run.emitted.fates if (fate.packet.flow, fate.packet.reply) == (packet.flow, packet.reply)]
     full = max(len(fate.packet.payload) for fate in mine) > FULL_SEGMENT_BYTES
-    if not merge or any(merge[hop - 1] == 1 for fate in mine if fate.packet.burst is not None for hop in fate.shown):
+    if not merge or any(_alone(run, fate, merge) for fate in mine if fate.packet.burst is not None):
         return False
     return flow.protocol == "UDP" or world.mtu_bytes is None or not full
 
