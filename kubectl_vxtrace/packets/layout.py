@@ -67,7 +67,7 @@ ICMP = np.dtype([("type_code", ">u2"), ("checksum", ">u2"), ("id", ">u2"), ("seq
 VXLAN = np.dtype(">u8")
 """RFC 7348, 5: flags (8 bits), reserved (24), VNI (24), reserved (8), as one number."""
 
-ENCAPSULATION = np.dtype([("source", ">u2"), ("destination", ">u2"), ("length", ">u2"), ("checksum", ">u2"), ("vxlan", VXLAN)])
+ENCAPSULATION = np.dtype([*UDP.descr, ("vxlan", VXLAN)])
 """UDP and VXLAN together."""
 
 PORTS = np.dtype([("source", ">u2"), ("destination", ">u2")])
