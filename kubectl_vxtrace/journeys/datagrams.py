@@ -50,7 +50,9 @@ def _segment_bytes(hops: list[Frames], largest_bytes: int, step: int) -> list[I3
     places = _places(number_rows([number, payload]), hop)
     apart = _apart(payload, number, hop, places)
     segments = _by_first_datagram(payload, number, (digest != 0) & (large | apart) & ~trains[number], largest_bytes)
-    segments = _as_elsewhere(number_rows([pack(port, ip_id, payload)]), segments, (digest == 0) & ~trains[number])
+    cut = (digest == 0) & (payload > 0) & ~trains[number]
+    if cut.any():
+        segments = _as_elsewhere(number_rows([pack(port, ip_id, payload)]), segments, cut)
     rest = np.flatnonzero((large | _like_others(payload, port, hop, places, segments)) & ~trains[number] & (segments == 0))
     segments[rest] = _by_later_datagrams(payload, port, ip_id, rest, largest_bytes, segments, step)
     return np.split(segments, cuts)
