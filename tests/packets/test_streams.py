@@ -2,6 +2,7 @@ import gzip
 import io
 import random
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -20,9 +21,8 @@ def pieces(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 @pytest.fixture
 def ahead(pieces: tuple[int, int]) -> Iterator[AheadStream]:
-    stream = AheadStream(PlainStream(io.BytesIO(DATA)), *pieces)
-    yield stream
-    stream.close()
+    with closing(AheadStream(PlainStream(io.BytesIO(DATA)), *pieces)) as stream:
+        yield stream
 
 
 def _read(stream: AheadStream | GzipStream, count: int) -> bytes:
@@ -47,31 +47,26 @@ def test_a_file_that_ends_early_is_broken_and_what_came_is_kept(pieces: tuple[in
     packed = gzip.compress(DATA)[:200_000]
     whole = GzipStream(io.BytesIO(packed), len(packed))
     expected = _read(whole, len(DATA))
-    ahead = AheadStream(GzipStream(io.BytesIO(packed), len(packed)), *pieces)
-    try:
+    with closing(AheadStream(GzipStream(io.BytesIO(packed), len(packed)), *pieces)) as ahead:
         assert _read(ahead, len(DATA)) == expected == DATA[: len(expected)]
         assert 0 < len(expected) < len(DATA)
         assert ahead.broken
-    finally:
-        ahead.close()
 
 
 def test_an_error_of_the_thread_reaches_the_reader(pieces: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_UNPACKED_BYTES", 100_000)
     monkeypatch.setattr(streams, "MOST_UNPACKED_RATIO", 0)
     packed = gzip.compress(DATA)
-    ahead = AheadStream(GzipStream(io.BytesIO(packed), len(packed)), *pieces)
-    try:
-        with pytest.raises(PcapError, match="unpacks to more than"):
-            _read(ahead, len(DATA))
-    finally:
-        ahead.close()
+    stream = GzipStream(io.BytesIO(packed), len(packed))
+    with closing(AheadStream(stream, *pieces)) as ahead, pytest.raises(PcapError, match="unpacks to more than"):
+        _read(ahead, len(DATA))
 
 
 @pytest.mark.parametrize("size", [1, 100, 20_000, 150_000])
 def test_members_of_any_length_are_fed_whole(size: int) -> None:
     """How much is fed at once grows inside a member, and starts small in the next."""
-    packed = b"".join(gzip.compress(DATA[at : at + size]) for at in range(0, 150 * size, size)[: -(-len(DATA) // size)])
+    data = DATA[: 150 * size]
+    packed = b"".join(gzip.compress(data[at : at + size]) for at in range(0, len(data), size))
     stream = GzipStream(io.BytesIO(packed), len(packed))
-    assert _read(stream, len(DATA)) == DATA[: 150 * size]
+    assert _read(stream, len(DATA)) == data
     assert not stream.broken

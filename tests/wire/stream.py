@@ -13,8 +13,7 @@ def stream_bytes(start: int, size: int) -> bytes:
 def place_of(payload: bytes) -> int | None:
     """Where in a stream these bytes are; None where they are of none, or too few to tell."""
     for before in range(_WORD_BYTES if len(payload) >= 2 * _WORD_BYTES else 0):
-        word = payload[before : before + _WORD_BYTES]
-        start = int.from_bytes(word, "big") * _WORD_BYTES - before
-        if len(word) == _WORD_BYTES and start >= 0 and stream_bytes(start, len(payload)) == payload:
+        start = int.from_bytes(payload[before : before + _WORD_BYTES], "big") * _WORD_BYTES - before
+        if start >= 0 and stream_bytes(start, len(payload)) == payload:
             return start
     return None
