@@ -10,8 +10,9 @@ from kubectl_vxtrace.diagnosis.outers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.trouble import Trouble
 from kubectl_vxtrace.diagnosis.turned import answering
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, address_text
+from kubectl_vxtrace.model.packets import I32, Kind, address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, FrameRef, HopCount
 
 _MOST_FRAMES = 5

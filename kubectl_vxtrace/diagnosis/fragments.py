@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I32, I64, IpProtocol, PacketTable
+from kubectl_vxtrace.model.packets import I32, I64, PacketTable
+from kubectl_vxtrace.model.protocol import IpProtocol
 
 _OFFSET = 0x1FFF
 # RFC 7348, 5: outer Ethernet, IPv4, UDP and VXLAN, inner Ethernet and IPv4; then 8 bytes of UDP (RFC 768) or ICMP, TCP's header is longer.

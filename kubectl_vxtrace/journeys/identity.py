@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.addresses import UNKNOWN, AddressBook
 from kubectl_vxtrace.journeys.known import client_addresses
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, PacketTable
+from kubectl_vxtrace.model.packets import I32, U8, PacketTable
 from kubectl_vxtrace.model.path import Endpoint, Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.recording import Recording
 
 PORTS = 65536

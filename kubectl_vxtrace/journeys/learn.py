@@ -13,8 +13,9 @@ from kubectl_vxtrace.journeys.identified import Identified
 from kubectl_vxtrace.journeys.identity import NOBODY, Group
 from kubectl_vxtrace.journeys.sightings import OFFSET, REQUEST
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.recording import Recording
 
 SYN_RST_ACK = 0x16

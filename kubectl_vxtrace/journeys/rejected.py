@@ -12,8 +12,9 @@ from kubectl_vxtrace.journeys.identity import NOBODY, Roles
 from kubectl_vxtrace.journeys.outcome import Outcomes
 from kubectl_vxtrace.journeys.trails import ACK, RST, SYN, Trails
 from kubectl_vxtrace.model.journeys import OutcomeCode
-from kubectl_vxtrace.model.packets import I32, I64, IpProtocol, PacketTable
+from kubectl_vxtrace.model.packets import I32, I64, PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 
 NEVER = np.iinfo(np.int64).max
 UNREACHABLE, FRAGMENTATION_NEEDED = 3, 4

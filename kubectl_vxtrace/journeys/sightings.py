@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.addresses import AddressBook
 from kubectl_vxtrace.journeys.columns import look_up, nearest, pack
 from kubectl_vxtrace.journeys.identity import NOBODY, PORTS, SEVERAL, Group, Names, Roles
-from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, Kind, PacketTable
+from kubectl_vxtrace.model.packets import I32, U8, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 
 REQUEST, REPLY = 0, 1
 _NEITHER = 2

@@ -13,8 +13,9 @@ from kubectl_vxtrace.journeys.trails import Trails
 from kubectl_vxtrace.journeys.window import STAGGER_NS, Window
 from kubectl_vxtrace.journeys.witness import Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import I64, IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I64, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Role, Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import HopCount, Latency, LegTally, Outer
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)

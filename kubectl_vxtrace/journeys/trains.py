@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.columns import look_up, number_rows, pack
 from kubectl_vxtrace.journeys.sightings import MORE_FRAGMENTS, OFFSET
 from kubectl_vxtrace.journeys.units import Frames
-from kubectl_vxtrace.model.packets import I32, I64, U8, IpProtocol, PacketTable
+from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
+from kubectl_vxtrace.model.protocol import IpProtocol
 
 ENCAPSULATION_BYTES = 92
 """Least number of bytes around a UDP payload in VXLAN: Ethernet 14, IPv4 20, UDP 8, VXLAN 8 (RFC 7348, 5), Ethernet 14, IPv4 20, UDP 8."""

@@ -13,8 +13,9 @@ from kubectl_vxtrace.journeys.identified import Identified
 from kubectl_vxtrace.journeys.identity import NOBODY, Ends, Group, Roles
 from kubectl_vxtrace.journeys.sightings import OFFSET, REQUEST, Sightings, backends_seen
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, U64, IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, U64, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Tap
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.recording import Recording
 
 

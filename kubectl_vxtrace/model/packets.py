@@ -31,16 +31,6 @@ class Kind(IntEnum):
     CUT = 4
 
 
-class IpProtocol(IntEnum):
-    """IANA protocol numbers that are decoded further."""
-
-    ICMP = 1
-    TCP = 6
-    UDP = 17
-    ICMPV6 = 58
-    SCTP = 132
-
-
 def address_text(raw: U8) -> str:
     """The text of a 16-byte address; IPv4-mapped ones in dotted form."""
     address = IPv6Address(raw.tobytes())

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U16, U64, IpProtocol, Kind
+from kubectl_vxtrace.model.packets import I64, U16, U64, Kind
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, columns
 from kubectl_vxtrace.packets.frames import Frames

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kubectl_vxtrace.model.packets import IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.packets import dns
 from kubectl_vxtrace.packets.cut import read_frames
 from kubectl_vxtrace.packets.frames import Frames

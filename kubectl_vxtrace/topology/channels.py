@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I32, I64, U8, IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import IpProtocol
 
 Bools = NDArray[np.bool_]
 # A column of whatever integers.

@@ -15,8 +15,9 @@ from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.facts import RouteLookup, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import IpProtocol, address_text
+from kubectl_vxtrace.model.packets import address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Role
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 # wireguard: a session is dead 180 s after its last handshake (REJECT_AFTER_TIME, drivers/net/wireguard/messages.h).

@@ -9,7 +9,8 @@ from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, U8, IpProtocol, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, U8, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 _FEW_PACKETS = 3

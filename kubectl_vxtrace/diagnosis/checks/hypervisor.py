@@ -11,8 +11,8 @@ from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.outers import rows_between
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble, troubles
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import IpProtocol
 from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 _VMWARE = "vmxnet3"
