@@ -329,7 +329,7 @@ def _dry_run(request: Request, output: opt.Output, console: Stderr, *, server: b
 
 def _say(notation: opt.Notation, text: str, document: dict[str, object]) -> None:
     """An answer on stdout: as text, or as a document with the same content."""
-    from kubectl_vxtrace.report.text import clean
+    from kubectl_vxtrace.model.text import clean
 
     match notation:
         case opt.Notation.TABLE:

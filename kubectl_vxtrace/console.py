@@ -4,7 +4,7 @@ import sys
 from typing import Protocol
 
 from kubectl_vxtrace.errors import VxtraceError
-from kubectl_vxtrace.report.text import clean
+from kubectl_vxtrace.model.text import clean
 
 
 class Console(Protocol):

@@ -15,10 +15,10 @@ from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureTask, Gap
 from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.options import Output
 from kubectl_vxtrace.prepare import prepare
 from kubectl_vxtrace.report.document import API_VERSION
-from kubectl_vxtrace.report.text import clean
 from kubectl_vxtrace.topology.overlay import published_overlay
 from kubectl_vxtrace.topology.path import plan_paths
 
