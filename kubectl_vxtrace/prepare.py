@@ -1,21 +1,22 @@
 """Steps 1 and 2 of a trace: resolve the names, check that it may be done. Nothing is created."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from kubectl_vxtrace.capture import usersfilter
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError
-from kubectl_vxtrace.interruption import Interruption
 from kubectl_vxtrace.kube import preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.path import Flow
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.signals import Interruption
 from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
 
 Found = TypeVar("Found")
@@ -85,7 +86,7 @@ def _named_namespaces(connection: Connection, request: Request) -> tuple[str, ..
     """Where the names of a request are looked for first."""
     source = request.source.namespace or connection.namespace
     target = request.target.namespace if request.target is not None else None
-    return _unique(name for name in (source, target) if name)
+    return unique((source, target))
 
 
 def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
@@ -116,7 +117,3 @@ def unfit(node: Node | None) -> str | None:
     if not node.ready:
         return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
     return None
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))

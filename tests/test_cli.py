@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
-from kubectl_vxtrace.options import duration_s, request_timeout_s
 from tests.command import ROOT, call
 
 HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "yaml", "rich")
@@ -62,17 +60,6 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("15s", 15), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400)])
-def test_durations_are_go_s(text: str, seconds: float) -> None:
-    assert duration_s(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["15", "", "s", "1d", "-1s", "0s", "1 s", "25h", "1s5"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        duration_s(text)
-
-
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [(["an"], {"analyze"}), (["pod", "--dura"], {"--duration"}), (["pod", "--profile", ""], {"privileged", "netraw"})],
@@ -107,7 +94,3 @@ def test_commands_that_check_take_what_a_trace_takes() -> None:
         flags = "--kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --output --color --quiet --verbose"
         for flag in flags.split():
             assert f"{flag} " in text or f"{flag}\n" in text, (command, flag)
-
-
-def test_request_timeout_is_kubectl_s() -> None:
-    assert (request_timeout_s("0"), request_timeout_s("30"), request_timeout_s("1m")) == (None, 30.0, 60.0)

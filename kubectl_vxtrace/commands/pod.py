@@ -1,71 +1,48 @@
-"""From a request to a delivered report; the clean-up happens in every case.
+"""`pod`: from a request to a delivered report; the clean-up happens in every case.
 
-What a trace needs and what the analysis needs each take a fifth of a second to import: `publish` comes in while the captures run.
+What a trace needs and what the analysis needs each take a fifth of a second to import: `delivery` comes in while the captures run.
 """
 
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubectl_vxtrace.console import Stderr
+from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import LeftBehindError, UsageError
-from kubectl_vxtrace.interruption import Interruption
+from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
+from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.request import Request
-from kubectl_vxtrace.options import Color, Output
+from kubectl_vxtrace.signals import Interruption
+from kubectl_vxtrace.trace import Trace
 
 if TYPE_CHECKING:
     from kubectl_vxtrace.model.report import TraceReport
-    from kubectl_vxtrace.trace import Trace
 
 NO_BUNDLE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """How the report is delivered: the flags of the output."""
-
-    output: Output
-    color: Color
-    bundle: str | None
-    strict: bool
-    exit_zero: bool
-    quiet: bool
-    verbose: bool
-
-
-def analysed(paths: Sequence[Path], delivery: Delivery) -> int:
-    """Report on what is on disk; returns the exit code."""
-    from kubectl_vxtrace import publish
-    from kubectl_vxtrace.bundle import source
-
-    console = Stderr(quiet=delivery.quiet, verbose=delivery.verbose)
-    with tempfile.TemporaryDirectory(prefix="vxtrace-") as scratch:
-        report = publish.report_of(source.open_recording(paths, Path(scratch)), console)
-        publish.show(report, delivery.output, delivery.color, bundle=None)
-    return publish.final_code(report, strict=delivery.strict, exit_zero=delivery.exit_zero, interrupted=False)
-
-
-def traced(request: Request, delivery: Delivery) -> int:
+def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | None, exits: ExitFlags) -> int:
     """Trace, report, write the bundle; returns the exit code.
+
+    Args:
+        request: what to trace.
+        console: where progress is told.
+        form: how the report is printed.
+        bundle: where to write the bundle; `none` for nowhere, None for a name of its own in the current directory.
+        exits: how the verdict becomes an exit code.
 
     Raises:
         VxtraceError: nothing was recorded; everything was removed again, or LeftBehindError says what was not.
         KeyboardInterrupt: interrupted before anything was recorded, and cleaned up.
     """
-    # The Kubernetes client is imported here, as `analyze` needs none.
-    from kubectl_vxtrace.trace import Trace
-
-    _check_bundle(delivery)
-    console = Stderr(quiet=delivery.quiet, verbose=delivery.verbose)
+    _check_bundle(form.output, bundle)
     interruption = Interruption()
     place = Path(tempfile.mkdtemp(prefix="vxtrace-"))
     trace = Trace(request, place, console, interruption, meanwhile=_import_analysis)
@@ -78,21 +55,21 @@ def traced(request: Request, delivery: Delivery) -> int:
         # Deleting pods takes seconds, as they are given time to end; it runs beside the analysis and its outcome joins last.
         removal = beside.submit(trace.clean_up)
         try:
-            report, bundle = _deliver(recording, removal, place, delivery, console)
+            report, written = _deliver(recording, removal, place, bundle, console)
         except BaseException:
             console.warn(f"what was recorded is in {place}")
             raise
-    from kubectl_vxtrace import publish
+    from kubectl_vxtrace.commands import delivery
 
-    publish.show(report, delivery.output, delivery.color, bundle)
-    return publish.final_code(report, strict=delivery.strict, exit_zero=delivery.exit_zero, interrupted=interruption.signalled)
+    delivery.show(report, form, written)
+    return delivery.final_code(report, exits, interrupted=interruption.signalled)
 
 
 def _import_analysis() -> None:
-    import_module("kubectl_vxtrace.publish")
+    import_module("kubectl_vxtrace.commands.delivery")
 
 
-def _record(trace: "Trace", interruption: Interruption, max_wall_s: float) -> Recording:
+def _record(trace: Trace, interruption: Interruption, max_wall_s: float) -> Recording:
     """Run the trace; its waiting ends early when the time for everything is over."""
     timer = threading.Timer(max_wall_s, interruption.stop.set)
     timer.daemon = True
@@ -103,7 +80,7 @@ def _record(trace: "Trace", interruption: Interruption, max_wall_s: float) -> Re
         timer.cancel()
 
 
-def _give_up(trace: "Trace", place: Path, console: Stderr, error: BaseException) -> None:
+def _give_up(trace: Trace, place: Path, console: Console, error: BaseException) -> None:
     """Clean up after a trace that ended without a recording to report on; what was captured stays on disk.
 
     Raises:
@@ -119,27 +96,27 @@ def _give_up(trace: "Trace", place: Path, console: Stderr, error: BaseException)
 
 
 def _deliver(
-    recording: Recording, removal: Future[Cleanup | None], place: Path, delivery: Delivery, console: Stderr
+    recording: Recording, removal: Future[Cleanup | None], place: Path, bundle: str | None, console: Console
 ) -> tuple["TraceReport", Path | None]:
     """Analyse, complete the folder, and pack it; nothing is left of the folder."""
-    from kubectl_vxtrace import publish
+    from kubectl_vxtrace.commands import delivery
 
-    report = publish.completed(recording, removal, place, console)
-    bundle = None
-    if delivery.bundle != NO_BUNDLE:
-        bundle = publish.packed(place, report, Path(delivery.bundle) if delivery.bundle is not None else None)
+    report = delivery.completed(recording, removal, place, console)
+    written = None
+    if bundle != NO_BUNDLE:
+        written = delivery.packed(place, report, Path(bundle) if bundle is not None else None)
     shutil.rmtree(place)
-    return report, bundle
+    return report, written
 
 
-def _check_bundle(delivery: Delivery) -> None:
+def _check_bundle(output: Output, bundle: str | None) -> None:
     """Refuse before anything is created what could not be delivered in the end."""
-    if delivery.bundle == NO_BUNDLE:
-        if delivery.output is Output.NAME:
+    if bundle == NO_BUNDLE:
+        if output is Output.NAME:
             raise UsageError("-o name prints the bundle's path, and --bundle none writes no bundle", "leave one of them out")
         return
-    destination = Path(delivery.bundle) if delivery.bundle is not None else Path.cwd() / "bundle"
-    if destination.exists() and delivery.bundle is not None:
+    destination = Path(bundle) if bundle is not None else Path.cwd() / "bundle"
+    if destination.exists() and bundle is not None:
         raise UsageError(f"{destination} exists already", "name another file with --bundle")
     if not os.access(destination.parent, os.W_OK | os.X_OK):
         raise UsageError(

@@ -1,0 +1,21 @@
+"""What flags may say."""
+
+import pytest
+import typer
+
+from kubectl_vxtrace.flags.values import duration_s, request_timeout_s
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("15s", 15), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400)])
+def test_durations_are_go_s(text: str, seconds: float) -> None:
+    assert duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["15", "", "s", "1d", "-1s", "0s", "1 s", "25h", "1s5"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        duration_s(text)
+
+
+def test_request_timeout_is_kubectl_s() -> None:
+    assert (request_timeout_s("0"), request_timeout_s("30"), request_timeout_s("1m")) == (None, 30.0, 60.0)
