@@ -5,6 +5,6 @@ Pure: takes a recording and its packet tables, returns the counted journeys.
 
 from kubectl_vxtrace.journeys.follow import follow
 from kubectl_vxtrace.journeys.foreign import with_foreign_sources
-from kubectl_vxtrace.journeys.select import ShownJourney, shown
+from kubectl_vxtrace.journeys.select import shown
 
-__all__ = ["ShownJourney", "follow", "shown", "with_foreign_sources"]
+__all__ = ["follow", "shown", "with_foreign_sources"]
