@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_group
 
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import ExitCode, UsageError, VxtraceError
+from kubectl_vxtrace.flags.grammar import flags_of, normalised
 from kubectl_vxtrace.flags.records import (
     AnswerFlags,
     ClusterFlags,
@@ -24,7 +26,7 @@ from kubectl_vxtrace.flags.records import (
     TraceFlags,
 )
 from kubectl_vxtrace.flags.signature import flag_records
-from kubectl_vxtrace.flags.values import Color, DryRunMode, Output
+from kubectl_vxtrace.flags.values import Color, DryRunMode, Output, namespace_name
 from kubectl_vxtrace.model.request import Limits, Request
 
 PROGRAM = "kubectl vxtrace"
@@ -50,7 +52,9 @@ def run() -> NoReturn:
 
         completion_init()
     try:
-        app(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
+        group = get_group(app)
+        words = normalised(sys.argv[1:], flags_of(group))
+        group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
     except VxtraceError as error:
         Stderr().error(error)
         sys.exit(error.exit_code)
@@ -174,7 +178,7 @@ def cleanup(
     access = cluster.access()
     from kubectl_vxtrace.commands import cleanup as command
 
-    namespace = debug_namespace or access.namespace
+    namespace = namespace_name(debug_namespace) or access.namespace
     raise typer.Exit(command.run(access, progress.console(), form.output, namespace=namespace, everything=everything))
 
 

@@ -1,5 +1,6 @@
 """The command line without a cluster."""
 
+import json
 import os
 import subprocess
 import sys
@@ -94,3 +95,33 @@ def test_commands_that_check_take_what_a_trace_takes() -> None:
         flags = "--kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --output --color --quiet --verbose"
         for flag in flags.split():
             assert f"{flag} " in text or f"{flag}\n" in text, (command, flag)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cleanup", "-n", "=shop"], "'=shop' is no name of a namespace"),
+        (["cleanup", "--debug-namespace", "Shop"], "'Shop' is no name of a namespace"),
+        (["pod", "web", "--to", "api", "-n", "../shop"], "'../shop' is no name of a namespace"),
+        (["pod", "web", "--to", "api", "--debug-namespace=_"], "'_' is no name of a namespace"),
+        (["check", "-n=a b"], "'a b' is no name of a namespace"),
+        (["version", "-q=perhaps"], "-q is a switch"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(arguments: list[str], said: str) -> None:
+    done = call(*arguments, "--kubeconfig", "/nonexistent")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_flags_are_read_as_kubectl_reads_them() -> None:
+    done = call("version", "-o=json", "--kubeconfig=/nonexistent", "--quiet=true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["serverVersion"] is None
+
+
+def test_help_may_be_asked_for_as_a_command() -> None:
+    assert call("help").stdout == call("--help").stdout
+    assert call("help", "check").stdout == call("check", "--help").stdout != ""
+    assert call("help", "nonsense").returncode == 2

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kubectl_vxtrace.console import Stderr
-from kubectl_vxtrace.flags.values import Color, Notation, Output, Profile, PullPolicy, duration_s, request_timeout_s
+from kubectl_vxtrace.flags.values import Color, Notation, Output, Profile, PullPolicy, duration_s, namespace_name, request_timeout_s
 from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Access, Limits, PodOptions
 
 # What a trace may take beyond its capture where --max-wall says nothing: start, fetch, clean-up.
@@ -32,13 +32,18 @@ class ClusterFlags:
     request_timeout: Annotated[str, typer.Option("--request-timeout", help="Time for one API request (1s, 2m); 0: no limit.")] = "0"
 
     def access(self) -> Access:
-        """The same as a record of the request. Raises typer.BadParameter for a time that is none."""
+        """The same as a record of the request.
+
+        Raises:
+            typer.BadParameter: a time that is none.
+            UsageError: a namespace that can have no such name.
+        """
         return Access(
             kubeconfig=self.kubeconfig,
             context=self.context,
             cluster=self.cluster,
             user=self.user,
-            namespace=self.namespace,
+            namespace=namespace_name(self.namespace),
             as_user=self.as_user,
             as_groups=tuple(self.as_group or ()),
             request_timeout_s=request_timeout_s(self.request_timeout),
@@ -98,12 +103,16 @@ class PodFlags:
     )
 
     def options(self, *, keep: bool = False) -> PodOptions:
-        """The same as a record of the request; `keep` leaves the pods to their deadline."""
+        """The same as a record of the request; `keep` leaves the pods to their deadline.
+
+        Raises:
+            UsageError: a namespace that can have no such name.
+        """
         return PodOptions(
             image=self.image,
             image_pull_policy=self.image_pull_policy.value,
             image_pull_secret=self.image_pull_secret,
-            debug_namespace=self.debug_namespace,
+            debug_namespace=namespace_name(self.debug_namespace),
             profile=self.profile.value,
             keep=keep,
         )

@@ -82,3 +82,16 @@ def request_timeout_s(text: str) -> float | None:
     if text.isdigit():
         return float(text) or None
     return duration_s(text)
+
+
+def namespace_name(text: str | None) -> str | None:
+    """The namespace that a flag names; None where it was not given, or is empty: kubectl takes `-n ""` as if there were none.
+
+    Raises:
+        UsageError: no namespace can have that name.
+    """
+    if not text:
+        return None
+    from kubectl_vxtrace.topology.target import parse_namespace
+
+    return parse_namespace(text)
