@@ -7,7 +7,7 @@ from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.flags.values import Notation
-from kubectl_vxtrace.kube import preflight, snapshot
+from kubectl_vxtrace.kube import namespaces, preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
@@ -88,6 +88,8 @@ def of_cluster(access: Access, options: PodOptions, limits: Limits, console: Con
     """
     connection = connect(access)
     console.step(f"asking {connection.server}")
+    if access.namespace is not None:
+        namespaces.require(connection, access.namespace)
     pods = DebugPods(connection, session=SESSION, options=options, lifetime_s=limits.duration_s + MARGIN_S)
     # Rights first: who may not read nodes gets all that is missing, not this alone.
     preflight.check(connection, options=options, namespace=pods.namespace, manifests=())

@@ -4,6 +4,7 @@ from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.flags.values import Notation
+from kubectl_vxtrace.kube import namespaces
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.debugpod import sweep
 from kubectl_vxtrace.model.request import Access
@@ -20,10 +21,13 @@ def run(access: Access, console: Console, notation: Notation, *, namespace: str 
         everything: also the debug pods of traces that may still be running.
 
     Raises:
-        UsageError, CannotRunError: pods cannot be listed.
+        UsageError: there is no such namespace, or pods may not be listed.
+        CannotRunError: the API cannot be asked.
     """
     connection = connect(access)
     console.detail(f"asking {connection.server}")
+    if namespace is not None:
+        namespaces.require(connection, namespace)
     outcome = sweep(connection, namespace=namespace, everything=everything)
     lines = [f"{len(outcome.removed)} of {outcome.pods} debug pods removed", *(f"removed {name}" for name in outcome.removed)]
     document = {"state": outcome.state.value, "removed": list(outcome.removed), "left": list(outcome.left)}

@@ -12,9 +12,11 @@ import msgspec
 
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import explain
+from kubectl_vxtrace.kube.namespaces import is_absent, not_found
 from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, WorkloadObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.kube.serviceobjects import ServiceObject, SliceObject
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.request import Request
 
@@ -83,6 +85,10 @@ class _Reader:
                 return error
             raise
 
+    def absent(self, namespaces: Sequence[str]) -> str | None:
+        """The first of these namespaces that does not exist."""
+        return next((name for name in namespaces if is_absent(self.api(), name)), None)
+
     def uid(self) -> str | ApiError:
         """The uid of kube-system, which stands for the cluster."""
         try:
@@ -108,13 +114,13 @@ class _Found:
 def near(connection: Connection, request: Request) -> ClusterSnapshot:
     """Nodes, and everything in the namespaces that the request names; what may not be read stands in `missing`.
 
-    Raises VxtraceError where the API cannot be asked.
+    Raises:
+        UsageError: a namespace that the request names does not exist.
+        VxtraceError: the API cannot be asked.
     """
-    targets = (request.source, request.target)
-    named = [target.namespace for target in targets if target is not None and target.namespace]
-    first = request.source.namespace or connection.namespace
-    namespaces = tuple(dict.fromkeys([first, *named]))
-    return _read(connection, Scope.NEAR, namespaces)
+    source, target = request.source.namespace, request.target.namespace if request.target is not None else None
+    named = unique((request.access.namespace, source, target))
+    return _read(connection, Scope.NEAR, unique((source or connection.namespace, target)), required=named)
 
 
 def wide(connection: Connection, *, namespaces: Sequence[str] = ()) -> ClusterSnapshot:
@@ -138,7 +144,7 @@ def nodes(connection: Connection) -> tuple[Node, ...]:
         raise explain(error, "read the nodes") from error
 
 
-def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> ClusterSnapshot:
+def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...], *, required: tuple[str, ...] = ()) -> ClusterSnapshot:
     taken_ns = time.time_ns()
     nodes_kind = _Kind("nodes", NodeObject)
     found = _Found({}, [])
@@ -146,7 +152,10 @@ def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> 
         with _Reader(connection) as reader:
             wanted: list[tuple[_Kind, str | None]] = [(nodes_kind, None)]
             wanted += [(kind, namespace) for kind in _KINDS for namespace in (namespaces if scope is Scope.NEAR else (None,))]
-            uid, *results = reader.all([reader.uid, *(partial(reader.list, *job) for job in wanted)])
+            lists = [partial(reader.list, *job) for job in wanted]
+            uid, absent, *results = reader.all([reader.uid, partial(reader.absent, required), *lists])
+            if absent is not None:
+                raise not_found(absent)
             refused: list[_Kind] = []
             for (kind, namespace), result in zip(wanted, results, strict=True):
                 if scope is Scope.WIDE and kind is not nodes_kind and isinstance(result, ApiError) and result.status == 403:
