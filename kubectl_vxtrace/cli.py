@@ -8,9 +8,10 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_group
 
+from kubectl_vxtrace import __version__
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import ExitCode, UsageError, VxtraceError
-from kubectl_vxtrace.flags.grammar import flags_of, normalised
+from kubectl_vxtrace.flags.grammar import command_name, flags_of, normalised
 from kubectl_vxtrace.flags.records import (
     AnswerFlags,
     ClusterFlags,
@@ -33,6 +34,15 @@ PROGRAM = "kubectl vxtrace"
 # Typer derives the variable from the program's name, and a blank in it would switch completion off silently.
 COMPLETE_VARIABLE = "_KUBECTL_VXTRACE_COMPLETE"
 
+# Commands that are planned, and what does most of the same today.
+_NOT_BUILT = {
+    "node": "trace what crosses the two nodes from one of its pods: kubectl vxtrace pod NAME --to TARGET",
+    "service": "trace it from one of its clients: kubectl vxtrace pod NAME --to svc/NAME",
+    "mesh": "trace one pair of nodes from a pod: kubectl vxtrace pod NAME --to TARGET",
+    "compare": "give each to kubectl vxtrace analyze",
+    "completion": "docs/completion.md has the scripts for bash, zsh, fish and kubectl itself",
+}
+
 app = typer.Typer(
     name=PROGRAM,
     help="Follow the same packet through every hop of a VXLAN overlay, and say where it vanished, why, and what to do.",
@@ -54,6 +64,8 @@ def run() -> NoReturn:
     try:
         group = get_group(app)
         words = normalised(sys.argv[1:], flags_of(group))
+        if (name := command_name(words)) in _NOT_BUILT:
+            raise UsageError(f"{name} is not in this version", _NOT_BUILT[name])
         group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
     except VxtraceError as error:
         Stderr().error(error)
@@ -65,6 +77,21 @@ def run() -> NoReturn:
         _close_stdout()
         sys.exit(ExitCode.CANNOT_RUN)
     sys.exit(ExitCode.DELIVERED)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"Client Version: v{__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print this version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Bind the flags that need no command."""
 
 
 @app.command()

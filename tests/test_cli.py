@@ -125,3 +125,19 @@ def test_help_may_be_asked_for_as_a_command() -> None:
     assert call("help").stdout == call("--help").stdout
     assert call("help", "check").stdout == call("check", "--help").stdout != ""
     assert call("help", "nonsense").returncode == 2
+
+
+def test_the_version_alone_asks_no_cluster() -> None:
+    done = call("--version", KUBECONFIG="/nonexistent")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == call("version", "-q", "--kubeconfig", "/nonexistent").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["node", "a", "--to", "node/b"], ["service", "web"], ["mesh"], ["mesh", "-h"], ["compare"], ["help", "completion"]]
+)
+def test_a_command_that_is_not_built_says_so(arguments: list[str]) -> None:
+    done = call(*arguments)
+    name = arguments[-1] if arguments[0] == "help" else arguments[0]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: {name} is not in this version\nhint: " in done.stderr
