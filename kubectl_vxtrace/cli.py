@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,6 +10,7 @@ import typer
 from typer.main import get_group
 
 from kubectl_vxtrace import __version__
+from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import ExitCode, UsageError, VxtraceError
 from kubectl_vxtrace.flags.grammar import command_name, flags_of, normalised
@@ -61,27 +63,34 @@ def run() -> NoReturn:
         from typer._completion_classes import completion_init
 
         completion_init()
+    code = ExitCode.DELIVERED
     try:
-        group = get_group(app)
-        words = normalised(sys.argv[1:], flags_of(group))
-        if (name := command_name(words)) in _NOT_BUILT:
-            raise UsageError(f"{name} is not in this version", _NOT_BUILT[name])
-        group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
+        _call(sys.argv[1:])
     except VxtraceError as error:
         Stderr().error(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         Stderr().warn("interrupted")
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _close_stdout()
-        sys.exit(ExitCode.CANNOT_RUN)
-    sys.exit(ExitCode.DELIVERED)
+        code = ExitCode.CANNOT_RUN  # whoever read our output has gone: there is nobody to tell
+    stdout.finish()
+    sys.exit(code)
+
+
+def _call(words: Sequence[str]) -> None:
+    """Call the command; raises what it raises, and SystemExit where it has an exit code of its own."""
+    stdout.guard()
+    group = get_group(app)
+    words = normalised(words, flags_of(group))
+    if (name := command_name(words)) in _NOT_BUILT:
+        raise UsageError(f"{name} is not in this version", _NOT_BUILT[name])
+    group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"Client Version: v{__version__}")
+        stdout.write(f"Client Version: v{__version__}\n")
         raise typer.Exit
 
 
@@ -258,8 +267,3 @@ def _checked_source(what: list[str], to: str | None) -> str | None:
             return source
         case _:
             raise UsageError(f"check does not know {' '.join(what)!r}", "it is kubectl vxtrace check, or check pod NAME [--to TARGET]")
-
-
-def _close_stdout() -> None:
-    """The reader of our output has gone; keep the interpreter from complaining when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

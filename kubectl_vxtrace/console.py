@@ -53,5 +53,7 @@ class Stderr:
             self._write(f"hint: {error.hint}")
 
     def _write(self, text: str) -> None:
+        if sys.stderr is None:  # the process was started without one
+            return
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()

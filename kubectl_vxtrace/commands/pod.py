@@ -7,13 +7,15 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubectl_vxtrace.commands.stdout import UnwritableError
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.errors import LeftBehindError, UsageError
+from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
@@ -41,6 +43,7 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
     Raises:
         VxtraceError: nothing was recorded; everything was removed again, or LeftBehindError says what was not.
         KeyboardInterrupt: interrupted before anything was recorded, and cleaned up.
+        UnwritableError, BrokenPipeError: the report could not be printed; its bundle is written, and everything was removed.
     """
     _check_bundle(form.output, bundle)
     interruption = Interruption()
@@ -61,8 +64,17 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
             raise
     from kubectl_vxtrace.commands import delivery
 
-    delivery.show(report, form, written)
-    return delivery.final_code(report, exits, interrupted=interruption.signalled)
+    code = delivery.final_code(report, exits, interrupted=interruption.signalled)
+    try:
+        delivery.show(report, form, written)
+    except (UnwritableError, BrokenPipeError) as error:
+        if written is not None:
+            console.warn(f"the report is in {written}")
+        if code == ExitCode.LEFT_BEHIND:
+            left = report.cleanup.left if report.cleanup is not None else ()
+            raise LeftBehindError(f"{error}\n{_left_text(left)}", "kubectl vxtrace cleanup") from error
+        raise
+    return code
 
 
 def _import_analysis() -> None:
@@ -92,7 +104,7 @@ def _give_up(trace: Trace, place: Path, console: Console, error: BaseException) 
     else:
         shutil.rmtree(place)
     if cleanup is not None and cleanup.state is CleanupState.UNCONFIRMED:
-        raise LeftBehindError(f"{error}\n{_left_text(cleanup)}", "kubectl vxtrace cleanup") from error
+        raise LeftBehindError(f"{error}\n{_left_text(cleanup.left)}", "kubectl vxtrace cleanup") from error
 
 
 def _deliver(
@@ -124,5 +136,5 @@ def _check_bundle(output: Output, bundle: str | None) -> None:
         )
 
 
-def _left_text(cleanup: Cleanup) -> str:
-    return "debug pods that may be left: " + ", ".join(cleanup.left)
+def _left_text(left: Sequence[str]) -> str:
+    return "debug pods that may be left: " + ", ".join(left)
