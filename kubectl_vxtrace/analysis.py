@@ -20,6 +20,7 @@ from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Record
 from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
+from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
 
@@ -51,7 +52,7 @@ def analyse(recording: Recording) -> TraceReport:
 
 def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
-    recording, tables = read_tables(recording)
+    recording, tables = read_tables(replace(recording, cnis=CNIS))
     if not recording.flows:
         recording = infer(_dated(recording, tables), tables)
     recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
