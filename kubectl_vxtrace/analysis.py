@@ -71,7 +71,7 @@ def dissected(examined: Examined) -> TraceReport:
         DissectError: there is no tshark, or it failed; the report stands without it.
     """
     case = examined.case
-    first_tap = case.journeys[0].path.hops[0].tap if case.journeys and case.journeys[0].path.hops else None
+    first_tap = case.paths[0].path.hops[0].tap if case.paths and case.paths[0].path.hops else None
     places = [_readable_place(journey, first_tap) for journey in examined.picked[:_MOST_DISSECTED]]
     texts: dict[Place, str] = {}
     for tap, rows in _by_tap(places).items():

@@ -96,7 +96,7 @@ def loops(case: Case, trouble: Trouble) -> Iterator[Loop]:
         if table is None or hop.tap in seen:
             continue
         seen.add(hop.tap)
-        mine = rows_at(case, trouble, hop)
+        mine = rows_at(trouble, hop)
         if len(mine):
             yield from _loop_at(case, hop, table, mine)
 

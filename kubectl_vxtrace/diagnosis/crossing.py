@@ -48,7 +48,7 @@ def crossing(case: Case, stretch: Stretch) -> Crossing:
     """The packets of all paths of `case` that pass both ends of `stretch`, one after the other."""
     table = case.tables.get(stretch.start.tap)
     end = stretch.end.tap if stretch.end is not None else None
-    parts = [_of_path(path, journey, table, stretch.start.tap, end) for path, journey in zip(case.paths, case.journeys, strict=True)]
+    parts = [_of_path(traced.path, traced.journeys, table, stretch.start.tap, end) for traced in case.paths]
     return _joined([part for part in parts if part is not None], table, _mtu_bytes(case, stretch.start.tap))
 
 
@@ -65,7 +65,7 @@ def own_crossing(case: Case, trouble: Trouble) -> Crossing:
     """The packets of the trouble's own path that were seen where its leg begins, and those of them that got past its leg."""
     table = case.tables.get(trouble.start.tap)
     end = trouble.end.tap if trouble.end is not None else None
-    part = _of_path(trouble.path, case.journeys[trouble.index], table, trouble.start.tap, end)
+    part = _of_path(trouble.path, trouble.traced.journeys, table, trouble.start.tap, end)
     return _joined([part] if part is not None else [], table, _mtu_bytes(case, trouble.start.tap))
 
 

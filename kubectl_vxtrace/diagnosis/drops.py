@@ -65,7 +65,7 @@ def words(case: Case, trouble: Trouble, *, hop: Hop | None = None, reasons: Coll
     """
     hop = hop or trouble.start
     table = case.tables.get(hop.tap)
-    rows = rows_at(case, trouble, hop)
+    rows = rows_at(trouble, hop)
     if table is None or not len(rows):
         return ()
     seen = np.sort(table.time_ns[rows])

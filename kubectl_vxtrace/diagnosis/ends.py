@@ -2,7 +2,6 @@
 
 from kubectl_vxtrace.diagnosis.evidence import rows_at
 from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
-from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Hop, Role
 
 _BRIDGED = frozenset({Role.POD, Role.BRIDGE})
@@ -46,7 +45,7 @@ def is_towards_pod(end: Hop | None) -> bool:
     return end is not None and end.role in _BRIDGED
 
 
-def frames_taken(case: Case, trouble: Trouble) -> int:
+def frames_taken(trouble: Trouble) -> int:
     """The least that a counter of the kernel must have grown by: it counts a super-packet of several segments (GSO, GRO) once."""
-    frames = len(rows_at(case, trouble, trouble.start))
+    frames = len(rows_at(trouble, trouble.start))
     return min(trouble.packets, frames) if frames else trouble.packets

@@ -13,7 +13,7 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32, Kind, address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
 from kubectl_vxtrace.model.protocol import IpProtocol
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, FrameRef, HopCount
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, FrameRef
 
 _MOST_FRAMES = 5
 # RFC 792; RFC 4443, 3.1: destination unreachable.
@@ -54,9 +54,9 @@ def direction_noun(direction: Direction, packets: int) -> str:
     return "requests" if direction is Direction.REQUEST else "replies"
 
 
-def rows_at(case: Case, trouble: Trouble, hop: Hop) -> I32:
+def rows_at(trouble: Trouble, hop: Hop) -> I32:
     """Rows of the hop's PacketTable that are sightings of the trouble's packets there."""
-    rows = case.journeys[trouble.index].row[trouble.rows, hop.hop - 1]
+    rows = trouble.traced.journeys.row[trouble.rows, hop.hop - 1]
     return np.unique(rows[rows >= 0]).astype(np.int32)
 
 
@@ -75,15 +75,15 @@ def last_seen(case: Case, trouble: Trouble) -> Evidence:
     return Evidence(
         kind=EvidenceKind.PACKETS,
         text=f"{trouble.packets} {noun} last seen at hop {trouble.start.hop}, {place_text(trouble.start)}",
-        frames=frame_refs(case, trouble.start.tap, rows_at(case, trouble, trouble.start)),
+        frames=frame_refs(case, trouble.start.tap, rows_at(trouble, trouble.start)),
     )
 
 
-def not_seen(case: Case, trouble: Trouble) -> tuple[Evidence, ...]:
+def not_seen(trouble: Trouble) -> tuple[Evidence, ...]:
     """What the next witness says, if there is one."""
     if trouble.end is None:
         return ()
-    count = hop_count(case, trouble.index, trouble.end.hop)
+    count = trouble.traced.hop_count(trouble.end.hop)
     if count is None:
         return ()
     text = f"none of them at hop {trouble.end.hop}, {place_text(trouble.end)}"
@@ -96,11 +96,6 @@ def not_seen(case: Case, trouble: Trouble) -> tuple[Evidence, ...]:
     return (Evidence(kind=EvidenceKind.ABSENCE, text=text),)
 
 
-def hop_count(case: Case, index: int, hop: int) -> HopCount | None:
-    """The count of an expected hop of path `index`."""
-    return next((count for count in case.hops[index] if count.expected and count.hop == hop), None)
-
-
 def bounded(confidence: Confidence, trouble: Trouble) -> Confidence:
     """At most `likely` where a file's completeness is presumed, or where blind hops make the leg longer than one stretch."""
     if confidence is Confidence.CERTAIN and (trouble.presumed or len(trouble.stretches) > 1):
@@ -111,7 +106,7 @@ def bounded(confidence: Confidence, trouble: Trouble) -> Confidence:
 def encapsulations(case: Case, trouble: Trouble, hop: Hop) -> tuple[Encapsulation, ...]:
     """The outer headers of the trouble's packets as `hop` saw them, the most frequent first."""
     table = case.tables.get(hop.tap)
-    return () if table is None else outer_headers(table, rows_at(case, trouble, hop))
+    return () if table is None else outer_headers(table, rows_at(trouble, hop))
 
 
 def icmp_answers(case: Case, trouble: Trouble, *, too_big: bool = False) -> tuple[IcmpAnswer, ...]:
@@ -134,7 +129,7 @@ def _icmp_at(case: Case, trouble: Trouble, hop: Hop, wanted: Mapping[int, int]) 
     table = case.tables.get(hop.tap)
     if table is None or not len(table.icmp_quotes):
         return ()
-    lost = np.unique(table.conversation[rows_at(case, trouble, hop)])
+    lost = np.unique(table.conversation[rows_at(trouble, hop)])
     quotes = table.icmp_quotes
     rows = quotes.row[np.isin(quotes.conversation, lost) | np.isin(quotes.inner_conversation, lost)]
     kinds = np.unique(np.stack([table.conversation[rows], table.flags[rows].astype(np.int32)], axis=1), axis=0)
@@ -155,7 +150,7 @@ def resets(case: Case, trouble: Trouble, hop: Hop) -> I32:
     table = case.tables.get(hop.tap)
     if table is None:
         return np.zeros(0, dtype=np.int32)
-    answers = answering(table, rows_at(case, trouble, hop))
+    answers = answering(table, rows_at(trouble, hop))
     is_tcp = np.zeros(len(table), dtype=bool)
     known = table.conversation >= 0
     is_tcp[known] = table.conversations.protocol[table.conversation[known]] == IpProtocol.TCP

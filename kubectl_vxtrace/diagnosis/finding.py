@@ -37,7 +37,7 @@ def explain(
         flow=trouble.flow.id,
         direction=trouble.path.direction,
         leg=trouble.leg,
-        evidence=(last_seen(case, trouble), *not_seen(case, trouble), *silent, *proofs),
+        evidence=(last_seen(case, trouble), *not_seen(trouble), *silent, *proofs),
         remediation=remediation or CAUSES[cause].remediation,
         not_ruled_out=tuple(not_ruled_out),
     )

@@ -28,7 +28,6 @@ def without_unproven(case: Case) -> Case:
     kept = {flow.id for flow in case.flows if not flow.foreign} | set(_proven(case))
     if len(kept) == len(case.flows) and not any(flow.foreign and flow.id not in kept for flow in case.recording.flows):
         return case
-    here = [index for index, path in enumerate(case.paths) if path.flow in kept]
     known = {flow.id for flow in case.recording.flows if not flow.foreign} | kept
     recording = replace(
         case.recording,
@@ -38,11 +37,7 @@ def without_unproven(case: Case) -> Case:
     return replace(
         case,
         recording=recording,
-        flows=tuple(flow for flow in case.flows if flow.id in kept),
-        paths=tuple(case.paths[index] for index in here),
-        journeys=tuple(case.journeys[index] for index in here),
-        hops=tuple(case.hops[index] for index in here),
-        legs=tuple(case.legs[index] for index in here),
+        paths=tuple(traced for traced in case.paths if traced.flow.id in kept),
         connections={flow: count for flow, count in case.connections.items() if flow in kept},
     )
 
@@ -65,7 +60,8 @@ def _proven(case: Case) -> Iterator[int]:
     """The foreign flows all of whose packets vanished right behind the pod's interface, where a counter holds all of these."""
     foreign = {flow.id for flow in case.flows if flow.foreign}
     gone: dict[int, tuple[Stretch, int]] = {}
-    for path, journey in zip(case.paths, case.journeys, strict=True):
+    for traced in case.paths:
+        path, journey = traced.path, traced.journeys
         if path.flow not in foreign or len(path.hops) < 2:
             continue
         stretch = Stretch(place=Place.FORWARD, start=path.hops[0], end=path.hops[1])

@@ -5,7 +5,7 @@ from bisect import bisect_right
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.trouble import is_unanswered
-from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
 from kubectl_vxtrace.model.report import Impact
 
@@ -19,53 +19,51 @@ def impact(case: Case) -> Impact:
     none: no packet was lost or rejected and no flow is unanswered. recovered: every lost packet is a TCP segment that arrived in another
     copy. total: in each flow nothing arrives in some direction, so that no exchange can be complete. partial: the rest.
     """
-    hurt = [index for index in range(len(case.paths)) if _is_hurt(case, index)]
+    hurt = [traced for traced in case.paths if _is_hurt(case, traced)]
     if not hurt:
         return Impact.NONE
-    if all(_is_recovered(case, index) for index in hurt):
+    if all(_is_recovered(case, traced) for traced in hurt):
         return Impact.RECOVERED
-    broken = {path.flow for index, path in enumerate(case.paths) if _nothing_arrives(case, index)}
-    return Impact.TOTAL if broken >= {path.flow for path in case.paths} else Impact.PARTIAL
+    broken = {traced.flow.id for traced in case.paths if _nothing_arrives(case, traced)}
+    return Impact.TOTAL if broken >= {traced.flow.id for traced in case.paths} else Impact.PARTIAL
 
 
-def _is_hurt(case: Case, index: int) -> bool:
-    return bool(np.any(case.journeys[index].outcome >= OutcomeCode.REJECTED)) or is_unanswered(case, index)
+def _is_hurt(case: Case, traced: TracedPath) -> bool:
+    return bool(np.any(traced.journeys.outcome >= OutcomeCode.REJECTED)) or is_unanswered(case, traced)
 
 
-def _nothing_arrives(case: Case, index: int) -> bool:
-    outcome = case.journeys[index].outcome
-    return is_unanswered(case, index) or (bool(np.any(outcome >= OutcomeCode.REJECTED)) and not np.any(outcome == OutcomeCode.DELIVERED))
+def _nothing_arrives(case: Case, traced: TracedPath) -> bool:
+    outcome = traced.journeys.outcome
+    return is_unanswered(case, traced) or (bool(np.any(outcome >= OutcomeCode.REJECTED)) and not np.any(outcome == OutcomeCode.DELIVERED))
 
 
-def _is_recovered(case: Case, index: int) -> bool:
+def _is_recovered(case: Case, traced: TracedPath) -> bool:
     """Whether every lost packet of a TCP path arrived in another copy.
 
     A segment with data, SYN or FIN: delivered segments of its connection cover its sequence numbers. A pure ACK: a delivered
     segment acknowledges as much or more.
     """
-    flow = next(flow for flow in case.flows if flow.id == case.paths[index].flow)
-    journey = case.journeys[index]
+    journey = traced.journeys
     lost = journey.outcome >= OutcomeCode.LOST
-    if flow.protocol != "TCP" or np.any(journey.outcome == OutcomeCode.REJECTED) or not lost.any():
+    if traced.flow.protocol != "TCP" or np.any(journey.outcome == OutcomeCode.REJECTED) or not lost.any():
         return False
     delivered = journey.outcome == OutcomeCode.DELIVERED
     for port in np.unique(journey.client_port[lost]):
         mine = journey.client_port == port
-        gone, arrived = _segments(case, index, mine & lost), _segments(case, index, mine & delivered)
+        gone, arrived = _segments(case, traced, mine & lost), _segments(case, traced, mine & delivered)
         if not len(arrived) or not _covered(gone, arrived):
             return False
     return True
 
 
-def _segments(case: Case, index: int, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> I64:
+def _segments(case: Case, traced: TracedPath, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> I64:
     """One row (first sequence number, length in the sequence space, acknowledged number or -1) for each packet, at its last sighting."""
-    path, journey = case.paths[index], case.journeys[index]
-    rows = journey.row[np.flatnonzero(mask)]
+    rows = traced.journeys.row[np.flatnonzero(mask)]
     hops = rows.shape[1]
     last = hops - 1 - np.argmax(rows[:, ::-1] >= 0, axis=1)
     found = [np.zeros((0, 3), dtype=np.int64)]
     for hop in np.unique(last):
-        table = case.tables.get(path.hops[hop].tap)
+        table = case.tables.get(traced.path.hops[hop].tap)
         seen = rows[last == hop, hop]
         if table is not None:
             found.append(_columns(table, seen[seen >= 0].astype(np.int32)))

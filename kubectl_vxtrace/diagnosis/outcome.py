@@ -19,17 +19,18 @@ def accounted(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_
     admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first.
     """
     admitted = {place_of(finding) for finding in findings if is_admitted(finding)}
-    masks = tuple(np.zeros(len(journey), dtype=np.bool_) for journey in case.journeys)
+    masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for trouble in troubles(case):
         if (trouble.flow.id, trouble.path.direction, trouble.leg) in admitted:
-            masks[trouble.index][trouble.rows] = True
+            masks[case.paths.index(trouble.traced)][trouble.rows] = True
     return masks
 
 
 def settle(case: Case, findings: Sequence[Finding]) -> Case:
     """`case` with the outcome DROPPED on every packet that a finding accounts for. Applying it twice changes nothing."""
     masks = accounted(case, findings)
-    return replace(case, journeys=tuple(_marked(journey, mask) for journey, mask in zip(case.journeys, masks, strict=True)))
+    paths = zip(case.paths, masks, strict=True)
+    return replace(case, paths=tuple(replace(traced, journeys=_marked(traced.journeys, mask)) for traced, mask in paths))
 
 
 def _marked(journey: JourneyTable, mask: NDArray[np.bool_]) -> JourneyTable:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.trouble import is_unanswered
-from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import (
@@ -51,29 +51,24 @@ def flow_reports(case: Case) -> tuple[FlowReport, ...]:
 
 
 def _direction(case: Case, flow: Flow, direction: Direction) -> DirectionReport:
-    index = _index(case, flow.id, direction)
-    if index is None:
+    traced = case.traced(flow.id, direction)
+    if traced is None:
         return DirectionReport(direction=direction, verdict=Verdict.NOT_APPLICABLE, hops=(), legs=())
-    return DirectionReport(direction=direction, verdict=_direction_verdict(case, flow, index), hops=case.hops[index], legs=case.legs[index])
+    return DirectionReport(direction=direction, verdict=_direction_verdict(case, traced), hops=traced.hops, legs=traced.legs)
 
 
-def _index(case: Case, flow: int, direction: Direction) -> int | None:
-    pairs = ((path.flow, path.direction) for path in case.paths)
-    return next((index for index, pair in enumerate(pairs) if pair == (flow, direction)), None)
-
-
-def _direction_verdict(case: Case, flow: Flow, index: int) -> Verdict:
+def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
     """The worst of a direction's packets. Without a packet: unanswered, unknowable (its first hop is blind), or no traffic."""
-    path, journey = case.paths[index], case.journeys[index]
+    path, journey = traced.path, traced.journeys
     if not path.hops:
         return Verdict.NOT_APPLICABLE
     if len(journey):
         return _WORDS[OutcomeCode(int(np.max(journey.outcome)))]
     if path.direction is Direction.REPLY:
-        request = _index(case, flow.id, Direction.REQUEST)
+        request = case.traced(traced.flow.id, Direction.REQUEST)
         if request is not None and is_unanswered(case, request):
             return Verdict.UNANSWERED
-    first = next((count for count in case.hops[index] if count.expected), None)
+    first = next((count for count in traced.hops if count.expected), None)
     return Verdict.NO_TRAFFIC if first is None or first.witness else Verdict.UNDETERMINED
 
 
@@ -124,7 +119,7 @@ def _blind(case: Case) -> Iterator[Blind]:
         if gap.node is not None and gap.interface is None and (gap.node, None) not in named:
             named.add((gap.node, None))
             yield Blind(node=gap.node, interface=None, reason=gap.reason)
-    for count in (count for counts in case.hops for count in counts):
+    for count in (count for traced in case.paths for count in traced.hops):
         if not count.witness and (count.node, count.interface or None) not in named:
             named.add((count.node, count.interface or None))
             yield _blind_hop(count)

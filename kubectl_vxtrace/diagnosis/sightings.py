@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Path, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
 
@@ -45,21 +45,21 @@ def _with_proof(finding: Finding, texts: Sequence[str]) -> Finding:
 
 
 def _odd_sightings(case: Case) -> Iterator[_Odd]:
-    for path, journey, counts in zip(case.paths, case.journeys, case.hops, strict=True):
-        for count in counts:
+    for traced in case.paths:
+        for count in traced.hops:
             packets = count.packets or count.frames
-            if not count.expected and packets and not (count.role is Role.BRIDGE and _is_switched(path, journey, count.node)):
+            if not count.expected and packets and not (count.role is Role.BRIDGE and _is_switched(traced, count.node)):
                 seen = f" as {count.tuple}" if count.tuple else ""
-                yield _Odd(path=path, packets=packets, place=_place(count), seen=seen)
+                yield _Odd(path=traced.path, packets=packets, place=_place(count), seen=seen)
 
 
-def _is_switched(path: Path, journey: JourneyTable, node: str) -> bool:
+def _is_switched(traced: TracedPath, node: str) -> bool:
     """Whether a path lies on one node and loses nothing: its bridge may hand some packets up to the node and get them back.
 
     br_netfilter does so with a translated packet while the node does not know the MAC address behind the new destination
     (net/bridge/br_netfilter_hooks.c, br_nf_pre_routing_finish_bridge).
     """
-    return all(hop.tap.node == node for hop in path.hops) and not (journey.outcome >= OutcomeCode.REJECTED).any()
+    return all(hop.tap.node == node for hop in traced.path.hops) and not (traced.journeys.outcome >= OutcomeCode.REJECTED).any()
 
 
 def _place(count: HopCount) -> str:

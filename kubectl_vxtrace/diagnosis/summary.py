@@ -93,5 +93,4 @@ def _counts(case: Case, verdict: Verdict) -> str:
 
 
 def _total(case: Case, direction: Direction) -> int:
-    pairs = zip(case.paths, case.journeys, strict=True)
-    return sum(int(journey.weight_packets.sum()) for path, journey in pairs if path.direction is direction)
+    return sum(int(traced.journeys.weight_packets.sum()) for traced in case.paths if traced.path.direction is direction)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.turned import answering
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
-from kubectl_vxtrace.model.report import HopCount, Leg
+from kubectl_vxtrace.model.report import Leg
 
 
 class Kind(StrEnum):
@@ -64,15 +64,13 @@ class Stretch:
 class Trouble:
     """Packets of one path that met the same fate at the same leg.
 
-    index: of the path in the case. rows: rows of the path's JourneyTable. packets: what they stand for on the wire. answered: those
+    rows: of the path's JourneyTable. packets: what they stand for on the wire. answered: those
     of them that an ICMP error or RST answered. sent, arrived: of the same leg, in packets. presumed: one of the leg's captures has
     no closing numbers, so that nothing about it is certain.
     """
 
     kind: Kind
-    index: int
-    flow: Flow
-    path: Path
+    traced: TracedPath
     leg: Leg
     rows: I32
     packets: int
@@ -81,6 +79,16 @@ class Trouble:
     arrived: int
     stretches: tuple[Stretch, ...]
     presumed: bool
+
+    @property
+    def flow(self) -> Flow:
+        """Whose packets they are."""
+        return self.traced.flow
+
+    @property
+    def path(self) -> Path:
+        """The path that they were on."""
+        return self.traced.path
 
     @property
     def start(self) -> Hop:
@@ -99,58 +107,57 @@ class Trouble:
 
 def troubles(case: Case) -> Iterator[Trouble]:
     """Everything in `case` that asks for an explanation, path by path, leg by leg."""
-    for index, path in enumerate(case.paths):
-        if path.hops:
-            yield from _of_path(case, index)
+    for traced in case.paths:
+        if traced.path.hops:
+            yield from _of_path(case, traced)
 
 
-def is_unanswered(case: Case, index: int) -> bool:
-    """Whether the requests of path `index` all reached the server's last hop while no reply was seen there.
+def is_unanswered(case: Case, traced: TracedPath) -> bool:
+    """Whether the requests of a path all reached the server's last hop while no reply was seen there.
 
     Requests of which nothing can be known do not count against it. A blind first hop of the reply says nothing.
     """
-    path, journey = case.paths[index], case.journeys[index]
-    if path.direction is not Direction.REQUEST or not len(journey):
+    journeys = traced.journeys
+    if traced.path.direction is not Direction.REQUEST or not len(journeys):
         return False
-    if not np.all(journey.outcome <= OutcomeCode.UNDETERMINED) or not np.any(journey.outcome == OutcomeCode.DELIVERED):
+    if not np.all(journeys.outcome <= OutcomeCode.UNDETERMINED) or not np.any(journeys.outcome == OutcomeCode.DELIVERED):
         return False
-    reply = _reply_index(case, path.flow)
-    if reply is None or len(case.journeys[reply]):
+    reply = case.traced(traced.flow.id, Direction.REPLY)
+    if reply is None or not reply.path.hops or len(reply.journeys):
         return False
-    first = _hop_count(case, reply, 1)
-    return first is not None and first.witness and not _answered_ever(case, index)
+    first = reply.hop_count(1)
+    return first is not None and first.witness and not _answered_ever(case, traced)
 
 
-def _answered_ever(case: Case, index: int) -> bool:
+def _answered_ever(case: Case, traced: TracedPath) -> bool:
     """Whether the whole file of the request's last hop holds any packet of a reply, inside the common window or not."""
-    table = case.tables.get(case.paths[index].hops[-1].tap)
-    rows = case.journeys[index].row[:, -1]
+    table = case.tables.get(traced.path.hops[-1].tap)
+    rows = traced.journeys.row[:, -1]
     return table is not None and bool(np.any(np.isin(table.conversation, answering(table, rows[rows >= 0]))))
 
 
-def _of_path(case: Case, index: int) -> Iterator[Trouble]:
-    journey = case.journeys[index]
-    bad = _rows(journey.outcome >= OutcomeCode.REJECTED)
-    refused = bad[_refused_by_server(case, index, bad)]
+def _of_path(case: Case, traced: TracedPath) -> Iterator[Trouble]:
+    journeys, last = traced.journeys, len(traced.path.hops)
+    bad = _rows(journeys.outcome >= OutcomeCode.REJECTED)
+    refused = bad[_refused_by_server(traced, bad)]
     if len(refused):
-        yield _trouble(case, index, Kind.REFUSED, Leg(from_=len(case.paths[index].hops), to=None), refused)
+        yield _trouble(case, traced, Kind.REFUSED, Leg(from_=last, to=None), refused)
     vanished = np.setdiff1d(bad, refused, assume_unique=True).astype(np.int32)
-    start = _starts(journey, vanished)
-    legs = np.stack([start, journey.lost_to[vanished]], axis=1)
+    legs = np.stack([_starts(journeys, vanished), journeys.lost_to[vanished]], axis=1)
     for lost_from, lost_to in np.unique(legs, axis=0).tolist():
         rows = vanished[(legs[:, 0] == lost_from) & (legs[:, 1] == lost_to)]
-        yield _trouble(case, index, Kind.VANISHED, Leg(from_=lost_from, to=lost_to or None), rows)
-    if is_unanswered(case, index):
-        rows = _rows(journey.outcome == OutcomeCode.DELIVERED)
-        yield _trouble(case, index, Kind.SILENT, Leg(from_=len(case.paths[index].hops), to=None), rows)
+        yield _trouble(case, traced, Kind.VANISHED, Leg(from_=lost_from, to=lost_to or None), rows)
+    if is_unanswered(case, traced):
+        rows = _rows(journeys.outcome == OutcomeCode.DELIVERED)
+        yield _trouble(case, traced, Kind.SILENT, Leg(from_=last, to=None), rows)
 
 
-def _refused_by_server(case: Case, index: int, rows: I32) -> I32:
+def _refused_by_server(traced: TracedPath, rows: I32) -> I32:
     """Positions in `rows` of rejected packets that were seen at the server's last hop: nobody on the way refused those."""
-    path, journey = case.paths[index], case.journeys[index]
-    if path.direction is not Direction.REQUEST or _flow(case, path.flow).server is None:
+    journeys = traced.journeys
+    if traced.path.direction is not Direction.REQUEST or traced.flow.server is None:
         return np.zeros(0, dtype=np.int32)
-    refused = (journey.outcome[rows] == OutcomeCode.REJECTED) & (journey.row[rows, -1] >= 0) & (journey.lost_to[rows] == 0)
+    refused = (journeys.outcome[rows] == OutcomeCode.REJECTED) & (journeys.row[rows, -1] >= 0) & (journeys.lost_to[rows] == 0)
     return _rows(refused)
 
 
@@ -171,24 +178,22 @@ def _seen_last(journey: JourneyTable, rows: I32) -> I32:
     return last
 
 
-def _trouble(case: Case, index: int, kind: Kind, leg: Leg, rows: I32) -> Trouble:
-    path, journey = case.paths[index], case.journeys[index]
-    packets = int(journey.weight_packets[rows].sum())
-    answered = int(journey.weight_packets[rows][journey.outcome[rows] == OutcomeCode.REJECTED].sum())
-    tally = next((tally for tally in case.legs[index] if (tally.from_, tally.to) == (leg.from_, leg.to)), None)
+def _trouble(case: Case, traced: TracedPath, kind: Kind, leg: Leg, rows: I32) -> Trouble:
+    journeys = traced.journeys
+    weight = journeys.weight_packets[rows]
+    packets = int(weight.sum())
+    tally = next((tally for tally in traced.legs if (tally.from_, tally.to) == (leg.from_, leg.to)), None)
     return Trouble(
         kind=kind,
-        index=index,
-        flow=_flow(case, path.flow),
-        path=path,
+        traced=traced,
         leg=leg,
         rows=rows,
         packets=packets,
-        answered=answered,
+        answered=int(weight[journeys.outcome[rows] == OutcomeCode.REJECTED].sum()),
         sent=packets if tally is None else tally.sent,
         arrived=0 if tally is None else tally.arrived,
-        stretches=_stretches(path, leg, kind, seen=int(_seen_last(journey, rows).min())),
-        presumed=_presumed(case, path, leg),
+        stretches=_stretches(traced.path, leg, kind, seen=int(_seen_last(journeys, rows).min())),
+        presumed=_presumed(case, traced.path, leg),
     )
 
 
@@ -217,18 +222,3 @@ def _presumed(case: Case, path: Path, leg: Leg) -> bool:
     hops = {leg.from_, leg.to or leg.from_}
     taps = {hop.tap for hop in path.hops if hop.hop in hops}
     return any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures if capture.task.tap in taps)
-
-
-def _flow(case: Case, flow_id: int) -> Flow:
-    return next(flow for flow in case.flows if flow.id == flow_id)
-
-
-def _reply_index(case: Case, flow_id: int) -> int | None:
-    return next(
-        (index for index, path in enumerate(case.paths) if path.flow == flow_id and path.direction is Direction.REPLY and path.hops),
-        None,
-    )
-
-
-def _hop_count(case: Case, index: int, hop: int) -> HopCount | None:
-    return next((count for count in case.hops[index] if count.expected and count.hop == hop), None)

@@ -18,7 +18,7 @@ def unanswered_beside(case: Case, trouble: Trouble) -> int:
     At the server that is what it received; behind a hop where nothing names the next one, what was seen there last. Elsewhere the captures
     tell what became of a packet, and there are none.
     """
-    journey, table = case.journeys[trouble.index], case.tables.get(trouble.start.tap)
+    journey, table = trouble.traced.journeys, case.tables.get(trouble.start.tap)
     if trouble.path.direction is not Direction.REQUEST or not trouble.answered or trouble.leg.to is not None or table is None:
         return 0
     wanted = OutcomeCode.DELIVERED if trouble.kind is Kind.REFUSED else OutcomeCode.UNDETERMINED

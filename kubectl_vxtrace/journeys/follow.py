@@ -32,11 +32,10 @@ from kubectl_vxtrace.journeys.translated import translated_connections
 from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import HopCount, LegTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +59,6 @@ class _Scene:
     refusals: rejected.Refusals
     in_window: Mapping[Tap, int]
     unsure: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """One path with its counts."""
-
-    path: Path
-    journeys: JourneyTable
-    hops: tuple[HopCount, ...]
-    legs: tuple[LegTally, ...]
 
 
 def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
@@ -102,25 +91,20 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
         unsure=unsure,
     )
-    flows: list[Flow] = []
-    judged: list[_Judged] = []
+    judged: list[TracedPath] = []
     connections: dict[int, int] = {}
     ways_of = [[part for part in parts if part.candidate is candidate] for candidate in candidates]
     for candidate, mine in zip(candidates, each(lambda some: _judge_flow(scene, some), ways_of), strict=True):
         ports = np.unique(np.concatenate([one.journeys.client_port for one in mine])) if mine else np.zeros(0, np.int32)
         if not len(ports) and not any(not hop.expected for one in mine for hop in one.hops):
             continue
-        flows.append(_with_client_port(candidate.flow, ports))
-        judged += mine
+        flow = _with_client_port(candidate.flow, ports)
+        judged += [replace(one, flow=flow) for one in mine]
         connections[candidate.flow.id] = len(ports)
     return Case(
         recording=recording,
         tables=tables,
-        flows=tuple(flows),
-        paths=tuple(one.path for one in judged),
-        journeys=tuple(one.journeys for one in judged),
-        hops=tuple(one.hops for one in judged),
-        legs=tuple(one.legs for one in judged),
+        paths=tuple(judged),
         clocks=clocks.bounds(),
         connections=connections,
     )
@@ -197,7 +181,7 @@ def _ran_ns(recording: Recording, reference: str, tables: Mapping[Tap, PacketTab
     return min(times, default=0), max(times, default=0)
 
 
-def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[_Judged]:
+def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[TracedPath]:
     """All paths of one flow: outcomes of requests depend on what the replies say."""
     trails = [trails_of(part.way, scene.clocks, [one.witness for one in _testimonies(scene, part)]) for part in parts]
     if scene.recording.request is not None and scene.recording.request.filter is not None:
@@ -222,7 +206,7 @@ def _picked(trails: Sequence[Trails]) -> list[Trails]:
     ]
 
 
-def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> _Judged:
+def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> TracedPath:
     path = part.way.path
     known = _testimonies(scene, part)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
@@ -257,7 +241,8 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     odd = {tap: (roles.get(tap, Role.UNDERLAY), testimony_of(tap, scene.known, scene.recording)) for tap in part.unexpected}
     hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)
     legs = tally.leg_tallies(chosen, journeys, witness, scene.clocks)
-    return _Judged(path=path, journeys=journeys, hops=hops, legs=legs + (tally.open_leg(chosen, journeys) if nameless else ()))
+    legs += tally.open_leg(chosen, journeys) if nameless else ()
+    return TracedPath(flow=part.candidate.flow, path=path, journeys=journeys, hops=hops, legs=legs)
 
 
 def _testimonies(scene: _Scene, part: _Part) -> list[Testimony]:

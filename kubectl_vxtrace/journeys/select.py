@@ -41,7 +41,8 @@ def shown(case: Case, delivered: int, lost: int = 1000) -> tuple[ShownJourney, .
     """
     shifts = {bound.node: _middle(bound.offset_ns.low, bound.offset_ns.high) for bound in case.clocks}
     path, journey, times, fine = [], [], [], []
-    for index, table in enumerate(case.journeys):
+    for index, traced in enumerate(case.paths):
+        table = traced.journeys
         nodes = [shifts.get(hop.tap.node, 0) for hop in table.path.hops]
         first = np.argmax(table.row >= 0, axis=1) if len(nodes) else np.zeros(len(table), np.int64)
         path.append(np.full(len(table), index))
@@ -62,7 +63,7 @@ def _middle(low: int | None, high: int | None) -> int:
 
 
 def _shown(case: Case, path: int, row: int) -> ShownJourney:
-    table = case.journeys[path]
+    table = case.paths[path].journeys
     places = zip(table.path.hops, table.row[row].tolist(), strict=True)
     return ShownJourney(
         flow=table.path.flow,

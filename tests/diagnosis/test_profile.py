@@ -10,7 +10,7 @@ from kubectl_vxtrace.diagnosis.crossing import Crossing
 from kubectl_vxtrace.diagnosis.profile import Trait, profile
 from kubectl_vxtrace.model.path import Endpoint, Flow
 from kubectl_vxtrace.model.report import Finding
-from tests.diagnosis.build import CLIENT, HEALTHY, A, B, Fate, World, facts, lost
+from tests.diagnosis.build import CLIENT, HEALTHY, A, B, Fate, World, facts, lost, with_paths
 
 SECOND_NS = 1_000_000_000
 COUNT = 40
@@ -113,7 +113,7 @@ def _backends(shares: tuple[list[int], ...]) -> Trait:
     client = Endpoint(address=CLIENT)
     flows = tuple(Flow(id=number, protocol="UDP", client=client, server=end) for number, end in enumerate(ends, 1))
     packets = crossed([place for share in shares for place in share], flow=[1] * 20 + [2] * 20)
-    (found,) = (one for one in profile(replace(case, flows=flows), packets) if "by backend" in one.text)
+    (found,) = (one for one in profile(with_paths(case, flow=flows), packets) if "by backend" in one.text)
     return found
 
 

@@ -13,7 +13,7 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
 from kubectl_vxtrace.model.report import Blind, Impact, TraceReport, Verdict
-from tests.diagnosis.build import HEALTHY, SERVER, A, B, Fate, World, facts, icmp, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, SERVER, A, B, Fate, World, facts, icmp, lost, of_flow, rule, ruled
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 
@@ -102,7 +102,7 @@ def test_the_order_of_verdicts(verdicts: list[Verdict], expected: Verdict) -> No
 
 def no_flow(world: World) -> Case:
     case = world.case()
-    return replace(case, flows=(), paths=(), journeys=(), hops=(), legs=(), connections={})
+    return replace(case, paths=(), connections={})
 
 
 def test_no_packet_at_all_is_no_traffic() -> None:
@@ -119,15 +119,11 @@ def test_no_packet_where_nobody_could_see_one_is_undetermined() -> None:
 def with_second_backend(world: World, second: World) -> Case:
     """Two flows of one Service: the world's, and another backend's on the same hops."""
     one, other = world.case(), replace(second, extra=world.seen()).case()
-    server = Endpoint(address="10.244.106.65", port=53, node=B)
+    flow = replace(other.flows[0], id=2, server=Endpoint(address="10.244.106.65", port=53, node=B))
     return replace(
         one,
         tables=other.tables,
-        flows=(*one.flows, replace(other.flows[0], id=2, server=server)),
-        paths=(*one.paths, *(replace(path, flow=2) for path in other.paths)),
-        journeys=(*one.journeys, *(replace(journey, path=replace(journey.path, flow=2)) for journey in other.journeys)),
-        hops=(*one.hops, *other.hops),
-        legs=(*one.legs, *other.legs),
+        paths=(*one.paths, *(of_flow(traced, flow) for traced in other.paths)),
     )
 
 
@@ -270,10 +266,10 @@ def test_settling_marks_only_the_packets_of_the_leg_and_only_once() -> None:
     case = admitted(replace(HEALTHY, requests=(lost(24, 4, 5), lost(3, 5, 6), Fate(count=2)), replies=())).case()
     findings = diagnose(case)
     once = settle(case, findings)
-    assert [int((once.journeys[0].outcome == code).sum()) for code in OutcomeCode] == [2, 0, 0, 3, 24]
-    assert not once.journeys[0].outcome.flags.writeable
-    assert (settle(once, findings).journeys[0].outcome == once.journeys[0].outcome).all()
-    assert (case.journeys[0].outcome == OutcomeCode.LOST).sum() == 27
+    assert [int((once.paths[0].journeys.outcome == code).sum()) for code in OutcomeCode] == [2, 0, 0, 3, 24]
+    assert not once.paths[0].journeys.outcome.flags.writeable
+    assert (settle(once, findings).paths[0].journeys.outcome == once.paths[0].journeys.outcome).all()
+    assert (case.paths[0].journeys.outcome == OutcomeCode.LOST).sum() == 27
 
 
 def test_a_case_that_is_settled_gives_the_same_findings() -> None:

@@ -91,7 +91,7 @@ def _tables(run: Run, flows: set[int], direction: Direction) -> Iterator[Journey
     """The journeys of some of the world's flows, and of nameless ones that may be theirs."""
     world, case = run.emitted.world, run.case
     groups = {_group(world.flows[number]) for number in flows}
-    for table in case.journeys:
+    for table in (traced.journeys for traced in case.paths):
         flow = next(one for one in case.flows if one.id == table.path.flow)
         named = table.path.flow - 1 in flows
         nameless = flow.server is None and any(
@@ -293,7 +293,8 @@ def _sound(run: Run, table: JourneyTable) -> Iterator[str]:
 
 def _legs_add_up(run: Run) -> Iterator[str]:
     """What a leg was given is what arrived, was lost and is unknown; nothing is counted twice."""
-    for table, legs in zip(run.case.journeys, run.case.legs, strict=True):
+    for traced in run.case.paths:
+        table, legs = traced.journeys, traced.legs
         for leg in legs:
             if leg.sent != leg.arrived + leg.lost + leg.undetermined:
                 yield f"leg {leg.from_} to {leg.to}: {leg.sent} sent, {leg.arrived} + {leg.lost} + {leg.undetermined}"

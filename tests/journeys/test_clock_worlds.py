@@ -47,9 +47,9 @@ def _asked(seconds: int, clocks: dict[str, Clock], *, retries: bool = False, cro
 def _legs(found: Run) -> list[tuple[Sequence[str], LegTally]]:
     """Each leg with the nodes of its ends."""
     return [
-        ([path.hops[leg.from_ - 1].tap.node, path.hops[(leg.to or leg.from_) - 1].tap.node], leg)
-        for path, legs in zip(found.case.paths, found.case.legs, strict=True)
-        for leg in legs
+        ([traced.path.hops[leg.from_ - 1].tap.node, traced.path.hops[(leg.to or leg.from_) - 1].tap.node], leg)
+        for traced in found.case.paths
+        for leg in traced.legs
     ]
 
 
@@ -92,7 +92,12 @@ def test_a_step_in_the_middle(node: str, step_ns: int, retries: bool) -> None:
     assert (bound.stepped, bound.offset_ns.low, bound.offset_ns.high) == (True, None, None)
     assert [leg.latency_ns for nodes, leg in _legs(found) if set(nodes) == {CLIENT_NODE, B_NODE}] == [None] * 2
     # both sides of the step are in the window: a packet of each half second but the last
-    counted = sorted(time for table in found.case.journeys if table.path.direction is Direction.REQUEST for time in table.time_ns.tolist())
+    counted = sorted(
+        time
+        for table in (traced.journeys for traced in found.case.paths)
+        if table.path.direction is Direction.REQUEST
+        for time in table.time_ns.tolist()
+    )
     assert len(counted) >= (SHORT_S - 2) * 4
     assert max(abs(later - earlier) for earlier, later in pairwise(counted)) <= SECOND + abs(step_ns)
 
@@ -105,7 +110,7 @@ def test_hours_of_offset(offset_ns: int) -> None:
     assert bound.offset_ns.low is not None
     assert bound.offset_ns.high is not None
     assert bound.offset_ns.low <= offset_ns <= bound.offset_ns.high <= bound.offset_ns.low + 1_000_000
-    for path in found.case.paths:
+    for path in (traced.path for traced in found.case.paths):
         nodes = [hop.tap.node for hop in path.hops]
         assert nodes == sorted(nodes, reverse=path.direction is Direction.REPLY)
 

@@ -28,7 +28,9 @@ def test_they_are_a_flow_of_their_own_that_vanishes_behind_the_pods_interface() 
     assert {end.address for end in flow.candidates} == set(wire.SERVERS)
     assert hop_packets(case, None) == [20, 0]
     assert lost_of(case, None) == {(1, 2): 20}
-    assert [(path.direction, [hop.tap for hop in path.hops]) for path in case.paths] == [(Direction.REQUEST, [FIRST_TAP, BEHIND])]
+    assert [(path.direction, [hop.tap for hop in path.hops]) for path in (traced.path for traced in case.paths)] == [
+        (Direction.REQUEST, [FIRST_TAP, BEHIND])
+    ]
 
 
 def test_a_server_that_is_asked_itself() -> None:

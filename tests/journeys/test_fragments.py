@@ -25,7 +25,7 @@ def _two_sockets(fates: dict[int, int]) -> World:
 def test_trains_of_two_sockets_with_one_ip_id_are_two() -> None:
     found = run(_two_sockets({}))
     assert contradictions(found) == []
-    (hops,) = [hops for path, hops in zip(found.case.paths, found.case.hops, strict=True) if hops[0].packets]
+    (hops,) = [traced.hops for traced in found.case.paths if traced.hops[0].packets]
     assert [hop.packets for hop in hops] == [20] * len(hops)
 
 

@@ -42,7 +42,7 @@ def test_questions_and_answers(fates: list[tuple[str, int | None, int | None]], 
         expected.pop((1, 2), None)
         assert lost_of(case, server) == expected
         assert lost_of(case, server, Direction.REPLY) == _legs(simulator, server, reply=True)
-    assert sum(len(table) for table in case.journeys) == len(simulator.sent)
+    assert sum(len(table) for table in (traced.journeys for traced in case.paths)) == len(simulator.sent)
     unnamed = lost_of(case, None) if any(flow.server is None for flow in case.flows) else {}
     assert unnamed == ({(1, 2): nameless} if nameless else {})
 
@@ -156,7 +156,7 @@ def test_blind_hops_never_invent_a_loss(fates: list[int | None], blind: set[int]
     assert lost_of(case, wire.FIRST) == expected
     table = journeys_of(case, wire.FIRST)
     assert int(np.sum(table.outcome == OutcomeCode.UNDETERMINED)) == unknown
-    legs = case.legs[0]
+    legs = case.paths[0].legs
     assert [(leg.from_, leg.to) for leg in legs] == list(pairwise(sighted))
     assert {(leg.from_, leg.to): leg.lost for leg in legs if leg.lost} == expected
 
@@ -183,6 +183,6 @@ def test_hostile_frames_never_crash(damage: list[tuple[int, int, int]], protocol
         changed[offset % len(changed)] = value
         packets[place % len(packets)] = (time_ns, bytes(changed))
     case = follow_all(simulator, record(simulator, protocol=protocol, port=80))
-    for table, hops in zip(case.journeys, case.hops, strict=True):
-        assert all(count.packets >= 0 and count.frames >= 0 for count in hops)
-        assert ((table.row >= 0).any(axis=1)).all()
+    for traced in case.paths:
+        assert all(count.packets >= 0 and count.frames >= 0 for count in traced.hops)
+        assert ((traced.journeys.row >= 0).any(axis=1)).all()

@@ -43,7 +43,7 @@ class TestRejected:
         self._rst(simulator)
         assert self._case_outcome(simulator) == [(OutcomeCode.REJECTED, 6, 0)]
         case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
-        assert sum(leg.lost for leg in case.legs[0]) == 0
+        assert sum(leg.lost for leg in case.paths[0].legs) == 0
 
     def test_by_a_firewall_on_the_way(self) -> None:
         simulator = wire.Simulator()
@@ -51,7 +51,7 @@ class TestRejected:
         self._rst(simulator, first=2)
         assert self._case_outcome(simulator) == [(OutcomeCode.REJECTED, 5, 6)]
         case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
-        assert {(leg.from_, leg.to): leg.lost for leg in case.legs[0] if leg.lost} == {(5, 6): 1}
+        assert {(leg.from_, leg.to): leg.lost for leg in case.paths[0].legs if leg.lost} == {(5, 6): 1}
 
     def test_the_copy_that_was_answered(self) -> None:
         simulator = wire.Simulator()
@@ -85,9 +85,9 @@ class TestRejected:
         flow = replace(recording.flows[0], server=None)
         path = replace(recording.paths[0], hops=recording.paths[0].hops[:1])
         case = follow(replace(recording, flows=(flow,), paths=(path,)), tables_of(simulator))
-        table = case.journeys[0]
+        table = case.paths[0].journeys
         assert (table.outcome[0], table.lost_from[0], table.lost_to[0]) == (OutcomeCode.REJECTED, 1, 0)
-        assert [(leg.from_, leg.to, leg.lost) for leg in case.legs[0]] == [(1, None, 1)]
+        assert [(leg.from_, leg.to, leg.lost) for leg in case.paths[0].legs] == [(1, None, 1)]
 
     def test_a_reply_that_is_quoted_is_none(self) -> None:
         simulator = wire.Simulator()

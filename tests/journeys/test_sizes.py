@@ -38,8 +38,8 @@ def test_super_packets_that_nobody_saw_in_parts_count_as_segments() -> None:
         )  # fmt: skip
     case = follow_all(simulator, record(simulator, protocol="TCP", port=80))
     assert hop_packets(case, A) == [90, 90, 90, 45, 45, 45]
-    assert [hop.frames for hop in case.hops[0]] == [2, 2, 2, 1, 1, 1]
-    assert {(leg.from_, leg.to): leg.lost for leg in case.legs[0] if leg.lost} == {(3, 4): 45}
+    assert [hop.frames for hop in case.paths[0].hops] == [2, 2, 2, 1, 1, 1]
+    assert {(leg.from_, leg.to): leg.lost for leg in case.paths[0].legs if leg.lost} == {(3, 4): 45}
 
 
 def test_datagrams_of_udp_super_packets() -> None:
@@ -111,7 +111,7 @@ def test_an_outer_fragment_that_is_missing() -> None:
     case = follow_all(simulator)
     assert hop_packets(case, A) == [2, 2, 2, 1, 1, 1]
     assert lost_of(case, A) == {(3, 4): 1}
-    assert [hop.frames for hop in case.hops[0]] == [2, 2, 4, 2, 1, 1]
+    assert [hop.frames for hop in case.paths[0].hops] == [2, 2, 4, 2, 1, 1]
 
 
 @pytest.mark.parametrize("merge", [(8, 8, 1, 1, 8, 8), (4, 4, 1, 1, 2, 2)])

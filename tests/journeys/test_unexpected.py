@@ -33,7 +33,7 @@ class TestUnexpected:
             simulator.put(wire.hops_to(A)[2], AT + number * 10_000_000 + 8_000, frames.ethernet(packet))
         case = follow_all(simulator)
         assert lost_of(case, A) == {(2, 3): 2}
-        odd = [hop for hop in case.hops[0] if not hop.expected]
+        odd = [hop for hop in case.paths[0].hops if not hop.expected]
         assert [(hop.hop, hop.node, hop.interface, hop.packets, hop.outer) for hop in odd] == [(7, wire.CLIENT_NODE, wire.NIC, 2, None)]
 
     def test_at_another_node(self) -> None:
@@ -46,7 +46,7 @@ class TestUnexpected:
         simulator.put(("ada-ec-3", wire.NIC), AT + 200_000, outer)
         case = follow_all(simulator)
         assert lost_of(case, A) == {(3, 4): 1}
-        (odd,) = (hop for hop in case.hops[0] if not hop.expected)
+        (odd,) = (hop for hop in case.paths[0].hops if not hop.expected)
         assert (odd.node, odd.packets, odd.outer and odd.outer.destination) == ("ada-ec-3", 1, "10.128.0.96")
 
 

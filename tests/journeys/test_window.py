@@ -35,7 +35,7 @@ class TestWindow:
         for number, at in enumerate([AT - 6 * SECOND, AT]):
             simulator.udp(A, time_ns=at, payload=b"%d" % number, client_port=40_000, ident=number + 1)
         case = follow_all(simulator)
-        assert [hop.witness for hop in case.hops[0]] == [True] * 6
+        assert [hop.witness for hop in case.paths[0].hops] == [True] * 6
         assert hop_packets(case, A) == [1] * 6
 
     def test_received_but_not_captured_moves_the_end_to_the_last_frame(self) -> None:
@@ -47,7 +47,7 @@ class TestWindow:
         recording = change(record(simulator), TAPS[3], received=5)
         case = follow(recording, tables_of(simulator))
         assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 2
-        assert all(hop.witness for hop in case.hops[0])
+        assert all(hop.witness for hop in case.paths[0].hops)
 
     def test_what_came_before_the_filter_was_in_place_is_no_tail(self) -> None:
         simulator = wire.Simulator()
@@ -67,7 +67,7 @@ class TestWindow:
         case = follow(recording, tables_of(simulator))
         assert lost_of(case, A) == {(3, 4): 2}
         assert hop_packets(case, A)[0] == 4
-        assert all(hop.witness for hop in case.hops[0])
+        assert all(hop.witness for hop in case.paths[0].hops)
 
     def test_a_quiet_file_of_others_does_not_say_when_it_began(self) -> None:
         """A single ARP request near the end, behind a firewall. (The first lookup left before the last of the other files begins.)"""
@@ -103,14 +103,14 @@ class TestWindow:
         simulator = wire.Simulator(gaps={wire.hops_to(A)[2]: (AT + 20 * SECOND // 100 - 1, STOP)})
         lookups(simulator, 21)
         case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
-        assert all(hop.witness for hops in case.hops for hop in hops)
+        assert all(hop.witness for traced in case.paths for hop in traced.hops)
         assert set(outcomes(case, A)) == {OutcomeCode.DELIVERED}
 
     def test_one_that_ends_long_before_is_blind(self) -> None:
         simulator = wire.Simulator(gaps={wire.hops_to(A)[2]: (AT + SECOND // 10 - 1, STOP)})
         lookups(simulator, 100)
         case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
-        assert [hop.witness for hop in case.hops[0]] == [True, True, False, True, True, True]
+        assert [hop.witness for hop in case.paths[0].hops] == [True, True, False, True, True, True]
 
     def test_a_clock_that_is_hours_off_does_not_move_the_window(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 7200 * SECOND})

@@ -40,10 +40,10 @@ class TestWitness:
         lookups(simulator, 3)
         lookups(simulator, 2, first=3, vanished=3)
         case = follow(change(record(simulator), TAPS[3], **fields), tables_of(simulator))
-        hop = case.hops[0][3]
+        hop = case.paths[0].hops[3]
         assert (hop.witness, words in (hop.reason or "")) == (False, True)
         assert lost_of(case, A) == {(3, 5): 2}
-        assert [(leg.from_, leg.to) for leg in case.legs[0]] == [(1, 2), (2, 3), (3, 5), (5, 6)]
+        assert [(leg.from_, leg.to) for leg in case.paths[0].legs] == [(1, 2), (2, 3), (3, 5), (5, 6)]
 
     def test_an_empty_file_is_one_unless_what_was_received_is_missing(self) -> None:
         simulator = wire.Simulator()
@@ -58,7 +58,7 @@ class TestWitness:
         recording = change(record(simulator), TAPS[4], status=CaptureStatus.ZERO, reason="vxlan.calico is down")
         case = follow(recording, tables_of(simulator))
         assert lost_of(case, A) == {(4, 5): 2}
-        assert (case.hops[0][4].witness, case.hops[0][4].reason) == (True, "vxlan.calico is down")
+        assert (case.paths[0].hops[4].witness, case.paths[0].hops[4].reason) == (True, "vxlan.calico is down")
 
     def test_bpf_that_can_take_packets_away(self) -> None:
         simulator = wire.Simulator()
@@ -66,14 +66,14 @@ class TestWitness:
         links = (Link(name=wire.NIC, index=2, xdp=True),)
         case = follow(replace(record(simulator), before=(NodeFacts(node="ada-ec-2", links=links),)), tables_of(simulator))
         assert lost_of(case, A) == {(3, 5): 2}
-        assert "XDP" in (case.hops[0][3].reason or "")
+        assert "XDP" in (case.paths[0].hops[3].reason or "")
 
     def test_a_tc_program_can_take_packets_past_every_interface_of_its_node(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 2, vanished=3)
         links = (Link(name=wire.NIC, index=2, bpf=True),)
         case = follow(replace(record(simulator), before=(NodeFacts(node="ada-ec-2", links=links),)), tables_of(simulator))
-        assert [hop.witness for hop in case.hops[0]] == [True] * 3 + [False] * 3
+        assert [hop.witness for hop in case.paths[0].hops] == [True] * 3 + [False] * 3
         assert outcomes(case, A) == [OutcomeCode.UNDETERMINED] * 2
 
     def test_a_hop_that_was_never_captured(self) -> None:
@@ -86,7 +86,7 @@ class TestWitness:
             gaps=(Gap(node="ada-ec-2", interface=wire.NIC, reason="no debug pod"),),
         )
         case = follow(recording, tables_of(simulator))
-        assert (case.hops[0][3].witness, case.hops[0][3].reason, case.hops[0][3].capture) == (False, "no debug pod", None)
+        assert (case.paths[0].hops[3].witness, case.paths[0].hops[3].reason, case.paths[0].hops[3].capture) == (False, "no debug pod", None)
         assert outcomes(case, A) == [OutcomeCode.DELIVERED] * 2
 
     def test_what_comes_out_again_was_not_lost(self) -> None:
@@ -96,7 +96,7 @@ class TestWitness:
         lookups(simulator, 1, first=4, vanished=3)
         case = follow_all(simulator)
         assert hop_packets(case, A) == [5, 5, 5, 2, 4, 4]
-        assert "2 packets" in (case.hops[0][3].reason or "")
+        assert "2 packets" in (case.paths[0].hops[3].reason or "")
         assert lost_of(case, A) == {(3, 5): 1}
 
     def test_nothing_can_be_said_behind_the_last_witness(self) -> None:

@@ -109,8 +109,8 @@ def _taps(world: World) -> list[TapName]:
 
 def said(case: Case) -> list[object]:
     """Everything that is said of packets, comparable."""
-    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in hops) for hops in case.hops]
-    return [journeys(case), hops, case.legs, case.clocks, case.flows]
+    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in traced.hops) for traced in case.paths]
+    return [journeys(case), hops, [traced.legs for traced in case.paths], case.clocks, case.flows]
 
 
 def journeys(case: Case) -> list[object]:
@@ -126,7 +126,7 @@ def journeys(case: Case) -> list[object]:
                 strict=True,
             )
         )
-        for one in case.journeys
+        for one in (traced.journeys for traced in case.paths)
     ]
 
 
@@ -134,14 +134,14 @@ def undetermined(case: Case) -> dict[tuple[int, str], int]:
     """Packets per path of which nothing is said."""
     return {
         (table.path.flow, table.path.direction.value): int(table.weight_packets[table.outcome == OutcomeCode.UNDETERMINED].sum())
-        for table in case.journeys
+        for table in (traced.journeys for traced in case.paths)
     }
 
 
 def counts(case: Case) -> dict[tuple[int, str], dict[tuple[int, int], int]]:
     """Per path what was lost on which leg."""
     found = {}
-    for table in case.journeys:
+    for table in (traced.journeys for traced in case.paths):
         lost = np.flatnonzero(np.isin(table.outcome, VANISHED))
         legs: dict[tuple[int, int], int] = {}
         for row in lost.tolist():

@@ -7,7 +7,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis import nodes
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, frame_refs, place_text
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.journeys import Case, TracedPath
 from kubectl_vxtrace.model.packets import I32, address_text
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
@@ -20,10 +20,9 @@ def check(case: Case) -> Iterator[Finding]:
 
     They count as delivered, for the client's interface saw them; its socket refuses them. So it is a warning.
     """
-    for index, path in enumerate(case.paths):
-        flow = next((flow for flow in case.flows if flow.id == path.flow), None)
-        if flow is not None and path.direction is Direction.REPLY and path.hops and _is_bridged(case, flow, path):
-            yield from _untranslated(case, index, path, flow)
+    for traced in case.paths:
+        if traced.path.direction is Direction.REPLY and traced.path.hops and _is_bridged(case, traced.flow, traced.path):
+            yield from _untranslated(case, traced)
 
 
 def _is_bridged(case: Case, flow: Flow, path: Path) -> bool:
@@ -39,9 +38,10 @@ def _is_bridged(case: Case, flow: Flow, path: Path) -> bool:
     return len(masters) == 1 and None not in masters
 
 
-def _untranslated(case: Case, index: int, path: Path, flow: Flow) -> Iterator[Finding]:
-    last, node = path.hops[-1], path.hops[-1].tap.node
-    rows = _from_backend(case, index, last, flow)
+def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
+    flow, last = traced.flow, traced.path.hops[-1]
+    node = last.tap.node
+    rows = _from_backend(case, traced, last)
     name = _SETTING[6 if ":" in flow.client.address else 4]
     values = {facts.sysctls.get(name, "absent") for facts in nodes.looks(case, node) if nodes.answered(facts, "sysctls")}
     if not len(rows) or flow.server is None or flow.service is None or "1" in values:
@@ -64,14 +64,14 @@ def _untranslated(case: Case, index: int, path: Path, flow: Flow) -> Iterator[Fi
     )
 
 
-def _from_backend(case: Case, index: int, hop: Hop, flow: Flow) -> I32:
+def _from_backend(case: Case, traced: TracedPath, hop: Hop) -> I32:
     """Rows of replies that the client's interface saw with the backend's address as their source."""
-    table = case.tables.get(hop.tap)
-    seen = case.journeys[index].row[:, hop.hop - 1]
+    table, server = case.tables.get(hop.tap), traced.flow.server
+    seen = traced.journeys.row[:, hop.hop - 1]
     seen = seen[seen >= 0]
-    if table is None or flow.server is None or not len(seen):
+    if table is None or server is None or not len(seen):
         return np.zeros(0, dtype=np.int32)
     asked = {entry for entry in np.unique(table.conversation[seen]).tolist() if entry >= 0}
-    wrong = [talk for talk in asked if address_text(table.conversations.source[talk]) == flow.server.address]
+    wrong = [talk for talk in asked if address_text(table.conversations.source[talk]) == server.address]
     rows: I32 = seen[np.isin(table.conversation[seen], wrong)]
     return rows

@@ -36,7 +36,7 @@ def _outer_checksum(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[
     name = "Udp6InCsumErrors" if version6 else "Udp.InCsumErrors"
     node = stretch.start.tap.node
     errors = nodes.grown(case, node, name)
-    frames = len(rows_at(case, trouble, stretch.start))
+    frames = len(rows_at(trouble, stretch.start))
     if not errors or errors < frames:
         return
     sender = next((hop for hop in trouble.path.hops if nodes.is_vxlan(hop) and hop.tap.node != node), None)
@@ -104,7 +104,7 @@ def _bad_checksum(case: Case, trouble: Trouble, sender: Hop, counter: Evidence) 
 
 def _from_the_node(case: Case, trouble: Trouble, sender: Hop) -> bool:
     """Whether the packets bear an address of the sending node itself inside: they were masqueraded, or it sent them."""
-    table, rows = case.tables.get(trouble.start.tap), rows_at(case, trouble, trouble.start)
+    table, rows = case.tables.get(trouble.start.tap), rows_at(trouble, trouble.start)
     if table is None or not len(rows):
         return False
     talk = np.unique(table.conversation[rows])

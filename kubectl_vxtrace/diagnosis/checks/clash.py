@@ -39,7 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
 def _port_clash(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     """Inner UDP to the node itself whose destination port is that of VXLAN: the node had masqueraded the connection so, does not track
     that port, and drops the answer as foreign VXLAN in INPUT."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None or not len(rows):
         return
     talks = np.unique(table.conversation[rows])
@@ -145,7 +145,7 @@ def _peer(case: Case, node: str, route: RouteLookup) -> tuple[str | None, bool]:
 
 def _bare(case: Case, trouble: Trouble, stretch: Stretch, end: Hop) -> Iterator[Finding]:
     """Packets of pods that leave a node without encapsulation and do not reach the other one, and that nobody answers for it."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None or not len(rows) or trouble.answered >= trouble.packets or encapsulations(case, trouble, stretch.start):
         return
     talks = np.unique(table.conversation[rows])

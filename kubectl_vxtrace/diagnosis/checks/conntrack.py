@@ -39,7 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
 def _full(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     node = stretch.start.tap.node
     growth, fill = _refused_entries(case, node), _fill(case, node)
-    full = growth is not None and growth >= frames_taken(case, trouble)
+    full = growth is not None and growth >= frames_taken(trouble)
     near = fill is not None and fill[0] >= _NEARLY * fill[1]
     if growth == 0 or not (full or near):
         return
@@ -82,7 +82,7 @@ def _fill(case: Case, node: str) -> tuple[int, int] | None:
 
 def _collided(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     """Both causes leave the same counter: entries that could not be inserted, because an equal one was there."""
-    node, taken = stretch.start.tap.node, frames_taken(case, trouble)
+    node, taken = stretch.start.tap.node, frames_taken(trouble)
     growth = nodes.grown(case, node, _COLLIDED)
     if not growth:
         return
@@ -99,7 +99,7 @@ def _collided(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Findin
 def _pairs(case: Case, trouble: Trouble) -> I32:
     """Rows of lost queries at whose side, from the same port and at the same moment, another packet went out."""
     table = case.tables.get(trouble.start.tap)
-    rows = rows_at(case, trouble, trouble.start)
+    rows = rows_at(trouble, trouble.start)
     if table is None or trouble.flow.protocol != "UDP" or trouble.path.direction is not Direction.REQUEST:
         return np.zeros(0, dtype=np.int32)
     rows = rows[_port_of(table, rows) == _DNS]
@@ -148,7 +148,7 @@ def _translated(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[str, ..
     }
     table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
     if table is not None:
-        row = case.journeys[trouble.index].row[:, (stretch.end or stretch.start).hop - 1]
+        row = trouble.traced.journeys.row[:, (stretch.end or stretch.start).hop - 1]
         talk = np.unique(table.conversation[row[row >= 0]])
         seen = (address_text(raw) for raw in np.unique(table.conversations.source[talk[talk >= 0]], axis=0))
         found.update({address: None for address in seen if address not in own})

@@ -52,7 +52,7 @@ def _not_forwarding(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[
     off = [name for name in names if "0" in (values := setting(case, node, name))[:1] + values[-1:]]
     if not off:
         return
-    growth, taken = nodes.grown(case, node, _NOT_FORWARDED[family]), frames_taken(case, trouble)
+    growth, taken = nodes.grown(case, node, _NOT_FORWARDED[family]), frames_taken(trouble)
     if growth == 0:
         return
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{', '.join(f'{name} = 0' for name in off)} on {node}")]
@@ -77,7 +77,7 @@ def _not_forwarding(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[
 
 
 def _filtered(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    start, taken = stretch.start, frames_taken(case, trouble)
+    start, taken = stretch.start, frames_taken(trouble)
     node, growth = start.tap.node, nodes.grown(case, start.tap.node, _FILTERED)
     sources = _sources(case, trouble, stretch)
     mode = _mode(case, start)

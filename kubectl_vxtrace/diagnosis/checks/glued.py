@@ -42,7 +42,7 @@ def _glued(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     if not len(rows):
         return
     spare = int((table.wire_bytes[rows] - table.payload_bytes[rows] - _AROUND_UDP_BYTES).sum())
-    wanted = before.wire_bytes[rows_at(case, trouble, stretch.start)]
+    wanted = before.wire_bytes[rows_at(trouble, stretch.start)]
     room = spare >= int(wanted.sum()) + _VXLAN_BYTES * len(wanted)
     text = f"{len(rows)} frames at {place_text(out)} are longer than the one packet that their inner IP header names, by {spare} bytes; "
     text += f"the lost packets have {int(wanted.sum())}"

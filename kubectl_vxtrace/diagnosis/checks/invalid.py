@@ -74,12 +74,12 @@ def _damaged(case: Case, stretch: Stretch, sender: Hop) -> Meaning:
 
 def _lost_before(case: Case, trouble: Trouble) -> Iterator[str]:
     """Losses of the same connections on other legs, each as a doubt. Nodes' clocks differ, so that their order is not asked for."""
-    mine = case.journeys[trouble.index].client_port[trouble.rows]
+    mine = trouble.traced.journeys.client_port[trouble.rows]
     for other in troubles(case):
-        same_place = other.index == trouble.index and other.leg == trouble.leg
+        same_place = other.traced is trouble.traced and other.leg == trouble.leg
         if other.flow.id != trouble.flow.id or other.kind is not Kind.VANISHED or same_place:
             continue
-        journey = case.journeys[other.index]
+        journey = other.traced.journeys
         shared = np.isin(journey.client_port[other.rows], mine)
         count = int(journey.weight_packets[other.rows][shared].sum())
         if count:

@@ -10,7 +10,7 @@ from kubectl_vxtrace.diagnosis.ends import receivers, senders
 from kubectl_vxtrace.diagnosis.evidence import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Kind, Place, Trouble, troubles
-from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Flow, Path, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
@@ -65,14 +65,14 @@ def _sent_back(case: Case, trouble: Trouble) -> Iterator[Evidence]:
 
 
 def _asymmetric(case: Case, flow: Flow, found: Sequence[Trouble]) -> Iterator[Finding]:
-    index = bare_way(case, flow)
-    if index is None or flow.server is None or not len(case.journeys[index]):
+    traced = bare_way(case, flow)
+    if traced is None or flow.server is None or not len(traced.journeys):
         return
-    bare = case.paths[index].direction
-    proofs = [*_both_ways(case, flow), *_bare_sightings(case, index)]
+    bare = traced.path.direction
+    proofs = [*_both_ways(case, flow), *_bare_sightings(case, traced)]
     summary = f"{'replies' if bare is Direction.REPLY else 'requests'} between {flow.client.address} and {flow.server.address} go without"
     summary += " encapsulation, the other direction with it"
-    hurt = [trouble for trouble in found if trouble.index == index and trouble.kind is Kind.VANISHED]
+    hurt = [trouble for trouble in found if trouble.traced is traced and trouble.kind is Kind.VANISHED]
     for trouble in hurt:
         passed = list(_refused_bare(case, trouble))
         sure, doubt = (Confidence.LIKELY, _ALL_BARE) if passed else (Confidence.POSSIBLE, _ANY)
@@ -82,7 +82,7 @@ def _asymmetric(case: Case, flow: Flow, found: Sequence[Trouble]) -> Iterator[Fi
             cause="asymmetric-return",
             confidence=Confidence.CERTAIN,
             severity=Severity.INFO,
-            packets=len(case.journeys[index]),
+            packets=len(traced.journeys),
             summary=summary,
             flow=flow.id,
             direction=bare,
@@ -91,19 +91,19 @@ def _asymmetric(case: Case, flow: Flow, found: Sequence[Trouble]) -> Iterator[Fi
         )
 
 
-def bare_way(case: Case, flow: Flow) -> int | None:
-    """The index of the bare path of a flow between pods of two nodes whose other direction is encapsulated; None where that is not so."""
-    ways_of = {path.direction: index for index, path in enumerate(case.paths) if path.flow == flow.id and path.hops}
+def bare_way(case: Case, flow: Flow) -> TracedPath | None:
+    """The bare path of a flow between pods of two nodes whose other direction is encapsulated; None where that is not so."""
+    ways_of = {traced.path.direction: traced for traced in case.paths if traced.flow.id == flow.id and traced.path.hops}
     if len(ways_of) < len(Direction) or flow.client.host_network or flow.server is None or flow.server.host_network:
         return None
-    bare = [index for index in ways_of.values() if not _is_tunnelled(case.paths[index])]
-    return bare[0] if len(bare) == 1 and all(_crosses(case.paths[index]) for index in ways_of.values()) else None
+    bare = [traced for traced in ways_of.values() if not _is_tunnelled(traced.path)]
+    return bare[0] if len(bare) == 1 and all(_crosses(traced.path) for traced in ways_of.values()) else None
 
 
 def _refused_bare(case: Case, trouble: Trouble) -> Iterator[Evidence]:
     """A proof that the wire carries what the sending node sends in its own name, where it carried none of the bare packets."""
     stretch = trouble.stretch(Place.WIRE)
-    some = bool((case.journeys[trouble.index].outcome == OutcomeCode.DELIVERED).any()) or trouble.answered > 0
+    some = bool((trouble.traced.journeys.outcome == OutcomeCode.DELIVERED).any()) or trouble.answered > 0
     passed = own_packets_passed(case, stretch) if stretch is not None and not some else 0
     if stretch is not None and stretch.end is not None and passed:
         text = f"{passed} packets from the node's own address arrived at {place_text(stretch.end)} in the same time, none of the bare ones"
@@ -129,8 +129,8 @@ def _both_ways(case: Case, flow: Flow) -> Iterator[Evidence]:
             yield Evidence(kind=EvidenceKind.CONFIG, text=f"{here.node} on the way to {there.address}: {ways.answer_text(answers[-1])}")
 
 
-def _bare_sightings(case: Case, index: int) -> Iterator[Evidence]:
-    path, journey = case.paths[index], case.journeys[index]
+def _bare_sightings(case: Case, traced: TracedPath) -> Iterator[Evidence]:
+    path, journey = traced.path, traced.journeys
     for hop in path.hops:
         rows = journey.row[:, hop.hop - 1]
         rows = rows[rows >= 0]

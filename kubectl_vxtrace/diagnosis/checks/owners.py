@@ -31,7 +31,7 @@ def _inner_macs(case: Case, trouble: Trouble, *, source: bool) -> frozenset[str]
     """The inner MAC addresses of the trouble's packets, as the last NIC that saw them has them."""
     for hop in reversed(trouble.path.hops[: trouble.leg.from_]):
         table = case.tables.get(hop.tap)
-        rows = rows_at(case, trouble, hop)
+        rows = rows_at(trouble, hop)
         if hop.role is not Role.UNDERLAY or table is None or not len(rows):
             continue
         tunnel = np.unique(table.tunnel[rows])
@@ -76,7 +76,7 @@ def _stale_mac(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
     others = nodes.link_grown_from_zero(case, node, interface, "rx.otherhost")
     confidence = Confidence.LIKELY
     if others is not None:
-        confidence = Confidence.CERTAIN if others >= len(rows_at(case, trouble, device)) else Confidence.POSSIBLE
+        confidence = Confidence.CERTAIN if others >= len(rows_at(trouble, device)) else Confidence.POSSIBLE
         text = f"rx.otherhost of {place_text(device)} grew by {others}; {trouble.packets} packets were lost"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     wanted = min(own)
@@ -132,7 +132,7 @@ def _duplicate_mac(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) 
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} of {node} grew by {taken}{device_text}"))
     confidence = Confidence.LIKELY
     if taken is not None:
-        confidence = Confidence.CERTAIN if taken >= frames_taken(case, trouble) and own == shared else Confidence.POSSIBLE
+        confidence = Confidence.CERTAIN if taken >= frames_taken(trouble) and own == shared else Confidence.POSSIBLE
     yield explain(
         case,
         trouble,

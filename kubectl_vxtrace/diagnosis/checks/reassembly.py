@@ -39,7 +39,7 @@ def _on_the_way(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Find
     lost = packets.lost & packets.fragmented
     if here is None or there is None or not lost.any():
         return
-    own = int(outer_fragmented(here)[rows_at(case, trouble, stretch.start)].sum())
+    own = int(outer_fragmented(here)[rows_at(trouble, stretch.start)].sum())
     if not own:
         return
     pieces = pieces_seen(here, np.unique(packets.row[lost]), there)
@@ -99,7 +99,7 @@ def _counters(case: Case, sender: str, receiver: str) -> Iterator[Evidence]:
 
 def _at_the_receiver(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
     """Fragments that all reached the receiver's tap, and that its kernel did not put together."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None or not len(rows) or not outer_fragmented(table)[rows].all():
         return
     node = stretch.start.tap.node

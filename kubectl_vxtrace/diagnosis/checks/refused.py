@@ -95,7 +95,7 @@ def _limit(case: Case, trouble: Trouble, stretch: Stretch) -> _Limit | None:
 
 def _learned(case: Case, trouble: Trouble, stretch: Stretch) -> int | None:
     """The smallest MTU that the node has learned for the packets' inner destination (RFC 1191, 6.2)."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None:
         return None
     numbers = np.unique(table.conversation[rows])
@@ -146,14 +146,14 @@ def _refused(case: Case, trouble: Trouble, stretch: Stretch, limit: _Limit) -> I
 
 def _sizes(case: Case, trouble: Trouble, stretch: Stretch) -> I32:
     """Lengths of the lost IP packets as they were where the stretch begins."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - _ETHERNET_BYTES
     return sizes
 
 
 def _may_not_fragment(case: Case, trouble: Trouble, stretch: Stretch) -> bool:
     """Whether no lost packet may be fragmented: IPv4 with Don't Fragment, or IPv6 (RFC 8200, 5)."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None:
         return False
     version6 = ":" in trouble.flow.client.address

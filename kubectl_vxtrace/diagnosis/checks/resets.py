@@ -7,7 +7,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.evidence import frame_refs, place_text, resets
 from kubectl_vxtrace.diagnosis.finding import explain
 from kubectl_vxtrace.diagnosis.trouble import Kind, Trouble, troubles
-from kubectl_vxtrace.model.journeys import Case, JourneyTable
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, TracedPath
 from kubectl_vxtrace.model.packets import I32, PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Path
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
@@ -24,10 +24,9 @@ def check(case: Case) -> Iterator[Finding]:
         if trouble.kind is Kind.VANISHED and trouble.answered and trouble.flow.protocol == "TCP":
             answered.add(trouble.flow.id)
             yield from _instead_of_the_server(case, trouble)
-    for index, path in enumerate(case.paths):
-        flow = next((one for one in case.flows if one.id == path.flow), None)
-        if flow is not None and flow.protocol == "TCP" and flow.id not in answered:
-            yield from _out_of_nowhere(case, index, flow)
+    for traced in case.paths:
+        if traced.flow.protocol == "TCP" and traced.flow.id not in answered:
+            yield from _out_of_nowhere(case, traced)
 
 
 def _instead_of_the_server(case: Case, trouble: Trouble) -> Iterator[Finding]:
@@ -53,17 +52,17 @@ def _instead_of_the_server(case: Case, trouble: Trouble) -> Iterator[Finding]:
     )
 
 
-def _out_of_nowhere(case: Case, index: int, flow: Flow) -> Iterator[Finding]:
+def _out_of_nowhere(case: Case, traced: TracedPath) -> Iterator[Finding]:
     """RSTs that are first seen in the middle of their way, while all hops before could testify and saw none of that connection."""
-    path, journey = case.paths[index], case.journeys[index]
+    path = traced.path
     for place in range(1, len(path.hops)):
         hop, table = path.hops[place], case.tables.get(path.hops[place].tap)
-        if table is None or not all(_is_witness(case, index, earlier.hop) for earlier in path.hops[:place]):
+        if table is None or not all(_is_witness(traced, earlier.hop) for earlier in path.hops[:place]):
             continue
-        rows = _first_seen_there(case, path, journey, place)
+        rows = _first_seen_there(case, path, traced.journeys, place)
         if not len(rows):
             continue
-        yield _appeared(case, path, flow, hop, rows)
+        yield _appeared(case, path, traced.flow, hop, rows)
 
 
 def _first_seen_there(case: Case, path: Path, journey: JourneyTable, place: int) -> I32:
@@ -86,8 +85,9 @@ def _first_seen_there(case: Case, path: Path, journey: JourneyTable, place: int)
     return rows
 
 
-def _is_witness(case: Case, index: int, hop: int) -> bool:
-    return any(count.expected and count.hop == hop and count.witness for count in case.hops[index])
+def _is_witness(traced: TracedPath, hop: int) -> bool:
+    count = traced.hop_count(hop)
+    return count is not None and count.witness
 
 
 def _appeared(case: Case, path: Path, flow: Flow, hop: Hop, rows: I32) -> Finding:

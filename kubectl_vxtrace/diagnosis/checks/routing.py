@@ -124,7 +124,7 @@ def _is_vxlan(facts: NodeFacts, device: str | None) -> bool:
 
 def _witnesses(case: Case, trouble: Trouble, stretch: Stretch, answer: RouteLookup) -> tuple[list[Evidence], bool]:
     """What shows that the packets met that route, and whether it accounts for all of them."""
-    node, taken = stretch.start.tap.node, frames_taken(case, trouble)
+    node, taken = stretch.start.tap.node, frames_taken(trouble)
     proofs, full = [], False
     counter = _NO_ROUTE_COUNTERS[6 if ":" in answer.destination else 4]
     growth = nodes.grown(case, node, counter)

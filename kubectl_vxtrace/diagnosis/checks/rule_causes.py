@@ -60,7 +60,7 @@ def _sees_translated_source(case: Case, trouble: Trouble, stretch: Stretch) -> M
     seen = sources_at(case, trouble, stretch)
     if trouble.path.direction is not Direction.REQUEST or client.host_network or not seen or client.address in seen:
         return None
-    rows = rows_at(case, trouble, stretch.start)
+    rows = rows_at(trouble, stretch.start)
     text = f"at {place_text(stretch.start)} they come from {', '.join(seen)}; the client pod's address is {client.address}"
     proof = Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, stretch.start.tap, rows))
     return Meaning(cause="policy-sees-snat", proofs=(proof,))
@@ -98,7 +98,7 @@ def _ways_back(case: Case, node: str, addresses: tuple[str, ...], interface: str
 
 def _masqueraded(case: Case, trouble: Trouble, stretch: Stretch) -> Meaning | None:
     """Replies to a VXLAN port at another address than the client's: its node had masqueraded the connection to that port."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(case, trouble, stretch.start)
+    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
     if table is None or trouble.path.direction is not Direction.REPLY or not len(rows):
         return None
     talks = np.unique(table.conversation[rows])
@@ -120,5 +120,5 @@ def sources_at(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[str, ...
     table = case.tables.get(stretch.start.tap)
     if table is None:
         return ()
-    talk = np.unique(table.conversation[rows_at(case, trouble, stretch.start)])
+    talk = np.unique(table.conversation[rows_at(trouble, stretch.start)])
     return tuple(address_text(raw) for raw in np.unique(table.conversations.source[talk[talk >= 0]], axis=0))

@@ -53,7 +53,7 @@ def _inner(case: Case, trouble: Trouble, stretch: Stretch) -> Traits:
     request = trouble.path.direction is Direction.REQUEST
     table = case.tables.get(trouble.start.tap)
     if table is not None:
-        talk = table.conversation[rows_at(case, trouble, trouble.start)]
+        talk = table.conversation[rows_at(trouble, trouble.start)]
         talk = np.unique(talk[talk >= 0])
         small = table.conversations
         senders, receivers = (client, servers) if request else (servers, client)

@@ -57,7 +57,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _at(case: Case, trouble: Trouble, stretch: Stretch, others: Sequence[Trouble], suspects: Sequence[_Suspect]) -> Iterator[Finding]:
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
-    full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= _taken(case, trouble)]
+    full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= _taken(trouble)]
     partial = [suspect for suspect in counting if suspect.growth.packets and suspect.fit is Fit.NAMES]
     silent = [suspect for suspect in suspects if suspect.growth.packets is None and suspect.fit is Fit.NAMES]
     if full:
@@ -70,9 +70,9 @@ def _at(case: Case, trouble: Trouble, stretch: Stretch, others: Sequence[Trouble
         yield _refused(case, trouble, stretch, refusals)
 
 
-def _taken(case: Case, trouble: Trouble) -> int:
+def _taken(trouble: Trouble) -> int:
     """The least that a counter must have grown: a super-packet of several segments (GSO, GRO) is one packet to the packet filter."""
-    frames = len(rows_at(case, trouble, trouble.start))
+    frames = len(rows_at(trouble, trouble.start))
     return min(trouble.packets, frames) if frames else trouble.packets
 
 
@@ -85,7 +85,7 @@ def _suspects(case: Case, trouble: Trouble, stretch: Stretch, met: Iterable[Drop
 
 
 def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect], others: Sequence[Trouble]) -> Finding:
-    taken = _taken(case, trouble)
+    taken = _taken(trouble)
 
     def rank(suspect: _Suspect) -> tuple[int, bool, int]:
         return suspect.fit, suspect.growth.exact, -abs((suspect.growth.packets or 0) - taken)
@@ -96,7 +96,7 @@ def _counted(case: Case, trouble: Trouble, stretch: Stretch, full: list[_Suspect
     doubts = [f"{describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
     rivalling = [other for other in others if _may_claim(case, other, stretch, best.rule)]
     claimed = sum(other.packets for other in rivalling)
-    if sum(_taken(case, other) for other in rivalling) > growth:
+    if sum(_taken(other) for other in rivalling) > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
     beside = unanswered_beside(case, trouble)
     plausible = _plausible(case, trouble, max(claimed, trouble.packets) + beside)
@@ -137,7 +137,7 @@ def _count_text(trouble: Trouble, stretch: Stretch, suspect: _Suspect, *, claime
 
 def _parts(case: Case, trouble: Trouble, stretch: Stretch, partial: Sequence[_Suspect]) -> Finding:
     """Rules that each took some of the packets, the one that took most first."""
-    best, node, taken = partial[0], stretch.start.tap.node, _taken(case, trouble)
+    best, node, taken = partial[0], stretch.start.tap.node, _taken(trouble)
     total = sum(suspect.growth.packets or 0 for suspect in partial)
     texts = [f"the counter of {describe(one.rule)} on {node} grew by {one.growth.packets}, less than {taken}" for one in partial]
     proofs = [Evidence(kind=EvidenceKind.COUNTER, text=text) for text in texts]

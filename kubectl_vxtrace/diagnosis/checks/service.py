@@ -97,7 +97,7 @@ def _stale(case: Case, trouble: Trouble, reference: ServiceRef, service: Service
     node, known = trouble.start.tap.node, {backend.address for backend in service.backends}
     facts = nodes.looks(case, node)[-1:]
     ruled = {target: portal for one in facts for portal in _portals(one, trouble, reference) for target in portal.targets}
-    tracked = {address for one in facts for address in _tracked(case, one, trouble, reference)}
+    tracked = {address for one in facts for address in _tracked(one, trouble, reference)}
     wrong = sorted(address for address in {*ruled, *tracked} if address not in known)
     if not wrong:
         return
@@ -106,7 +106,7 @@ def _stale(case: Case, trouble: Trouble, reference: ServiceRef, service: Service
     where = [f"{ruled[address].backend} {ruled[address].chain} of {node} translates to {address}" for address in wrong if address in ruled]
     where += [f"a connection on {node} leads to {address}" for address in wrong if address in tracked]
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{'; '.join(where)}; {listed}"), *map(_sighting, seen)]
-    full = max((one.count for one in seen), default=0) >= frames_taken(case, trouble)
+    full = max((one.count for one in seen), default=0) >= frames_taken(trouble)
     backends = {portal.backend for one in facts for portal in _portals(one, trouble, reference)}
     mixed = len(backends) > 1 and any(address in ruled for address in wrong)
     yield explain(
@@ -134,9 +134,9 @@ def _portals(facts: NodeFacts, trouble: Trouble, reference: ServiceRef) -> tuple
     return () if reference.address is None else proxy_rules.portals(facts, reference.address, reference.port, trouble.flow.protocol)
 
 
-def _tracked(case: Case, facts: NodeFacts, trouble: Trouble, reference: ServiceRef) -> Iterator[str]:
+def _tracked(facts: NodeFacts, trouble: Trouble, reference: ServiceRef) -> Iterator[str]:
     """To whom connection tracking sends the lost packets, by the client's ports: entries of others may be left from before."""
-    ports = set(case.journeys[trouble.index].client_port[trouble.rows].tolist())
+    ports = set(trouble.traced.journeys.client_port[trouble.rows].tolist())
     for entry in facts.conntrack:
         mine = (entry.original_source, entry.original_destination) == (trouble.flow.client.address, reference.address)
         if mine and entry.original_source_port in ports and entry.unreplied and entry.reply_source != reference.address:
@@ -157,7 +157,7 @@ def _untranslated(case: Case, trouble: Trouble, reference: ServiceRef) -> Iterat
     sources = (trouble.flow.client.address, *sorted(nodes.underlay_addresses(case, node)))
     bare = list(bare_frames(case, node, sources, (reference.address,)))
     config = [f"{node}: {'; '.join(gaps[-1])}", *compared]
-    full = sum(one.count for one in bare) >= frames_taken(case, trouble)
+    full = sum(one.count for one in bare) >= frames_taken(trouble)
     always = all(gaps)
     yield explain(
         case,

@@ -10,7 +10,7 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 def check(case: Case) -> Iterator[Finding]:
     """Warnings `capture-blind`, one for each blind interface."""
     warned: set[tuple[str, str | None]] = set()
-    for count in (count for counts in case.hops for count in counts):
+    for count in (count for traced in case.paths for count in traced.hops):
         if count.expected and not count.witness and (count.node, count.interface) not in warned:
             warned.add((count.node, count.interface))
             yield _blind(count)

@@ -199,7 +199,7 @@ def _remedy(sender: str, receiver: str, header: Encapsulation) -> str:
 
 def _smallest_bytes(case: Case, trouble: Trouble, stretch: Stretch) -> int:
     table = case.tables.get(stretch.start.tap)
-    rows = rows_at(case, trouble, stretch.start)
+    rows = rows_at(trouble, stretch.start)
     return 0 if table is None or not len(rows) else int(table.wire_bytes[rows].min())
 
 

@@ -113,7 +113,7 @@ def _vni_mismatch(case: Case, trouble: Trouble, device: Hop, headers: Sequence[E
     received = nodes.link_grown(case, node, interface, "rx.packets")
     confidence = Confidence.LIKELY
     if taken is not None:
-        confidence = Confidence.CERTAIN if taken >= frames_taken(case, trouble) else Confidence.POSSIBLE
+        confidence = Confidence.CERTAIN if taken >= frames_taken(trouble) else Confidence.POSSIBLE
         device_text = "" if received is None else f", rx.packets of {interface} by {received}"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} of {node} grew by {taken}{device_text}"))
     noun = direction_noun(trouble.path.direction, trouble.packets)

@@ -22,19 +22,23 @@ def bridged(value: str | None, *, translated: bool = False, master: str | None =
     case = world.case()
     near, far = replace(TAPS[0]), replace(TAPS[5], node=A, interface=LOCAL)
     hops = (Hop(hop=1, role=world.roles[5], tap=far), Hop(hop=2, role=world.roles[0], tap=near))
-    path, journey = replace(case.paths[1], hops=hops), case.journeys[1]
+    path, journey = replace(case.paths[1].path, hops=hops), case.paths[1].journeys
     table = case.tables[near]
     raw = table.conversations.source.copy()
     raw[:] = bytes_of(source)
     look = facts(A)
     links = (*(link for link in look.links if link.name != POD_A), *(Link(name=name, index=9, master=master) for name in (POD_A, LOCAL)))
     look = replace(look, links=links, sysctls={} if value is None else {SETTING: value}, absent={} if asked else {"sysctls": "no answer"})
+    reply = replace(
+        case.paths[1],
+        path=path,
+        journeys=replace(journey, path=path, row=journey.row[:, [0, 5]].copy()),
+        hops=(replace(case.paths[1].hops[0], node=A, interface=LOCAL), replace(case.paths[1].hops[5], hop=2)),
+        legs=(),
+    )
     return replace(
         case,
-        paths=(case.paths[0], path),
-        journeys=(case.journeys[0], replace(journey, path=path, row=journey.row[:, [0, 5]].copy())),
-        hops=(case.hops[0], (replace(case.hops[1][0], node=A, interface=LOCAL), replace(case.hops[1][5], hop=2))),
-        legs=(case.legs[0], ()),
+        paths=(case.paths[0], reply),
         tables={**case.tables, near: replace(table, conversations=replace(table.conversations, source=raw)), far: case.tables[TAPS[5]]},
         recording=replace(case.recording, before=(look,), after=(later(look),)),
     )

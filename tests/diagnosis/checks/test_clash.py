@@ -51,11 +51,12 @@ def masqueraded(
     case = world.case()
     at_device = case.tables[TAPS[1]]
     reply = Frame(source=SERVER, destination=destination, protocol=protocol, source_port=53, destination_port=port)
-    journey = case.journeys[1]
+    journey = case.paths[1].journeys
     frames = [reply] * len(at_device)
     rows = journey.row.copy()
     rows[:, 4] = np.arange(count)
-    return replace(case, tables={**case.tables, TAPS[1]: table(TAPS[1], frames)}, journeys=(case.journeys[0], replace(journey, row=rows)))
+    back = replace(case.paths[1], journeys=replace(journey, row=rows))
+    return replace(case, tables={**case.tables, TAPS[1]: table(TAPS[1], frames)}, paths=(case.paths[0], back))
 
 
 def test_replies_to_the_vxlan_port_of_the_node_itself_are_a_clash() -> None:

@@ -12,7 +12,25 @@ from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
-from tests.diagnosis.build import HEALTHY, MAC_B, NIC, NIC_A, NIC_B, POD_A, START_NS, VX, A, B, Fate, Frame, World, arp, facts, lost
+from tests.diagnosis.build import (
+    HEALTHY,
+    MAC_B,
+    NIC,
+    NIC_A,
+    NIC_B,
+    POD_A,
+    START_NS,
+    VX,
+    A,
+    B,
+    Fate,
+    Frame,
+    World,
+    arp,
+    facts,
+    lost,
+    sent_to,
+)
 
 WRONG, THIRD = "10.128.0.200", "ada-ec-3"
 CALICO, FLANNEL, OVERWRITE = (
@@ -117,7 +135,7 @@ def dead(*frames: Frame, arrived: int = 0) -> Case:
     """Packets that left A's VXLAN device for an address that nobody has, and what its NIC saw."""
     fates = (lost(24, 2, 3), *((Fate(count=arrived),) if arrived else ()))
     case = replace(ASTRAY, requests=fates, extra={3: frames}).case()
-    paths = tuple(replace(path, outer_destination=WRONG) for path in case.paths)
+    paths = sent_to(case, WRONG)
     return replace(case, paths=paths)
 
 
@@ -149,7 +167,7 @@ def test_an_address_that_the_sender_has_itself_never_leaves_it() -> None:
     links = tuple(replace(link, addresses=(f"{NIC_B}/24",)) if link.name == POD_A else link for link in facts(A).links)
     looks = tuple(replace(one, links=links) if one.node == A else one for one in HEALTHY.after)
     case = replace(ASTRAY, requests=(lost(24, 2, 3),), before=looks, after=looks).case()
-    (found,) = check(replace(case, paths=tuple(replace(path, outer_destination=NIC_B) for path in case.paths)))
+    (found,) = check(replace(case, paths=sent_to(case, NIC_B)))
     assert (found.cause, found.confidence) == ("duplicate-node-address", Confidence.CERTAIN)
 
 
@@ -202,7 +220,7 @@ def test_what_is_no_shared_address(world: World) -> None:
 
 def test_what_a_third_node_has_too_leaves_the_sender() -> None:
     case = replace(beside(third(NIC_B)), requests=(lost(24, 2, 3),)).case()
-    assert list(check(replace(case, paths=tuple(replace(path, outer_destination=NIC_B) for path in case.paths)))) == []
+    assert list(check(replace(case, paths=sent_to(case, NIC_B)))) == []
 
 
 def second_nic(published: str, internal: str) -> World:

@@ -29,6 +29,7 @@ from tests.diagnosis.build import (
     lost,
     rule,
     ruled,
+    with_flow,
 )
 
 REFUSED = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
@@ -209,7 +210,7 @@ def full(world: World, *, host: bool = True, counter: str = "Udp.RcvbufErrors", 
     last = replace(last, counters={**last.counters, counter: growth})
     made = replace(world, before=(world.before[0], first), after=(world.after[0], last))
     case = replace(made, server=replace(SERVER_END, host_network=host)).case()
-    return replace(case, flows=(replace(case.flows[0], server=replace(SERVER_END, host_network=host)),))
+    return with_flow(case, replace(case.flows[0], server=replace(SERVER_END, host_network=host)))
 
 
 def with_drops(case: Case, reason: str, *, node: str = B, late_ns: int = 100_000) -> Case:

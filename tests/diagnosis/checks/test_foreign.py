@@ -25,7 +25,7 @@ def world(frame: Frame = ASKED, *, count: int = 16, growth: int = 16, dropping: 
 
 def silent(made: World) -> Case:
     """The case as it is without packets of the flow."""
-    return replace(made.case(), flows=(), paths=(), journeys=(), hops=(), legs=(), connections={})
+    return replace(made.case(), paths=(), connections={})
 
 
 @pytest.mark.parametrize(

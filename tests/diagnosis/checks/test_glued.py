@@ -7,7 +7,7 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.checks import glued
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
-from tests.diagnosis.build import HEALTHY, NIC_B, Fate, World, lost
+from tests.diagnosis.build import HEALTHY, NIC_B, Fate, World, lost, sent_to
 
 # A frame of 132 bytes holds 40 bytes of UDP; one that holds another such packet, 82 bytes behind another VXLAN header, has 90 more.
 ALONE, TWO = 132, 132 + 8 + 82
@@ -72,7 +72,7 @@ def test_look_alikes(world: World) -> None:
 
 def test_long_frames_to_another_node_are_not_about_these() -> None:
     case = BUG.case()
-    elsewhere = tuple(replace(path, outer_destination="10.128.0.99") for path in case.paths)
+    elsewhere = sent_to(case, "10.128.0.99")
     assert not list(glued.check(replace(case, paths=elsewhere)))
-    same = tuple(replace(path, outer_destination=NIC_B) for path in case.paths)
+    same = sent_to(case, NIC_B)
     assert list(glued.check(replace(case, paths=same)))

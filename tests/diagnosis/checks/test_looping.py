@@ -29,6 +29,8 @@ from tests.diagnosis.build import (
     facts,
     lost,
     table,
+    with_flow,
+    with_paths,
 )
 
 AGAIN = HEALTHY.frame(Direction.REQUEST, 4, 40000, Fate())
@@ -79,17 +81,18 @@ BARE_PLACES = (5, 3, 2, 0)
 def bare_replies(world: World) -> Case:
     """The case of `world` with replies whose path has no VXLAN device: the pod, both NICs, the pod."""
     case = world.case()
-    path, journey = case.paths[1], case.journeys[1]
+    path, journey = case.paths[1].path, case.paths[1].journeys
     hops = tuple(replace(path.hops[5 - place], hop=number) for number, place in enumerate(BARE_PLACES, 1))
     bare = Path(flow=1, direction=Direction.REPLY, hops=hops)
     columns = [5 - place for place in BARE_PLACES]
-    return replace(
-        case,
-        paths=(case.paths[0], bare),
-        journeys=(case.journeys[0], replace(journey, path=bare, row=np.ascontiguousarray(journey.row[:, columns]))),
-        hops=(case.hops[0], tuple(replace(case.hops[1][column], hop=number) for number, column in enumerate(columns, 1))),
-        legs=(case.legs[0], ()),
+    reply = replace(
+        case.paths[1],
+        path=bare,
+        journeys=replace(journey, path=bare, row=np.ascontiguousarray(journey.row[:, columns])),
+        hops=tuple(replace(case.paths[1].hops[column], hop=number) for number, column in enumerate(columns, 1)),
+        legs=(),
     )
+    return replace(case, paths=(case.paths[0], reply))
 
 
 def test_replies_without_encapsulation_are_worth_knowing() -> None:
@@ -121,7 +124,7 @@ def test_replies_to_a_host_may_go_another_way() -> None:
     case = bare_replies(HEALTHY)
     flow = case.flows[0]
     host = replace(flow, client=replace(flow.client, host_network=True))
-    assert diagnose(replace(case, flows=(host,))) == ()
+    assert diagnose(with_flow(case, host)) == ()
 
 
 def test_replies_that_die_on_the_bare_way_may_die_of_it() -> None:
@@ -159,9 +162,8 @@ def test_replies_that_all_die_bare_while_requests_are_encapsulated_die_of_that(c
 def test_packets_that_die_bare_in_both_directions_are_the_clouds() -> None:
     """The look-alike: nodes that mean to send bare, and an underlay that does not carry it."""
     case = lost_bare(FROM_B)
-    both = replace(
-        case, paths=(replace(case.paths[0], hops=tuple(hop for hop in case.paths[0].hops if hop.role is not Role.VXLAN)), case.paths[1])
-    )
+    bare = tuple(hop for hop in case.paths[0].path.hops if hop.role is not Role.VXLAN)
+    both = with_paths(case, path=(replace(case.paths[0].path, hops=bare), case.paths[1].path))
     assert not [one for one in looping.check(both) if one.cause == "asymmetric-return"]
     assert [one.cause for one in clash.check(case)] == []
     assert [one.cause for one in clash.check(both)] == ["cloud-anti-spoofing"]

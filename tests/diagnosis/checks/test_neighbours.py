@@ -30,6 +30,7 @@ from tests.diagnosis.build import (
     icmp,
     lost,
     rule,
+    with_flow,
 )
 
 BEFORE, AFTER = facts(A), facts(A, later=True)
@@ -170,7 +171,7 @@ def test_the_candidates_of_an_unnamed_backend_lead_to_the_neighbour() -> None:
     world = sending((1, 2), no_neighbour(BEFORE), no_neighbour(AFTER), extra=ASKING)
     case = replace(world, server=None, hops=3, replies=None).case()
     nameless = replace(case.flows[0], candidates=(Endpoint(address=SERVER, port=53, node=B),))
-    assert diagnose(replace(case, flows=(nameless,)))[0].cause == "neighbour-missing"
+    assert diagnose(with_flow(case, nameless))[0].cause == "neighbour-missing"
 
 
 def test_a_pod_that_answers_no_arp_is_unreachable() -> None:

@@ -9,7 +9,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, TAPS, Fate, Frame, World, lost
+from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, TAPS, Fate, Frame, World, lost, with_paths
 from tests.diagnosis.checks.test_endpoint import REFUSED
 
 BY_THE_WAY = Frame(source=SERVER, destination=CLIENT, protocol=6, source_port=53, destination_port=40000, flags=0x14)
@@ -81,11 +81,11 @@ def nowhere(
     closed = (Fate(count=own, segment=RST_ACK),) if own else ()
     world = replace(HEALTHY, protocol=protocol, replies=(last, *closed, Fate(port=40000, segment=DATA), Fate(count=20, segment=DATA)))
     case = replace(world, blind={} if blind is None else {blind: "failed"}).case()
-    journey = case.journeys[1]
+    journey = case.paths[1].journeys
     row, ports = journey.row.copy(), journey.client_port.copy()
     row[:4, :skipped] = -1
     ports[4 : 4 + own] = ports[:own]
-    return replace(case, journeys=(case.journeys[0], replace(journey, row=row, client_port=ports)))
+    return with_paths(case, journeys=(case.paths[0].journeys, replace(journey, row=row, client_port=ports)))
 
 
 def appeared(case: Case) -> list[Finding]:
@@ -125,5 +125,5 @@ def test_near_misses_of_a_reset_out_of_nowhere(case: Case) -> None:
 def test_the_reset_is_placed_where_its_way_begins() -> None:
     case = nowhere(skipped=1)
     assert "between ada-ec-2/cali2b903875fe4 and ada-ec-2/vxlan.calico" in appeared(case)[0].summary
-    assert np.all(case.journeys[1].row[:4, 1] >= 0)
+    assert np.all(case.paths[1].journeys.row[:4, 1] >= 0)
     assert TAPS[4].interface == "vxlan.calico"

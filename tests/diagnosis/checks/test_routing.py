@@ -27,6 +27,7 @@ from tests.diagnosis.build import (
     facts,
     icmp,
     lost,
+    with_flow,
 )
 
 NO_WAY = "Network is unreachable"
@@ -191,7 +192,7 @@ def test_a_backend_that_nothing_named_is_the_one_whose_route_is_missing() -> Non
     world = replace(sender(error=NO_WAY, no_routes=24), server=None, hops=3, replies=None)
     case = world.case()
     candidates = tuple(end for end in (HEALTHY.flow().server,) if end is not None)
-    case = replace(case, flows=(replace(other, candidates=candidates),))
+    case = with_flow(case, replace(other, candidates=candidates))
     (found,) = (one for one in diagnose(case) if one.severity is Severity.ERROR)
     assert (found.cause, found.confidence) == ("route-missing", Confidence.CERTAIN)
 

@@ -11,7 +11,25 @@ from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, POD_B, SERVER, TAPS, VTEP_A, A, B, Frame, World, lost, policy, rule, ruled, table
+from tests.diagnosis.build import (
+    CLIENT,
+    HEALTHY,
+    POD_A,
+    POD_B,
+    SERVER,
+    TAPS,
+    VTEP_A,
+    A,
+    B,
+    Frame,
+    World,
+    lost,
+    policy,
+    rule,
+    ruled,
+    table,
+    with_flow,
+)
 
 END_OF_TIER = '--comment "End of tier default. Drop if no policies passed packet" -m mark --mark 0x0/0x20000 -j DROP'
 REVERSE_PATH = "-m mark --mark 0x80000/0x80000 -m rpfilter --validmark --invert -j DROP"
@@ -104,7 +122,7 @@ def test_a_policy_that_sees_the_pods_address() -> None:
 def test_a_client_on_the_nodes_network_has_the_nodes_address() -> None:
     case = translated(world((5, 6), B, *INGRESS), VTEP_A)
     host = replace(case.flows[0], client=replace(case.flows[0].client, host_network=True))
-    assert best(replace(case, flows=(host,))).cause == "network-policy-drop"
+    assert best(with_flow(case, host)).cause == "network-policy-drop"
 
 
 def routed(made: World, answer: RouteLookup) -> World:

@@ -28,6 +28,7 @@ from tests.diagnosis.build import (
     policy,
     rule,
     ruled,
+    with_paths,
 )
 
 INPUT = rule("INPUT", "-p udp -m udp --dport 4789 -j DROP", 10)
@@ -272,10 +273,10 @@ def test_a_rule_that_asks_for_more_is_not_certain() -> None:
 def test_a_super_packet_is_counted_once() -> None:
     """Three packets of each of the 8 frames that the rule dropped: its counter grew by 8."""
     case = world((4, 5), B, (INPUT, 8)).case()
-    journey = case.journeys[0]
+    journey = case.paths[0].journeys
     rows = journey.row.copy()
     rows[:, 3] = rows[np.arange(24) // 3 * 3, 3]
-    merged = replace(case, journeys=(replace(journey, row=rows), *case.journeys[1:]))
+    merged = with_paths(case, journeys=(replace(journey, row=rows), case.paths[1].journeys))
     finding = next(finding for finding in diagnose(merged) if finding.severity is Severity.ERROR)
     assert (finding.cause, finding.confidence, finding.packets) == ("host-firewall", Confidence.CERTAIN, 24)
     assert any("24 of them in 8 frames" in proof.text for proof in finding.evidence)

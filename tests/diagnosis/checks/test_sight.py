@@ -18,7 +18,7 @@ def test_a_capture_that_the_kernel_took_packets_from_is_blind_and_no_fault(hop: 
     case = replace(HEALTHY, blind={hop: DROPPED}).case()
     (found,) = diagnose(case)
     assert (found.cause, found.severity, found.confidence, found.packets) == ("capture-blind", Severity.WARNING, Confidence.CERTAIN, 0)
-    assert case.paths[0].hops[hop - 1].tap.interface in found.summary
+    assert case.paths[0].path.hops[hop - 1].tap.interface in found.summary
     assert DROPPED in found.summary
     assert found.leg is None
 

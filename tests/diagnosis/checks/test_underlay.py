@@ -11,7 +11,7 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, FrameRef, Leg, Severity
-from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost
+from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost, of_flow
 
 BLOCKED = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())
 
@@ -135,14 +135,11 @@ def test_what_is_no_path_of_several(world: World) -> None:
 def with_second_flow(world: World, second: World) -> Case:
     """Two flows between the same NICs, the second to another port of the server."""
     one, other = world.case(), replace(second, extra=world.seen()).case()
+    flow = replace(other.flows[0], id=2)
     return replace(
         one,
         tables=other.tables,
-        flows=(*one.flows, replace(other.flows[0], id=2)),
-        paths=(*one.paths, *(replace(path, flow=2) for path in other.paths)),
-        journeys=(*one.journeys, *(replace(journey, path=replace(journey.path, flow=2)) for journey in other.journeys)),
-        hops=(*one.hops, *other.hops),
-        legs=(*one.legs, *other.legs),
+        paths=(*one.paths, *(of_flow(traced, flow) for traced in other.paths)),
     )
 
 

@@ -10,7 +10,7 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Overlay
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import HEALTHY, NIC_B, VX, A, B, Fate, World, facts, icmp, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, NIC_B, VX, A, B, Fate, World, facts, icmp, lost, rule, ruled, with_paths
 
 LOST = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=())
 
@@ -94,8 +94,8 @@ def test_another_device_with_the_vni_takes_the_packets() -> None:
 
 def test_a_device_whose_name_nobody_knows_is_not_called_absent() -> None:
     case = LOST.case()
-    hops = tuple(replace(hop, tap=replace(hop.tap, interface="")) if hop.hop == 5 else hop for hop in case.paths[0].hops)
-    assert diagnose(replace(case, paths=(replace(case.paths[0], hops=hops), case.paths[1])))[0].cause == "unknown"
+    hops = tuple(replace(hop, tap=replace(hop.tap, interface="")) if hop.hop == 5 else hop for hop in case.paths[0].path.hops)
+    assert diagnose(with_paths(case, path=(replace(case.paths[0].path, hops=hops), case.paths[1].path)))[0].cause == "unknown"
 
 
 def test_port_unreachable_is_cited() -> None:
