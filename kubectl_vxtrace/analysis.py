@@ -16,6 +16,7 @@ from kubectl_vxtrace.journeys.select import ShownJourney, shown
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
@@ -122,7 +123,7 @@ def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:
-    return {*packets.VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+    return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
 
 
 def _packet_lines(case: Case, picked: Sequence[ShownJourney]) -> tuple[PacketLine, ...]:
