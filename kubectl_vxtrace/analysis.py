@@ -15,11 +15,13 @@ from kubectl_vxtrace.journeys.select import shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
 from kubectl_vxtrace.report.packet_lines import packet_lines
+from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
 
@@ -51,7 +53,7 @@ def analyse(recording: Recording) -> TraceReport:
 
 def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
-    recording, tables = read_tables(recording)
+    recording, tables = read_tables(replace(recording, cnis=CNIS))
     if not recording.flows:
         recording = infer(_dated(recording, tables), tables)
     recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
@@ -121,7 +123,7 @@ def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:
-    return {*packets.VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+    return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
 
 
 def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:

@@ -17,6 +17,7 @@ from kubectl_vxtrace.model.path import Flow
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.signals import Interruption
+from kubectl_vxtrace.topology.cni import ANNOTATION_PREFIXES
 from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
 
 Found = TypeVar("Found")
@@ -63,13 +64,13 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
 
 def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
     """What `find` finds: a near snapshot first; one wide listing only on a miss."""
-    seen = snapshot.near(connection, request)
+    seen = snapshot.near(connection, request, annotations=ANNOTATION_PREFIXES)
     try:
         return seen, find(request, seen)
     except NotFoundError:
         if seen.scope == Scope.WIDE:
             raise
-    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request))
+    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request), annotations=ANNOTATION_PREFIXES)
     try:
         return seen, find(request, seen)
     except NotFoundError:

@@ -29,6 +29,7 @@ from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare
 from kubectl_vxtrace.signals import Interruption, Phase
+from kubectl_vxtrace.topology.cni import publishing
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
 
@@ -146,7 +147,7 @@ class Trace:
             session.start()
             logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
-            idle = _beside(lambda: self._use_the_time(prepared))
+            idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
@@ -176,11 +177,12 @@ class Trace:
             return ": interrupted"
         return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
 
-    def _use_the_time(self, prepared: Prepared) -> ClusterSnapshot:
+    def _use_the_time(self, prepared: Prepared, overlay: Overlay) -> ClusterSnapshot:
         """What takes time and is not needed before; the snapshot with what else the cluster says."""
         self._meanwhile()
         self._sweep(prepared)
-        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows)
+        cnis = publishing(prepared.snapshot.nodes, overlay.backend)
+        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows, cnis)
 
     def _look(
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -111,8 +111,13 @@ class _Found:
             self.lists.setdefault(kind.plural, []).extend(result)
 
 
-def near(connection: Connection, request: Request) -> ClusterSnapshot:
+def near(connection: Connection, request: Request, *, annotations: tuple[str, ...] = ()) -> ClusterSnapshot:
     """Nodes, and everything in the namespaces that the request names; what may not be read stands in `missing`.
+
+    Args:
+        connection: the cluster.
+        request: names what is looked for.
+        annotations: how the names of the nodes' annotations begin that are kept.
 
     Raises:
         UsageError: a namespace that the request names does not exist.
@@ -120,19 +125,20 @@ def near(connection: Connection, request: Request) -> ClusterSnapshot:
     """
     source, target = request.source.namespace, request.target.namespace if request.target is not None else None
     named = unique((request.access.namespace, source, target))
-    return _read(connection, Scope.NEAR, unique((source or connection.namespace, target)), required=named)
+    return _read(connection, Scope.NEAR, unique((source or connection.namespace, target)), annotations, required=named)
 
 
-def wide(connection: Connection, *, namespaces: Sequence[str] = ()) -> ClusterSnapshot:
+def wide(connection: Connection, *, namespaces: Sequence[str] = (), annotations: tuple[str, ...] = ()) -> ClusterSnapshot:
     """All namespaces; where listing a kind in all is forbidden, in each that may be read.
 
     Args:
         connection: the cluster.
         namespaces: further ones to try where the namespaces may not be listed.
+        annotations: as in `near`.
 
     Raises VxtraceError where the API cannot be asked.
     """
-    return _read(connection, Scope.WIDE, tuple(namespaces))
+    return _read(connection, Scope.WIDE, tuple(namespaces), annotations)
 
 
 def nodes(connection: Connection) -> tuple[Node, ...]:
@@ -144,7 +150,9 @@ def nodes(connection: Connection) -> tuple[Node, ...]:
         raise explain(error, "read the nodes") from error
 
 
-def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...], *, required: tuple[str, ...] = ()) -> ClusterSnapshot:
+def _read(
+    connection: Connection, scope: Scope, namespaces: tuple[str, ...], annotations: tuple[str, ...], *, required: tuple[str, ...] = ()
+) -> ClusterSnapshot:
     taken_ns = time.time_ns()
     nodes_kind = _Kind("nodes", NodeObject)
     found = _Found({}, [])
@@ -168,7 +176,8 @@ def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...], *, 
         raise explain(error, "read the cluster") from error
     if isinstance(uid, ApiError):
         found.missing.append(_why("namespaces", uid, ""))
-    return _snapshot(connection, scope, taken_ns, uid if isinstance(uid, str) else None, found)
+    read = _snapshot(connection, scope, taken_ns, uid if isinstance(uid, str) else None, found)
+    return replace(read, nodes=tuple(item.record(annotations) for item in found.lists.get("nodes", ())))
 
 
 def _one_by_one(reader: _Reader, connection: Connection, refused: Sequence[_Kind], more: Sequence[str], found: _Found) -> None:
@@ -203,7 +212,6 @@ def _snapshot(connection: Connection, scope: Scope, taken_ns: int, uid: str | No
         taken_ns=taken_ns,
         scope=scope,
         namespace=connection.namespace,
-        nodes=tuple(item.record() for item in lists.get("nodes", ())),
         pods=pods,
         services=tuple(item.record(backends.get((item.metadata.namespace, item.metadata.name), ())) for item in lists.get("services", ())),
         workloads=tuple(item.record(kind) for kind, at in _WORKLOADS.items() for item in lists.get(at.plural, ())),
