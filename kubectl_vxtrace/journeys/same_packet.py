@@ -15,7 +15,7 @@ Rules beside the table:
   its first packet. Beyond that TCP data is known by the bytes that it carries (`unpack.segments`), datagrams by IP IDs that count on
   (`unpack.datagrams`).
 - An IP ID tells packets apart only where the sender uses one: IPv6 has none, and Linux sends 0 with DF set outside connections
-  (RFC 6864, 4; __ip_select_ident in net/ipv4/route.c). TCP is therefore matched a second time without it, since offloads renumber segments.
+  (RFC 6864, 4; ip_select_ident_segs in include/net/ip.h). TCP is therefore matched a second time without it, since offloads renumber segments.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +76,7 @@ class Event(StrEnum):
 ALTERED: Mapping[Event, frozenset[Field]] = {
     # A router takes one from the TTL (RFC 1812, 5.3.1; ip_forward in net/ipv4/ip_forward.c). A bridge alters nothing (IEEE 802.1D).
     Event.FORWARDING: frozenset({Field.TTL}),
-    # Addresses and ports, and the checksums over them (RFC 3022, 4; nf_nat_ipv4_manip_pkt in net/netfilter/nf_nat_proto.c).
+    # Addresses and ports, and the checksums over them (RFC 3022, 4.1; nf_nat_ipv4_manip_pkt in net/netfilter/nf_nat_proto.c).
     Event.DNAT: frozenset({Field.CONVERSATION}),
     Event.SNAT: frozenset({Field.CONVERSATION}),
     # The source port, or ICMP identifier, where another connection has it (RFC 4787, 4.2; get_unique_tuple in nf_nat_core.c).

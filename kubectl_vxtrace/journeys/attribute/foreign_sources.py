@@ -28,7 +28,7 @@ def with_foreign_sources(recording: Recording, tables: Mapping[Tap, PacketTable]
     """`recording` with a flow for each address, other than the pod's own, that a client's pod sent to what was asked for.
 
     Only where the hop behind the pod's interface would have seen such packets (`CaptureTask.sources_but`): their paths end there, and
-    have no way back, for nobody can tell where that would lead. The user's own filter picks among the client's packets: with one there
+    have no way back, for nothing tells where that would lead. The user's own filter picks among the client's packets: with one there
     are none.
     """
     if recording.snapshot is None or recording.request is None or recording.request.filter is not None:

@@ -106,7 +106,7 @@ class ClockHistory:
 
     def at(self, time_ns: int) -> tuple[float, float]:
         """Bounds at one time, on whichever side of a step it may have been."""
-        lows, highs = zip(*(_at(parts, time_ns) for parts in (self.late, self.early)), strict=True)
+        lows, highs = zip(*(_at(history, time_ns) for history in (self.late, self.early)), strict=True)
         return min(lows), max(highs)
 
 
@@ -124,8 +124,8 @@ def clock_history(bounds: OffsetBounds, begin_ns: int, end_ns: int) -> ClockHist
     return ClockHistory(late=_between_cuts(times, low, high, forward, zero_ns), early=_between_cuts(times, low, high, back, zero_ns))
 
 
-def _at(parts: tuple[DriftBounds, ...], time_ns: int) -> tuple[float, float]:
-    begun = [part for part in parts if part.zero_ns + part.at_ns[0] <= time_ns] or parts[:1]
+def _at(history: tuple[DriftBounds, ...], time_ns: int) -> tuple[float, float]:
+    begun = [bounds for bounds in history if bounds.zero_ns + bounds.at_ns[0] <= time_ns] or history[:1]
     low, high = begun[-1].over(np.array([time_ns], dtype=np.int64))
     return float(low[0]), float(high[0])
 

@@ -58,7 +58,7 @@ def _pair_sorted(left: I32, right: I32, times_ns: tuple[I64, I64] | None, early_
     for mask, swap in (((arrivals < departures) | too_early, False), (arrivals > departures, True)):
         if mask.any():
             results.append(_causal(left_keys, right_keys, keys[mask], _times(times_ns, order), swap))
-    lefts, rights = (np.concatenate(parts) for parts in zip(*results, strict=True))
+    lefts, rights = (np.concatenate(sides) for sides in zip(*results, strict=True))
     return order[0][lefts], order[1][rights]
 
 

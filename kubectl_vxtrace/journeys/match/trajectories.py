@@ -1,4 +1,7 @@
-"""The trajectories of all packets of one path (RFC 5475, 3: trajectory sampling observes them), with what tells their outcome."""
+"""The trajectories of all packets of one path, with what tells their outcome.
+
+(The word is that of Duffield and Grossglauser, "Trajectory sampling for direct traffic observation", SIGCOMM 2000.)
+"""
 
 from dataclasses import dataclass
 

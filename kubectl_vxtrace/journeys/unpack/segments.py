@@ -2,7 +2,7 @@
 
 A 64 kB frame at one hop and 45 frames at another carry the same bytes. Every data frame is cut at all boundaries that frames of the
 same connection and direction have at any hop, so that what is the same at two hops becomes equal pieces. A piece that is larger than a
-packet can be (nobody saw it in parts) stands for as many packets as segments fit.
+packet can be (no hop saw it in parts) stands for as many packets as segments fit.
 """
 
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ class _Boundaries:
 def _boundaries(ranges: list[_ByteRanges], sizes: SegmentSizes) -> list[_Boundaries] | None:
     """Where to cut each hop's frames; None if they overlap so much that cutting them would take too much memory."""
     byte = distinct(np.concatenate([ends for data in ranges for ends in (data.first, data.after)]))
-    found = [
+    per_hop = [
         _Boundaries(
             byte=byte,
             first=np.searchsorted(byte, data.first).astype(np.int32),
@@ -159,9 +159,9 @@ def _boundaries(ranges: list[_ByteRanges], sizes: SegmentSizes) -> list[_Boundar
         )
         for data in ranges
     ]
-    pieces = sum(int((boundaries.after - boundaries.first).sum(dtype=np.int64)) for boundaries in found)
+    pieces = sum(int((boundaries.after - boundaries.first).sum(dtype=np.int64)) for boundaries in per_hop)
     packets = sum(int((-(-(data.after - data.first) // sizes.segment_bytes)).sum()) for data in ranges)
-    return found if pieces <= SPARE_PIECES + 2 * packets else None
+    return per_hop if pieces <= SPARE_PIECES + 2 * packets else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
