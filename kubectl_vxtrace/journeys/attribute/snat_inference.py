@@ -41,7 +41,7 @@ def inferred_snat(attribution: Attribution) -> SnatInference:
     """The rewritten connections; none where every frame to a backend comes from a known client.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. Where several of the client's ports sent the
-    same, one that was kept is taken for its own (netfilter keeps a port that is free), else it is not to be known whose it is.
+    same, one that was kept is taken for its own (netfilter keeps a port that is free), else the group is undecided.
     """
     tables = attribution.tables
     unknown_sources = [frames for tap in tables if len((frames := _unknown_sources(attribution, tap)).row)]
@@ -97,7 +97,9 @@ class _Senders:
     """Which of the client's ports sent what: `number` is the same for what translation cannot tell apart."""
 
     def __init__(self, number: I32, requests: list[FlowFrames]) -> None:
-        port, group = (np.concatenate([getattr(frames, name) for frames in requests]) for name in ("client_port", "group"))
+        port, group = (
+            np.concatenate(columns) for columns in zip(*((frames.client_port, frames.group) for frames in requests), strict=True)
+        )
         size = int(number.max(initial=-1)) + 1
         self._group, self._least, self._most = (np.full(size, value, dtype=np.int32) for value in (NO_FLOW, PORTS, -1))
         self._group[number] = group
