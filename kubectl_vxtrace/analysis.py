@@ -11,7 +11,7 @@ from kubectl_vxtrace.diagnosis.foreign import without_unproven
 from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.errors import CannotRunError, PcapError
-from kubectl_vxtrace.journeys.select import shown
+from kubectl_vxtrace.journeys import shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap

@@ -19,6 +19,16 @@ class OutcomeCode(IntEnum):
     DROPPED = 4
 
 
+VERDICTS = {
+    OutcomeCode.DELIVERED: Verdict.DELIVERED,
+    OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
+    OutcomeCode.REJECTED: Verdict.REJECTED,
+    OutcomeCode.LOST: Verdict.LOST,
+    OutcomeCode.DROPPED: Verdict.DROPPED,
+}
+"""How the report spells each outcome."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JourneyTable:
     """The counted packets of one path, n rows by h expected hops.
