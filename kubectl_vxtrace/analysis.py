@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.foreign import without_unproven
-from kubectl_vxtrace.diagnosis.outcome import settle
-from kubectl_vxtrace.diagnosis.verdict import conclude
+from kubectl_vxtrace.diagnosis.dropped import settle
+from kubectl_vxtrace.diagnosis.report.verdict import conclude
+from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import CannotRunError, PcapError
 from kubectl_vxtrace.journeys.select import ShownJourney, shown
 from kubectl_vxtrace.model.journeys import Case

@@ -10,7 +10,7 @@ from pathlib import Path
 from kubectl_vxtrace.analysis import dissected, examine
 from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
+from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording

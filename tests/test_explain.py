@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.entries import CAUSES
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.explain import explain, listing, starting_with
 from kubectl_vxtrace.report.page import render

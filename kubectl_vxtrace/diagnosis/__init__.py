@@ -3,39 +3,31 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis.checks import (
-    bridging,
-    checksums,
-    clash,
-    conntrack,
-    destinations,
-    endpoint,
-    foreign,
-    forwarding,
-    glued,
-    hypervisor,
-    links,
-    looping,
-    misrouted,
-    mtu,
-    neighbours,
-    owners,
-    queues,
-    reassembly,
-    refused,
-    resets,
-    routing,
-    rules,
-    service,
-    sight,
-    underlay,
-    vtep,
-)
-from kubectl_vxtrace.diagnosis.drops import with_words
-from kubectl_vxtrace.diagnosis.profile import with_profiles
-from kubectl_vxtrace.diagnosis.resolve import settle_findings
-from kubectl_vxtrace.diagnosis.sightings import with_sightings
-from kubectl_vxtrace.diagnosis.trouble import troubles
+from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
+from kubectl_vxtrace.diagnosis.annotate.off_path import with_sightings
+from kubectl_vxtrace.diagnosis.arbitrate import settle_findings
+from kubectl_vxtrace.diagnosis.causes.capture import blind as sight
+from kubectl_vxtrace.diagnosis.causes.host import bridging, conntrack, forwarding
+from kubectl_vxtrace.diagnosis.causes.host import interfaces as links
+from kubectl_vxtrace.diagnosis.causes.host import loops as looping
+from kubectl_vxtrace.diagnosis.causes.host import next_hop as neighbours
+from kubectl_vxtrace.diagnosis.causes.host import packet_filter as rules
+from kubectl_vxtrace.diagnosis.causes.host import routes as routing
+from kubectl_vxtrace.diagnosis.causes.host import wrong_gateway as misrouted
+from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues
+from kubectl_vxtrace.diagnosis.causes.nic import tunnel_gso as glued
+from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as foreign
+from kubectl_vxtrace.diagnosis.causes.pod import mtu as refused
+from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
+from kubectl_vxtrace.diagnosis.causes.service import translation as service
+from kubectl_vxtrace.diagnosis.causes.vxlan import destinations
+from kubectl_vxtrace.diagnosis.causes.vxlan import device as vtep
+from kubectl_vxtrace.diagnosis.causes.vxlan import port_clash as clash
+from kubectl_vxtrace.diagnosis.causes.vxlan import vtep_macs as owners
+from kubectl_vxtrace.diagnosis.causes.wire import fragments as reassembly
+from kubectl_vxtrace.diagnosis.causes.wire import hypervisor, mtu, underlay
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import with_words
+from kubectl_vxtrace.diagnosis.losses import troubles
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, Finding

@@ -1,7 +1,7 @@
 """Between which addresses the packets of a trouble go, and what their node does with them on a stretch."""
 
-from kubectl_vxtrace.diagnosis.evidence import rows_at
-from kubectl_vxtrace.diagnosis.trouble import Place, Stretch, Trouble
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
+from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble
 from kubectl_vxtrace.model.path import Direction, Hop, Role
 
 _BRIDGED = frozenset({Role.POD, Role.BRIDGE})

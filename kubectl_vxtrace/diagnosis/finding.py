@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from kubectl_vxtrace.diagnosis.causes import CAUSES
-from kubectl_vxtrace.diagnosis.evidence import bounded, last_seen, not_seen
-from kubectl_vxtrace.diagnosis.trouble import Trouble
-from kubectl_vxtrace.diagnosis.unanswered import beside_text
+from kubectl_vxtrace.diagnosis.entries import CAUSES
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import bounded, last_seen, not_seen
+from kubectl_vxtrace.diagnosis.evidence.unanswered import beside_text
+from kubectl_vxtrace.diagnosis.losses import Trouble
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 

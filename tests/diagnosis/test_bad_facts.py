@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.diagnosis import diagnose, nodes
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
 from kubectl_vxtrace.model.facts import Link, NodeFacts, Rule
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
 from tests.diagnosis.build import HEALTHY, NIC, VX, A, B, Fate, World, facts, lost, rule, ruled

@@ -1,6 +1,6 @@
 """Every cause that the report may name has an entry, and nothing else has."""
 
-from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.entries import CAUSES
 
 # The names that other programs rely on: one slug for each cause, no other spelling anywhere.
 _WORDS = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.entries import CAUSES
 from tests.datapath.faults import FAULTS
 from tests.truth import recorded
 from tests.truth.cases import told_cases

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import CHECKS, diagnose
-from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.entries import CAUSES
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
