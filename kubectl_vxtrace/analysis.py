@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import settle
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import CannotRunError, PcapError
@@ -57,7 +57,7 @@ def examine(recording: Recording) -> Examined:
     recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
     case = without_unproven(journeys.follow(recording, tables))
     findings = diagnose(case)
-    settled = settle(case, findings)
+    settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=_packet_lines(settled, picked))
     return Examined(report=report, case=settled, picked=picked)

@@ -1,4 +1,4 @@
-"""The pages of the causes, for `explain`: docs/causes, which the package holds as its folder `pages`.
+"""The pages of the causes, for `explain`: they lie beside the modules of `diagnosis.causes`, in the package.
 
 Names and titles are read from the pages, so that neither `explain` nor completion waits for what a diagnosis imports.
 """
@@ -12,7 +12,6 @@ from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.report import page
 
 _NEAREST = 5
-_INDEX = "README.md"
 
 
 def explain(slug: str, *, width: int | None, color: bool) -> str:
@@ -38,9 +37,9 @@ def starting_with(start: str) -> list[str]:
 
 
 def _pages() -> dict[str, Traversable]:
-    """The page of each cause, by its name."""
-    folder = files("kubectl_vxtrace") / "pages"
-    return {each.name.removesuffix(".md"): each for each in folder.iterdir() if each.name.endswith(".md") and each.name != _INDEX}
+    """The page of each cause, by its name. No module of the folder is imported."""
+    places = (place for place in (files("kubectl_vxtrace") / "diagnosis" / "causes").iterdir() if place.is_dir())
+    return {each.name.removesuffix(".md"): each for place in places for each in place.iterdir() if each.name.endswith(".md")}
 
 
 def _nearest(word: str, names: list[str]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What went wrong where: the packets that a check has to explain, grouped by path and leg."""
+"""The losses of a case: the packets that a check has to explain, grouped by path and leg, and what lies on that leg."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, Trac
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
-from kubectl_vxtrace.model.report import Leg
+from kubectl_vxtrace.model.report import Leg, LossPlace
 
 
-class Kind(StrEnum):
+class LossKind(StrEnum):
     """What happened to the packets.
 
     vanished: seen at one witness and not at the next. refused: the server itself said no. silent: the server got the
@@ -28,7 +28,7 @@ class Kind(StrEnum):
     SILENT = "silent"
 
 
-class Place(StrEnum):
+class SegmentKind(StrEnum):
     """What a packet passes between two neighbouring hops.
 
     forward: a node routes or bridges the inner packet. encapsulate: VXLAN device to NIC. wire: NIC to the other node's NIC.
@@ -43,25 +43,53 @@ class Place(StrEnum):
 
 
 # What comes next on a sender where nothing names the next hop.
-_PLACE_BEHIND = {
-    Role.POD: Place.FORWARD,
-    Role.BRIDGE: Place.FORWARD,
-    Role.VXLAN: Place.ENCAPSULATE,
-    Role.UNDERLAY: Place.WIRE,
+_KIND_AFTER = {
+    Role.POD: SegmentKind.FORWARD,
+    Role.BRIDGE: SegmentKind.FORWARD,
+    Role.VXLAN: SegmentKind.ENCAPSULATE,
+    Role.UNDERLAY: SegmentKind.WIRE,
 }
+_BRIDGED = frozenset({Role.POD, Role.BRIDGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """Two neighbouring hops of a path, and what lies between them; `end` is None where nothing names the next hop."""
+class Segment:
+    """Two neighbouring hops of a path, and what lies between them."""
 
-    place: Place
+    kind: SegmentKind
     start: Hop
-    end: Hop | None
+    end: Hop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSegment:
+    """A hop after which nothing names the next one, and what a packet passes there; the server is such a place as well."""
+
+    kind: SegmentKind
+    start: Hop
+
+    @property
+    def end(self) -> None:
+        """There is none."""
+
+
+AnySegment = Segment | OpenSegment
+
+
+def is_routed(segment: AnySegment) -> bool:
+    """Whether the node routes the inner packet on this segment; between a pod's interface and its bridge it is only bridged."""
+    if segment.kind is not SegmentKind.FORWARD:
+        return False
+    return segment.end is None or {segment.start.role, segment.end.role} != _BRIDGED
+
+
+def leads_to_pod(segment: AnySegment) -> bool:
+    """Whether a routed segment ends at a pod of the same node, or at the bridge before it."""
+    return segment.end is not None and segment.end.role in _BRIDGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trouble:
+class Loss:
     """Packets of one path that met the same fate at the same leg.
 
     rows: of the path's JourneyTable. packets: what they stand for on the wire. answered: those
@@ -69,7 +97,7 @@ class Trouble:
     no closing numbers, so that nothing about it is certain.
     """
 
-    kind: Kind
+    kind: LossKind
     traced: TracedPath
     leg: Leg
     rows: I32
@@ -77,7 +105,7 @@ class Trouble:
     answered: int
     sent: int
     arrived: int
-    stretches: tuple[Stretch, ...]
+    segments: tuple[AnySegment, ...]
     presumed: bool
 
     @property
@@ -91,6 +119,11 @@ class Trouble:
         return self.traced.path
 
     @property
+    def place(self) -> LossPlace:
+        """Flow, direction and leg, as the findings about this loss name them."""
+        return self.flow.id, self.path.direction, self.leg
+
+    @property
     def start(self) -> Hop:
         """The last hop that saw the packets."""
         return self.path.hops[self.leg.from_ - 1]
@@ -100,16 +133,35 @@ class Trouble:
         """The first hop that should have seen them and did not, None where nothing names it."""
         return None if self.leg.to is None else self.path.hops[self.leg.to - 1]
 
-    def stretch(self, place: Place) -> Stretch | None:
-        """The first stretch of that kind on the leg, or None."""
-        return next((stretch for stretch in self.stretches if stretch.place is place), None)
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """The addresses to which the packets go after translation: one, or those of all candidates where nothing named the backend."""
+        return (self.flow.client.address,) if self.path.direction is Direction.REPLY else self._servers
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The addresses from which the packets come before translation."""
+        return (self.flow.client.address,) if self.path.direction is Direction.REQUEST else self._servers
+
+    @property
+    def _servers(self) -> tuple[str, ...]:
+        ends = (self.flow.server,) if self.flow.server is not None else self.flow.candidates
+        return tuple(dict.fromkeys(end.address for end in ends))
+
+    def home_of(self, address: str) -> str | None:
+        """The node on which the API has the end of the flow with that address, None where it is no end or the node is not known."""
+        server = (self.flow.server,) if self.flow.server is not None else ()
+        ends = (self.flow.client, *self.flow.candidates, *server)
+        return next((end.node for end in ends if end.address == address), None)
+
+    def segment(self, *kinds: SegmentKind) -> AnySegment | None:
+        """The first segment on the leg that is of one of those kinds, or None."""
+        return next((segment for segment in self.segments if segment.kind in kinds), None)
 
 
-def troubles(case: Case) -> Iterator[Trouble]:
+def losses_of(case: Case) -> tuple[Loss, ...]:
     """Everything in `case` that asks for an explanation, path by path, leg by leg."""
-    for traced in case.paths:
-        if traced.path.hops:
-            yield from _of_path(case, traced)
+    return tuple(loss for traced in case.paths if traced.path.hops for loss in _of_path(case, traced))
 
 
 def is_unanswered(case: Case, traced: TracedPath) -> bool:
@@ -136,20 +188,20 @@ def _answered_ever(case: Case, traced: TracedPath) -> bool:
     return table is not None and bool(np.any(np.isin(table.conversation, answering(table, rows[rows >= 0]))))
 
 
-def _of_path(case: Case, traced: TracedPath) -> Iterator[Trouble]:
+def _of_path(case: Case, traced: TracedPath) -> Iterator[Loss]:
     journeys, last = traced.journeys, len(traced.path.hops)
     bad = _rows(journeys.outcome >= OutcomeCode.REJECTED)
     refused = bad[_refused_by_server(traced, bad)]
     if len(refused):
-        yield _trouble(case, traced, Kind.REFUSED, Leg(from_=last, to=None), refused)
+        yield _loss(case, traced, LossKind.REFUSED, Leg(from_=last, to=None), refused)
     vanished = np.setdiff1d(bad, refused, assume_unique=True).astype(np.int32)
     legs = np.stack([_starts(journeys, vanished), journeys.lost_to[vanished]], axis=1)
     for lost_from, lost_to in np.unique(legs, axis=0).tolist():
         rows = vanished[(legs[:, 0] == lost_from) & (legs[:, 1] == lost_to)]
-        yield _trouble(case, traced, Kind.VANISHED, Leg(from_=lost_from, to=lost_to or None), rows)
+        yield _loss(case, traced, LossKind.VANISHED, Leg(from_=lost_from, to=lost_to or None), rows)
     if is_unanswered(case, traced):
         rows = _rows(journeys.outcome == OutcomeCode.DELIVERED)
-        yield _trouble(case, traced, Kind.SILENT, Leg(from_=last, to=None), rows)
+        yield _loss(case, traced, LossKind.SILENT, Leg(from_=last, to=None), rows)
 
 
 def _refused_by_server(traced: TracedPath, rows: I32) -> I32:
@@ -178,12 +230,12 @@ def _seen_last(journey: JourneyTable, rows: I32) -> I32:
     return last
 
 
-def _trouble(case: Case, traced: TracedPath, kind: Kind, leg: Leg, rows: I32) -> Trouble:
+def _loss(case: Case, traced: TracedPath, kind: LossKind, leg: Leg, rows: I32) -> Loss:
     journeys = traced.journeys
     weight = journeys.weight_packets[rows]
     packets = int(weight.sum())
     tally = next((tally for tally in traced.legs if (tally.from_, tally.to) == (leg.from_, leg.to)), None)
-    return Trouble(
+    return Loss(
         kind=kind,
         traced=traced,
         leg=leg,
@@ -192,30 +244,29 @@ def _trouble(case: Case, traced: TracedPath, kind: Kind, leg: Leg, rows: I32) ->
         answered=int(weight[journeys.outcome[rows] == OutcomeCode.REJECTED].sum()),
         sent=packets if tally is None else tally.sent,
         arrived=0 if tally is None else tally.arrived,
-        stretches=_stretches(traced.path, leg, kind, seen=int(_seen_last(journeys, rows).min())),
+        segments=_segments(traced.path, leg, kind, seen=int(_seen_last(journeys, rows).min())),
         presumed=_presumed(case, traced.path, leg),
     )
 
 
-def _stretches(path: Path, leg: Leg, kind: Kind, *, seen: int) -> tuple[Stretch, ...]:
-    """The stretches of a leg that lie behind hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them)."""
-    start = path.hops[leg.from_ - 1]
-    if kind is not Kind.VANISHED:
-        return (Stretch(place=Place.DELIVER, start=start, end=None),)
+def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int) -> tuple[AnySegment, ...]:
+    """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them)."""
+    if kind is not LossKind.VANISHED:
+        return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]
     if len(hops) < 2:
-        return (Stretch(place=_PLACE_BEHIND[hops[0].role], start=hops[0], end=None),)
-    return tuple(Stretch(place=_place(start, end), start=start, end=end) for start, end in pairwise(hops))
+        return (OpenSegment(kind=_KIND_AFTER[hops[0].role], start=hops[0]),)
+    return tuple(Segment(kind=_kind(start, end), start=start, end=end) for start, end in pairwise(hops))
 
 
-def _place(start: Hop, end: Hop) -> Place:
+def _kind(start: Hop, end: Hop) -> SegmentKind:
     if start.tap.node != end.tap.node:
-        return Place.WIRE
+        return SegmentKind.WIRE
     if (start.role, end.role) == (Role.VXLAN, Role.UNDERLAY):
-        return Place.ENCAPSULATE
+        return SegmentKind.ENCAPSULATE
     if (start.role, end.role) == (Role.UNDERLAY, Role.VXLAN):
-        return Place.DECAPSULATE
-    return Place.FORWARD
+        return SegmentKind.DECAPSULATE
+    return SegmentKind.FORWARD
 
 
 def _presumed(case: Case, path: Path, leg: Leg) -> bool:

@@ -9,23 +9,23 @@ from kubectl_vxtrace.model.packets import I32, I64, Conversations, PacketTable
 def answering(table: PacketTable, rows: I32) -> I64:
     """Numbers of the conversations of `table` that are the reverse of those in which `rows` are, present in any frame or not."""
     asked = np.unique(table.conversation[rows])
-    turned = _keys(table.conversations, turned=True)[asked[asked >= 0]]
-    return np.flatnonzero(np.isin(_keys(table.conversations), turned)).astype(np.int64)
+    reverse = _keys(table.conversations, reverse=True)[asked[asked >= 0]]
+    return np.flatnonzero(np.isin(_keys(table.conversations), reverse)).astype(np.int64)
 
 
 def answered(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
     """For each of `rows` whether the table holds any frame of the reverse of its conversation."""
-    talk = table.conversation[rows]
+    conversation = table.conversation[rows]
     seen = np.unique(table.conversation[table.conversation >= 0])
-    turned = _keys(table.conversations, turned=True)[np.maximum(talk, 0)]
-    return np.asarray((talk >= 0) & np.isin(turned, _keys(table.conversations)[seen]))
+    reverse = _keys(table.conversations, reverse=True)[np.maximum(conversation, 0)]
+    return np.asarray((conversation >= 0) & np.isin(reverse, _keys(table.conversations)[seen]))
 
 
-def _keys(conversations: Conversations, *, turned: bool = False) -> NDArray[np.void]:
+def _keys(conversations: Conversations, *, reverse: bool = False) -> NDArray[np.void]:
     """One comparable value for each conversation, or for its reverse."""
     ends = [conversations.source, conversations.destination]
     ports = [conversations.source_port, conversations.destination_port]
-    if turned:
+    if reverse:
         ends.reverse()
         ports.reverse()
     columns = [conversations.protocol[:, None], *ends]

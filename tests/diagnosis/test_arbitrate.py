@@ -2,12 +2,9 @@
 
 import pytest
 
-from kubectl_vxtrace.diagnosis.arbitrate import settle_findings
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import HEALTHY
-
-CASE = HEALTHY.case()
 
 
 def finding(cause: str, confidence: Confidence, *kinds: EvidenceKind) -> Finding:
@@ -26,7 +23,7 @@ def finding(cause: str, confidence: Confidence, *kinds: EvidenceKind) -> Finding
 
 
 def doubts(*found: Finding) -> list[tuple[str, Severity, tuple[str, ...]]]:
-    return [(one.cause, one.severity, one.not_ruled_out) for one in settle_findings(CASE, found, ())]
+    return [(one.cause, one.severity, one.not_ruled_out) for one in arbitrate(found)]
 
 
 @pytest.mark.parametrize(
@@ -72,13 +69,11 @@ def test_a_program_a_driver_or_a_size_alone_is_no_mistake_that_will_hurt_later(c
 
 
 def test_the_same_cause_twice_is_one_finding_with_both_proofs() -> None:
-    found = settle_findings(
-        CASE,
+    found = arbitrate(
         [
             finding("vni-mismatch", Confidence.LIKELY, EvidenceKind.CONFIG),
             finding("vni-mismatch", Confidence.CERTAIN, EvidenceKind.COUNTER),
-        ],
-        (),
+        ]
     )
     assert [(one.cause, one.confidence) for one in found] == [("vni-mismatch", Confidence.CERTAIN)]
     assert [proof.kind for proof in found[0].evidence] == [EvidenceKind.COUNTER, EvidenceKind.CONFIG]

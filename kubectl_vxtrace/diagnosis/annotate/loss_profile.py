@@ -6,11 +6,11 @@ from math import comb
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import Crossing, crossing, own_crossing
-from kubectl_vxtrace.diagnosis.losses import Kind, Place, Trouble
+from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, packets_of_loss, segment_packets
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.report import Evidence, EvidenceKind, Finding, Leg, Severity
+from kubectl_vxtrace.model.report import Evidence, EvidenceKind, Finding, LossPlace, Severity
 
 # Causes that a trait of the packets points at are left open only if chance would have shown the same more often than this.
 _CHANCE = 20
@@ -18,7 +18,6 @@ _FEW_LOSSES = 4
 _SECOND_NS = 1_000_000_000
 # Gaps that differ by less than this part of their mean are regular.
 _REGULAR = 0.15
-_Where = tuple[int | None, Direction | None, Leg | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,43 +28,41 @@ class Trait:
     open: str | None = None
 
 
-def with_profiles(case: Case, findings: Sequence[Finding], troubles: Sequence[Trouble]) -> tuple[Finding, ...]:
+def with_profiles(case: Case, findings: Sequence[Finding], losses: Sequence[Loss]) -> tuple[Finding, ...]:
     """`findings` with the profile of the loss in every error finding about packets of which others passed the same leg."""
-    places: dict[_Where, Trouble] = {
-        (trouble.flow.id, trouble.path.direction, trouble.leg): trouble for trouble in troubles if trouble.kind is Kind.VANISHED
-    }
-    return tuple(_with_profile(case, finding, places) for finding in findings)
+    by_place = {loss.place: loss for loss in losses if loss.kind is LossKind.VANISHED}
+    return tuple(_with_profile(case, finding, by_place) for finding in findings)
 
 
-def _with_profile(case: Case, finding: Finding, places: Mapping[_Where, Trouble]) -> Finding:
-    trouble = places.get((finding.flow, finding.direction, finding.leg))
-    if finding.severity is not Severity.ERROR or trouble is None:
+def _with_profile(case: Case, finding: Finding, losses: Mapping[LossPlace, Loss]) -> Finding:
+    loss = losses.get(finding.place)
+    if finding.severity is not Severity.ERROR or loss is None:
         return finding
-    packets = _compared(case, trouble)
+    packets = _compared(case, loss)
     if not packets.lost.any() or packets.lost.all():
         return finding
     traits = profile(case, packets)
     lost, total = int(packets.weight[packets.lost].sum()), int(packets.weight.sum())
     text = f"loss profile, {lost} of {total} packets: " + "; ".join(trait.text for trait in traits)
     doubts = tuple(trait.open for trait in traits if trait.open is not None and trait.open not in finding.not_ruled_out)
-    if finding.cause not in ("underlay-loss", "unknown"):
+    if CAUSES[finding.cause].gives_reason:
         doubts = ()
     evidence = (*finding.evidence, Evidence(kind=EvidenceKind.PACKETS, text=text))
     return replace(finding, evidence=evidence, not_ruled_out=(*finding.not_ruled_out, *doubts))
 
 
-def _compared(case: Case, trouble: Trouble) -> Crossing:
-    """The packets to compare: on the wire those of all flows between the two NICs, else those of the trouble's path."""
-    stretch = trouble.stretch(Place.WIRE)
-    return crossing(case, stretch) if stretch is not None and len(trouble.stretches) == 1 else own_crossing(case, trouble)
+def _compared(case: Case, loss: Loss) -> SegmentPackets:
+    """The packets to compare: on the wire those of all flows between the two NICs, else those of the loss's path."""
+    segment = loss.segment(SegmentKind.WIRE)
+    return segment_packets(case, segment) if segment is not None and len(loss.segments) == 1 else packets_of_loss(case, loss)
 
 
-def profile(case: Case, packets: Crossing) -> tuple[Trait, ...]:
+def profile(case: Case, packets: SegmentPackets) -> tuple[Trait, ...]:
     """What each trait says of a loss. Both lost and passed packets must be there."""
     return tuple(_traits(case, packets))
 
 
-def _traits(case: Case, packets: Crossing) -> Iterator[Trait]:
+def _traits(case: Case, packets: SegmentPackets) -> Iterator[Trait]:
     if (packets.outer_port >= 0).all():
         yield _outer_ports(packets)
     yield _sizes(packets)
@@ -75,7 +72,7 @@ def _traits(case: Case, packets: Crossing) -> Iterator[Trait]:
     yield _times(packets)
 
 
-def _outer_ports(packets: Crossing) -> Trait:
+def _outer_ports(packets: SegmentPackets) -> Trait:
     """A member of an ECMP or LAG group is chosen by the outer source port (RFC 7348, 5)."""
     ports, place = np.unique(packets.outer_port, return_inverse=True)
     gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
@@ -91,7 +88,7 @@ def _outer_ports(packets: Crossing) -> Trait:
     return Trait(text, "a broken path of several: no outer source port has both lost and passing packets")
 
 
-def _sizes(packets: Crossing) -> Trait:
+def _sizes(packets: SegmentPackets) -> Trait:
     lost, passed = packets.wire_bytes[packets.lost], packets.wire_bytes[~packets.lost]
     text = f"lost frames have {_span(lost)} bytes, passing ones {_span(passed)}"
     if lost.min() > passed.max():
@@ -110,19 +107,19 @@ def _span(values: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _backends(case: Case, packets: Crossing) -> Trait:
+def _backends(case: Case, packets: SegmentPackets) -> Trait:
     servers = {flow.id: flow.server.address for flow in case.flows if flow.server is not None}
     texts, shares = [], []
     for number in np.unique(packets.flow).tolist():
-        mine = packets.flow == number
-        gone, total = int(packets.lost[mine].sum()), int(mine.sum())
+        of_flow = packets.flow == number
+        gone, total = int(packets.lost[of_flow].sum()), int(of_flow.sum())
         shares.append(gone / total)
         texts.append(f"{gone} of {total} with {servers.get(number, 'an unknown backend')}")
     text = "by backend " + ", ".join(texts)
     return Trait(text, "something about one backend" if max(shares) == 1 and min(shares) == 0 else None)
 
 
-def _first_packets(packets: Crossing) -> Trait:
+def _first_packets(packets: SegmentPackets) -> Trait:
     """Whether only first packets of connections are lost, or only later ones: what makes or keeps state treats them differently."""
     first = packets.first
     if first.all():
@@ -134,7 +131,7 @@ def _first_packets(packets: Crossing) -> Trait:
     return Trait(text)
 
 
-def _times(packets: Crossing) -> Trait:
+def _times(packets: SegmentPackets) -> Trait:
     """Whether the losses come in one stretch of time, at regular distances, or scattered."""
     places = np.flatnonzero(packets.lost)
     span_s = (int(packets.time_ns[places[-1]]) - int(packets.time_ns[places[0]])) / _SECOND_NS

@@ -7,18 +7,18 @@ explains a loss, and never places it.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
-from kubectl_vxtrace.diagnosis.losses import Place, Trouble
+from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Hop
-from kubectl_vxtrace.model.report import Evidence, EvidenceKind, Finding, Leg, Severity
+from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
 # From a tap to the drop a packet takes microseconds; a loaded node takes its time. What waits before it is dropped (for a neighbour, for
 # further fragments) waits seconds, in which too much happens to tell whose drop it is.
@@ -30,12 +30,11 @@ _CHANCE = 0.002
 _WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
 # Reasons of sockets, which a forwarded packet never meets; that of a VXLAN device it does, when it is taken out of UDP.
 _SOCKETS = ("TCP_", "SOCKET_", "UNIX_", "NO_SOCKET", "UDP_CSUM", "ICMP_CSUM", "PROTO_MEM")
-_Where = tuple[int | None, Direction | None, Leg | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """What the kernel of `node` said of `packets` of the `lost` packets: each within `within_ns` of its last sighting."""
+class KernelDropMatch:
+    """Drops that the kernel of `node` named, and that fit `packets` of the `lost` packets: each within `within_ns` of its last sighting."""
 
     node: str
     reason: str
@@ -46,7 +45,7 @@ class Word:
 
     @property
     def evidence(self) -> Evidence:
-        """The word as a proof."""
+        """The drops as a proof."""
         where = f" in {self.location}" if self.location else ""
         of = f"each of {self.lost} packets" if self.packets == self.lost else f"{self.packets} of {self.lost} packets"
         milliseconds = math.ceil(self.within_ns / 1_000_000)
@@ -54,82 +53,79 @@ class Word:
         return Evidence(kind=EvidenceKind.KERNEL, text=text)
 
 
-def words(case: Case, trouble: Trouble, *, hop: Hop | None = None, reasons: Collection[str] | None = None) -> tuple[Word, ...]:
-    """What the kernel says of the trouble's packets, the best fit first; usually nothing or one.
+def match_kernel_drops(
+    case: Case, loss: Loss, *, hop: Hop | None = None, reasons: Collection[str] | None = None
+) -> tuple[KernelDropMatch, ...]:
+    """The kernels' drops that fit the loss's packets, the best fit first; usually none or one.
 
     Args:
         case: the trace.
-        trouble: the lost packets.
+        loss: the lost packets.
         hop: where they were seen last; by default where the leg begins.
         reasons: only these; by default all that the leg can have.
     """
-    hop = hop or trouble.start
+    hop = hop or loss.start
     table = case.tables.get(hop.tap)
-    rows = rows_at(trouble, hop)
+    rows = rows_at(loss, hop)
     if table is None or not len(rows):
         return ()
     seen = np.sort(table.time_ns[rows])
-    found = []
-    for node, ahead_ns, unsure_ns in _clocks(case, trouble, hop):
-        for drops in _groups(case, node, trouble, reasons):
-            word = _fit(case, drops, seen + ahead_ns, unsure_ns)
-            found += [word] if word is not None else []
-    return tuple(sorted(found, key=lambda word: (-word.packets, word.within_ns)))
+    matches = []
+    for node, ahead_ns, unsure_ns in _clocks(case, loss, hop):
+        for drops in _groups(case, node, loss, reasons):
+            match = _fit(case, drops, seen + ahead_ns, unsure_ns)
+            matches += [match] if match is not None else []
+    return tuple(sorted(matches, key=lambda match: (-match.packets, match.within_ns)))
 
 
-def _clocks(case: Case, trouble: Trouble, hop: Hop) -> Iterator[tuple[str, int, int]]:
+def _clocks(case: Case, loss: Loss, hop: Hop) -> Iterator[tuple[str, int, int]]:
     """Nodes whose kernels may have dropped the packets: how far each clock is ahead of that at the hop, and the doubt of it (ns)."""
     yield hop.tap.node, 0, 0
-    for stretch in trouble.stretches:
-        if stretch.place is not Place.WIRE or stretch.end is None:
+    for segment in loss.segments:
+        if segment.kind is not SegmentKind.WIRE or segment.end is None:
             continue
         for bound in case.clocks:
             low, high = bound.offset_ns.low, bound.offset_ns.high
             if low is None or high is None:
                 continue
-            if (bound.reference, bound.node) == (hop.tap.node, stretch.end.tap.node):
+            if (bound.reference, bound.node) == (hop.tap.node, segment.end.tap.node):
                 yield bound.node, (low + high) // 2, (high - low) // 2
-            elif (bound.node, bound.reference) == (hop.tap.node, stretch.end.tap.node):
+            elif (bound.node, bound.reference) == (hop.tap.node, segment.end.tap.node):
                 yield bound.reference, -((low + high) // 2), (high - low) // 2
 
 
-def with_words(case: Case, findings: Sequence[Finding], troubles: Iterable[Trouble]) -> tuple[Finding, ...]:
-    """`findings`, those about a loss that the kernel speaks of with its word as a further proof."""
-    if not case.recording.kernel_drops:
-        return tuple(findings)
-    lost: dict[_Where, Trouble] = {(trouble.flow.id, trouble.path.direction, trouble.leg): trouble for trouble in troubles}
-    return tuple(_with_word(case, finding, lost) for finding in findings)
+def kernel_drop_evidence(case: Case, loss: Loss, hop: Hop, reasons: Collection[str]) -> tuple[Evidence, ...]:
+    """A proof where the kernel of the hop's node named drops for one of `reasons` that fit the packets seen there, the best fit."""
+    return tuple(match.evidence for match in match_kernel_drops(case, loss, hop=hop, reasons=reasons)[:1])
 
 
-def _with_word(case: Case, finding: Finding, lost: Mapping[_Where, Trouble]) -> Finding:
-    has_one = any(proof.kind is EvidenceKind.KERNEL for proof in finding.evidence)
-    trouble = lost.get((finding.flow, finding.direction, finding.leg))
-    if trouble is None or has_one or finding.severity is not Severity.ERROR:
-        return finding
-    best = next(iter(words(case, trouble)), None)
-    return finding if best is None else replace(finding, evidence=(*finding.evidence, best.evidence))
+def kernel_drop_on(case: Case, loss: Loss, node: str, reasons: Collection[str]) -> tuple[Evidence, ...]:
+    """A proof where the kernel of `node` named drops for one of `reasons` that fit the loss's packets, seen last where its leg begins."""
+    matches = (match for match in match_kernel_drops(case, loss, reasons=reasons) if match.node == node)
+    return tuple(match.evidence for match in matches)[:1]
 
 
-def _groups(case: Case, node: str, trouble: Trouble, reasons: Collection[str] | None) -> Iterator[list[KernelDrop]]:
+def _groups(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) -> Iterator[list[KernelDrop]]:
     """The node's drops that the leg can have, by reason and location."""
-    places = {stretch.place for stretch in trouble.stretches}
+    kinds = {segment.kind for segment in loss.segments}
     groups: dict[tuple[str, str], list[KernelDrop]] = {}
     for drop in case.recording.kernel_drops:
-        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop.reason, places)):
+        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop.reason, kinds)):
             groups.setdefault((drop.reason, drop.location), []).append(drop)
     yield from groups.values()
 
 
-def _can_be(reason: str, places: Collection[Place]) -> bool:
-    if places == {Place.WIRE}:
+def _can_be(reason: str, kinds: Collection[SegmentKind]) -> bool:
+    """Whether packets can be dropped for that reason on segments of these kinds."""
+    if kinds == {SegmentKind.WIRE}:
         return reason in _WIRE
-    if Place.DELIVER in places or Place.DECAPSULATE in places:
+    if SegmentKind.DELIVER in kinds or SegmentKind.DECAPSULATE in kinds:
         return True
     return not reason.startswith(_SOCKETS)
 
 
-def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsure_ns: int) -> Word | None:
-    """The word of drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
+def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsure_ns: int) -> KernelDropMatch | None:
+    """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
     first = drops[0]
     slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
     times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
@@ -142,7 +138,7 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
     packets = min(int(np.count_nonzero(highs > lows)), own)
     if packets < math.ceil(_SHARE * len(seen)) or _by_chance(case, len(seen), packets, len(times) - own, _WITHIN_NS + 2 * slack) > _CHANCE:
         return None
-    return Word(
+    return KernelDropMatch(
         node=first.node, reason=first.reason, location=first.location, packets=packets, lost=len(seen), within_ns=_WITHIN_NS + slack
     )
 

@@ -1,12 +1,12 @@
-"""What the nodes said of the NICs at both ends of a stretch: drivers, features, counters of what they lost themselves."""
+"""What the nodes said of the NICs at both ends of a segment: drivers, features, counters of what they lost themselves."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
-from kubectl_vxtrace.diagnosis.losses import Stretch
+from kubectl_vxtrace.diagnosis.losses import Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
 
@@ -30,7 +30,7 @@ class Grown:
 
 def sender_losses(case: Case, hop: Hop) -> list[Grown]:
     """Counters of packets that a NIC failed to send and that grew."""
-    return [one for one in _grown(case, hop) if _SEND_FAILED.search(one.name) and not _XDP.search(one.name)]
+    return [counter for counter in _grown(case, hop) if _SEND_FAILED.search(counter.name) and not _XDP.search(counter.name)]
 
 
 def receiver_losses(case: Case, hop: Hop) -> list[Grown]:
@@ -38,43 +38,42 @@ def receiver_losses(case: Case, hop: Hop) -> list[Grown]:
 
     softnet.dropped is the node's, not the NIC's (Documentation/networking/scaling.rst; net/core/net-procfs.c).
     """
-    found = [one for one in _grown(case, hop) if _RECEIVE_MISSED.search(one.name) and not _XDP.search(one.name)]
-    backlog = nodes.grown(case, hop.tap.node, "softnet.dropped")
+    counters = [counter for counter in _grown(case, hop) if _RECEIVE_MISSED.search(counter.name) and not _XDP.search(counter.name)]
+    backlog = node_facts.grown(case, hop.tap.node, "softnet.dropped")
     if backlog:
-        found.append(Grown("softnet.dropped", backlog, f"softnet.dropped of {hop.tap.node} grew by {backlog}"))
-    return found
+        counters.append(Grown("softnet.dropped", backlog, f"softnet.dropped of {hop.tap.node} grew by {backlog}"))
+    return counters
 
 
 def xdp_drops(case: Case, hop: Hop) -> list[Grown]:
     """Counters of packets that an XDP program dropped at a NIC and that grew (`rx_queue_0_xdp_drops` of veth, `rx_xdp_drop` of mlx5)."""
-    return [one for one in _grown(case, hop) if _XDP.search(one.name) and "drop" in one.name]
+    return [counter for counter in _grown(case, hop) if _XDP.search(counter.name) and "drop" in counter.name]
 
 
 def _grown(case: Case, hop: Hop) -> Iterable[Grown]:
     node, interface = hop.tap.node, hop.tap.interface
     prefix = f"ethtool.{interface}."
-    for name, growth in (*nodes.link_growths(case, node, interface), *nodes.growths(case, node, prefix)):
+    for name, growth in (*node_facts.link_growths(case, node, interface), *node_facts.growths(case, node, prefix)):
         yield Grown(name.removeprefix(prefix), growth, f"{name} of {place_text(hop)} grew by {growth}")
 
 
-def unread(case: Case, stretch: Stretch) -> list[str]:
-    """The ends of a stretch whose counters were not read before and after, each as a doubt."""
-    ends = [hop for hop in (stretch.start, stretch.end) if hop is not None]
+def unread(case: Case, segment: Segment) -> list[str]:
+    """The ends of a segment whose counters were not read before and after, each as a doubt."""
     return [
         f"a drop in the NIC or driver of {place_text(hop)}, whose counters were not read before and after"
-        for hop in ends
-        if nodes.link_grown(case, hop.tap.node, hop.tap.interface, "rx.packets") is None
+        for hop in (segment.start, segment.end)
+        if node_facts.link_grown(case, hop.tap.node, hop.tap.interface, "rx.packets") is None
     ]
 
 
 def has_xdp(case: Case, hop: Hop) -> bool:
     """Whether any look found an XDP program on the hop's interface."""
-    return any(link.xdp for facts in nodes.looks(case, hop.tap.node) if (link := nodes.link(facts, hop.tap.interface)) is not None)
+    return any(link.xdp for link in node_facts.links_of(case, hop))
 
 
 def feature(case: Case, hop: Hop, name: str) -> str | None:
     """What `ethtool -k` or `-i` said last of the hop's interface under `name` (`on`, `off`, a driver's name); None if nothing did."""
-    said = [facts.ethtool.get(f"{hop.tap.interface}.{name}") for facts in nodes.looks(case, hop.tap.node)]
+    said = [facts.ethtool.get(f"{hop.tap.interface}.{name}") for facts in node_facts.looks(case, hop.tap.node)]
     return next((value for value in reversed(said) if value is not None), None)
 
 

@@ -1,9 +1,9 @@
-"""What the nodes' kernels said, looked up: links, deltas of counters, VXLAN devices."""
+"""What the nodes' kernels said, looked up: interfaces, settings, growth of counters, VXLAN devices, addresses."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
-from kubectl_vxtrace.model.facts import Link, NodeFacts
+from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role, Vtep
 
@@ -79,21 +79,31 @@ def link(facts: NodeFacts | None, interface: str) -> Link | None:
     return None if facts is None else facts.link(interface)
 
 
+def links_of(case: Case, hop: Hop) -> tuple[Link, ...]:
+    """The hop's interface in the looks that found it, the earlier first."""
+    links = (link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node))
+    return tuple(found for found in links if found is not None)
+
+
+def sysctls(case: Case, node: str, name: str) -> tuple[str, ...]:
+    """The values of a sysctl in the looks at `node` that could tell."""
+    return tuple(facts.sysctls[name] for facts in looks(case, node) if name in facts.sysctls)
+
+
 def mtu_bytes(case: Case, hop: Hop) -> int | None:
     """What the last look that knows it said of the MTU of the hop's interface."""
-    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
-    return next((found.mtu_bytes for found in reversed(links) if found is not None and found.mtu_bytes), None)
+    return next((link.mtu_bytes for link in reversed(links_of(case, hop)) if link.mtu_bytes), None)
 
 
 def interface_state(case: Case, hop: Hop) -> str | None:
     """`down` or `absent` if both looks at the hop's node (one, where there is but one) found its interface so."""
-    seen = looks(case, hop.tap.node)
-    if not seen or not hop.tap.interface or not all(answered(facts, "links") for facts in seen):
+    told = looks(case, hop.tap.node)
+    if not told or not hop.tap.interface or not all(answered(facts, "links") for facts in told):
         return None
-    links = [link(facts, hop.tap.interface) for facts in seen]
-    if all(found is None for found in links):
-        return "absent" if any(facts.links for facts in seen) else None
-    return "down" if all(found is None or not found.up for found in links) else None
+    links = links_of(case, hop)
+    if not links:
+        return "absent" if any(facts.links for facts in told) else None
+    return "down" if not any(link.up for link in links) else None
 
 
 def without_link(case: Case, hop: Hop) -> bool:
@@ -101,8 +111,12 @@ def without_link(case: Case, hop: Hop) -> bool:
 
     Which of the two states the kernel says depends on whether it finds the other end in the same namespace (net/core/link_watch.c).
     """
-    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
-    return bool(links) and all(found is not None and found.up and found.operstate in ("DOWN", "LOWERLAYERDOWN") for found in links)
+    links = links_of(case, hop)
+    return bool(links) and len(links) == len(looks(case, hop.tap.node)) and all(_has_no_carrier(link) for link in links)
+
+
+def _has_no_carrier(link: Link) -> bool:
+    return link.up and link.operstate in ("DOWN", "LOWERLAYERDOWN")
 
 
 def vtep(case: Case, node: str) -> Vtep | None:
@@ -112,31 +126,42 @@ def vtep(case: Case, node: str) -> Vtep | None:
 
 def device_vnis(case: Case, hop: Hop) -> frozenset[int]:
     """The VNIs that the VXLAN device at `hop` was seen with; empty where unknown or in metadata mode."""
-    return _seen(case, hop, "vni")
+    devices, end = _vxlan_devices(case, hop)
+    values = [device.vni for device in devices] if end is None else [end.vni]
+    return frozenset(value for value in values if value is not None)
 
 
 def device_ports(case: Case, hop: Hop) -> frozenset[int]:
     """The UDP ports that the VXLAN device at `hop` was seen with; empty where unknown."""
-    return _seen(case, hop, "port")
-
-
-def _seen(case: Case, hop: Hop, attribute: str) -> frozenset[int]:
-    links = [link(facts, hop.tap.interface) for facts in looks(case, hop.tap.node)]
-    devices = [found.vxlan for found in links if found is not None and found.vxlan is not None]
-    if any(device.external for device in devices):
-        return frozenset()
-    values = {getattr(device, attribute) for device in devices}
-    if not devices:
-        end = vtep(case, hop.tap.node)
-        values = set() if end is None or end.interface != hop.tap.interface else {getattr(end, attribute)}
+    devices, end = _vxlan_devices(case, hop)
+    values = [device.port for device in devices] if end is None else [end.port]
     return frozenset(value for value in values if value is not None)
+
+
+def _vxlan_devices(case: Case, hop: Hop) -> tuple[list[VxlanDevice], Vtep | None]:
+    """What the looks said of the device at `hop`, none of it in metadata mode; where they said nothing, what the overlay knows of it."""
+    devices = [link.vxlan for link in links_of(case, hop) if link.vxlan is not None]
+    end = vtep(case, hop.tap.node)
+    if devices or end is None or end.interface != hop.tap.interface:
+        return ([] if any(device.external for device in devices) else devices), None
+    return [], end
+
+
+def own_addresses(case: Case, node: str) -> frozenset[str]:
+    """The addresses that `node` has said of its interfaces."""
+    return frozenset(address for facts in looks(case, node) for link in facts.links for address in link.addresses)
 
 
 def underlay_addresses(case: Case, node: str) -> frozenset[str]:
     """Addresses on which `node` may receive the outer packet: those of its links, and the one the overlay names."""
-    links = {address.partition("/")[0] for facts in looks(case, node) for found in facts.links for address in found.addresses}
     end = vtep(case, node)
-    return frozenset(links | ({end.underlay_address} if end is not None and end.underlay_address is not None else set()))
+    return own_addresses(case, node) | ({end.underlay_address} if end is not None and end.underlay_address is not None else set())
+
+
+def all_addresses(case: Case, node: str) -> frozenset[str]:
+    """All addresses of a node, that of its VXLAN device among them."""
+    end = vtep(case, node)
+    return underlay_addresses(case, node) | ({end.address} if end is not None and end.address is not None else set())
 
 
 def covers(prefixes: Iterable[str], address: str) -> bool:

@@ -7,6 +7,9 @@ import numpy as np
 
 from kubectl_vxtrace.model.packets import I32, PacketTable, address_text
 
+# RFC 7348, 5: outer Ethernet's place is taken by the inner one; VXLAN 8, UDP 8, IPv4 20 or IPv6 40.
+_OVERHEAD_BYTES = {4: 50, 6: 70}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encapsulation:
@@ -24,37 +27,42 @@ def udp_counter(headers: Sequence[Encapsulation], name: str) -> str:
     return f"Udp6{name}" if headers and ":" in headers[0].destination else f"Udp.{name}"
 
 
+def overhead_bytes(outer: str) -> int:
+    """What VXLAN adds to a packet between nodes with such addresses."""
+    return _OVERHEAD_BYTES[6 if ":" in outer else 4]
+
+
 def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:
     """The outer headers of the frames in `rows`, the most frequent first; bare frames have none.
 
     Outer source ports differ from flow to flow (RFC 7348, 5) and are not told apart.
     """
-    tunnels, frames = np.unique(table.tunnel[rows], return_counts=True)
-    tunnels, frames = tunnels[tunnels >= 0], frames[tunnels >= 0]
-    if not len(tunnels):
+    numbers, frames = np.unique(table.tunnel[rows], return_counts=True)
+    numbers, frames = numbers[numbers >= 0], frames[numbers >= 0]
+    if not len(numbers):
         return ()
-    small = table.tunnels
-    numbers = np.stack([small.port[tunnels].astype(np.uint32), small.vni[tunnels]], axis=1).view(np.uint8)
-    raw = np.concatenate([small.source[tunnels], small.destination[tunnels], numbers], axis=1)
+    tunnels = table.tunnels
+    identifiers = np.stack([tunnels.port[numbers].astype(np.uint32), tunnels.vni[numbers]], axis=1).view(np.uint8)
+    raw = np.concatenate([tunnels.source[numbers], tunnels.destination[numbers], identifiers], axis=1)
     _, first, group = np.unique(raw, axis=0, return_index=True, return_inverse=True)
     counts = np.bincount(group.reshape(-1), weights=frames).astype(np.int64)
-    found = [
+    headers = [
         Encapsulation(
-            source=address_text(small.source[tunnel]),
-            destination=address_text(small.destination[tunnel]),
-            port=int(small.port[tunnel]),
-            vni=int(small.vni[tunnel]),
+            source=address_text(tunnels.source[number]),
+            destination=address_text(tunnels.destination[number]),
+            port=int(tunnels.port[number]),
+            vni=int(tunnels.vni[number]),
             frames=int(count),
         )
-        for tunnel, count in zip(tunnels[first], counts, strict=True)
+        for number, count in zip(numbers[first], counts, strict=True)
     ]
-    return tuple(sorted(found, key=lambda header: -header.frames))
+    return tuple(sorted(headers, key=lambda header: -header.frames))
 
 
 def rows_between(table: PacketTable, headers: Iterable[Encapsulation]) -> I32:
     """Rows of all VXLAN frames with the outer addresses of `headers`, of whichever flow."""
     pairs = {(header.source, header.destination) for header in headers}
     ends = zip(table.tunnels.source, table.tunnels.destination, strict=True)
-    tunnels = [number for number, (source, destination) in enumerate(ends) if (address_text(source), address_text(destination)) in pairs]
-    rows: I32 = np.flatnonzero(np.isin(table.tunnel, tunnels)).astype(np.int32)
+    numbers = [number for number, (source, destination) in enumerate(ends) if (address_text(source), address_text(destination)) in pairs]
+    rows: I32 = np.flatnonzero(np.isin(table.tunnel, numbers)).astype(np.int32)
     return rows

@@ -1,42 +1,43 @@
-"""All packets of a case that were to pass from one tap to another: which did, which did not, and what tells them apart."""
+"""All packets of a case that were to pass a segment, from one tap to the next: which did, which did not, and what tells them apart."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.fragments import outer_fragmented
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import outer_headers
-from kubectl_vxtrace.diagnosis.losses import Stretch, Trouble
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
 from kubectl_vxtrace.model.path import Path, Tap
 
-BOOL = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crossing:
+class SegmentPackets:
     """Packets seen at one tap of which it is known whether they passed the next, n rows, of all flows, in order of time.
 
-    lost: whether it was not seen there or later. wire_bytes: length of its frame at the first tap. merged: the frame is larger than the
-    interface's MTU, so that it holds several packets. outer_port: UDP source port of the encapsulation, -1 where the frame is bare.
-    fragmented: the outer packet left in fragments. protocol: the inner packet's. payload_bytes: of the inner packet. flow: its id.
-    first: it is the first packet of its connection. weight: packets on the wire that it stands for. time_ns: clock of its first hop.
+    lost: whether it was not seen there or later. row: of the first tap's PacketTable. wire_bytes: length of its frame there.
+    merged: the frame is larger than the interface's MTU, so that it holds several packets. outer_port: UDP source port of the
+    encapsulation, -1 where the frame is bare. fragmented: the outer packet left in fragments. protocol: the inner packet's.
+    payload_bytes: of the inner packet. flow: its id. first: it is the first packet of its connection. weight: packets on the wire
+    that it stands for. time_ns: clock of its first hop.
     """
 
-    lost: BOOL
+    lost: Mask
     row: I32
     wire_bytes: I32
-    merged: BOOL
+    merged: Mask
     outer_port: I32
-    fragmented: BOOL
+    fragmented: Mask
     protocol: U8
     payload_bytes: I32
     flow: I32
     client_port: I32
-    first: BOOL
+    first: Mask
     weight: I32
     time_ns: I64
 
@@ -44,38 +45,38 @@ class Crossing:
         return len(self.lost)
 
 
-def crossing(case: Case, stretch: Stretch) -> Crossing:
-    """The packets of all paths of `case` that pass both ends of `stretch`, one after the other."""
-    table = case.tables.get(stretch.start.tap)
-    end = stretch.end.tap if stretch.end is not None else None
-    parts = [_of_path(traced.path, traced.journeys, table, stretch.start.tap, end) for traced in case.paths]
-    return _joined([part for part in parts if part is not None], table, _mtu_bytes(case, stretch.start.tap))
+def segment_packets(case: Case, segment: AnySegment) -> SegmentPackets:
+    """The packets of all paths of `case` that pass both ends of `segment`, one after the other."""
+    table = case.tables.get(segment.start.tap)
+    end = segment.end.tap if segment.end is not None else None
+    parts = [_of_path(traced.path, traced.journeys, table, segment.start.tap, end) for traced in case.paths]
+    return _joined([part for part in parts if part is not None], table, _mtu_bytes(case, segment.start.tap))
 
 
-def passing_destinations(case: Case, stretch: Stretch) -> frozenset[str]:
-    """The outer destinations, at the first tap, of the packets that passed a stretch."""
-    table = case.tables.get(stretch.start.tap)
+def passing_destinations(case: Case, segment: AnySegment) -> frozenset[str]:
+    """The outer destinations, at the first tap, of the packets that passed a segment."""
+    table = case.tables.get(segment.start.tap)
     if table is None:
         return frozenset()
-    packets = crossing(case, stretch)
+    packets = segment_packets(case, segment)
     return frozenset(header.destination for header in outer_headers(table, packets.row[~packets.lost]))
 
 
-def own_crossing(case: Case, trouble: Trouble) -> Crossing:
-    """The packets of the trouble's own path that were seen where its leg begins, and those of them that got past its leg."""
-    table = case.tables.get(trouble.start.tap)
-    end = trouble.end.tap if trouble.end is not None else None
-    part = _of_path(trouble.path, trouble.traced.journeys, table, trouble.start.tap, end)
-    return _joined([part] if part is not None else [], table, _mtu_bytes(case, trouble.start.tap))
+def packets_of_loss(case: Case, loss: Loss) -> SegmentPackets:
+    """The packets of the loss's own path that were seen where its leg begins, and those of them that got past its leg."""
+    table = case.tables.get(loss.start.tap)
+    end = loss.end.tap if loss.end is not None else None
+    part = _of_path(loss.path, loss.traced.journeys, table, loss.start.tap, end)
+    return _joined([part] if part is not None else [], table, _mtu_bytes(case, loss.start.tap))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     row: I32
-    lost: BOOL
+    lost: Mask
     flow: I32
     client_port: I32
-    first: BOOL
+    first: Mask
     weight: I32
     time_ns: I64
 
@@ -108,10 +109,10 @@ def _of_path(path: Path, journey: JourneyTable, table: PacketTable | None, start
     )
 
 
-def _joined(parts: list[_Part], table: PacketTable | None, mtu_bytes: int | None) -> Crossing:
+def _joined(parts: list[_Part], table: PacketTable | None, mtu_bytes: int | None) -> SegmentPackets:
     if not parts or table is None:
         none, signed, octet = np.zeros(0, np.bool_), np.zeros(0, np.int32), np.zeros(0, np.uint8)
-        return Crossing(
+        return SegmentPackets(
             lost=none,
             row=signed,
             wire_bytes=signed,
@@ -129,17 +130,17 @@ def _joined(parts: list[_Part], table: PacketTable | None, mtu_bytes: int | None
     time_ns = np.concatenate([part.time_ns for part in parts])
     order = np.argsort(time_ns, kind="stable")
     row = np.concatenate([part.row for part in parts])[order].astype(np.int32)
-    tunnel, talk = table.tunnel[row], table.conversation[row]
+    tunnel, conversation = table.tunnel[row], table.conversation[row]
     ports = table.tunnels.source_port.astype(np.int32) if len(table.tunnels) else np.zeros(1, np.int32)
     wire_bytes = table.wire_bytes[row]
-    return Crossing(
+    return SegmentPackets(
         lost=np.concatenate([part.lost for part in parts])[order],
         row=row,
         wire_bytes=wire_bytes,
         merged=wire_bytes > mtu_bytes + _ETHERNET_BYTES if mtu_bytes is not None else np.zeros(len(row), np.bool_),
         outer_port=np.where(tunnel >= 0, ports[tunnel], -1).astype(np.int32),
         fragmented=outer_fragmented(table)[row],
-        protocol=np.where(talk >= 0, table.conversations.protocol[talk], 0).astype(np.uint8),
+        protocol=np.where(conversation >= 0, table.conversations.protocol[conversation], 0).astype(np.uint8),
         payload_bytes=table.payload_bytes[row],
         flow=np.concatenate([part.flow for part in parts])[order],
         client_port=np.concatenate([part.client_port for part in parts])[order],
@@ -160,12 +161,12 @@ def _mtu_bytes(case: Case, tap: Tap) -> int | None:
     return max((link.mtu_bytes for link in links if link.mtu_bytes), default=None)
 
 
-def own_packets_passed(case: Case, stretch: Stretch) -> int:
+def own_packets_passed(case: Case, segment: Segment) -> int:
     """Frames of the receiver's whole capture that carry the sending node's own address, outside or as their only one."""
-    table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
+    table = case.tables.get(segment.end.tap)
     if table is None:
         return 0
-    own = nodes.underlay_addresses(case, stretch.start.tap.node)
+    own = node_facts.underlay_addresses(case, segment.start.tap.node)
     outer = [number for number in range(len(table.tunnels)) if address_text(table.tunnels.source[number]) in own]
     bare = [number for number in range(len(table.conversations)) if address_text(table.conversations.source[number]) in own]
     return int((np.isin(table.tunnel, outer) | ((table.tunnel < 0) & np.isin(table.conversation, bare))).sum())

@@ -7,10 +7,8 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
+from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_SYN
 from kubectl_vxtrace.model.report import Impact
-
-# RFC 9293, 3.1: these take one number of the sequence space each.
-_FIN, _SYN, _ACK = 0x01, 0x02, 0x10
 
 
 def impact(case: Case) -> Impact:
@@ -49,8 +47,8 @@ def _is_recovered(case: Case, traced: TracedPath) -> bool:
         return False
     delivered = journey.outcome == OutcomeCode.DELIVERED
     for port in np.unique(journey.client_port[lost]):
-        mine = journey.client_port == port
-        gone, arrived = _segments(case, traced, mine & lost), _segments(case, traced, mine & delivered)
+        of_port = journey.client_port == port
+        gone, arrived = _segments(case, traced, of_port & lost), _segments(case, traced, of_port & delivered)
         if not len(arrived) or not _covered(gone, arrived):
             return False
     return True
@@ -61,19 +59,20 @@ def _segments(case: Case, traced: TracedPath, mask: np.ndarray[tuple[int], np.dt
     rows = traced.journeys.row[np.flatnonzero(mask)]
     hops = rows.shape[1]
     last = hops - 1 - np.argmax(rows[:, ::-1] >= 0, axis=1)
-    found = [np.zeros((0, 3), dtype=np.int64)]
+    parts = [np.zeros((0, 3), dtype=np.int64)]
     for hop in np.unique(last):
         table = case.tables.get(traced.path.hops[hop].tap)
         seen = rows[last == hop, hop]
         if table is not None:
-            found.append(_columns(table, seen[seen >= 0].astype(np.int32)))
-    return np.concatenate(found)
+            parts.append(_columns(table, seen[seen >= 0].astype(np.int32)))
+    return np.concatenate(parts)
 
 
 def _columns(table: PacketTable, rows: I32) -> I64:
     flags = table.flags[rows]
-    length = table.payload_bytes[rows].astype(np.int64) + ((flags & _SYN) != 0) + ((flags & _FIN) != 0)
-    ack = np.where((flags & _ACK) != 0, table.ack[rows].astype(np.int64), -1)
+    # SYN and FIN take one number of the sequence space each (RFC 9293, 3.4).
+    length = table.payload_bytes[rows].astype(np.int64) + ((flags & TCP_SYN) != 0) + ((flags & TCP_FIN) != 0)
+    ack = np.where((flags & TCP_ACK) != 0, table.ack[rows].astype(np.int64), -1)
     return np.stack([table.seq[rows].astype(np.int64), length, ack], axis=1)
 
 

@@ -1,13 +1,13 @@
 """The parts of the report that only restate what was recorded and matched."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
+from kubectl_vxtrace.model.protocol import rfc3339
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import (
     Blind,
@@ -24,7 +24,7 @@ from kubectl_vxtrace.model.report import (
     Verdict,
 )
 
-_WORDS = {
+_VERDICTS = {
     OutcomeCode.DELIVERED: Verdict.DELIVERED,
     OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
     OutcomeCode.REJECTED: Verdict.REJECTED,
@@ -63,7 +63,7 @@ def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
     if not path.hops:
         return Verdict.NOT_APPLICABLE
     if len(journey):
-        return _WORDS[OutcomeCode(int(np.max(journey.outcome)))]
+        return _VERDICTS[OutcomeCode(int(np.max(journey.outcome)))]
     if path.direction is Direction.REPLY:
         request = case.traced(traced.flow.id, Direction.REQUEST)
         if request is not None and is_unanswered(case, request):
@@ -158,8 +158,8 @@ def capture_lines(recording: Recording) -> tuple[CaptureLine, ...]:
             interface=capture.task.tap.interface or None,
             filter=capture.task.filter,
             argv=capture.task.argv or None,
-            started=_rfc3339(capture.started_ns),
-            stopped=_rfc3339(capture.stopped_ns),
+            started=None if capture.started_ns is None else rfc3339(capture.started_ns),
+            stopped=None if capture.stopped_ns is None else rfc3339(capture.stopped_ns),
             snaplen=capture.task.snaplen_bytes,
             received=capture.received,
             captured=capture.captured,
@@ -173,14 +173,7 @@ def capture_lines(recording: Recording) -> tuple[CaptureLine, ...]:
 
 
 def cleanup_report(recording: Recording) -> CleanupReport | None:
-    """Whether the debug pods are gone, None where nobody was there to be removed."""
+    """Whether the debug pods are gone, None if no debug pod was created."""
     if recording.cleanup is None:
         return None
     return CleanupReport(state=recording.cleanup.state, left=recording.cleanup.left)
-
-
-def _rfc3339(time_ns: int | None) -> str | None:
-    if time_ns is None:
-        return None
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

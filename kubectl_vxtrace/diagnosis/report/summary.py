@@ -1,8 +1,10 @@
 """The one line that a report starts with."""
 
+from collections.abc import Sequence
+
+from kubectl_vxtrace.diagnosis.evidence.answers import unanswered_text
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
-from kubectl_vxtrace.diagnosis.evidence.unanswered import beside_text
-from kubectl_vxtrace.diagnosis.losses import Kind, Trouble, troubles
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -11,9 +13,9 @@ from kubectl_vxtrace.model.report import Completeness, Finding, Impact, Verdict
 
 def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Completeness, top: Finding | None) -> str:
     """What happened, how many of how many packets, of how many backends, and where."""
-    found = list(troubles(case))
-    if verdict in (Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED) and found:
-        text = _trouble_text(case, verdict, _main(found, top), found)
+    losses = losses_of(case)
+    if verdict in (Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED) and losses:
+        text = _loss_text(case, verdict, _main(losses, top), losses)
         return f"{text}; every lost segment arrived in another copy" if impact is Impact.RECOVERED else text
     if verdict is Verdict.NO_TRAFFIC:
         return f"NO TRAFFIC, no packet was seen in {case.recording.duration_s:g} s{_closed(case)}"
@@ -27,53 +29,51 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
 def _closed(case: Case) -> str:
     """Clients' own interfaces that are down or absent: nothing can come from behind those."""
     firsts = {path.hops[0].tap for path in case.recording.paths if path.direction is Direction.REQUEST and path.hops}
-    shut = [
-        one for one in case.recording.captures if one.task.tap in firsts and one.status is CaptureStatus.ZERO and one.reason is not None
-    ]
-    return "".join(f"; {one.reason} on {one.task.tap.node}" for one in shut)
+    captures = [capture for capture in case.recording.captures if capture.task.tap in firsts and capture.status is CaptureStatus.ZERO]
+    return "".join(f"; {capture.reason} on {capture.task.tap.node}" for capture in captures if capture.reason is not None)
 
 
-def _main(found: list[Trouble], top: Finding | None) -> Trouble:
-    """The trouble that the top finding explains, else the one with most packets."""
+def _main(losses: Sequence[Loss], top: Finding | None) -> Loss:
+    """The loss that the top finding explains, else the one with most packets."""
     if top is not None:
-        for trouble in found:
-            if (trouble.flow.id, trouble.path.direction, trouble.leg) == (top.flow, top.direction, top.leg):
-                return trouble
-    return max(found, key=lambda trouble: trouble.packets)
+        for loss in losses:
+            if loss.place == top.place:
+                return loss
+    return max(losses, key=lambda loss: loss.packets)
 
 
-def _trouble_text(case: Case, verdict: Verdict, main: Trouble, found: list[Trouble]) -> str:
+def _loss_text(case: Case, verdict: Verdict, main: Loss, losses: Sequence[Loss]) -> str:
     direction = main.path.direction
-    same = [trouble for trouble in found if trouble.path.direction is direction]
-    hurt = sum(trouble.packets for trouble in same)
+    same = [loss for loss in losses if loss.path.direction is direction]
+    hurt = sum(loss.packets for loss in same)
     total = _total(case, direction)
     word = verdict.value.upper()
-    places = {_where(trouble) for trouble in found}
+    places = {_where(loss) for loss in losses}
     more = f" and {len(places) - 1} other place{'s' if len(places) > 2 else ''}" if len(places) > 1 else ""
     noun = direction_noun(direction, total)
-    beside = "".join(f"; {text}" for trouble in same if (text := beside_text(case, trouble)) is not None)
-    return f"{word}, {hurt} of {total} {noun}{_backends(case, found)}, {_where(main)}{_whose(main)}{more}{beside}"
+    beside = "".join(f"; {text}" for loss in same if (text := unanswered_text(case, loss)) is not None)
+    return f"{word}, {hurt} of {total} {noun}{_backends(case, losses)}, {_where(main)}{_whose(main)}{more}{beside}"
 
 
-def _whose(trouble: Trouble) -> str:
+def _whose(loss: Loss) -> str:
     """That the packets come from an address that is not their sender's; nothing otherwise."""
-    return f", from {trouble.flow.client.address}, which is not the pod's" if trouble.flow.foreign else ""
+    return f", from {loss.flow.client.address}, which is not the pod's" if loss.flow.foreign else ""
 
 
-def _where(trouble: Trouble) -> str:
-    if trouble.kind is Kind.REFUSED:
-        return f"by the server behind {place_text(trouble.start)}"
-    if trouble.kind is Kind.SILENT:
-        return f"without a reply at {place_text(trouble.start)}"
-    if trouble.end is None:
-        return f"behind {place_text(trouble.start)}"
-    return f"between {place_text(trouble.start)} and {place_text(trouble.end)}"
+def _where(loss: Loss) -> str:
+    if loss.kind is LossKind.REFUSED:
+        return f"by the server behind {place_text(loss.start)}"
+    if loss.kind is LossKind.SILENT:
+        return f"without a reply at {place_text(loss.start)}"
+    if loss.end is None:
+        return f"behind {place_text(loss.start)}"
+    return f"between {place_text(loss.start)} and {place_text(loss.end)}"
 
 
-def _backends(case: Case, found: list[Trouble]) -> str:
+def _backends(case: Case, losses: Sequence[Loss]) -> str:
     """` (1 of 2 backends)`; nothing for a single one. Packets whose backend nobody named are said to be such."""
     servers = {_server(flow) for flow in case.flows}
-    hurt = {_server(trouble.flow) for trouble in found}
+    hurt = {_server(loss.flow) for loss in losses}
     known = len(servers - {None})
     parts = [f"{len(hurt - {None})} of {known} backends"] if known > 1 and hurt - {None} else []
     parts += ["backend unknown"] if None in hurt else []

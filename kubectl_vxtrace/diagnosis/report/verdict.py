@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from kubectl_vxtrace.diagnosis.dropped import settle
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.report.impact import impact
 from kubectl_vxtrace.diagnosis.report.sections import capture_lines, cleanup_report, completeness, flow_reports, overlay_report
 from kubectl_vxtrace.diagnosis.report.summary import summarise
@@ -30,7 +30,7 @@ _BROKEN = frozenset({Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UN
 
 def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     """The report of `case`, all of it but `packets`, which need the files. `findings` are those of `diagnose`, the best first."""
-    settled = settle(case, findings)
+    settled = with_dropped(case, findings)
     flows = flow_reports(settled)
     verdict = _verdict(settled, flows)
     hurt = impact(settled)

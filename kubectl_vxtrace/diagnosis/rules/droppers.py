@@ -1,38 +1,28 @@
-"""The dropping rules of a node that packets meet at a stretch, how their counters grew, and which cause a rule stands for."""
+"""The dropping rules of a node that packets meet on a segment, and how their counters grew."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch
-from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits
-from kubectl_vxtrace.diagnosis.rules.fit import fit as text_fit
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.losses import AnySegment, SegmentKind
+from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 
 _DROPPING = frozenset({"DROP", "REJECT"})
-# The netfilter hooks that a packet passes between the two taps of a stretch (taps sit before ingress and after egress,
+# The netfilter hooks that a packet passes between the two taps of a segment (taps sit before ingress and after egress,
 # net/core/dev.c).
 _HOOKS = {
-    Place.FORWARD: frozenset({"ingress", "prerouting", "forward", "postrouting", "egress"}),
-    Place.ENCAPSULATE: frozenset({"output", "postrouting", "egress"}),
-    Place.DECAPSULATE: frozenset({"ingress", "prerouting", "input"}),
-    Place.DELIVER: frozenset({"ingress", "prerouting", "input"}),
+    SegmentKind.FORWARD: frozenset({"ingress", "prerouting", "forward", "postrouting", "egress"}),
+    SegmentKind.ENCAPSULATE: frozenset({"output", "postrouting", "egress"}),
+    SegmentKind.DECAPSULATE: frozenset({"ingress", "prerouting", "input"}),
+    SegmentKind.DELIVER: frozenset({"ingress", "prerouting", "input"}),
 }
 _OTHER_FAMILY = {4: "ip6 ", 6: "ip "}
 # Chains that Felix makes for one workload: from it (fw) and to it (tw); the interface's name follows.
 _CALICO_WORKLOAD = re.compile(r"cali-[ft]w-(?P<interface>\S+)$")
-# iptables-extensions(8), rpfilter; nft(8), fib: the source is looked up as if it were a destination.
-_REVERSE_PATH = re.compile(r"\brpfilter\b|\bfib\b.*\bsaddr\b.*\boif\b|\bfib\b.*\boif\b.*\bsaddr\b")
-# nft names the match of a rule that iptables-nft wrote, and not what it asks for. In these chains the one drop by connection state is
-# that of INVALID packets (kube-proxy's proxier.go, felix/rules/endpoints.go); newer kube-proxies count them with nfacct.
-_CONNTRACK_ONLY = re.compile(r'^(?=.*"name":"conntrack")(?:xt \{[^}]*"name":"(?:conntrack|nfacct|comment)"[^}]*\} )+counter drop$')
-_TRACKING_CHAIN = re.compile(r"KUBE-FORWARD$|cali-[ft]w-")
-# What Felix takes for VXLAN that is not its own (felix/rules/static.go, endpoints.go).
-_FOREIGN_VXLAN = ("VXLAN packets from non-allowed hosts", "VXLAN encapped packets originating in workloads")
-_POLICY_WORDS = re.compile(r"no policies passed|network ?policy|KUBE-NWPLCY|KUBE-POD-FW|KUBE-ROUTER", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,67 +50,47 @@ def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
 
     One whose counter stood still is left out: of the thousands that a large cluster has, nearly all.
     """
-    last = nodes.after(case, node)
+    last = node_facts.after(case, node)
     if last is None:
         return ()
-    first = nodes.before(case, node)
+    first = node_facts.before(case, node)
     earlier = {} if first is None else {rule.id: rule for rule in first.rules}
     grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if rule.target in _DROPPING]
     moved = [(rule, growth) for rule, growth in grown if growth.packets != 0]
     hooks = _hooks(last.rules, {_chain(rule) for rule, _ in moved})
-    found = [Dropper(rule, growth, hooks[_chain(rule)]) for rule, growth in moved]
-    return tuple(sorted(found, key=lambda dropper: dropper.rule.backend == "nft"))
+    droppers = [Dropper(rule, growth, hooks[_chain(rule)]) for rule, growth in moved]
+    return tuple(sorted(droppers, key=lambda dropper: dropper.rule.backend == "nft"))
 
 
-def droppers(known: Iterable[Dropper], stretch: Stretch) -> Iterator[Dropper]:
-    """Those of the `known` rules of a stretch's node that packets meet there; one for a rule that two backends list."""
-    seen: set[tuple[str, str | None, int]] = set()
+def droppers_on(segment: AnySegment, known: Iterable[Dropper]) -> Iterator[Dropper]:
+    """Those of the `known` rules of the segment's node that packets meet there; one for a rule that two backends list."""
+    listed: set[tuple[str, str | None, int]] = set()
     for dropper in known:
         rule = dropper.rule
-        if not dropper.hooks & _HOOKS[stretch.place]:
+        if not dropper.hooks & _HOOKS[segment.kind]:
             continue
         # What iptables-nft writes, nft lists as well, there without its comments; equal counts in one chain are one rule.
         if rule.packets is not None:
             twin = (rule.chain, rule.target, rule.packets)
-            if rule.backend == "nft" and twin in seen:
+            if rule.backend == "nft" and twin in listed:
                 continue
-            seen.add(twin)
+            listed.add(twin)
         yield dropper
 
 
-def fit(rule: Rule, traits: Traits, stretch: Stretch) -> Fit:
-    """How a rule fits packets of a stretch, by its text and by the chain it stands in."""
+def fit_on(segment: AnySegment, rule: Rule, traits: Traits) -> Fit:
+    """How a rule fits packets of a segment, by its text and by the chain it stands in."""
     if None not in (rule.family, traits.version) and rule.family != traits.version:
         return Fit.EXCLUDES
     if traits.version is not None and rule.table.startswith(_OTHER_FAMILY[traits.version]):
         return Fit.EXCLUDES
     workload = _CALICO_WORKLOAD.search(rule.chain)
-    if workload is not None and stretch.place is Place.FORWARD:
-        interfaces = {hop.tap.interface for hop in (stretch.start, stretch.end) if hop is not None}
+    if workload is not None and segment.kind is SegmentKind.FORWARD:
+        interfaces = {hop.tap.interface for hop in (segment.start, segment.end) if hop is not None}
         if workload["interface"] not in interfaces and "" not in interfaces:
             return Fit.EXCLUDES
-        return Fit.EXCLUDES if text_fit(rule.text, traits) is Fit.EXCLUDES else Fit.NAMES
-    return text_fit(rule.text, traits)
-
-
-def cause(rule: Rule) -> str:
-    """The slug that a dropping rule stands for, by its chain, comment and text."""
-    words = f"{rule.comment or ''} {rule.text}"
-    if any(text in words for text in _FOREIGN_VXLAN):
-        return "calico-unknown-vtep"
-    if "has no endpoints" in words:
-        return "no-endpoints"
-    if "has no local endpoints" in words:
-        return "no-local-endpoints"
-    if _REVERSE_PATH.search(words):
-        return "workload-anti-spoofing" if "cali-" in rule.chain else "rp-filter"
-    if re.search(r"\bINVALID\b", words, re.IGNORECASE) or (_CONNTRACK_ONLY.search(rule.text) and _TRACKING_CHAIN.match(rule.chain)):
-        return "conntrack-invalid"
-    if rule.text == "policy" and "FORWARD" in rule.chain.upper():
-        return "forward-policy-drop"
-    if "cali-" in rule.chain or _POLICY_WORDS.search(f"{rule.chain} {words}"):
-        return "network-policy-drop"
-    return "host-firewall"
+        return Fit.EXCLUDES if fit(rule.text, traits) is Fit.EXCLUDES else Fit.NAMES
+    return fit(rule.text, traits)
 
 
 def _growth(earlier: Rule | None, rule: Rule, first: NodeFacts | None) -> Growth:
@@ -144,7 +114,7 @@ def _hooks(rules: Iterable[Rule], wanted: Iterable[tuple[str, str, str]]) -> dic
         chain = _chain(rule)
         if rule.hook is not None:
             own[chain].add(rule.hook.lower())
-        elif rule.chain.lower() in _HOOKS[Place.FORWARD] | _HOOKS[Place.ENCAPSULATE] | _HOOKS[Place.DECAPSULATE]:
+        elif rule.chain.lower() in _HOOKS[SegmentKind.FORWARD] | _HOOKS[SegmentKind.ENCAPSULATE] | _HOOKS[SegmentKind.DECAPSULATE]:
             own[chain].add(rule.chain.lower())
         if rule.target is not None and rule.target not in _DROPPING:
             callers[rule.backend, rule.table, rule.target].add(chain)

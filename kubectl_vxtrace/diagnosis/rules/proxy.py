@@ -70,7 +70,7 @@ def _portal(chains: dict[tuple[str, str], list[Rule]], entry: Rule) -> Portal:
         faults.append(f"the last endpoint of chain {chain} is taken only by chance, so that packets fall through")
     elif jumps and not translated[-1]:
         faults.append(f"chain {jumps[-1].target} ({jumps[-1].comment or 'the last endpoint'}) does not translate")
-    targets = [target for found in translated for target in found]
+    targets = [target for targets_of_one in translated for target in targets_of_one]
     return Portal(backend=backend, chain=chain, targets=tuple(targets), faults=tuple(faults))
 
 

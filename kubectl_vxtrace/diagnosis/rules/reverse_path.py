@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch
-from kubectl_vxtrace.diagnosis.rules import droppers as rule_tables
-from kubectl_vxtrace.diagnosis.rules.droppers import Dropper
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Segment, SegmentKind
+from kubectl_vxtrace.diagnosis.rules.droppers import Dropper, all_droppers, droppers_on
+from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, purpose_of
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.packets import I32
 
 REVERSE_PATH_COUNTER = "TcpExt.IPReversePathFilter"
-_CAUSES = ("workload-anti-spoofing", "rp-filter")
+"""What the kernel's own reverse path filter dropped (net/ipv4/fib_frontend.c)."""
 
 
 def without_unproven(case: Case) -> Case:
@@ -42,37 +42,37 @@ def without_unproven(case: Case) -> Case:
     )
 
 
-def reverse_path_rules(case: Case, stretch: Stretch) -> Iterator[tuple[Dropper, str]]:
-    """The rules on a stretch that drop what fails a reverse path check and whose counters grew, with the cause that each stands for."""
-    for dropper in rule_tables.droppers(rule_tables.all_droppers(case, stretch.start.tap.node), stretch):
-        cause = rule_tables.cause(dropper.rule)
-        if cause in _CAUSES and dropper.growth.packets is not None:
-            yield dropper, cause
+def reverse_path_rules(case: Case, segment: AnySegment) -> Iterator[Dropper]:
+    """The rules on a segment that drop what fails a reverse path check and whose counters grew."""
+    for dropper in droppers_on(segment, all_droppers(case, segment.start.tap.node)):
+        if purpose_of(dropper.rule) in (Purpose.WORKLOAD_SOURCE, Purpose.REVERSE_PATH) and dropper.growth.packets is not None:
+            yield dropper
 
 
 def addresses_of(case: Case, pod: str | None) -> tuple[str, ...]:
     """The addresses that the API has of a pod, of both families."""
     snapshot = case.recording.snapshot
-    return tuple(address for one in (snapshot.pods if snapshot is not None else ()) if one.full_name == pod for address in one.addresses)
+    pods = snapshot.pods if snapshot is not None else ()
+    return tuple(address for known in pods if known.full_name == pod for address in known.addresses)
 
 
 def _proven(case: Case) -> Iterator[int]:
     """The foreign flows all of whose packets vanished right behind the pod's interface, where a counter holds all of these."""
     foreign = {flow.id for flow in case.flows if flow.foreign}
-    gone: dict[int, tuple[Stretch, int]] = {}
+    gone: dict[int, tuple[Segment, int]] = {}
     for traced in case.paths:
         path, journey = traced.path, traced.journeys
         if path.flow not in foreign or len(path.hops) < 2:
             continue
-        stretch = Stretch(place=Place.FORWARD, start=path.hops[0], end=path.hops[1])
+        segment = Segment(kind=SegmentKind.FORWARD, start=path.hops[0], end=path.hops[1])
         if len(journey) and np.all((journey.outcome == OutcomeCode.LOST) & (journey.lost_from == 1) & (journey.lost_to == 2)):
-            gone[path.flow] = stretch, len(_frames(journey.row[:, 0]))
-    for node in {stretch.start.tap.node for stretch, _ in gone.values()}:
-        mine = {flow: one for flow, one in gone.items() if one[0].start.tap.node == node}
-        total = sum(count for _, count in mine.values())
-        growths = [dropper.growth.packets or 0 for stretch, _ in mine.values() for dropper, _ in reverse_path_rules(case, stretch)]
-        if max([*growths, nodes.grown(case, node, REVERSE_PATH_COUNTER) or 0]) >= total:
-            yield from mine
+            gone[path.flow] = segment, len(_frames(journey.row[:, 0]))
+    for node in {segment.start.tap.node for segment, _ in gone.values()}:
+        of_node = {flow: (segment, count) for flow, (segment, count) in gone.items() if segment.start.tap.node == node}
+        total = sum(count for _, count in of_node.values())
+        growths = [dropper.growth.packets or 0 for segment, _ in of_node.values() for dropper in reverse_path_rules(case, segment)]
+        if max([*growths, node_facts.grown(case, node, REVERSE_PATH_COUNTER) or 0]) >= total:
+            yield from of_node
 
 
 def _frames(rows: I32) -> I32:

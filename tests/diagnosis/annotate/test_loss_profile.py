@@ -7,7 +7,7 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.annotate.loss_profile import Trait, profile
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import Crossing
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets
 from kubectl_vxtrace.model.path import Endpoint, Flow
 from kubectl_vxtrace.model.report import Finding
 from tests.diagnosis.build import CLIENT, HEALTHY, A, B, Fate, World, facts, lost, with_paths
@@ -16,7 +16,7 @@ SECOND_NS = 1_000_000_000
 COUNT = 40
 
 
-def crossed(lost_at: list[int], **columns: list[int]) -> Crossing:
+def crossed(lost_at: list[int], **columns: list[int]) -> SegmentPackets:
     """40 packets, one each second, of which some are lost; of different sizes, each port with five packets, ports and sizes unrelated."""
     number = np.arange(COUNT)
     gone = np.isin(number, lost_at)
@@ -28,7 +28,7 @@ def crossed(lost_at: list[int], **columns: list[int]) -> Crossing:
         "time_s": number,
     }
     made |= {name: np.array(values) for name, values in columns.items()}
-    return Crossing(
+    return SegmentPackets(
         lost=gone,
         row=number.astype(np.int32),
         wire_bytes=made["wire_bytes"].astype(np.int32),
@@ -48,7 +48,7 @@ def crossed(lost_at: list[int], **columns: list[int]) -> Crossing:
 SCATTERED = [3, 4, 11, 12, 22, 37]
 
 
-def trait(packets: Crossing, word: str) -> Trait:
+def trait(packets: SegmentPackets, word: str) -> Trait:
     """The one trait whose text holds the word."""
     (found,) = (one for one in profile(HEALTHY.case(), packets) if word in one.text)
     return found
@@ -80,7 +80,7 @@ def test_a_loss_at_random_rules_everything_out() -> None:
         ),
     ],
 )
-def test_outer_source_ports(packets: Crossing, text: str, open_: str) -> None:
+def test_outer_source_ports(packets: SegmentPackets, text: str, open_: str) -> None:
     found = trait(packets, "outer source port")
     assert text in found.text
     assert found.open is not None

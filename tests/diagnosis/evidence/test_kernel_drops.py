@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.evidence.kernel_drops import words
-from kubectl_vxtrace.diagnosis.losses import troubles
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
+from kubectl_vxtrace.diagnosis.losses import losses_of
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import ClockBound, EvidenceKind, OffsetBound
@@ -38,8 +38,8 @@ def _after(count: int, late_ns: int = 2 * _MS) -> list[int]:
 
 
 def _said(case: Case) -> list[tuple[str, str, int, int]]:
-    (trouble,) = troubles(case)
-    return [(word.node, word.reason, word.packets, word.lost) for word in words(case, trouble)]
+    (loss,) = losses_of(case)
+    return [(word.node, word.reason, word.packets, word.lost) for word in match_kernel_drops(case, loss)]
 
 
 def test_a_drop_right_after_each_packet_is_its_own() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis.evidence import nic
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch
+from kubectl_vxtrace.diagnosis.losses import Segment, SegmentKind
 from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
@@ -91,7 +91,7 @@ def test_a_program_counts_for_itself() -> None:
 
 
 def test_nics_that_were_not_read_twice_are_doubts() -> None:
-    wire = Stretch(place=Place.WIRE, start=SENDER, end=RECEIVER)
+    wire = Segment(kind=SegmentKind.WIRE, start=SENDER, end=RECEIVER)
     assert nic.unread(HEALTHY.case(), wire) == []
     (doubt,) = nic.unread(counted("rx.missed_errors", on_link=True), wire)
     assert f"{A}/{NIC}" in doubt

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import settle
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code, left_behind, worst
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot
@@ -265,17 +265,17 @@ def test_a_healthy_report_names_no_cause() -> None:
 def test_settling_marks_only_the_packets_of_the_leg_and_only_once() -> None:
     case = admitted(replace(HEALTHY, requests=(lost(24, 4, 5), lost(3, 5, 6), Fate(count=2)), replies=())).case()
     findings = diagnose(case)
-    once = settle(case, findings)
+    once = with_dropped(case, findings)
     assert [int((once.paths[0].journeys.outcome == code).sum()) for code in OutcomeCode] == [2, 0, 0, 3, 24]
     assert not once.paths[0].journeys.outcome.flags.writeable
-    assert (settle(once, findings).paths[0].journeys.outcome == once.paths[0].journeys.outcome).all()
+    assert (with_dropped(once, findings).paths[0].journeys.outcome == once.paths[0].journeys.outcome).all()
     assert (case.paths[0].journeys.outcome == OutcomeCode.LOST).sum() == 27
 
 
 def test_a_case_that_is_settled_gives_the_same_findings() -> None:
     case = DROPPED.case()
     findings = diagnose(case)
-    assert diagnose(settle(case, findings)) == findings
+    assert diagnose(with_dropped(case, findings)) == findings
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import settle
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import ExitCode
@@ -76,7 +76,7 @@ def test_the_counter_of_calicos_rule_proves_the_drop() -> None:
     assert (report.verdict, report.cause, exit_code(report)) == (Verdict.DROPPED, "workload-anti-spoofing", ExitCode.BROKEN)
     assert f"from {FOREIGN}, which is not the pod's" in report.summary
     assert [(leg.from_, leg.to, leg.lost) for leg in report.flows[0].directions[0].legs] == [(1, 2, 20)]
-    assert settle(case, report.findings) is not case
+    assert with_dropped(case, report.findings) is not case
 
 
 def test_a_counter_that_took_others_as_well_is_less_sure() -> None:

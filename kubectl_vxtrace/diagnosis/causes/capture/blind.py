@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator
 
-from kubectl_vxtrace.diagnosis.entries import CAUSES
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
 
+CAPTURE_BLIND = Cause(
+    slug="capture-blind",
+    remediation="Trace again; if the kernel dropped packets at the capture, narrow it with --filter or --port.",
+    source="tcpdump's closing numbers",
+)
+CAUSES = (CAPTURE_BLIND,)
 
-def check(case: Case) -> Iterator[Finding]:
+
+def check_case(case: LossCase) -> Iterator[Finding]:
     """Warnings `capture-blind`, one for each blind interface."""
     warned: set[tuple[str, str | None]] = set()
     for count in (count for traced in case.paths for count in traced.hops):
@@ -19,11 +26,11 @@ def check(case: Case) -> Iterator[Finding]:
 def _blind(count: HopCount) -> Finding:
     reason = count.reason or "its capture is not complete"
     return Finding(
-        cause="capture-blind",
+        cause=CAPTURE_BLIND.slug,
         confidence=Confidence.CERTAIN,
         severity=Severity.WARNING,
         packets=0,
         summary=f"{count.node}/{count.interface or count.role} cannot testify: {reason}",
         evidence=(Evidence(kind=EvidenceKind.ABSENCE, text=reason),),
-        remediation=CAUSES["capture-blind"].remediation,
+        remediation=CAPTURE_BLIND.remediation,
     )

@@ -4,18 +4,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.entries import CAUSES
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.model.journeys import Case, TracedPath
 from kubectl_vxtrace.model.packets import I32, address_text
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
+BRIDGE_NETFILTER_OFF = Cause(
+    slug="bridge-netfilter-off",
+    remediation="Look: sysctl net.bridge.bridge-nf-call-iptables. Mend: modprobe br_netfilter; sysctl -w "
+    "net.bridge.bridge-nf-call-iptables=1 (and -ip6tables), and both in /etc/modules-load.d and /etc/sysctl.d.",
+    source="kubernetes/kubernetes issue 20475; cloudnativelabs/kube-router issues 151, 189; Linux ip-sysctl.rst (bridge-nf-call-iptables)",
+)
+CAUSES = (BRIDGE_NETFILTER_OFF,)
+
+
 _SETTING = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check_case(case: LossCase) -> Iterator[Finding]:
     """Findings `bridge-netfilter-off`: replies that a bridge brought to the client under the backend's address.
 
     They count as delivered, for the client's interface saw them; its socket refuses them. So it is a warning.
@@ -32,7 +42,7 @@ def _is_bridged(case: Case, flow: Flow, path: Path) -> bool:
         return False
     if any(hop.role is Role.BRIDGE for hop in path.hops):
         return True
-    looks = nodes.looks(case, path.hops[0].tap.node)
+    looks = node_facts.looks(case, path.hops[0].tap.node)
     names = {hop.tap.interface for hop in path.hops}
     masters = {link.master for facts in looks[-1:] for link in facts.links if link.name in names}
     return len(masters) == 1 and None not in masters
@@ -43,7 +53,7 @@ def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
     node = last.tap.node
     rows = _from_backend(case, traced, last)
     name = _SETTING[6 if ":" in flow.client.address else 4]
-    values = {facts.sysctls.get(name, "absent") for facts in nodes.looks(case, node) if nodes.answered(facts, "sysctls")}
+    values = {facts.sysctls.get(name, "absent") for facts in node_facts.looks(case, node) if node_facts.answered(facts, "sysctls")}
     if not len(rows) or flow.server is None or flow.service is None or "1" in values:
         return
     noun = direction_noun(Direction.REPLY, len(rows))
@@ -52,7 +62,7 @@ def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
     proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, last.tap, rows))]
     proofs += [Evidence(kind=EvidenceKind.CONFIG, text=f"{node}: {state}")] if values else []
     yield Finding(
-        cause="bridge-netfilter-off",
+        cause=BRIDGE_NETFILTER_OFF.slug,
         confidence=Confidence.CERTAIN if values else Confidence.LIKELY,
         severity=Severity.WARNING,
         packets=len(rows),
@@ -60,7 +70,7 @@ def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
         flow=flow.id,
         direction=Direction.REPLY,
         evidence=tuple(proofs),
-        remediation=CAUSES["bridge-netfilter-off"].remediation,
+        remediation=BRIDGE_NETFILTER_OFF.remediation,
     )
 
 
@@ -71,7 +81,7 @@ def _from_backend(case: Case, traced: TracedPath, hop: Hop) -> I32:
     seen = seen[seen >= 0]
     if table is None or server is None or not len(seen):
         return np.zeros(0, dtype=np.int32)
-    asked = {entry for entry in np.unique(table.conversation[seen]).tolist() if entry >= 0}
-    wrong = [talk for talk in asked if address_text(table.conversations.source[talk]) == server.address]
+    asked = {number for number in np.unique(table.conversation[seen]).tolist() if number >= 0}
+    wrong = [number for number in asked if address_text(table.conversations.source[number]) == server.address]
     rows: I32 = seen[np.isin(table.conversation[seen], wrong)]
     return rows

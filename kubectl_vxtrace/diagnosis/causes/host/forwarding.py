@@ -2,39 +2,49 @@
 
 from collections.abc import Iterator, Sequence
 
-from kubectl_vxtrace.diagnosis.ends import frames_taken, is_routed, senders
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.evidence import routes as ways
-from kubectl_vxtrace.diagnosis.evidence.kernel_words import kernel_words
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, place_text
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Kind, Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind, is_routed
+from kubectl_vxtrace.diagnosis.rules.reverse_path import REVERSE_PATH_COUNTER
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
-_FILTERED = "TcpExt.IPReversePathFilter"
+IP_FORWARD_OFF = Cause(
+    slug="ip-forward-off",
+    remediation="Look: sysctl net.ipv4.ip_forward net.ipv4.conf.DEVICE.forwarding. Mend: sysctl -w net.ipv4.ip_forward=1 (IPv6: "
+    "net.ipv6.conf.all.forwarding), and find who resets it: grep -r forward /etc/sysctl.conf /etc/sysctl.d.",
+    source="Linux net/ipv4/route.c (ip_error: EHOSTUNREACH); Documentation/networking/ip-sysctl.rst",
+    admitted=True,
+)
+RP_FILTER = Cause(
+    slug="rp-filter",
+    remediation="Look: sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.DEVICE.rp_filter; ip route get SOURCE. Mend: the return route; or "
+    "sysctl -w net.ipv4.conf.all.rp_filter=2 (and the interface), and find the file in /etc/sysctl.d that sets 1.",
+    source="Linux Documentation/networking/ip-sysctl.rst; RFC 3704; net/ipv4/fib_frontend.c; cilium/cilium issue 13130",
+    admitted=True,
+)
+CAUSES = (
+    IP_FORWARD_OFF,
+    RP_FILTER,
+)
+
+
 # Linux net/ipv4/route.c, ip_error; net/ipv6/ip6_output.c, ip6_forward: what comes for others where forwarding is off.
 _NOT_FORWARDED = {4: "Ip.InAddrErrors", 6: "Ip6InAddrErrors"}
 # Linux Documentation/networking/ip-sysctl.rst, rp_filter.
 _MODES = {1: "strict", 2: "loose"}
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings `ip-forward-off` and `rp-filter`."""
-    for trouble in troubles(case):
-        if trouble.kind is not Kind.VANISHED:
-            continue
-        for stretch in trouble.stretches:
-            if is_routed(stretch):
-                yield from _not_forwarding(case, trouble, stretch)
-            if is_routed(stretch) or stretch.place is Place.DECAPSULATE:
-                yield from _filtered(case, trouble, stretch)
-
-
-def setting(case: Case, node: str, name: str) -> tuple[str, ...]:
-    """The values of a sysctl in the looks at `node` that could tell."""
-    return tuple(facts.sysctls[name] for facts in nodes.looks(case, node) if name in facts.sysctls)
+    if is_routed(segment):
+        yield from _not_forwarding(case, loss, segment)
+    if is_routed(segment) or segment.kind is SegmentKind.DECAPSULATE:
+        yield from _filtered(case, loss, segment)
 
 
 def _of_device(family: int, interface: str, name: str) -> str:
@@ -42,32 +52,32 @@ def _of_device(family: int, interface: str, name: str) -> str:
     return f"net.ipv{family}.conf.{interface.translate(str.maketrans('./', '/.'))}.{name}"
 
 
-def _family(trouble: Trouble) -> int:
-    return 6 if ":" in trouble.flow.client.address else 4
+def _family(loss: Loss) -> int:
+    return 6 if ":" in loss.flow.client.address else 4
 
 
-def _not_forwarding(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    node, family = stretch.start.tap.node, _family(trouble)
+def _not_forwarding(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    node, family = segment.start.tap.node, _family(loss)
     names = ["net.ipv4.ip_forward" if family == 4 else "net.ipv6.conf.all.forwarding"]
-    names += [_of_device(family, stretch.start.tap.interface, "forwarding")] if stretch.start.tap.interface else []
-    off = [name for name in names if "0" in (values := setting(case, node, name))[:1] + values[-1:]]
+    names += [_of_device(family, segment.start.tap.interface, "forwarding")] if segment.start.tap.interface else []
+    off = [name for name in names if "0" in (values := node_facts.sysctls(case, node, name))[:1] + values[-1:]]
     if not off:
         return
-    growth, taken = nodes.grown(case, node, _NOT_FORWARDED[family]), frames_taken(trouble)
+    growth, taken = node_facts.grown(case, node, _NOT_FORWARDED[family]), minimum_counter_growth(loss)
     if growth == 0:
         return
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{', '.join(f'{name} = 0' for name in off)} on {node}")]
     if growth is not None:
-        text = f"{_NOT_FORWARDED[family]} of {node} grew by {growth}; {trouble.packets} packets were lost"
+        text = f"{_NOT_FORWARDED[family]} of {node} grew by {growth}; {loss.packets} packets were lost"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
-    always = all(set(setting(case, node, name)) == {"0"} for name in off)
+    always = all(set(node_facts.sysctls(case, node, name)) == {"0"} for name in off)
     full = growth is not None and growth >= taken
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
-        "ip-forward-off",
+        loss,
+        IP_FORWARD_OFF,
         Confidence.CERTAIN if full and always else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
-        f"{node} does not forward packets that come in on {stretch.start.tap.interface or 'the pod interface'}: {off[0]} is 0",
+        f"{node} does not forward packets that come in on {segment.start.tap.interface or 'the pod interface'}: {off[0]} is 0",
         proofs,
         remediation=(
             f"Look on {node}: sysctl {' '.join(names)}; grep -r forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d. "
@@ -77,10 +87,10 @@ def _not_forwarding(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[
     )
 
 
-def _filtered(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    start, taken = stretch.start, frames_taken(trouble)
-    node, growth = start.tap.node, nodes.grown(case, start.tap.node, _FILTERED)
-    sources = _sources(case, trouble, stretch)
+def _filtered(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    start, taken = segment.start, minimum_counter_growth(loss)
+    node, growth = start.tap.node, node_facts.grown(case, start.tap.node, REVERSE_PATH_COUNTER)
+    sources = _sources(case, loss, segment)
     mode = _mode(case, start)
     if growth == 0 or mode == 0 or any(":" in source for source in sources) or not sources:
         return
@@ -90,34 +100,34 @@ def _filtered(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Findin
         return
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text) for text in (*_settings(case, start), *mismatch)]
     if growth is not None:
-        text = f"{_FILTERED} of {node} grew by {growth}; {trouble.packets} packets were lost"
+        text = f"{REVERSE_PATH_COUNTER} of {node} grew by {growth}; {loss.packets} packets were lost"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
-    proofs += kernel_words(case, trouble, stretch.start, ("IP_RPFILTER",))
+    proofs += kernel_drop_evidence(case, loss, segment.start, ("IP_RPFILTER",))
     proven = bool(mismatch) and mode is not None
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
-        "rp-filter",
+        loss,
+        RP_FILTER,
         Confidence.CERTAIN if full and proven else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
         f"the reverse path filter of {node} drops packets from {sources[0]} that come in on {start.tap.interface}",
         proofs,
         remediation=_remedy(start, sources[0]),
-        packets=trouble.packets if full or growth is None else growth,
+        packets=loss.packets if full or growth is None else growth,
         not_ruled_out=() if full else (f"another drop on {node} for the packets that the counter does not hold",),
     )
 
 
-def _sources(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[str, ...]:
-    """The source addresses that the filter of the stretch's first interface sees: the outer one beside the NIC."""
-    if stretch.place is not Place.DECAPSULATE:
-        return senders(trouble)
-    headers = encapsulations(case, trouble, stretch.start) or encapsulations(case, trouble, trouble.start)
+def _sources(case: Case, loss: Loss, segment: AnySegment) -> tuple[str, ...]:
+    """The source addresses that the filter of the segment's first interface sees: the outer one beside the NIC."""
+    if segment.kind is not SegmentKind.DECAPSULATE:
+        return loss.senders
+    headers = encapsulations(case, loss, segment.start) or encapsulations(case, loss, loss.start)
     return tuple(dict.fromkeys(header.source for header in headers))
 
 
 def _mode(case: Case, hop: Hop) -> int | None:
     """The filter's mode on an interface, the higher of `all` and its own (ip-sysctl.rst); None where neither was read."""
-    values = [value for name in _names(hop) for value in setting(case, hop.tap.node, name) if value.isdigit()]
+    values = [value for name in _names(hop) for value in node_facts.sysctls(case, hop.tap.node, name) if value.isdigit()]
     return max((int(value) for value in values), default=None)
 
 
@@ -126,7 +136,7 @@ def _names(hop: Hop) -> tuple[str, ...]:
 
 
 def _settings(case: Case, hop: Hop) -> Iterator[str]:
-    read = [f"{name} = {values[-1]}" for name in _names(hop) if (values := setting(case, hop.tap.node, name))]
+    read = [f"{name} = {values[-1]}" for name in _names(hop) if (values := node_facts.sysctls(case, hop.tap.node, name))]
     if read:
         mode = _mode(case, hop)
         yield f"on {hop.tap.node} {', '.join(read)}: the higher counts, which is {_MODES.get(mode or 0, str(mode))}"
@@ -134,15 +144,15 @@ def _settings(case: Case, hop: Hop) -> Iterator[str]:
 
 def _reverse(case: Case, hop: Hop, sources: Sequence[str]) -> list[str]:
     """Where the node would send to the sources of the packets, if that fails the filter's test; empty if it does not or is not known."""
-    mode, found = _mode(case, hop), []
+    mode, failing = _mode(case, hop), []
     for source in sources:
-        for facts in nodes.looks(case, hop.tap.node)[-1:]:
-            way = ways.plain(facts, source)
-            if way is None:
+        for facts in node_facts.looks(case, hop.tap.node)[-1:]:
+            back = routes.local_lookup(facts, source)
+            if back is None:
                 continue
-            if ways.is_refused(way) or (mode != 2 and way.device != hop.tap.interface):  # loose mode asks for any way
-                found.append(f"packets from {source} come in on {place_text(hop)}; the way back to it: {ways.answer_text(way)}")
-    return found
+            if routes.is_refused(back) or (mode != 2 and back.device != hop.tap.interface):  # loose mode asks for any way
+                failing.append(f"packets from {source} come in on {place_text(hop)}; the way back to it: {routes.answer_text(back)}")
+    return failing
 
 
 def _remedy(hop: Hop, source: str) -> str:

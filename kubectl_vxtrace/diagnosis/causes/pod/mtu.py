@@ -5,54 +5,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.evidence.kernel_drops import words
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, icmp_answers, place_text, rows_at
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.wire.mtu import UNDERLAY_MTU
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import too_big_answers
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, direction_noun, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.outer_headers import overhead_bytes
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, address_text
+from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop, Role
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, FrameRef
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+POD_MTU = Cause(
+    slug="pod-mtu",
+    remediation="Look: ip link in the pod against ip link show of the VXLAN device. Mend: set the network plugin's MTU to the device's, "
+    "and make the pods anew, since a running pod keeps its MTU. Let ICMP type 3 code 4 reach the pods.",
+    source="RFC 1191; RFC 8201; Linux net/ipv4/ip_forward.c (ip_exceeds_mtu); projectcalico/calico issue 4439",
+    admitted=True,
+)
+CAUSES = (POD_MTU,)
+
 
 _ETHERNET_BYTES = 14
-# RFC 7348, 5: outer Ethernet's place is taken by the inner one; VXLAN 8, UDP 8, IPv4 20 or IPv6 40.
-_OVERHEAD_BYTES = {4: 50, 6: 70}
-# RFC 792 and RFC 1191: fragmentation needed. RFC 4443, 3.2: packet too big.
-_TOO_BIG = frozenset({(3, 4), (2, 0)})
 # net/ipv4/ip_forward.c and ip_output.c (IPSTATS_MIB_FRAGFAILS), net/ipv6/ip6_output.c (IPSTATS_MIB_INTOOBIGERRORS, FRAGFAILS).
 _COUNTERS = ("Ip.FragFails", "Ip6InTooBigErrors", "Ip6FragFails")
 # include/net/dropreason-core.h.
-_WORDS = ("PKT_TOO_BIG",)
+_REASONS = ("PKT_TOO_BIG",)
 # RFC 791, 3.1.
 _DONT_FRAGMENT = 0x4000
-
-
-@dataclass(frozen=True, slots=True)
-class TooBig:
-    """ICMP errors that speak of the size of a trouble's packets, of one sender, and where they were seen."""
-
-    text: str
-    count: int
-    hop: Hop
-    frames: tuple[FrameRef, ...]
-
-    @property
-    def evidence(self) -> Evidence:
-        """The errors as a proof."""
-        text = f"{self.count} x {self.text} (too big), seen at {place_text(self.hop)}"
-        return Evidence(kind=EvidenceKind.PACKETS, text=text, frames=self.frames)
-
-
-def too_big(case: Case, trouble: Trouble) -> list[TooBig]:
-    """ICMP errors "fragmentation needed" and "packet too big" that quote the trouble's packets."""
-    found = icmp_answers(case, trouble, too_big=True)
-    return [TooBig(one.text, one.count, one.hop, one.frames) for one in found if (one.type, one.code) in _TOO_BIG]
-
-
-def overhead_bytes(outer: str) -> int:
-    """What VXLAN adds to a packet between nodes with such addresses."""
-    return _OVERHEAD_BYTES[6 if ":" in outer else 4]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,107 +44,99 @@ class _Limit:
 
     mtu_bytes: int
     device: Hop
-    cause: str
+    cause: Cause
     text: str
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `pod-mtu` (packets do not fit into the VXLAN device), and `underlay-mtu` where the node knows already that they do not
     fit between the nodes: from its own NIC, whose outer packets it may not fragment, or from what routers told it."""
-    for trouble in troubles(case):
-        for stretch in trouble.stretches:
-            limit = _limit(case, trouble, stretch)
-            if limit is not None:
-                yield from _refused(case, trouble, stretch, limit)
+    limit = _limit(case, loss, segment)
+    if limit is not None:
+        yield from _refused(case, loss, segment, limit)
 
 
-def _limit(case: Case, trouble: Trouble, stretch: Stretch) -> _Limit | None:
-    if stretch.end is None:
-        return None
-    mtu = nodes.mtu_bytes(case, stretch.end)
-    if stretch.place is Place.FORWARD and stretch.end.role is Role.VXLAN:
-        learned = _learned(case, trouble, stretch)
+def _limit(case: Case, loss: Loss, segment: Segment) -> _Limit | None:
+    mtu = node_facts.mtu_bytes(case, segment.end)
+    if segment.kind is SegmentKind.FORWARD and segment.end.role is Role.VXLAN:
+        learned = _learned(case, loss, segment)
         if learned is not None and (mtu is None or learned < mtu):
-            text = f"{stretch.start.tap.node} has learned an MTU of {learned} for the way to the receiver"
-            return _Limit(mtu_bytes=learned, device=stretch.end, cause="underlay-mtu", text=text)
-        text = f"MTU of {place_text(stretch.end)}: {mtu}"
-        return None if mtu is None else _Limit(mtu_bytes=mtu, device=stretch.end, cause="pod-mtu", text=text)
-    if stretch.place is Place.ENCAPSULATE and mtu is not None:
-        overhead = overhead_bytes(trouble.path.outer_destination or "")
-        text = f"MTU of {place_text(stretch.end)}: {mtu}, of which VXLAN takes {overhead}"
-        return _Limit(mtu_bytes=mtu - overhead, device=stretch.end, cause="underlay-mtu", text=text)
+            text = f"{segment.start.tap.node} has learned an MTU of {learned} for the way to the receiver"
+            return _Limit(mtu_bytes=learned, device=segment.end, cause=UNDERLAY_MTU, text=text)
+        text = f"MTU of {place_text(segment.end)}: {mtu}"
+        return None if mtu is None else _Limit(mtu_bytes=mtu, device=segment.end, cause=POD_MTU, text=text)
+    if segment.kind is SegmentKind.ENCAPSULATE and mtu is not None:
+        overhead = overhead_bytes(loss.path.outer_destination or "")
+        text = f"MTU of {place_text(segment.end)}: {mtu}, of which VXLAN takes {overhead}"
+        return _Limit(mtu_bytes=mtu - overhead, device=segment.end, cause=UNDERLAY_MTU, text=text)
     return None
 
 
-def _learned(case: Case, trouble: Trouble, stretch: Stretch) -> int | None:
+def _learned(case: Case, loss: Loss, segment: Segment) -> int | None:
     """The smallest MTU that the node has learned for the packets' inner destination (RFC 1191, 6.2)."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
-    if table is None:
-        return None
-    numbers = np.unique(table.conversation[rows])
-    wanted = {address_text(table.conversations.destination[number]) for number in numbers[numbers >= 0]}
-    wanted |= {trouble.flow.server.address} if trouble.flow.server is not None else set()
-    looks = nodes.looks(case, stretch.start.tap.node)
-    found = [one.mtu_bytes for facts in looks for one in facts.exceptions if one.destination in wanted and one.mtu_bytes]
-    return min(found, default=None)
+    wanted = set(address_texts(conversations_at(case, loss, segment.start).destination))
+    wanted |= {loss.flow.server.address} if loss.flow.server is not None else set()
+    looks = node_facts.looks(case, segment.start.tap.node)
+    learned = [entry.mtu_bytes for facts in looks for entry in facts.exceptions if entry.destination in wanted and entry.mtu_bytes]
+    return min(learned, default=None)
 
 
-def _refused(case: Case, trouble: Trouble, stretch: Stretch, limit: _Limit) -> Iterator[Finding]:
+def _refused(case: Case, loss: Loss, segment: Segment, limit: _Limit) -> Iterator[Finding]:
     """All lost packets are larger than the limit, and the node counts or says that it refused them."""
-    sizes = _sizes(case, trouble, stretch)
-    node = stretch.start.tap.node
-    counters = [growth for name in _COUNTERS if (growth := nodes.grown(case, node, name)) is not None]
+    sizes = _sizes(case, loss, segment)
+    node = segment.start.tap.node
+    counters = [growth for name in _COUNTERS if (growth := node_facts.grown(case, node, name)) is not None]
     failed = max(counters, default=None)
-    answers = too_big(case, trouble)
+    answers = too_big_answers(case, loss)
     if not len(sizes) or int(sizes.min()) <= limit.mtu_bytes:
         return
     # A frame that is larger than the MTU of the interface it came through is a super-packet: its size says nothing of its segments, but
     # what TCP sends again is one of them.
-    own = nodes.mtu_bytes(case, stretch.start)
+    own = node_facts.mtu_bytes(case, segment.start)
     if not answers and (own is None or int(sizes.min()) > own):
         return
     counted = failed is not None and failed >= len(sizes)
-    if not counted and not answers and (failed is not None or not _may_not_fragment(case, trouble, stretch)):
+    if not counted and not answers and (failed is not None or not _may_not_fragment(case, loss, segment)):
         return
     confidence = Confidence.CERTAIN if counted else Confidence.LIKELY if answers else Confidence.POSSIBLE
-    noun = direction_noun(trouble.path.direction, trouble.packets)
+    noun = direction_noun(loss.path.direction, loss.packets)
     doubt = "another drop on the same leg: no counter and no ICMP error speaks of the size"
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
+        loss,
         limit.cause,
         confidence,
-        f"{trouble.packets} {noun} of {_span(sizes)} bytes do not fit into {place_text(limit.device)}, which takes {limit.mtu_bytes}",
+        f"{loss.packets} {noun} of {_span(sizes)} bytes do not fit into {place_text(limit.device)}, which takes {limit.mtu_bytes}",
         [
-            _config(case, stretch, limit, sizes),
+            _config(case, segment, limit, sizes),
             *_counter(node, failed, len(sizes)),
-            *(answer.evidence for answer in answers),
+            *(answer.evidence("too big") for answer in answers),
             # Its own word: where a rule drops the ICMP errors, the kernel tells of those drops at the same moments.
-            *(word.evidence for word in words(case, trouble, reasons=_WORDS)[:1]),
+            *(match.evidence for match in match_kernel_drops(case, loss, reasons=_REASONS)[:1]),
         ],
-        remediation=_remedy(stretch, limit),
+        remediation=_remedy(segment, limit),
         not_ruled_out=() if counted or answers else (doubt,),
     )
 
 
-def _sizes(case: Case, trouble: Trouble, stretch: Stretch) -> I32:
-    """Lengths of the lost IP packets as they were where the stretch begins."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
+def _sizes(case: Case, loss: Loss, segment: Segment) -> I32:
+    """Lengths of the lost IP packets as they were where the segment begins."""
+    table, rows = case.tables.get(segment.start.tap), rows_at(loss, segment.start)
     sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - _ETHERNET_BYTES
     return sizes
 
 
-def _may_not_fragment(case: Case, trouble: Trouble, stretch: Stretch) -> bool:
+def _may_not_fragment(case: Case, loss: Loss, segment: Segment) -> bool:
     """Whether no lost packet may be fragmented: IPv4 with Don't Fragment, or IPv6 (RFC 8200, 5)."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
+    table, rows = case.tables.get(segment.start.tap), rows_at(loss, segment.start)
     if table is None:
         return False
-    version6 = ":" in trouble.flow.client.address
+    version6 = ":" in loss.flow.client.address
     return version6 or bool((table.fragment[rows] & _DONT_FRAGMENT != 0).all())
 
 
-def _config(case: Case, stretch: Stretch, limit: _Limit, sizes: I32) -> Evidence:
-    own = f"MTU of {place_text(stretch.start)}: {nodes.mtu_bytes(case, stretch.start) or 'not read'}"
+def _config(case: Case, segment: Segment, limit: _Limit, sizes: I32) -> Evidence:
+    own = f"MTU of {place_text(segment.start)}: {node_facts.mtu_bytes(case, segment.start) or 'not read'}"
     return Evidence(kind=EvidenceKind.CONFIG, text=f"{own}; {limit.text}; lost packets have {_span(sizes)} bytes")
 
 
@@ -171,9 +146,9 @@ def _counter(node: str, failed: int | None, lost: int) -> Iterator[Evidence]:
         yield Evidence(kind=EvidenceKind.COUNTER, text=text)
 
 
-def _remedy(stretch: Stretch, limit: _Limit) -> str:
-    node, device = stretch.start.tap.node, limit.device.tap.interface
-    if limit.cause == "pod-mtu":
+def _remedy(segment: Segment, limit: _Limit) -> str:
+    node, device = segment.start.tap.node, limit.device.tap.interface
+    if limit.cause == POD_MTU:
         look = f"Look on {node}: ip link show {device}, and in the pod: ip link show eth0. Set the CNI's MTU to at most {limit.mtu_bytes}, "
         return look + "make the pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
     look = f"Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to "

@@ -4,52 +4,64 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text, resets
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Kind, Trouble, troubles
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence.answers import resets
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
+from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, TracedPath
 from kubectl_vxtrace.model.packets import I32, PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Path
+from kubectl_vxtrace.model.protocol import TCP_RST
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
-# RFC 9293, 3.1.
-_RST = 0x04
+RESET_IN_PATH = Cause(
+    slug="reset-in-path",
+    remediation="Look: the hop at which the RST is first seen, and its TTL against that of the server's other packets. Mend in the rules "
+    "of the device or program there.",
+    source="RFC 9293, 3.5.2; Linux net/ipv4/netfilter/nf_reject_ipv4.c",
+)
+CAUSES = (RESET_IN_PATH,)
 
 
-def check(case: Case) -> Iterator[Finding]:
-    """Findings `reset-in-path`: an error for requests that the server never got and that a reset answered; a warning for resets of
-    connections that were open, which nobody sent at the end whose name they bear."""
-    answered = set()
-    for trouble in troubles(case):
-        if trouble.kind is Kind.VANISHED and trouble.answered and trouble.flow.protocol == "TCP":
-            answered.add(trouble.flow.id)
-            yield from _instead_of_the_server(case, trouble)
+def check(case: Case, loss: Loss) -> Iterator[Finding]:
+    """Findings `reset-in-path` for requests that the server never got and that a reset answered: something before it wrote that, at the
+    first hop that saw one."""
+    if not _is_answered(loss) or loss.end is None:
+        return
+    seen = [(hop, rows) for hop in loss.path.hops[: loss.leg.from_] if len(rows := resets(case, loss, hop))]
+    if not seen:
+        return
+    hop, rows = seen[-1]
+    text = f"{len(rows)} x TCP RST in the server's name at {place_text(hop)}, with TTL {_ttls(case.tables[hop.tap], rows)}"
+    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows))]
+    before, behind, server = place_text(loss.start), place_text(loss.end), _end_text(loss.flow.server)
+    proofs.append(Evidence(kind=EvidenceKind.ABSENCE, text=f"what they answer was not seen at {behind}, so that the server cannot have"))
+    yield error_finding(
+        case,
+        loss,
+        RESET_IN_PATH,
+        Confidence.LIKELY,
+        f"{loss.answered} connections to {server} were reset behind {before}, before the server",
+        proofs,
+        remediation=_remedy(before, behind),
+        packets=loss.answered,
+        not_ruled_out=("a rule of the node whose counter was not read",),
+    )
+
+
+def check_case(case: LossCase) -> Iterator[Finding]:
+    """Warnings `reset-in-path` for resets of open connections, which were not sent at the end whose name they bear."""
+    answered = {loss.flow.id for loss in case.losses if _is_answered(loss)}
     for traced in case.paths:
         if traced.flow.protocol == "TCP" and traced.flow.id not in answered:
             yield from _out_of_nowhere(case, traced)
 
 
-def _instead_of_the_server(case: Case, trouble: Trouble) -> Iterator[Finding]:
-    """RSTs that answer requests which the server never got: something before it wrote them, at the first hop that saw one."""
-    seen = [(hop, rows) for hop in trouble.path.hops[: trouble.leg.from_] if len(rows := resets(case, trouble, hop))]
-    if not seen or trouble.end is None:
-        return
-    hop, rows = seen[-1]
-    text = f"{len(rows)} x TCP RST in the server's name at {place_text(hop)}, with TTL {_ttls(case.tables[hop.tap], rows)}"
-    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows))]
-    before, behind, server = place_text(trouble.start), place_text(trouble.end), _end_text(trouble.flow.server)
-    proofs.append(Evidence(kind=EvidenceKind.ABSENCE, text=f"what they answer was not seen at {behind}, so that the server cannot have"))
-    yield explain(
-        case,
-        trouble,
-        "reset-in-path",
-        Confidence.LIKELY,
-        f"{trouble.answered} connections to {server} were reset behind {before}, before the server",
-        proofs,
-        remediation=_remedy(before, behind),
-        packets=trouble.answered,
-        not_ruled_out=("a rule of the node whose counter was not read",),
-    )
+def _is_answered(loss: Loss) -> bool:
+    return loss.kind is LossKind.VANISHED and bool(loss.answered) and loss.flow.protocol == "TCP"
 
 
 def _out_of_nowhere(case: Case, traced: TracedPath) -> Iterator[Finding]:
@@ -74,7 +86,7 @@ def _first_seen_there(case: Case, path: Path, journey: JourneyTable, place: int)
         row = journey.row[:, number]
         if table is None:
             continue
-        here = (row >= 0) & ((table.flags[np.maximum(row, 0)] & _RST) != 0) if len(table) else np.zeros(len(journey), dtype=np.bool_)
+        here = (row >= 0) & ((table.flags[np.maximum(row, 0)] & TCP_RST) != 0) if len(table) else np.zeros(len(journey), dtype=np.bool_)
         if number == place:
             resetting = here
         else:
@@ -94,13 +106,13 @@ def _appeared(case: Case, path: Path, flow: Flow, hop: Hop, rows: I32) -> Findin
     table = case.tables[hop.tap]
     reply = path.direction is Direction.REPLY
     who, end = ("server", flow.server) if reply else ("client", flow.client)
-    others = np.setdiff1d(_of_same_talks(table, rows), rows)
+    others = np.setdiff1d(_of_same_conversations(table, rows), rows)
     text = f"{len(rows)} x TCP RST in the {who}'s name first seen at {place_text(hop)}, with TTL {_ttls(table, rows)}"
     text += f"; its other packets there have TTL {_ttls(table, others)}" if len(others) else ""
-    before = ", ".join(place_text(one) for one in path.hops[: hop.hop - 1])
+    before = ", ".join(place_text(earlier) for earlier in path.hops[: hop.hop - 1])
     nearest = place_text(path.hops[hop.hop - 2])
     return Finding(
-        cause="reset-in-path",
+        cause=RESET_IN_PATH.slug,
         confidence=Confidence.LIKELY,
         severity=Severity.WARNING,
         packets=len(rows),
@@ -115,7 +127,7 @@ def _appeared(case: Case, path: Path, flow: Flow, hop: Hop, rows: I32) -> Findin
     )
 
 
-def _of_same_talks(table: PacketTable, rows: I32) -> I32:
+def _of_same_conversations(table: PacketTable, rows: I32) -> I32:
     return np.flatnonzero(np.isin(table.conversation, np.unique(table.conversation[rows]))).astype(np.int32)
 
 
@@ -131,7 +143,4 @@ def _remedy(start: str, end: str) -> str:
 
 
 def _end_text(end: Endpoint | None) -> str:
-    if end is None:
-        return "the server"
-    address = f"[{end.address}]" if ":" in end.address else end.address
-    return address if end.port is None else f"{address}:{end.port}"
+    return "the server" if end is None else host_port(end.address, end.port)

@@ -1,37 +1,51 @@
-"""Whose addresses are in the frames: do the MAC addresses and overlay addresses belong to the nodes that they should?"""
+"""Do the inner MAC addresses of the frames belong to the VXLAN devices that they should?"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.ends import frames_taken
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import udp_counter
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble, troubles
-from kubectl_vxtrace.model.facts import Link
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Hop, Role
+from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
+STALE_VTEP_MAC = Cause(
+    slug="stale-vtep-mac",
+    remediation="Look: inner destination MAC in the frame against ip link show DEVICE on the receiver. Mend: restart the network agent on "
+    "both; keep systemd off the address with a .link file, MACAddressPolicy=none.",
+    source="flannel-io/flannel issues 1155, 1788; k3s-io/k3s issue 9957; Linux net/ipv4/ip_input.c (ip_rcv_core)",
+    admitted=True,
+)
+DUPLICATE_VTEP_MAC = Cause(
+    slug="duplicate-vtep-mac",
+    remediation="Look: ip link show DEVICE on both nodes. Mend on the clone: systemd-machine-id-setup after removing /etc/machine-id, ip "
+    "link del DEVICE, restart the network agent.",
+    source="Linux drivers/net/vxlan/vxlan_core.c (vxlan_set_mac: SKB_DROP_REASON_LOCAL_MAC)",
+)
+CAUSES = (
+    STALE_VTEP_MAC,
+    DUPLICATE_VTEP_MAC,
+)
 
-def check(case: Case) -> Iterator[Finding]:
-    """Findings `stale-vtep-mac`, `duplicate-vtep-mac` and `pod-is-tunnel-address`."""
-    for trouble in troubles(case):
-        for stretch in trouble.stretches:
-            if stretch.place is Place.DECAPSULATE and stretch.end is not None:
-                yield from _duplicate_mac(case, trouble, stretch, stretch.end)
-            elif stretch.place is Place.FORWARD and stretch.start.role is Role.VXLAN:
-                yield from _stale_mac(case, trouble, stretch.start)
-                yield from _pod_is_tunnel(case, trouble, stretch)
+
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    """Findings `stale-vtep-mac` and `duplicate-vtep-mac`."""
+    if segment.kind is SegmentKind.DECAPSULATE:
+        yield from _duplicate_mac(case, loss, segment, segment.end)
+    elif segment.start.role is Role.VXLAN:
+        yield from _stale_mac(case, loss, segment.start)
 
 
-def _inner_macs(case: Case, trouble: Trouble, *, source: bool) -> frozenset[str]:
-    """The inner MAC addresses of the trouble's packets, as the last NIC that saw them has them."""
-    for hop in reversed(trouble.path.hops[: trouble.leg.from_]):
+def _inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
+    """The inner MAC addresses of the loss's packets, as the last NIC that saw them has them."""
+    for hop in reversed(loss.path.hops[: loss.leg.from_]):
         table = case.tables.get(hop.tap)
-        rows = rows_at(trouble, hop)
+        rows = rows_at(loss, hop)
         if hop.role is not Role.UNDERLAY or table is None or not len(rows):
             continue
         tunnel = np.unique(table.tunnel[rows])
@@ -46,16 +60,12 @@ def _mac_text(number: int) -> str:
 
 def _device_macs(case: Case, device: Hop) -> frozenset[str]:
     """The MAC addresses with which the looks found a VXLAN device; two if it changed in between."""
-    return frozenset(link.mac.lower() for link in _device_links(case, device) if link.mac)
-
-
-def _device_links(case: Case, device: Hop) -> list[Link]:
-    return [link for facts in nodes.looks(case, device.tap.node) if (link := nodes.link(facts, device.tap.interface)) is not None]
+    return frozenset(link.mac.lower() for link in node_facts.links_of(case, device) if link.mac)
 
 
 def _is_routed(case: Case, device: Hop) -> bool:
     """Whether the device takes frames for itself only: not as a port of a bridge, and not in metadata mode, where BPF or OVS decides."""
-    links = _device_links(case, device)
+    links = node_facts.links_of(case, device)
     return not any(link.master is not None or (link.vxlan is not None and link.vxlan.external) for link in links)
 
 
@@ -64,29 +74,29 @@ def _multicast(mac: str) -> bool:
     return bool(int(mac[:2], 16) & 1)
 
 
-def _stale_mac(case: Case, trouble: Trouble, device: Hop) -> Iterator[Finding]:
+def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
     """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for somebody else's."""
-    sent, own = _inner_macs(case, trouble, source=False), _device_macs(case, device)
+    sent, own = _inner_macs(case, loss, source=False), _device_macs(case, device)
     if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return
     node, interface = device.tap.node, device.tap.interface
-    sender = trouble.path.hops[0].tap.node
+    sender = loss.path.hops[0].tap.node
     config = f"the frames are for the MAC address {_listed(sent)}; {place_text(device)} has {_listed(own)}"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=config), *_senders_entries(case, sender, sent)]
-    others = nodes.link_grown_from_zero(case, node, interface, "rx.otherhost")
+    others = node_facts.link_grown_from_zero(case, node, interface, "rx.otherhost")
     confidence = Confidence.LIKELY
     if others is not None:
-        confidence = Confidence.CERTAIN if others >= len(rows_at(trouble, device)) else Confidence.POSSIBLE
-        text = f"rx.otherhost of {place_text(device)} grew by {others}; {trouble.packets} packets were lost"
+        confidence = Confidence.CERTAIN if others >= len(rows_at(loss, device)) else Confidence.POSSIBLE
+        text = f"rx.otherhost of {place_text(device)} grew by {others}; {loss.packets} packets were lost"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     wanted = min(own)
-    peer = nodes.vtep(case, node)
+    peer = node_facts.vtep(case, node)
     gateway = peer.address if peer is not None and peer.address else "REMOTE-VTEP"
     underlay = peer.underlay_address if peer is not None and peer.underlay_address else "REMOTE-NODE"
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
-        "stale-vtep-mac",
+        loss,
+        STALE_VTEP_MAC,
         confidence,
         f"{sender} sends to the VTEP MAC address {_listed(sent)}, but {place_text(device)} has {_listed(own)}",
         proofs,
@@ -103,7 +113,7 @@ def _senders_entries(case: Case, sender: str, macs: frozenset[str]) -> Iterator[
     """Where the sender has the MAC address from: its neighbour entries."""
     entries = {
         f"{entry.address} lladdr {entry.mac} on {entry.device} ({', '.join(entry.states)})"
-        for facts in nodes.looks(case, sender)
+        for facts in node_facts.looks(case, sender)
         for entry in facts.neighbours
         if entry.mac is not None and entry.mac.lower() in macs
     }
@@ -111,68 +121,38 @@ def _senders_entries(case: Case, sender: str, macs: frozenset[str]) -> Iterator[
         yield Evidence(kind=EvidenceKind.CONFIG, text=f"{sender} has the neighbour entry " + "; ".join(sorted(entries)))
 
 
-def _duplicate_mac(case: Case, trouble: Trouble, stretch: Stretch, device: Hop) -> Iterator[Finding]:
+def _duplicate_mac(case: Case, loss: Loss, segment: Segment, device: Hop) -> Iterator[Finding]:
     """The receiver's VXLAN device has the MAC address that the sender's has: it drops such frames as its own (vxlan_set_mac)."""
-    sent, own = _inner_macs(case, trouble, source=True), _device_macs(case, device)
+    sent, own = _inner_macs(case, loss, source=True), _device_macs(case, device)
     shared = sent & own
-    headers = encapsulations(case, trouble, stretch.start)
-    vnis = nodes.device_vnis(case, device)
+    headers = encapsulations(case, loss, segment.start)
+    vnis = node_facts.device_vnis(case, device)
     # A VNI that the device does not have is refused before any MAC address is looked at (vxlan_rcv).
     if not shared or sent != shared or not headers or (vnis and vnis.isdisjoint(header.vni for header in headers)):
         return
     node, interface = device.tap.node, device.tap.interface
-    sender = trouble.path.hops[0].tap.node
+    sender = loss.path.hops[0].tap.node
     text = f"the inner source MAC address of the frames, {_listed(shared)}, is that of {place_text(device)} itself"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text)]
     counter = udp_counter(headers, "InDatagrams")
-    taken = nodes.grown(case, node, counter)
+    taken = node_facts.grown(case, node, counter)
     if taken is not None:
-        received = nodes.link_grown(case, node, interface, "rx.packets")
+        received = node_facts.link_grown(case, node, interface, "rx.packets")
         device_text = "" if received is None else f", rx.packets of {interface} by {received}"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} of {node} grew by {taken}{device_text}"))
     confidence = Confidence.LIKELY
     if taken is not None:
-        confidence = Confidence.CERTAIN if taken >= frames_taken(trouble) and own == shared else Confidence.POSSIBLE
-    yield explain(
+        confidence = Confidence.CERTAIN if taken >= minimum_counter_growth(loss) and own == shared else Confidence.POSSIBLE
+    yield error_finding(
         case,
-        trouble,
-        "duplicate-vtep-mac",
+        loss,
+        DUPLICATE_VTEP_MAC,
         confidence,
         f"the VXLAN devices of {sender} and {node} have the same MAC address {_listed(shared)}",
         proofs,
         remediation=(
             f"Look on both nodes: ip link show {interface}; cat /etc/machine-id. Give cloned machines an identity of their own (rm "
             f"/etc/machine-id && systemd-machine-id-setup), then ip link delete {interface} and restart the network agent there."
-        ),
-    )
-
-
-def _pod_is_tunnel(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    """The receiver has the pod's address on one of its own interfaces: packets for the pod end on the node."""
-    end = trouble.flow.server if trouble.path.direction is Direction.REQUEST else trouble.flow.client
-    if end is None or end.host_network:
-        return
-    node = stretch.start.tap.node
-    looks = [facts for facts in nodes.looks(case, node) if nodes.answered(facts, "links")]
-    owning = [[link.name for link in facts.links if end.address in (addr.partition("/")[0] for addr in link.addresses)] for facts in looks]
-    if not any(owning):
-        return
-    device = next(names[0] for names in owning if names)
-    proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{node}/{device} has the address {end.address}, which is the pod's")]
-    local = [lookup for facts in looks for lookup in facts.lookups if lookup.destination == end.address and lookup.type == "local"]
-    if local:
-        proofs.append(Evidence(kind=EvidenceKind.CONFIG, text=f"{node}: ip route get {end.address} answers `local`"))
-    noun = direction_noun(trouble.path.direction, trouble.packets)
-    yield explain(
-        case,
-        trouble,
-        "pod-is-tunnel-address",
-        Confidence.CERTAIN if all(owning) and len(looks) > 1 else Confidence.LIKELY,
-        f"{trouble.packets} {noun} to {end.pod or end.address} end on {node} itself: its {device} has the pod's address {end.address}",
-        proofs,
-        remediation=(
-            f"Look on {node}: ip addr show {device}; calicoctl ipam check. Delete the pod, so that it gets another address, and restart "
-            "the network agent of that node, which picks the tunnel's address anew."
         ),
     )
 

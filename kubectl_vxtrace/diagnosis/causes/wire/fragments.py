@@ -4,16 +4,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.fragments import outer_fragmented, pieces_seen
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import rows_between
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import Crossing, crossing
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, segment_packets
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+OUTER_FRAGMENTS_DROPPED = Cause(
+    slug="outer-fragments-dropped",
+    remediation="Look: nstat -az IpFragCreates on the sender, IpReasmFails on the receiver. Mend: lower the network plugin's MTU to the "
+    "NIC's MTU less 50 (IPv6: 70), so that nothing is fragmented.",
+    source="RFC 7348, section 4.3; RFC 8900; Linux net/ipv4/ip_fragment.c",
+)
+CAUSES = (OUTER_FRAGMENTS_DROPPED,)
+
 
 _FEW_PACKETS = 3
 # RFC 1213 ipFragCreates and the like, of /proc/net/snmp and snmp6.
@@ -22,58 +32,56 @@ _RECEIVED = ("Ip.ReasmReqds", "Ip.ReasmOKs", "Ip.ReasmFails", "Ip6ReasmFails")
 _FAILED = ("Ip.ReasmFails", "Ip6ReasmFails")
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `outer-fragments-dropped`: fragments were seen leaving, and did not all arrive or were not put together."""
-    for trouble in troubles(case):
-        for stretch in trouble.stretches:
-            if stretch.place is Place.WIRE and stretch.end is not None:
-                yield from _on_the_way(case, trouble, stretch)
-            elif stretch.place is Place.DECAPSULATE:
-                yield from _at_the_receiver(case, trouble, stretch)
+    if segment.kind is SegmentKind.WIRE:
+        yield from _on_the_way(case, loss, segment)
+    else:
+        yield from _at_the_receiver(case, loss, segment)
 
 
-def _on_the_way(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    end = stretch.end or stretch.start
-    here, there = case.tables.get(stretch.start.tap), case.tables.get(end.tap)
-    packets = crossing(case, stretch)
+def _on_the_way(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    end = segment.end
+    here, there = case.tables.get(segment.start.tap), case.tables.get(end.tap)
+    packets = segment_packets(case, segment)
     lost = packets.lost & packets.fragmented
     if here is None or there is None or not lost.any():
         return
-    own = int(outer_fragmented(here)[rows_at(trouble, stretch.start)].sum())
+    own = int(outer_fragmented(here)[rows_at(loss, segment.start)].sum())
     if not own:
         return
     pieces = pieces_seen(here, np.unique(packets.row[lost]), there)
-    whole = _whole(there, case, trouble, stretch)
+    whole = _whole(there, case, loss, segment)
     doubts = _doubts(packets, pieces, whole)
     others = int((packets.lost & ~packets.fragmented).sum()) + int((~packets.lost & packets.fragmented).sum())
     count = int(lost.sum())
     text = (
-        f"{count} lost packets left {place_text(stretch.start)} in fragments; at {place_text(end)} the first fragment of {pieces[0]} and a "
+        f"{count} lost packets left {place_text(segment.start)} in fragments; at {place_text(end)} the first fragment of {pieces[0]} and a "
     )
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
-        "outer-fragments-dropped",
+        loss,
+        OUTER_FRAGMENTS_DROPPED,
         Confidence.CERTAIN if not doubts else Confidence.POSSIBLE if others else Confidence.LIKELY,
-        f"{own} {direction_noun(trouble.path.direction, own)} left {stretch.start.tap.node} in outer fragments and did not reach "
+        f"{own} {direction_noun(loss.path.direction, own)} left {segment.start.tap.node} in outer fragments and did not reach "
         f"{end.tap.node} whole",
         [
             Evidence(kind=EvidenceKind.PACKETS, text=f"{text}later one of {pieces[1]} of them was seen"),
             Evidence(kind=EvidenceKind.PACKETS, text=f"{whole} VXLAN packets between the same nodes that were not fragmented arrived"),
-            *_counters(case, stretch.start.tap.node, end.tap.node),
+            *_counters(case, segment.start.tap.node, end.tap.node),
         ],
         packets=own,
         not_ruled_out=doubts,
     )
 
 
-def _whole(there: PacketTable, case: Case, trouble: Trouble, stretch: Stretch) -> int:
+def _whole(there: PacketTable, case: Case, loss: Loss, segment: Segment) -> int:
     """How many VXLAN frames of the same nodes that are no fragments the receiver's capture holds, of whichever flow."""
-    rows = rows_between(there, encapsulations(case, trouble, stretch.start))
+    rows = rows_between(there, encapsulations(case, loss, segment.start))
     return int((~outer_fragmented(there)[rows]).sum())
 
 
-def _doubts(packets: Crossing, pieces: tuple[int, int], whole: int) -> list[str]:
+def _doubts(packets: SegmentPackets, pieces: tuple[int, int], whole: int) -> list[str]:
     lost = packets.lost & packets.fragmented
     others, arrived = int((packets.lost & ~packets.fragmented).sum()), int((~packets.lost & packets.fragmented).sum())
     doubts = []
@@ -92,28 +100,28 @@ def _doubts(packets: Crossing, pieces: tuple[int, int], whole: int) -> list[str]
 
 def _counters(case: Case, sender: str, receiver: str) -> Iterator[Evidence]:
     asked = ((sender, _SENT), (receiver, _RECEIVED))
-    grown = [f"{name} of {node} by {growth}" for node, names in asked for name in names if (growth := nodes.grown(case, node, name))]
+    grown = [f"{name} of {node} by {growth}" for node, names in asked for name in names if (growth := node_facts.grown(case, node, name))]
     if grown:
         yield Evidence(kind=EvidenceKind.COUNTER, text="grown: " + ", ".join(grown))
 
 
-def _at_the_receiver(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
+def _at_the_receiver(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Fragments that all reached the receiver's tap, and that its kernel did not put together."""
-    table, rows = case.tables.get(stretch.start.tap), rows_at(trouble, stretch.start)
+    table, rows = case.tables.get(segment.start.tap), rows_at(loss, segment.start)
     if table is None or not len(rows) or not outer_fragmented(table)[rows].all():
         return
-    node = stretch.start.tap.node
-    failed = max((nodes.grown(case, node, name) or 0 for name in _FAILED), default=0)
+    node = segment.start.tap.node
+    failed = max((node_facts.grown(case, node, name) or 0 for name in _FAILED), default=0)
     if not failed:
         return
     text = f"Ip.ReasmFails (IPv6: Ip6ReasmFails) of {node} grew by {failed}; {len(rows)} fragmented packets were lost"
     enough = failed >= len(rows)
-    yield explain(
+    yield error_finding(
         case,
-        trouble,
-        "outer-fragments-dropped",
+        loss,
+        OUTER_FRAGMENTS_DROPPED,
         Confidence.LIKELY if enough else Confidence.POSSIBLE,
-        f"{node} received the outer fragments of {trouble.packets} packets and did not put them together",
+        f"{node} received the outer fragments of {loss.packets} packets and did not put them together",
         [Evidence(kind=EvidenceKind.COUNTER, text=text)],
         not_ruled_out=() if enough else ("another drop of the receiver: not so many reassemblies failed",),
     )

@@ -4,16 +4,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import rows_between
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import Crossing, crossing
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, segment_packets
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+VMWARE_VXLAN_CLASH = Cause(
+    slug="vmware-vxlan-clash",
+    remediation="Look: ethtool -i NIC says vmxnet3, ethtool -k NIC says tx-udp_tnl-segmentation: on. Mend on all nodes: ethtool -K NIC "
+    "tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough, tx-checksum-ip-generic off, another "
+    "VXLAN port, or newer ESXi.",
+    source="cilium/cilium issue 21801; flannel-io/flannel issue 2388; projectcalico/calico issues 4727, 9433, 10692",
+    is_circumstance=True,
+)
+CAUSES = (VMWARE_VXLAN_CLASH,)
+
 
 _VMWARE = "vmxnet3"
 _ICMP = (IpProtocol.ICMP, IpProtocol.ICMPV6)
@@ -23,41 +35,34 @@ _FEW_PACKETS = 3
 _SMALL_BYTES = 1280
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `vmware-vxlan-clash`: a vmxnet3 NIC at an end of the wire, and ICMP crosses while TCP and UDP do not."""
-    for trouble in troubles(case):
-        for stretch in trouble.stretches:
-            if stretch.place is Place.WIRE and stretch.end is not None:
-                yield from _hypervisor(case, trouble, stretch)
-
-
-def _hypervisor(case: Case, trouble: Trouble, stretch: Stretch) -> Iterator[Finding]:
-    ends = [hop for hop in (stretch.start, stretch.end) if hop is not None and nic.driver(case, hop) == _VMWARE]
-    if not ends or not encapsulations(case, trouble, stretch.start):
+    ends = [hop for hop in (segment.start, segment.end) if nic.driver(case, hop) == _VMWARE]
+    if not ends or not encapsulations(case, loss, segment.start):
         return
-    icmp, others = _arrived(case, trouble, stretch)
-    packets = crossing(case, stretch)
+    icmp, others = _arrived(case, loss, segment)
+    packets = segment_packets(case, segment)
     data_dies, handshake_passes = _only_data_dies(packets)
     if others and not data_dies:
         return
     told = bool(icmp) or handshake_passes
     doubts = _doubts(packets, told=told)
     offloading = any(nic.offloads_tunnels(case, hop) for hop in ends)
-    noun = direction_noun(trouble.path.direction, trouble.packets)
-    node, receiver = stretch.start.tap.node, (stretch.end or stretch.start).tap.node
-    yield explain(
+    noun = direction_noun(loss.path.direction, loss.packets)
+    node, receiver = segment.start.tap.node, segment.end.tap.node
+    yield error_finding(
         case,
-        trouble,
-        "vmware-vxlan-clash",
+        loss,
+        VMWARE_VXLAN_CLASH,
         Confidence.CERTAIN if offloading and not doubts else Confidence.LIKELY if told else Confidence.POSSIBLE,
-        f"{trouble.packets} encapsulated {noun} did not get from {node} to {receiver}: their virtual NICs are VMware's",
+        f"{loss.packets} encapsulated {noun} did not get from {node} to {receiver}: their virtual NICs are VMware's",
         list(_proofs(case, ends, icmp, others, handshake_passes=handshake_passes)),
-        remediation=_remedy(stretch.start),
+        remediation=_remedy(segment.start),
         not_ruled_out=doubts,
     )
 
 
-def _doubts(packets: Crossing, *, told: bool) -> list[str]:
+def _doubts(packets: SegmentPackets, *, told: bool) -> list[str]:
     """What else keeps TCP and UDP from a receiver."""
     doubts = []
     if not told:
@@ -86,23 +91,23 @@ def _proofs(case: Case, ends: list[Hop], icmp: int, others: int, *, handshake_pa
         yield Evidence(kind=EvidenceKind.PACKETS, text=text)
 
 
-def _arrived(case: Case, trouble: Trouble, stretch: Stretch) -> tuple[int, int]:
+def _arrived(case: Case, loss: Loss, segment: Segment) -> tuple[int, int]:
     """Frames between the packets' outer addresses that the receiver's whole capture holds: those with ICMP inside, and all others."""
-    table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
+    table = case.tables.get(segment.end.tap)
     if table is None:
         return 0, 0
-    talk = table.conversation[rows_between(table, encapsulations(case, trouble, stretch.start))]
-    inside = table.conversations.protocol[talk[talk >= 0]]
+    conversation = table.conversation[rows_between(table, encapsulations(case, loss, segment.start))]
+    inside = table.conversations.protocol[conversation[conversation >= 0]]
     icmp = int(np.isin(inside, _ICMP).sum())
     return icmp, len(inside) - icmp
 
 
-def _only_data_dies(packets: Crossing) -> tuple[bool, bool]:
+def _only_data_dies(packets: SegmentPackets) -> tuple[bool, bool]:
     """Whether all TCP segments with data are lost, small ones among them, and whether segments without data passed."""
     tcp = packets.protocol == IpProtocol.TCP
     data = tcp & (packets.payload_bytes > 0)
-    small = data & (packets.wire_bytes <= _SMALL_BYTES)
-    dies = bool(data.sum() >= _FEW_PACKETS) and bool(packets.lost[data].all()) and bool(small.any())
+    short = data & (packets.wire_bytes <= _SMALL_BYTES)
+    dies = bool(data.sum() >= _FEW_PACKETS) and bool(packets.lost[data].all()) and bool(short.any())
     rest = ~packets.lost & ~tcp & ~np.isin(packets.protocol, _ICMP)
     dies = dies and not rest.any()
     return dies, dies and bool((tcp & ~data & ~packets.lost).any())

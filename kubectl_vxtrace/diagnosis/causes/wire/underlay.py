@@ -5,15 +5,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence import nic
-from kubectl_vxtrace.diagnosis.evidence import node_facts as nodes
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import all_reset, direction_noun, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import Crossing, crossing, passing_destinations
-from kubectl_vxtrace.diagnosis.finding import explain
-from kubectl_vxtrace.diagnosis.losses import Place, Stretch, Trouble, troubles
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+UNDERLAY_UDP_BLOCKED = Cause(
+    slug="underlay-udp-blocked",
+    remediation="Open the UDP port of VXLAN between all nodes, in both directions.",
+    source="rancher/rke2 issue 2989 (network ACL); projectcalico/calico issues 7178, 9403",
+)
+UNDERLAY_LOSS = Cause(
+    slug="underlay-loss",
+    remediation="Look at errors and drops of NICs and switch ports on the way, and compare the sizes of lost packets with the MTU.",
+    source="loss between two witnesses, without a counter of either node",
+    gives_reason=False,
+)
+UNDERLAY_PATH_SUBSET = Cause(
+    slug="underlay-path-subset",
+    remediation="Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which "
+    "member each takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the "
+    "broken member out of the group.",
+    source="RFC 7348, section 5 (the outer source port is a hash of the inner headers); RFC 2992",
+)
+CAUSES = (
+    UNDERLAY_UDP_BLOCKED,
+    UNDERLAY_LOSS,
+    UNDERLAY_PATH_SUBSET,
+)
+
 
 # Fewer lost packets than this may be an accident and not a rule on the way.
 _FEW_PACKETS = 3
@@ -24,45 +50,39 @@ _FEW_PORTS = 2
 _MOST_PORTS_SHOWN = 8
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `underlay-udp-blocked` (nothing arrives), `underlay-path-subset` (some outer source ports never do) and `underlay-loss`
     for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
     receiving NIC is down, nor those that a reset answered: nothing is said of those.
     """
-    for trouble in troubles(case):
-        stretch = trouble.stretch(Place.WIRE)
-        if stretch is None or stretch.end is None:
-            continue
-        headers = encapsulations(case, trouble, stretch.start)
-        if not headers or _elsewhere(case, stretch, headers) or nodes.interface_state(case, stretch.end) is not None:
-            continue
-        if all_reset(case, trouble):
-            continue
-        if trouble.arrived == 0 and not _others_arrive(case, stretch, headers):
-            yield _blocked(case, trouble, stretch, headers[0])
-            continue
-        packets = crossing(case, stretch)
-        ports = _ports(packets)
-        if ports is not None:
-            yield _subset(case, trouble, stretch, headers[0], ports, list(_look_alikes(packets)))
-        else:
-            yield _partial(case, trouble, stretch, headers[0])
+    headers = encapsulations(case, loss, segment.start)
+    if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
+        return
+    if all_reset(case, loss):
+        return
+    if loss.arrived == 0 and not _others_arrive(case, segment, headers):
+        yield _blocked(case, loss, segment, headers[0])
+        return
+    packets = segment_packets(case, segment)
+    ports = _ports(packets)
+    if ports is not None:
+        yield _subset(case, loss, segment, headers[0], ports, list(_look_alikes(packets)))
+    else:
+        yield _partial(case, loss, segment, headers[0])
 
 
-def _elsewhere(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
+def _elsewhere(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
     """Whether no outer destination is an address of the node that should receive, or one at which others reach it (behind a 1:1 NAT);
     False where its addresses are not known."""
-    if stretch.end is None:
-        return False
-    known = nodes.underlay_addresses(case, stretch.end.tap.node)
-    return bool(known) and known.union(passing_destinations(case, stretch)).isdisjoint(header.destination for header in headers)
+    known = node_facts.underlay_addresses(case, segment.end.tap.node)
+    return bool(known) and known.union(passing_destinations(case, segment)).isdisjoint(header.destination for header in headers)
 
 
-def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, ...]) -> bool:
+def _others_arrive(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
     """Whether the receiver's capture, its whole file, holds any VXLAN packet between the same outer addresses."""
-    table = case.tables.get(stretch.end.tap) if stretch.end is not None else None
+    table = case.tables.get(segment.end.tap)
     if table is None:
         return False
     pairs = {(header.source, header.destination) for header in headers}
@@ -70,41 +90,41 @@ def _others_arrive(case: Case, stretch: Stretch, headers: tuple[Encapsulation, .
     return any((header.source, header.destination) in pairs for header in outer_headers(table, every_row))
 
 
-def _blocked(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation) -> Finding:
-    sender, receiver = stretch.start, stretch.end or stretch.start
-    counters, unread = _nic_evidence(case, stretch)
-    doubts = [*counters, *unread, *_programs(case, stretch), *_hypervisor(case, stretch)]
+def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
+    sender, receiver = segment.start, segment.end
+    counters, unread = _nic_evidence(case, segment)
+    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
-    if trouble.packets < _FEW_PACKETS:
+    if loss.packets < _FEW_PACKETS:
         confidence = Confidence.LIKELY
-        doubts.append(f"an accident: only {trouble.packets} of them")
-    smallest = _smallest_bytes(case, trouble, stretch)
+        doubts.append(f"an accident: only {loss.packets} of them")
+    smallest = _smallest_bytes(case, loss, segment)
     if smallest > _LARGE_BYTES:
         confidence = Confidence.POSSIBLE
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
     if nic.has_xdp(case, receiver):
         confidence = Confidence.POSSIBLE
     doubts.append(f"a drop below {place_text(receiver)}'s tap (NIC ring)")
-    noun = direction_noun(trouble.path.direction, trouble.packets)
+    noun = direction_noun(loss.path.direction, loss.packets)
     outer = f"{header.source} > {header.destination}:{header.port}"
-    return explain(
+    return error_finding(
         case,
-        trouble,
-        "underlay-udp-blocked",
+        loss,
+        UNDERLAY_UDP_BLOCKED,
         confidence,
-        f"{trouble.packets} encapsulated {noun} {outer} were handed to {sender.tap.node}'s driver, {receiver.tap.node}'s kernel saw none",
-        [_wire_evidence(stretch, counters, unread)],
+        f"{loss.packets} encapsulated {noun} {outer} were handed to {sender.tap.node}'s driver, {receiver.tap.node}'s kernel saw none",
+        [_wire_evidence(segment, counters, unread)],
         remediation=_remedy(sender.tap.interface, receiver.tap.interface, header),
         not_ruled_out=doubts,
     )
 
 
-def _hypervisor(case: Case, stretch: Stretch) -> list[str]:
+def _hypervisor(case: Case, segment: Segment) -> list[str]:
     """The look-alike of a block on VMware: the virtual NIC or NSX takes VXLAN for its own."""
-    ends = [hop for hop in (stretch.start, stretch.end) if hop is not None]
+    ends = (segment.start, segment.end)
     drivers = {hop: nic.driver(case, hop) for hop in ends}
-    found = [f"a hypervisor that takes VXLAN for its own: {place_text(hop)} is vmxnet3" for hop in ends if drivers[hop] == "vmxnet3"]
-    return found + [f"a hypervisor's virtual NIC: the driver of {place_text(hop)} is not known" for hop in ends if drivers[hop] is None]
+    clashing = [f"a hypervisor that takes VXLAN for its own: {place_text(hop)} is vmxnet3" for hop in ends if drivers[hop] == "vmxnet3"]
+    return clashing + [f"a hypervisor's virtual NIC: the driver of {place_text(hop)} is not known" for hop in ends if drivers[hop] is None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +138,7 @@ class _Ports:
     total: int
 
 
-def _ports(packets: Crossing) -> _Ports | None:
+def _ports(packets: SegmentPackets) -> _Ports | None:
     """The outer source ports, if each is lost or passes as a whole.
 
     None where it is not so: fewer than two ports of three or more packets are lost as a whole, fewer packets than that pass, or a port
@@ -137,7 +157,7 @@ def _ports(packets: Crossing) -> _Ports | None:
     return _Ports(lost=ports[lost].tolist(), passed=ports[passed].tolist(), whole=int((gone == total).sum()), total=len(ports))
 
 
-def _look_alikes(packets: Crossing) -> Iterator[str]:
+def _look_alikes(packets: SegmentPackets) -> Iterator[str]:
     """What else than the port tells the lost packets from those that pass: the flow (protocol, backend, service) or the size."""
     if not np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size:
         yield "something about the flows: each is lost or passes as a whole"
@@ -145,24 +165,24 @@ def _look_alikes(packets: Crossing) -> Iterator[str]:
         yield "a limit on the size: every lost frame is larger than every one that passes"
 
 
-def _subset(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation, ports: _Ports, doubts: list[str]) -> Finding:
-    counters, unread = _nic_evidence(case, stretch)
-    noun = direction_noun(trouble.path.direction, trouble.packets)
+def _subset(case: Case, loss: Loss, segment: Segment, header: Encapsulation, ports: _Ports, doubts: list[str]) -> Finding:
+    counters, unread = _nic_evidence(case, segment)
+    noun = direction_noun(loss.path.direction, loss.packets)
     text = f"every packet with the outer source port {_shown(ports.lost)} was lost, every one with {_shown(ports.passed)} passed"
-    return explain(
+    return error_finding(
         case,
-        trouble,
-        "underlay-path-subset",
+        loss,
+        UNDERLAY_PATH_SUBSET,
         Confidence.POSSIBLE if doubts else Confidence.LIKELY,
-        f"{trouble.packets} {noun} {header.source} > {header.destination} were lost: {ports.whole} of {ports.total} outer source ports "
+        f"{loss.packets} {noun} {header.source} > {header.destination} were lost: {ports.whole} of {ports.total} outer source ports "
         "lost every packet, the others none, so that one of several paths is broken",
-        [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(stretch, counters, unread)],
+        [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(segment, counters, unread)],
         not_ruled_out=[
             *counters,
             *unread,
-            *_programs(case, stretch),
+            *_programs(case, segment),
             *doubts,
-            f"a receive queue of {place_text(stretch.end or stretch.start)} that does not work: queues are chosen by the same hash",
+            f"a receive queue of {place_text(segment.end)} that does not work: queues are chosen by the same hash",
         ],
     )
 
@@ -172,20 +192,18 @@ def _shown(ports: list[int]) -> str:
     return shown if len(ports) <= _MOST_PORTS_SHOWN else f"{shown} and {len(ports) - _MOST_PORTS_SHOWN} more"
 
 
-def _partial(case: Case, trouble: Trouble, stretch: Stretch, header: Encapsulation) -> Finding:
-    counters, unread = _nic_evidence(case, stretch)
-    noun = direction_noun(trouble.path.direction, trouble.packets)
-    summary = (
-        f"{trouble.packets} of {trouble.sent} encapsulated {noun} {header.source} > {header.destination}:{header.port} were lost on the way"
-    )
-    return explain(
+def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
+    counters, unread = _nic_evidence(case, segment)
+    noun = direction_noun(loss.path.direction, loss.packets)
+    summary = f"{loss.packets} of {loss.sent} encapsulated {noun} {header.source} > {header.destination}:{header.port} were lost on the way"
+    return error_finding(
         case,
-        trouble,
-        "underlay-loss",
+        loss,
+        UNDERLAY_LOSS,
         Confidence.POSSIBLE if counters or unread else Confidence.LIKELY,
         summary,
-        [_wire_evidence(stretch, counters, unread)],
-        not_ruled_out=[*counters, *unread, *_programs(case, stretch)],
+        [_wire_evidence(segment, counters, unread)],
+        not_ruled_out=[*counters, *unread, *_programs(case, segment)],
     )
 
 
@@ -198,26 +216,25 @@ def _remedy(sender: str, receiver: str, header: Encapsulation) -> str:
     )
 
 
-def _smallest_bytes(case: Case, trouble: Trouble, stretch: Stretch) -> int:
-    table = case.tables.get(stretch.start.tap)
-    rows = rows_at(trouble, stretch.start)
+def _smallest_bytes(case: Case, loss: Loss, segment: Segment) -> int:
+    table = case.tables.get(segment.start.tap)
+    rows = rows_at(loss, segment.start)
     return 0 if table is None or not len(rows) else int(table.wire_bytes[rows].min())
 
 
-def _wire_evidence(stretch: Stretch, counters: list[str], unread: list[str]) -> Evidence:
-    sender, receiver = stretch.start, stretch.end or stretch.start
+def _wire_evidence(segment: Segment, counters: list[str], unread: list[str]) -> Evidence:
+    sender, receiver = segment.start, segment.end
     if counters or unread:
         return Evidence(kind=EvidenceKind.ABSENCE, text="the NICs' own counters do not clear them: " + "; ".join([*counters, *unread]))
     text = f"no receive-missed or softnet counter of {receiver.tap.node} and no transmit-error counter of {sender.tap.node} grew"
     return Evidence(kind=EvidenceKind.ABSENCE, text=text)
 
 
-def _nic_evidence(case: Case, stretch: Stretch) -> tuple[list[str], list[str]]:
+def _nic_evidence(case: Case, segment: Segment) -> tuple[list[str], list[str]]:
     """Counters of both NICs that grew, and NICs whose counters were not read twice, each as a sentence."""
-    receiver = stretch.end or stretch.start
-    grown = [*nic.sender_losses(case, stretch.start), *nic.receiver_losses(case, receiver), *nic.xdp_drops(case, receiver)]
-    return [one.text for one in grown], nic.unread(case, stretch)
+    grown = [*nic.sender_losses(case, segment.start), *nic.receiver_losses(case, segment.end), *nic.xdp_drops(case, segment.end)]
+    return [counter.text for counter in grown], nic.unread(case, segment)
 
 
-def _programs(case: Case, stretch: Stretch) -> list[str]:
-    return [f"the XDP program on {place_text(hop)}" for hop in (stretch.start, stretch.end) if hop is not None and nic.has_xdp(case, hop)]
+def _programs(case: Case, segment: Segment) -> list[str]:
+    return [f"the XDP program on {place_text(hop)}" for hop in (segment.start, segment.end) if nic.has_xdp(case, hop)]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.causes.capture.blind import check
+from kubectl_vxtrace.diagnosis.causes.capture import blind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Severity
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, Fate, lost
 
 DROPPED = "the kernel dropped 1438 of its packets"
@@ -41,4 +42,4 @@ def cut_off() -> Case:
     ],
 )
 def test_what_is_not_blind(case: Case) -> None:
-    assert "capture-blind" not in {found.cause for found in check(case)}
+    assert "capture-blind" not in {found.cause for found in asked(case, blind)}

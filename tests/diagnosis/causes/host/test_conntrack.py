@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
@@ -57,7 +57,7 @@ def test_a_full_table(world: World) -> None:
     found = best(world.case())
     assert (found.cause, found.confidence, found.packets) == ("conntrack-full", Confidence.CERTAIN, 24)
     assert {EvidenceKind.CONFIG, EvidenceKind.COUNTER} <= {one.kind for one in found.evidence}
-    assert accounted(world.case(), diagnose(world.case()))[0].sum() == 24
+    assert dropped_packets(world.case(), diagnose(world.case()))[0].sum() == 24
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
@@ -35,7 +35,7 @@ def test_a_datagram_out_of_the_tunnel_is_invalid_only_if_it_is_damaged() -> None
     assert any(proof.kind is EvidenceKind.COUNTER and "grew by 24" in proof.text for proof in found.evidence)
     assert any("damage on the way" in doubt for doubt in found.not_ruled_out)
     assert "they came from ada-ec-1 damaged" in found.summary
-    assert accounted(made.case(), (found,))[0].sum() == 24, "the rule's counter admits them"
+    assert dropped_packets(made.case(), (found,))[0].sum() == 24, "the rule's counter admits them"
     assert found.remediation is not None
     assert f"ethtool -k {NIC}" in found.remediation
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
 from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, VX, A, B, World, facts, lost
@@ -51,7 +51,7 @@ def test_a_node_that_does_not_forward(setting: str) -> None:
     assert {EvidenceKind.CONFIG, EvidenceKind.COUNTER} <= {one.kind for one in found.evidence}
     assert found.remediation is not None
     assert f"sysctl -w {setting}=1" in found.remediation
-    assert accounted(world.case(), diagnose(world.case()))[0].sum() == 24
+    assert dropped_packets(world.case(), diagnose(world.case()))[0].sum() == 24
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_reverse_path_filter(world: World) -> None:
     found = best(world)
     assert (found.cause, found.confidence, found.packets) == ("rp-filter", Confidence.CERTAIN, 24)
     assert any("the way back" in one.text for one in found.evidence)
-    assert accounted(world.case(), diagnose(world.case()))[0].sum() == 24
+    assert dropped_packets(world.case(), diagnose(world.case()))[0].sum() == 24
 
 
 @pytest.mark.parametrize(

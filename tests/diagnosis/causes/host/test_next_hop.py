@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import FdbEntry, Neighbour, NodeFacts
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
@@ -67,7 +67,7 @@ def test_no_forwarding_entry(before: NodeFacts | None, after: NodeFacts, confide
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("fdb-missing", confidence, Leg(from_=2, to=3))
     assert MAC_B in findings[0].summary
-    assert accounted(case, findings)[0].sum() == admitted
+    assert dropped_packets(case, findings)[0].sum() == admitted
 
 
 def unread(look: NodeFacts) -> NodeFacts:
@@ -124,7 +124,7 @@ def test_no_neighbour(before: NodeFacts, after: NodeFacts, extra: dict[int, tupl
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("neighbour-missing", confidence, Leg(from_=1, to=2))
     assert any(proof.kind is EvidenceKind.CONFIG and VTEP_B in proof.text for proof in findings[0].evidence)
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_host_unreachable_is_evidence_and_leaves_the_packets_rejected() -> None:
@@ -134,7 +134,7 @@ def test_host_unreachable_is_evidence_and_leaves_the_packets_rejected() -> None:
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence) == ("neighbour-missing", Confidence.CERTAIN)
     assert any(proof.frames and "ICMP 3/1 from 10.128.0.72" in proof.text for proof in findings[0].evidence)
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_a_setting_that_was_not_read_does_not_hide_the_table() -> None:

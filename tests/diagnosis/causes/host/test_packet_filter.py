@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
@@ -82,7 +82,7 @@ def test_the_rule_whose_counter_grew_is_named_and_its_packets_are_dropped(
     assert (findings[0].cause, findings[0].confidence, findings[0].packets) == (cause, Confidence.CERTAIN, 24)
     assert findings[0].leg == Leg(from_=leg[0], to=leg[1])
     assert any(proof.kind is EvidenceKind.COUNTER and "grew by 24" in proof.text for proof in findings[0].evidence)
-    assert accounted(case, findings)[0].sum() == 24
+    assert dropped_packets(case, findings)[0].sum() == 24
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_rules_that_cannot_have_done_it_are_not_named(leg: tuple[int, int], node
     case = world(leg, node, *rules).case()
     findings = diagnose(case)
     assert findings[0].cause in ("unknown", "underlay-udp-blocked")
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_a_rule_without_a_counter_is_likely_if_it_names_the_packets_and_admits_nothing() -> None:
@@ -116,7 +116,7 @@ def test_a_rule_without_a_counter_is_likely_if_it_names_the_packets_and_admits_n
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence) == ("host-firewall", Confidence.LIKELY)
     assert any(proof.kind is EvidenceKind.CONFIG and "udp dport 4789 drop" in proof.text for proof in findings[0].evidence)
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_a_rule_without_a_counter_that_names_nothing_is_not_named() -> None:
@@ -162,7 +162,7 @@ def test_part_of_the_loss_is_a_possible_cause_and_admits_nothing() -> None:
     case = world((4, 5), B, (INPUT, 10)).case()
     findings = diagnose(case)
     assert (findings[0].confidence, findings[0].packets) == (Confidence.POSSIBLE, 10)
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_one_counter_for_the_losses_of_both_directions_must_hold_both() -> None:
@@ -205,7 +205,7 @@ def test_a_rejecting_rule_whose_counter_grew_makes_the_packets_dropped() -> None
     """A counter comes before an ICMP error: the contract lists `dropped` first."""
     before, after = ruled(B, (rule("INPUT", "-p udp --dport 4789 -j REJECT", 0), 24))
     case = replace(HEALTHY, requests=(lost(24, 4, 5, outcome=OutcomeCode.REJECTED),), replies=(), before=before, after=after).case()
-    assert accounted(case, diagnose(case))[0].sum() == 24
+    assert dropped_packets(case, diagnose(case))[0].sum() == 24
 
 
 def test_packets_of_an_unknown_backend_dropped_on_the_clients_node() -> None:
@@ -224,7 +224,7 @@ def test_where_nothing_names_the_next_hop_a_rule_explains_but_nobody_is_between_
         Confidence.CERTAIN,
         Leg(from_=1, to=None),
     )
-    assert not accounted(case, findings)[0].any()
+    assert not dropped_packets(case, findings)[0].any()
 
 
 def test_a_policy_that_was_changed_between_the_looks_counted_accepted_packets_before() -> None:
@@ -287,4 +287,4 @@ def test_two_rules_that_took_some_each_account_for_all() -> None:
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence, findings[0].packets) == ("host-firewall", Confidence.LIKELY, 24)
     assert "together account for 24 requests" in findings[0].summary
-    assert accounted(case, findings)[0].all()
+    assert dropped_packets(case, findings)[0].all()

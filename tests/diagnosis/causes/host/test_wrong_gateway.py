@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.diagnosis.causes.host.wrong_gateway import check
+from kubectl_vxtrace.diagnosis.causes.host import wrong_gateway
 from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role, Tap, Vtep
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, SERVER, VTEP_B, VX, A, B, Frame, World, facts, lost, table, vtep
 
 THIRD = "ada-ec-3"
@@ -35,14 +36,14 @@ def misrouted(
 
 
 def test_two_nodes_claim_the_block_and_the_route_leads_to_the_wrong_one() -> None:
-    (found,) = check(misrouted())
+    (found,) = asked(misrouted(), wrong_gateway)
     assert (found.cause, found.confidence, found.packets) == ("duplicate-pod-cidr", Confidence.CERTAIN, 24)
     assert sorted(one.text.split()[0] for one in found.evidence if "for its own" in one.text) == [B, THIRD]
     assert any(one.kind is EvidenceKind.PACKETS and "10.128.0.96" in one.text for one in found.evidence)
 
 
 def test_a_route_to_a_node_that_claims_nothing_is_a_wrong_route() -> None:
-    (found,) = check(misrouted(claimed=(B,)))
+    (found,) = asked(misrouted(claimed=(B,)), wrong_gateway)
     assert (found.cause, found.confidence) == ("route-missing", Confidence.CERTAIN)
 
 
@@ -52,12 +53,12 @@ def test_packets_that_are_seen_on_the_wrong_node_are_cited() -> None:
     task = replace(case.recording.captures[0].task, id=9, tap=tap, role=Role.VXLAN)
     captures = (*case.recording.captures, replace(case.recording.captures[0], task=task))
     case = replace(case, tables={**case.tables, tap: table(tap, (stray,) * 3)}, recording=replace(case.recording, captures=captures))
-    (found,) = check(case)
+    (found,) = asked(case, wrong_gateway)
     assert any("3 x " in one.text and "at ada-ec-3/vxlan.calico, the wrong node" in one.text and one.frames for one in found.evidence)
 
 
 def test_packets_that_went_elsewhere_make_it_less_sure() -> None:
-    (found,) = check(misrouted(outer="10.128.0.77"))
+    (found,) = asked(misrouted(outer="10.128.0.77"), wrong_gateway)
     assert found.confidence is Confidence.LIKELY
 
 
@@ -71,4 +72,4 @@ def test_packets_that_went_elsewhere_make_it_less_sure() -> None:
     ],
 )
 def test_near_misses_of_a_wrong_route(case: Case) -> None:
-    assert list(check(case)) == []
+    assert asked(case, wrong_gateway) == []

@@ -11,6 +11,7 @@ from kubectl_vxtrace.model.facts import KernelDrop, Link, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import (
     HEALTHY,
     MAC_A,
@@ -50,7 +51,7 @@ def translated(case: Case) -> Case:
 
 def found(case: Case) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(checksums.check(case))
+    return asked(case, checksums)
 
 
 def test_a_translated_packet_with_a_wrong_outer_checksum_is_the_vxlan_devices() -> None:

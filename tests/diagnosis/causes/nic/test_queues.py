@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.causes.nic.queues import check
+from kubectl_vxtrace.diagnosis.causes.nic import queues
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC, POD_B, SECOND_NS, SERVER, START_NS, VTEP_B, VX, A, B, Fate, World, arp, facts, lost
 
 Counts = Mapping[str, int]
@@ -67,7 +68,7 @@ XDP_COUNTER = f"ethtool.{NIC}.rx_queue_0_xdp_drops"
     ],
 )
 def test_a_program_that_drops_before_the_tap(counters: Counts, confidence: Confidence) -> None:
-    (found,) = check(grown(GONE, B, counters=counters, xdp=True).case())
+    (found,) = asked(grown(GONE, B, counters=counters, xdp=True).case(), queues)
     assert (found.cause, found.confidence, found.leg) == ("xdp-drop", confidence, Leg(from_=3, to=4))
     assert bool(found.not_ruled_out) is (confidence is Confidence.POSSIBLE)
 
@@ -86,7 +87,7 @@ def test_the_program_stands_before_a_block_where_it_counted() -> None:
     ],
 )
 def test_what_is_no_xdp_drop(world: World) -> None:
-    assert list(check(world.case())) == []
+    assert asked(world.case(), queues) == []
 
 
 @pytest.mark.parametrize(
@@ -105,14 +106,14 @@ def test_what_is_no_xdp_drop(world: World) -> None:
     ],
 )
 def test_a_receiver_without_room(world: World, confidence: Confidence) -> None:
-    (found,) = check(world.case())
+    (found,) = asked(world.case(), queues)
     assert (found.cause, found.confidence) == ("receive-overrun", confidence)
     assert bool(found.not_ruled_out) is not (confidence is Confidence.CERTAIN)
 
 
 def test_the_vxlan_devices_own_queue_has_other_reasons_to_drop() -> None:
     world = replace(SOME, requests=(lost(6, 4, 5), Fate(count=18)))
-    (found,) = check(grown(world, B, links={VX: {"rx.dropped": 6}}).case())
+    (found,) = asked(grown(world, B, links={VX: {"rx.dropped": 6}}).case(), queues)
     assert (found.cause, found.confidence, found.leg) == ("receive-overrun", Confidence.LIKELY, Leg(from_=4, to=5))
 
 
@@ -128,7 +129,7 @@ def test_the_vxlan_devices_own_queue_has_other_reasons_to_drop() -> None:
     ],
 )
 def test_what_is_no_overrun(world: World) -> None:
-    assert list(check(world.case())) == []
+    assert asked(world.case(), queues) == []
 
 
 QUEUED = replace(HEALTHY, requests=(lost(6, 2, 3), Fate(count=18)), replies=())
@@ -142,7 +143,7 @@ def test_a_queueing_discipline_that_counted_them() -> None:
 
 def test_the_pods_own_shaper() -> None:
     world = replace(QUEUED, requests=(lost(6, 5, 6), Fate(count=18)))
-    (found,) = check(grown(world, B, links={POD_B: {"qdisc.dropped": 9}}).case())
+    (found,) = asked(grown(world, B, links={POD_B: {"qdisc.dropped": 9}}).case(), queues)
     assert (found.cause, found.confidence, found.leg) == ("qdisc-drop", Confidence.CERTAIN, Leg(from_=5, to=6))
 
 
@@ -161,12 +162,12 @@ def test_the_pods_own_shaper() -> None:
     ],
 )
 def test_a_queueing_discipline_that_may_be_about_others(case: Case, confidence: Confidence) -> None:
-    (found,) = check(case)
+    (found,) = asked(case, queues)
     assert (found.cause, found.confidence) == ("qdisc-drop", confidence)
 
 
 def test_the_kernels_word_is_among_the_proofs() -> None:
-    (found,) = check(dropped(replace(QUEUED, requests=(lost(24, 2, 3),)), A, "QDISC_DROP"))
+    (found,) = asked(dropped(replace(QUEUED, requests=(lost(24, 2, 3),)), A, "QDISC_DROP"), queues)
     assert EvidenceKind.KERNEL in {proof.kind for proof in found.evidence}
 
 
@@ -187,7 +188,7 @@ def test_the_kernels_word_is_among_the_proofs() -> None:
     ],
 )
 def test_what_is_no_qdisc_drop(case: Case) -> None:
-    assert list(check(case)) == []
+    assert asked(case, queues) == []
 
 
 UNKNOWN_POD = replace(HEALTHY, requests=(lost(6, 5, 6), Fate(count=18)), replies=())
@@ -208,7 +209,7 @@ def test_a_neighbour_table_that_was_full() -> None:
 
 
 def test_a_table_that_was_full_less_often_is_less_sure() -> None:
-    (found,) = check(without_neighbours(grown(UNKNOWN_POD, B, counters={"ndisc_cache.table_fulls": 2})).case())
+    (found,) = asked(without_neighbours(grown(UNKNOWN_POD, B, counters={"ndisc_cache.table_fulls": 2})).case(), queues)
     assert (found.cause, found.confidence) == ("neighbour-table-full", Confidence.LIKELY)
     assert any("net.ipv6.neigh" in proof.text for proof in found.evidence)
 
@@ -228,4 +229,4 @@ def test_a_table_that_was_full_less_often_is_less_sure() -> None:
     ],
 )
 def test_what_is_no_full_table(case: Case) -> None:
-    assert list(check(case)) == []
+    assert asked(case, queues) == []

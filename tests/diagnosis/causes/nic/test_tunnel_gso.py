@@ -7,6 +7,7 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.nic import tunnel_gso as glued
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC_B, Fate, World, lost, sent_to
 
 # A frame of 132 bytes holds 40 bytes of UDP; one that holds another such packet, 82 bytes behind another VXLAN header, has 90 more.
@@ -19,7 +20,7 @@ BUG = replace(HEALTHY, requests=(WHOLE, GLUED, SWALLOWED))
 
 def found(world: World) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(glued.check(world.case()))
+    return asked(world.case(), glued)
 
 
 def test_frames_that_hold_a_second_packet_explain_those_that_vanish() -> None:
@@ -73,6 +74,6 @@ def test_look_alikes(world: World) -> None:
 def test_long_frames_to_another_node_are_not_about_these() -> None:
     case = BUG.case()
     elsewhere = sent_to(case, "10.128.0.99")
-    assert not list(glued.check(replace(case, paths=elsewhere)))
+    assert not asked(replace(case, paths=elsewhere), glued)
     same = sent_to(case, NIC_B)
-    assert list(glued.check(replace(case, paths=same)))
+    assert asked(replace(case, paths=same), glued)

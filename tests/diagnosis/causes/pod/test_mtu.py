@@ -9,6 +9,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as refused
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts, RouteException
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, POD_A, POD_B, SERVER, TAPS, VX, A, B, Fate, World, facts, icmp, lost
 
 DF, SMALL = 0x4000, Fate(count=20)
@@ -38,7 +39,7 @@ def big(from_: int, size: int, *, count: int = 4, fragment: int = DF) -> Fate:
 
 def found(case: World) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(refused.check(case.case()))
+    return asked(case.case(), refused)
 
 
 def answered(case: World, hop: int, source: str = NIC_A) -> World:

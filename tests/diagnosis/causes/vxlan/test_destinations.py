@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.causes.vxlan.destinations import check
+from kubectl_vxtrace.diagnosis.causes.vxlan import destinations
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import (
     HEALTHY,
     MAC_B,
@@ -77,7 +78,7 @@ def test_the_entries_of_the_node_that_has_the_address_are_right() -> None:
     case = replace(ASTRAY, after=looks).case()
     end = Vtep(node=THIRD, interface=VX, underlay_address=WRONG, mac="66:00:00:00:00:03")
     overlay = replace(case.recording.overlay, vteps=(*case.recording.overlay.vteps, end))
-    (found,) = check(replace(case, recording=replace(case.recording, overlay=overlay)))
+    (found,) = asked(replace(case, recording=replace(case.recording, overlay=overlay)), destinations)
     (cited,) = [proof.text for proof in found.evidence if "forwarding entries" in proof.text]
     assert MAC_B in cited
     assert "66:00:00:00:00:03" not in cited
@@ -95,7 +96,7 @@ def test_the_entries_of_the_node_that_has_the_address_are_right() -> None:
         pytest.param(said(says={OVERWRITE: WRONG}, more=(WRONG,)), "wrong-node-address", Confidence.POSSIBLE, id="its own ExternalIP"),
         pytest.param(replace(ASTRAY, before=(), after=()), "fdb-wrong-destination", Confidence.LIKELY, id="no looks"),
         pytest.param(
-            replace(said(says={CALICO: WRONG}), after=(*HEALTHY.after, third(f"{WRONG}/24"))),
+            replace(said(says={CALICO: WRONG}), after=(*HEALTHY.after, third(WRONG))),
             "wrong-node-address",
             Confidence.CERTAIN,
             id="published, and another node has it",
@@ -103,13 +104,13 @@ def test_the_entries_of_the_node_that_has_the_address_are_right() -> None:
     ],
 )
 def test_whose_mistake_a_foreign_address_is(world: World, cause: str, confidence: Confidence) -> None:
-    (found,) = check(world.case())
+    (found,) = asked(world.case(), destinations)
     assert (found.cause, found.confidence) == (cause, confidence)
     assert bool(found.not_ruled_out) is not (confidence is Confidence.CERTAIN) or not world.after
 
 
 def test_an_address_behind_a_translation_is_not_ruled_out() -> None:
-    (found,) = check(said(says={FLANNEL: WRONG}).case())
+    (found,) = asked(said(says={FLANNEL: WRONG}).case(), destinations)
     assert any("1:1 NAT" in doubt for doubt in found.not_ruled_out)
 
 
@@ -123,7 +124,7 @@ def test_an_address_behind_a_translation_is_not_ruled_out() -> None:
     ],
 )
 def test_what_is_no_wrong_address(world: World) -> None:
-    assert list(check(world.case())) == []
+    assert asked(world.case(), destinations) == []
 
 
 def test_a_loss_behind_a_translation_is_the_wires() -> None:
@@ -154,20 +155,20 @@ def test_a_dead_address_is_asked_for_on_the_nic() -> None:
     ],
 )
 def test_without_a_question_for_it_another_drop_fits_as_well(case: Case) -> None:
-    (found,) = check(case)
+    (found,) = asked(case, destinations)
     assert found.confidence is Confidence.LIKELY
     assert any("another drop on ada-ec-1" in doubt for doubt in found.not_ruled_out)
 
 
 def test_what_partly_leaves_is_no_dead_address() -> None:
-    assert list(check(dead(arrived=4))) == []
+    assert asked(dead(arrived=4), destinations) == []
 
 
 def test_an_address_that_the_sender_has_itself_never_leaves_it() -> None:
-    links = tuple(replace(link, addresses=(f"{NIC_B}/24",)) if link.name == POD_A else link for link in facts(A).links)
+    links = tuple(replace(link, addresses=(NIC_B,)) if link.name == POD_A else link for link in facts(A).links)
     looks = tuple(replace(one, links=links) if one.node == A else one for one in HEALTHY.after)
     case = replace(ASTRAY, requests=(lost(24, 2, 3),), before=looks, after=looks).case()
-    (found,) = check(replace(case, paths=sent_to(case, NIC_B)))
+    (found,) = asked(replace(case, paths=sent_to(case, NIC_B)), destinations)
     assert (found.cause, found.confidence) == ("duplicate-node-address", Confidence.CERTAIN)
 
 
@@ -181,25 +182,25 @@ def beside(look: NodeFacts, *, before: bool = True, after: bool = True) -> World
 
 
 def test_an_address_on_two_nodes_at_once() -> None:
-    finding = diagnose(beside(third(f"{NIC_B}/24")).case())[0]
+    finding = diagnose(beside(third(NIC_B)).case())[0]
     assert (finding.cause, finding.confidence) == ("duplicate-node-address", Confidence.CERTAIN)
     assert finding.summary == f"{B} and {THIRD} have the same underlay address {NIC_B}"
 
 
 def test_an_address_on_two_nodes_of_which_some_packets_reach_the_right_one() -> None:
-    (found,) = check(replace(beside(third(NIC_B)), requests=(lost(12, 3, 4), Fate(count=12))).case())
+    (found,) = asked(replace(beside(third(NIC_B)), requests=(lost(12, 3, 4), Fate(count=12))).case(), destinations)
     assert (found.cause, found.confidence, found.packets) == ("duplicate-node-address", Confidence.CERTAIN, 12)
 
 
 def test_a_claim_of_the_api_alone_is_less_sure() -> None:
     claims = cluster(node(A, NIC_A), node(B, NIC_B), node(THIRD, "10.128.0.96", says={CALICO: f"{NIC_B}/24"}))
-    (found,) = check(replace(TO_B, snapshot=claims).case())
+    (found,) = asked(replace(TO_B, snapshot=claims).case(), destinations)
     assert (found.cause, found.confidence) == ("duplicate-node-address", Confidence.LIKELY)
 
 
 def test_an_address_that_moved_is_less_sure() -> None:
     gone = tuple(replace(one, links=one.links[1:]) if one.node == B else one for one in HEALTHY.after)
-    (found,) = check(replace(beside(third(NIC_B), before=False), after=(*gone, third(NIC_B))).case())
+    (found,) = asked(replace(beside(third(NIC_B), before=False), after=(*gone, third(NIC_B))).case(), destinations)
     assert (found.cause, found.confidence) == ("duplicate-node-address", Confidence.LIKELY)
     assert any("moved" in doubt for doubt in found.not_ruled_out)
 
@@ -208,31 +209,31 @@ def test_an_address_that_moved_is_less_sure() -> None:
     "world",
     [
         pytest.param(TO_B, id="each has its own"),
-        pytest.param(beside(third("10.128.0.96/24")), id="a third node with its own"),
+        pytest.param(beside(third("10.128.0.96")), id="a third node with its own"),
         pytest.param(
             replace(TO_B, snapshot=cluster(node(A, NIC_A), node(B, NIC_B), node(THIRD, NIC_B, ready=False))), id="the machine it replaced"
         ),
     ],
 )
 def test_what_is_no_shared_address(world: World) -> None:
-    assert list(check(world.case())) == []
+    assert asked(world.case(), destinations) == []
 
 
 def test_what_a_third_node_has_too_leaves_the_sender() -> None:
     case = replace(beside(third(NIC_B)), requests=(lost(24, 2, 3),)).case()
-    assert list(check(replace(case, paths=sent_to(case, NIC_B)))) == []
+    assert asked(replace(case, paths=sent_to(case, NIC_B)), destinations) == []
 
 
 def second_nic(published: str, internal: str) -> World:
     """B has `192.168.7.2` on another NIC than packets come in by; that is what the frames go to."""
-    extra = Link(name="ens5", index=9, addresses=("192.168.7.2/24",))
+    extra = Link(name="ens5", index=9, addresses=("192.168.7.2",))
     looks = tuple(replace(one, links=(*one.links, extra)) if one.node == B else one for one in HEALTHY.after)
     snapshot = cluster(node(A, NIC_A), node(B, internal, says={CALICO: f"{published}/24"}))
     return replace(ASTRAY, outer_destination="192.168.7.2", before=looks, after=looks, snapshot=snapshot)
 
 
 def test_a_published_address_of_another_nic_is_the_wrong_one() -> None:
-    (found,) = check(second_nic("192.168.7.2", NIC_B).case())
+    (found,) = asked(second_nic("192.168.7.2", NIC_B).case(), destinations)
     assert (found.cause, found.confidence) == ("wrong-node-address", Confidence.LIKELY)
     assert found.remediation is not None
     assert NIC_B in found.remediation
@@ -249,4 +250,4 @@ def test_a_published_address_of_another_nic_is_the_wrong_one() -> None:
     ],
 )
 def test_what_is_no_wrong_nic(world: World) -> None:
-    assert list(check(world.case())) == []
+    assert asked(world.case(), destinations) == []

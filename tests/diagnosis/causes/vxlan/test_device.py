@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.dropped import accounted
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Overlay
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -64,7 +64,7 @@ def test_a_device_that_does_not_listen_to_the_frames(world: World, cause: str, c
     findings = diagnose(case)
     assert (findings[0].cause, findings[0].confidence, findings[0].leg) == (cause, confidence, Leg(from_=4, to=5))
     assert any(proof.kind is EvidenceKind.CONFIG for proof in findings[0].evidence)
-    assert accounted(case, findings)[0].sum() == admitted
+    assert dropped_packets(case, findings)[0].sum() == admitted
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.wire import fragments as reassembly
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC_A, NIC_B, A, B, Fate, Frame, World, facts, lost
 
 FIRST_ID, SMALL = 900, Fate(count=20)
@@ -27,7 +28,7 @@ def pieces(count: int, *, first: bool = False, outer_id: int = FIRST_ID) -> tupl
 
 def found(case: World) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(reassembly.check(case.case()))
+    return asked(case.case(), reassembly)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first ones arrive", "none arrives"])

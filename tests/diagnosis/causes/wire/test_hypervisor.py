@@ -8,6 +8,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.wire import hypervisor
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, Frame, World, facts, lost
 
 
@@ -32,7 +33,7 @@ CROSSING = replace(CLASH, extra={4: (ping(CLASH),) * 5})
 
 def found(world: World) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(hypervisor.check(world.case()))
+    return asked(world.case(), hypervisor)
 
 
 def test_icmp_crosses_and_udp_does_not_between_virtual_nics_of_vmware() -> None:

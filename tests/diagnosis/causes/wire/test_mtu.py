@@ -8,6 +8,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.wire import mtu
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC, NIC_A, A, B, Fate, Frame, World, facts, icmp, lost
 
 LARGE = replace(lost(4, 3, 4), wire_bytes=1460)
@@ -33,7 +34,7 @@ def errors(world: World) -> list[Finding]:
 
 def named(world: World) -> list[Finding]:
     """What this check says, before other explanations are weighed against it."""
-    return list(mtu.check(world.case()))
+    return asked(world.case(), mtu)
 
 
 def test_all_that_are_lost_are_larger_than_all_that_pass() -> None:

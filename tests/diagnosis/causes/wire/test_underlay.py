@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.causes.wire.underlay import check
+from kubectl_vxtrace.diagnosis.causes.wire import underlay
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, FrameRef, Leg, Severity
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost, of_flow
 
 BLOCKED = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())
@@ -174,13 +175,13 @@ def test_a_partial_loss_that_the_nics_may_have_made(after: tuple[NodeFacts, ...]
 def test_what_a_nic_that_is_down_does_not_receive_is_not_the_wires_loss() -> None:
     down = tuple(replace(link, up=False) if link.name == NIC else link for link in facts(B).links)
     looks = tuple(replace(one, links=down) if one.node == B else one for one in HEALTHY.after)
-    assert list(check(replace(BLOCKED, before=looks, after=looks).case())) == []
+    assert asked(replace(BLOCKED, before=looks, after=looks).case(), underlay) == []
 
 
 @pytest.mark.parametrize("driver", ["vmxnet3", None])
 def test_a_hypervisor_that_may_take_vxlan_for_its_own_is_not_ruled_out(driver: str | None) -> None:
     said = {} if driver is None else {f"{NIC}.driver": driver}
     looks = tuple(replace(one, ethtool=said) for one in HEALTHY.after)
-    found = list(check(replace(BLOCKED, after=looks, before=tuple(replace(one, ethtool=said) for one in HEALTHY.before)).case()))
+    found = asked(replace(BLOCKED, after=looks, before=tuple(replace(one, ethtool=said) for one in HEALTHY.before)).case(), underlay)
     assert [(finding.cause, finding.confidence) for finding in found] == [("underlay-udp-blocked", Confidence.LIKELY)]
     assert any("virtual NIC" in doubt or "vmxnet3" in doubt for doubt in found[0].not_ruled_out)
