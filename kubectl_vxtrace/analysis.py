@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.foreign import without_unproven
-from kubectl_vxtrace.diagnosis.outcome import settle
-from kubectl_vxtrace.diagnosis.verdict import conclude
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
+from kubectl_vxtrace.diagnosis.report.verdict import conclude
+from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import CannotRunError, PcapError
 from kubectl_vxtrace.journeys import shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
@@ -59,7 +59,7 @@ def examine(recording: Recording) -> Examined:
     recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
     case = without_unproven(journeys.follow(recording, tables))
     findings = diagnose(case)
-    settled = settle(case, findings)
+    settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
     return Examined(report=report, case=settled, picked=picked)

@@ -9,7 +9,7 @@ from kubectl_vxtrace.analysis import dissected, examine
 from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
+from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output

@@ -1,4 +1,4 @@
-"""`explain`: the page of a cause in the terminal, or the list of all causes.
+"""`explain`: the page of a cause in the terminal, or the list of all causes; the pages lie beside the modules of `diagnosis.causes`.
 
 Names and titles are read from the pages, so that neither `explain` nor completion waits for what a diagnosis imports.
 """
@@ -14,7 +14,6 @@ from kubectl_vxtrace.flags.values import Color
 from kubectl_vxtrace.report import page
 
 _NEAREST = 5
-_INDEX = "README.md"
 
 
 def run(cause: str | None, color: Color) -> None:
@@ -52,9 +51,9 @@ def starting_with(start: str) -> list[str]:
 
 
 def _pages() -> dict[str, Traversable]:
-    """The page of each cause, by its name: docs/causes, which the package holds as its folder `pages`."""
-    folder = files("kubectl_vxtrace") / "pages"
-    return {each.name.removesuffix(".md"): each for each in folder.iterdir() if each.name.endswith(".md") and each.name != _INDEX}
+    """The page of each cause, by its name. No module of the folder is imported."""
+    places = (place for place in (files("kubectl_vxtrace") / "diagnosis" / "causes").iterdir() if place.is_dir())
+    return {each.name.removesuffix(".md"): each for place in places for each in place.iterdir() if each.name.endswith(".md")}
 
 
 def _nearest(word: str, names: list[str]) -> Iterable[str]:

@@ -8,7 +8,7 @@ import pytest
 from kubectl_vxtrace.analysis import analyse, examine
 from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.bundle.source import open_recording
-from kubectl_vxtrace.diagnosis.verdict import exit_code
+from kubectl_vxtrace.diagnosis.report.verdict import exit_code
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.recording import Recording

@@ -402,7 +402,7 @@ def facts(
         node=node,
         taken_ns=START_NS + (7 if later else -2) * SECOND_NS,
         links=(
-            Link(name=NIC, index=2, addresses=(f"{own.underlay_address}/24",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
+            Link(name=NIC, index=2, addresses=(own.underlay_address or "",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
             replace(made, counters=_sum(LINK_COUNTERS, vx)),
             Link(name=pod, index=4, counters=dict(LINK_COUNTERS)),
         ),
