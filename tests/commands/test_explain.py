@@ -16,7 +16,7 @@ from tests.command import ROOT, call
 
 INDEX = ROOT / "docs" / "causes" / "README.md"
 PAGES = {path.stem: path for path in (ROOT / "kubectl_vxtrace" / "diagnosis" / "causes").glob("*/*.md")}
-SECTIONS = ["What it looks like", "How it comes about", "Evidence", "Told apart from", "How to mend it", "Sources"]
+SECTIONS = ["What it looks like", "How it comes about", "Evidence", "Told apart from", "How to fix it", "Sources"]
 SLUGS = sorted(CAUSES)
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 
