@@ -1,0 +1,68 @@
+# What the look asks of interfaces, and of settings that belong to them.
+
+# Settings as PATH:VALUE. Not by read, which takes a byte at a time: /proc/sys answers only the first.
+sysctls() {
+    known sysctls
+    set -- net/ipv4/ip_forward net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables \
+        net/ipv4/fib_multipath_hash_policy net/ipv4/ip_local_port_range net/core/netdev_max_backlog net/core/rmem_default
+    for name in max count buckets tcp_be_liberal udp_timeout udp_timeout_stream; do set -- "$@" "net/netfilter/nf_conntrack_$name"; done
+    for name in gc_thresh1 gc_thresh2 gc_thresh3; do set -- "$@" "net/ipv4/neigh/default/$name" "net/ipv6/neigh/default/$name"; done
+    for device in all default $devices; do
+        for name in rp_filter forwarding accept_local src_valid_mark; do set -- "$@" "net/ipv4/conf/$device/$name"; done
+        set -- "$@" "net/ipv6/conf/$device/forwarding"
+    done
+    (cd /proc/sys && grep -sH '' "$@") >sysctls.out
+}
+
+add_device() {
+    case $1 in '' | - | lo) return ;; esac
+    case " $devices " in *" $1 "*) ;; *) devices="$devices $1" ;; esac
+}
+
+# What a device stands on, and what it is made of: the parent of a VLAN, the slaves of a bond.
+add_parts() {
+    grep -qF '"info_kind":"vlan"' links.out && ask vlans 262144 ip -o link show type vlan
+    for device in $devices; do
+        [ -e vlans.out ] && add_interfaces "$device" <vlans.out
+        grep -qF "\"master\":\"$device\"" links.out || continue
+        ask "slaves.$device" 65536 ip -o link show master "$device"
+        add_interfaces '' <"slaves.$device.out"
+    done
+}
+
+# Lines of "ip -o link": the parents of the interface NAME, or with '' the interfaces themselves.
+add_interfaces() {
+    while read -r _ part _; do
+        part=${part%:}
+        case $1 in
+        '') part=${part%%@*} ;;
+        "${part%%@*}") part=${part#*@} ;;
+        *) continue ;;
+        esac
+        plain_name "$part" && add_device "$part"
+    done
+}
+
+# BPF programs that may take packets away before a tap's successor: tc filters where a device has a hook for them, and tcx.
+bpf_programs() {
+    hooked=''
+    read -r hooked <qdiscs.out 2>/dev/null
+    for device in $devices; do
+        case $hooked in *clsact*"\"dev\":\"$device\""* | *ingress*"\"dev\":\"$device\""*)
+            ask "tc-ingress.$device" 262144 tc filter show dev "$device" ingress
+            ask "tc-egress.$device" 262144 tc filter show dev "$device" egress
+            ;;
+        esac
+    done
+    ask bpf 1048576 bpftool -j net show
+}
+
+# Peers of WireGuard devices. Never "dump" or "showconf", which print private keys.
+wireguard() {
+    grep -qF '"info_kind":"wireguard"' links.out || return
+    for question in endpoints allowed-ips latest-handshakes transfer; do ask "wireguard-$question" 262144 wg show all "$question"; done
+}
+
+time_sync() {
+    if command -v adjtimex >/dev/null || ! command -v busybox >/dev/null; then ask adjtimex 4096 adjtimex; else ask adjtimex 4096 busybox adjtimex; fi
+}
