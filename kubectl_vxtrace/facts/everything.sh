@@ -21,20 +21,17 @@ everything() {
     ask exceptions 1048576 ip -j route show cache
     ask exceptions6 1048576 ip -6 -j route show cache
     for address in $locals $remotes $underlays $lookups; do echo "route get $address"; done >lookups.batch
-    ask lookups 1048576 ip -force -j -batch lookups.batch
-
+    batch lookups
     pair_questions >pairs.batch
-    ask pairs 1048576 ip -force -j -batch pairs.batch
+    batch pairs
+    # Tools of before 2018 know no "ipproto" and end at the first of them, hence batches of their own.
     tuple_questions >tuples.batch
-    if [ -s tuples.batch ]; then
-        ask tuples 1048576 ip -force -j -batch tuples.batch
-        known tuples-asked && cat tuples.batch >tuples-asked.out
-    fi
-    known lookups-asked && cat lookups.batch >lookups-asked.out
-    known pairs-asked && cat pairs.batch >pairs-asked.out
+    [ ! -s tuples.batch ] || batch tuples
+    outer_questions >outer.batch
+    [ ! -s outer.batch ] || batch outer
 
     devices=''
-    while read -r name _ lower; do add_device "$name" && add_device "$lower"; done <vxlan.list
+    while read -r name _ lower _; do add_device "$name" && add_device "$lower"; done <vxlan.list
     for address in $underlays; do add_device "$(device_to "$address")"; done
     add_parts
     for device in $devices; do

@@ -25,6 +25,7 @@ _LIMITS = {
     "lookups": 1048576,
     "pairs": 1048576,
     "tuples": 1048576,
+    "outer": 1048576,
     "conntrack": 4194304,
     "iptables": 16777216,
     "iptables-legacy": 4194304,

@@ -174,6 +174,45 @@ def test_routes_are_asked_as_packets_ask(shell: str, ask: Ask) -> None:
     assert lookups["10.244.106.65", None, None] == RouteLookup(destination="10.244.106.65", error="Network is unreachable")
 
 
+@pytest.fixture
+def policy_route() -> Iterator[None]:
+    """A rule that sends what comes from the node's own address to a gateway, and one for a mark."""
+    _in_node(
+        "sh", "-e", text="ip route add default via 10.128.0.1 dev ens4 table 30400\nip rule add from 10.128.0.72 lookup 30400 pref 300"
+    )
+    _in_node("sh", "-e", text="ip rule add fwmark 0x10/0xf0 prohibit pref 200\nip rule add fwmark 0x10/0xff lookup 7 pref 201")
+    yield
+    _in_node("sh", "-e", text="ip rule del pref 200\nip rule del pref 201\nip rule del pref 300\nip route flush table 30400")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.usefixtures("policy_route")
+def test_the_way_of_outer_packets_is_asked_as_the_vxlan_device_asks(shell: str, ask: Ask) -> None:
+    facts = parse(ask(shell))
+    plain, marked = facts.outer_lookups
+    assert (plain.destination, plain.source, plain.output, plain.port) == ("10.128.0.95", "10.128.0.72", "ens4", 4789)
+    assert (plain.gateway, plain.device, plain.table) == ("10.128.0.1", "ens4", "30400")
+    assert (marked.mark, marked.error) == ("0x10", None)
+    assert [rule.table for rule in facts.routing_rules if rule.family == 4] == ["local", None, "7", "30400", "main", "default"]
+    assert [route.gateway for route in facts.routes if route.table == "30400"] == ["10.128.0.1"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_service_address_of_the_node_itself_is_local_to_its_pods(shell: str, ask: Ask) -> None:
+    _in_node("ip", "addr", "add", "10.96.0.10/32", "dev", "lo")
+    lookups = {
+        (each.source, each.input): each
+        for each in parse(ask(shell, more=("lookup:10.96.0.10",))).lookups
+        if each.destination == "10.96.0.10"
+    }
+    _in_node("ip", "addr", "del", "10.96.0.10/32", "dev", "lo")
+    assert {where: answer.type for where, answer in lookups.items()} == {
+        (None, None): "local",
+        ("10.244.114.75", "cali1"): "local",
+        ("10.128.0.72", None): "local",
+    }
+
+
 def test_both_shells_answer_alike(ask: Ask) -> None:
     dash, busybox = ask("dash"), ask("busybox")
     assert texts(dash).keys() == texts(busybox).keys()

@@ -1,0 +1,91 @@
+"""Facts that several answers of a look make together."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+
+from kubectl_vxtrace.facts import bpf, counters, host, routes
+from kubectl_vxtrace.facts.given import Given
+from kubectl_vxtrace.facts.iptables import read_iptables
+from kubectl_vxtrace.facts.nft import read_nft
+from kubectl_vxtrace.model.facts import BpfProgram, RouteLookup, Rule, WireguardPeer
+
+_COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
+    ("snmp", counters.read_tables),
+    ("netstat", counters.read_tables),
+    ("snmp6", counters.read_list),
+    ("softnet_stat", counters.read_softnet),
+    ("xfrm_stat", counters.read_list),
+    ("conntrack-stat", partial(counters.read_statistics, "conntrack")),
+    ("arp_cache", partial(counters.read_statistics, "arp_cache")),
+    ("ndisc_cache", partial(counters.read_statistics, "ndisc_cache")),
+    ("xfrm-states", lambda raw: {"xfrm.states": host.read_xfrm_count(raw)}),
+    ("xfrm-policies", lambda raw: {"xfrm.policies": host.read_xfrm_count(raw)}),
+)
+_ETHTOOL: tuple[tuple[str, Callable[[str, bytes], dict[str, str]]], ...] = (
+    ("ethtool-k.", counters.read_ethtool_features),
+    ("ethtool-i.", counters.read_ethtool_driver),
+    ("ethtool-g.", counters.read_ethtool_rings),
+)
+_FILTERS = (("iptables", 4), ("iptables-legacy", 4), ("ip6tables", 6), ("ip6tables-legacy", 6))
+_WIREGUARD = ("endpoints", "allowed-ips", "latest-handshakes", "transfer")
+
+
+def lookups(given: Given, key: str) -> tuple[RouteLookup, ...]:
+    """The kernel's answers to one batch of route questions."""
+    return given.batch(key, routes.read_lookups) or ()
+
+
+def rules(given: Given) -> tuple[Rule, ...]:
+    """All rules. Where a table of nft could not be read, `nft` is absent, and the others are there."""
+    found = list(chain.from_iterable(given.read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS))
+    given.read("nft", bytes)
+    for key, number in given.numbered("nft-table."):
+        table = given.read(key, read_nft)
+        if table is None:
+            given.absent["nft"] = f"table {_table_name(given.beginning(key)) or number}: {given.absent[key]}"
+            continue
+        found += table
+    return tuple(found)
+
+
+def _table_name(beginning: str) -> str:
+    """What an answer says of its table at its beginning, for one that cannot be read."""
+    return beginning.partition('"table": {')[2].partition("}")[0]
+
+
+def all_counters(given: Given) -> dict[str, int]:
+    """Counters of /proc/net and of interfaces' drivers."""
+    found: dict[str, int] = {}
+    for key, reader in _COUNTERS:
+        found.update(given.read(key, reader) or {})
+    for key, device in given.numbered("ethtool-S."):
+        found.update(given.read(key, partial(counters.read_ethtool_counters, device)) or {})
+    return found
+
+
+def ethtool(given: Given) -> dict[str, str]:
+    """Features, drivers and rings of interfaces."""
+    found: dict[str, str] = {}
+    for prefix, reader in _ETHTOOL:
+        for key, device in given.numbered(prefix):
+            found.update(given.read(key, partial(reader, device)) or {})
+    return found
+
+
+def programs(given: Given) -> tuple[BpfProgram, ...]:
+    """Each program once: bpftool, where there is one, knows all, tc and ip what they made."""
+    found = [*(given.read("bpf", bpf.read_bpftool) or ()), *(given.read("links", bpf.read_xdp) or ())]
+    for hook in ("ingress", "egress"):
+        for key, device in given.numbered(f"tc-{hook}."):
+            found += given.read(key, partial(bpf.read_tc_filters, device, f"tc/{hook}")) or ()
+    seen: dict[tuple[str, str, int | None], BpfProgram] = {}
+    for program in found:
+        seen.setdefault((program.device, program.hook, program.id), program)
+    return tuple(seen.values())
+
+
+def wireguard(given: Given) -> tuple[WireguardPeer, ...]:
+    """Peers of WireGuard devices."""
+    answers = {question: given.read(f"wireguard-{question}", bytes) for question in _WIREGUARD}
+    return host.read_wireguard({question: raw for question, raw in answers.items() if raw is not None})
