@@ -3,13 +3,19 @@
 # Settings as PATH:VALUE. Not by read, which takes a byte at a time: /proc/sys answers only the first.
 sysctls() {
     known sysctls
-    set -- net/ipv4/ip_forward net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables \
-        net/ipv4/fib_multipath_hash_policy net/ipv4/ip_local_port_range net/core/netdev_max_backlog net/core/rmem_default
-    for name in max count buckets tcp_be_liberal udp_timeout udp_timeout_stream; do set -- "$@" "net/netfilter/nf_conntrack_$name"; done
+    set -- net/ipv4/ip_forward net/ipv4/fib_multipath_hash_policy net/ipv4/ip_local_port_range net/ipv4/icmp_ratelimit net/ipv4/icmp_ratemask \
+        net/core/netdev_max_backlog net/core/rmem_default net/core/somaxconn net/ipv4/tcp_max_syn_backlog net/ipv4/tcp_syncookies
+    for name in iptables ip6tables arptables; do set -- "$@" "net/bridge/bridge-nf-call-$name"; done
+    for name in filter-vlan-tagged filter-pppoe-tagged pass-vlan-input-dev; do set -- "$@" "net/bridge/bridge-nf-$name"; done
+    for name in max count buckets tcp_be_liberal tcp_loose checksum udp_timeout udp_timeout_stream; do
+        set -- "$@" "net/netfilter/nf_conntrack_$name"
+    done
     for name in gc_thresh1 gc_thresh2 gc_thresh3; do set -- "$@" "net/ipv4/neigh/default/$name" "net/ipv6/neigh/default/$name"; done
     for device in all default $devices; do
-        for name in rp_filter forwarding accept_local src_valid_mark; do set -- "$@" "net/ipv4/conf/$device/$name"; done
-        set -- "$@" "net/ipv6/conf/$device/forwarding"
+        for name in rp_filter forwarding accept_local src_valid_mark route_localnet proxy_arp proxy_arp_pvlan arp_ignore arp_filter log_martians; do
+            set -- "$@" "net/ipv4/conf/$device/$name"
+        done
+        for name in forwarding disable_ipv6 proxy_ndp accept_ra; do set -- "$@" "net/ipv6/conf/$device/$name"; done
     done
     (cd /proc/sys && grep -sH '' "$@") >sysctls.out
 }

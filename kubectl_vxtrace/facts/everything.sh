@@ -12,7 +12,8 @@ everything() {
     file udp /proc/net/udp 1048576
     file udp6 /proc/net/udp6 1048576
     conntrack_entries
-    ask neighbours 2097152 ip -j neigh show
+    ask neighbours 4194304 ip -s -j neigh show
+    ask proxies 262144 ip -j neigh show proxy
     ask fdb 2097152 bridge -j fdb show
     ask addresses 1048576 ip -j addr show
     ask routes 2097152 ip -j route show table all

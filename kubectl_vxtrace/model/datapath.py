@@ -9,7 +9,7 @@ class BridgePort:
 
     `state` is `forwarding`, `learning`, `listening`, `blocking` or `disabled`. Without `hairpin` nothing goes back out of the port that it
     came in by. An `isolated` port reaches no other isolated one. Without `flood` it gets no frame for a MAC that the bridge has
-    not learned, and without `learning` none is learned behind it.
+    not learned, and without `learning` none is learned behind it. A `locked` one lets in only frames from MACs that the bridge knows there.
     """
 
     state: str | None = None
@@ -17,6 +17,7 @@ class BridgePort:
     isolated: bool | None = None
     learning: bool | None = None
     flood: bool | None = None
+    locked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,9 @@ class Link:
     `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may. `addresses` are plain, `prefixes` the
     same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent). One whose other end is
     in another namespace (a pod's veth) has that end's `peer_index` there, and the namespace's number as `peer_namespace` (PodNamespace.id).
-    `flags` are iproute2's (`NOARP`, `LOWER_UP`); `qdisc` is the root discipline's kind; `port` says how the bridge `master` treats it;
-    `details` are the scalars of its kind in iproute2's words (`vlan_filtering` of a bridge, `mode` of a bond, `table` of a VRF).
+    `flags` are iproute2's (`NOARP`, `LOWER_UP`), and so is `link_type` (`ether`, `none`); `qdisc` is the root discipline's kind. `port`
+    says how the bridge `master` treats it. `details` are the scalars of its kind in iproute2's words (`vlan_filtering` of a bridge,
+    `mode` of a bond, `table` of a VRF).
     """
 
     name: str
@@ -60,6 +61,7 @@ class Link:
     xdp: bool = False
     bpf: bool = False
     flags: tuple[str, ...] = ()
+    link_type: str | None = None
     qdisc: str | None = None
     peer_index: int | None = None
     peer_namespace: int | None = None

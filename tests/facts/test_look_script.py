@@ -44,6 +44,8 @@ ip link set vxlan.calico up
 ip route add 10.244.114.75 dev cali1
 ip route add 10.244.56.128/26 via 10.244.56.128 dev vxlan.calico onlink
 ip route add blackhole 10.244.114.64/26
+ip neigh add 10.128.0.200 dev ens4 nud failed
+ip neigh add proxy 169.254.1.1 dev cali1
 ip neigh add 10.244.56.128 lladdr 66:0a:9c:5e:ee:5e dev vxlan.calico nud permanent
 bridge fdb add 66:0a:9c:5e:ee:5e dev vxlan.calico dst 10.128.0.95
 sysctl -qw net.ipv4.ip_forward=1
@@ -131,7 +133,8 @@ class Ask:
 def _stable(facts: NodeFacts) -> tuple[object, ...]:
     """What cannot have changed between two looks."""
     links = [(link.name, link.kind, link.mac, link.vxlan, link.up, link.addresses) for link in facts.links]
-    return links, facts.routes, facts.lookups, facts.neighbours, facts.fdb, facts.rules, facts.sysctls, facts.ethtool, facts.kernel
+    neighbours = [(each.address, each.device, each.mac, each.states, each.proxy) for each in facts.neighbours]
+    return links, facts.routes, facts.lookups, neighbours, facts.fdb, facts.rules, facts.sysctls, facts.ethtool, facts.kernel
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -151,6 +154,12 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
     assert facts.sysctls["net.ipv4.ip_forward"] == "1"
     assert int(facts.sysctls["net.netfilter.nf_conntrack_max"]) > 9
     assert facts.sysctls["net.ipv4.conf.vxlan/calico.rp_filter"] in ("0", "1", "2")
+    assert {facts.sysctls[f"net.ipv4.conf.{device}.proxy_arp"] for device in ("all", "default", "vxlan/calico", "ens4", "cali1")} == {"0"}
+    assert {
+        "net.ipv4.conf.cali1.log_martians",
+        "net.ipv6.conf.cali1.disable_ipv6",
+        "net.ipv4.conf.cali1.accept_local",
+    } <= facts.sysctls.keys()
     assert facts.ethtool["ens4.driver"] == "veth"
     assert {"Udp.NoPorts", "TcpExt.IPReversePathFilter", "softnet.dropped", "conntrack.insert_failed"} <= facts.counters.keys()
     assert {(rule.backend, rule.chain, rule.target) for rule in facts.rules if rule.text != "policy"} == {
@@ -211,6 +220,15 @@ def test_a_service_address_of_the_node_itself_is_local_to_its_pods(shell: str, a
         ("10.244.114.75", "cali1"): "local",
         ("10.128.0.72", None): "local",
     }
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_neighbours_with_what_is_wrong_of_them(shell: str, ask: Ask) -> None:
+    known = {(each.device, each.address): each for each in parse(ask(shell)).neighbours}
+    failed = known["ens4", "10.128.0.200"]
+    assert (failed.states, failed.mac, failed.probes) == (("FAILED",), None, 0)
+    assert failed.updated_s is not None
+    assert known["cali1", "169.254.1.1"].proxy
 
 
 def test_both_shells_answer_alike(ask: Ask) -> None:
