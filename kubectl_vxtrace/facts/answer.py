@@ -45,6 +45,7 @@ QUESTIONS = (
     "udp",
     "udp6",
     "bpf",
+    "tcx",
     "xfrm-states",
     "xfrm-policies",
     "adjtimex",
@@ -87,7 +88,8 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
     clock = given.read("clock", lambda raw: host.read_clock(raw, answer))
     sysctls = given.read("sysctls", counters.read_sysctls) or {}
     given.absent.update({f"sysctl.{name}": "the node has no such setting" for name in SETTINGS if name not in sysctls})
-    programs = gathered.programs(given)
+    filters = gathered.tc_filters(given)
+    programs = gathered.programs(given, filters)
     interfaces = _links(given, programs)
     rules = gathered.rules(given)
     services = given.read("ipvs", read_ipvs) or ()
@@ -109,6 +111,7 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
         rules=rules,
         sets=(given.read("ipset", read_ipset) or ()) + (given.read("nft-sets", read_nft_sets) or ()),
         bpf_programs=programs,
+        tc_filters=filters,
         conntrack=given.read("conntrack", read_conntrack) or (),
         ipvs=services,
         ipvs_connections=given.read("ipvs-connections", read_ipvs_connections) or (),

@@ -49,18 +49,19 @@ add_interfaces() {
     done
 }
 
-# BPF programs that may take packets away before a tap's successor: tc filters where a device has a hook for them, and tcx.
-bpf_programs() {
-    hooked=''
-    read -r hooked <qdiscs.out 2>/dev/null
-    for device in $devices; do
-        case $hooked in *clsact*"\"dev\":\"$device\""* | *ingress*"\"dev\":\"$device\""*)
-            ask "tc-ingress.$device" 262144 tc filter show dev "$device" ingress
-            ask "tc-egress.$device" 262144 tc filter show dev "$device" egress
-            ;;
-        esac
-    done
+# Programs and filters that may take packets away before a tap's successor: tc's wherever a device has a hook for them, asked in one batch;
+# at tcx and netkit; at XDP the list of links has them.
+programs() {
+    grep -oE '"kind":"(clsact|ingress)","handle":"[^"]*","dev":"[^"]*"' qdiscs.out | while read -r hook; do
+        device=${hook##*\"dev\":\"} && device=${device%\"}
+        plain_name "$device" && echo "filter show dev $device ingress" && echo "filter show dev $device egress"
+    done | head -n 512 >tc.batch
+    if [ -s tc.batch ]; then
+        ask tc 2097152 tc -s -force -j -batch tc.batch
+        known tc-asked && cat tc.batch >tc-asked.out
+    fi
     ask bpf 1048576 bpftool -j net show
+    tcx
 }
 
 # Peers of WireGuard devices. Never "dump" or "showconf", which print private keys.

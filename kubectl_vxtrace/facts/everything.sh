@@ -40,7 +40,7 @@ everything() {
     done
     for address in $locals; do add_device "$(device_to "$address")"; done
     sysctls
-    bpf_programs
+    programs
     ipvs
     wireguard
     ask xfrm-states 4096 ip xfrm state count

@@ -38,6 +38,8 @@ _LIMITS = {
     "ipvs": 2097152,
     "ipvs-connections": 1048576,
     "bpf": 1048576,
+    "tc": 2097152,
+    "tcx": 262144,
     "qdiscs": 1048576,
 }
 _TABLE_LIMIT = 4194304  # of each nft-table.N

@@ -1,6 +1,6 @@
 """Facts that several answers of a look make together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 
@@ -8,6 +8,8 @@ from kubectl_vxtrace.facts import bpf, counters, host, routes
 from kubectl_vxtrace.facts.given import Given
 from kubectl_vxtrace.facts.iptables import read_iptables
 from kubectl_vxtrace.facts.nft import read_nft
+from kubectl_vxtrace.facts.traffic_control import read_tc
+from kubectl_vxtrace.model.datapath import TcFilter
 from kubectl_vxtrace.model.facts import BpfProgram, RouteLookup, Rule, WireguardPeer
 
 _COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
@@ -73,16 +75,15 @@ def ethtool(given: Given) -> dict[str, str]:
     return found
 
 
-def programs(given: Given) -> tuple[BpfProgram, ...]:
-    """Each program once: bpftool, where there is one, knows all, tc and ip what they made."""
-    found = [*(given.read("bpf", bpf.read_bpftool) or ()), *(given.read("links", bpf.read_xdp) or ())]
-    for hook in ("ingress", "egress"):
-        for key, device in given.numbered(f"tc-{hook}."):
-            found += given.read(key, partial(bpf.read_tc_filters, device, f"tc/{hook}")) or ()
-    seen: dict[tuple[str, str, int | None], BpfProgram] = {}
-    for program in found:
-        seen.setdefault((program.device, program.hook, program.id), program)
-    return tuple(seen.values())
+def tc_filters(given: Given) -> tuple[TcFilter, ...]:
+    """Filters of tc at all devices that have a hook for them."""
+    return given.batch("tc", read_tc) or ()
+
+
+def programs(given: Given, filters: Iterable[TcFilter]) -> tuple[BpfProgram, ...]:
+    """Each BPF program once: bpftool, where there is one, knows most, `filters` those at tc, the kernel itself those at tcx."""
+    said = [*(given.read("bpf", bpf.read_bpftool) or ()), *(given.read("tcx", bpf.read_tcx) or ())]
+    return bpf.in_order([*said, *bpf.of_filters(filters), *(given.read("links", bpf.read_xdp) or ())])
 
 
 def wireguard(given: Given) -> tuple[WireguardPeer, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kubectl_vxtrace.facts.reading import Record, child, children, number, records, strings, text
-from kubectl_vxtrace.model.facts import BridgePort, Link, VxlanDevice
+from kubectl_vxtrace.model.datapath import BridgePort
+from kubectl_vxtrace.model.facts import Link, VxlanDevice
 
 
 def read_links(

@@ -4,14 +4,12 @@ import re
 from dataclasses import replace
 
 from kubectl_vxtrace.facts.frames import UnreadableError
-from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, strings, text
+from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, refused_lines, strings, text
 from kubectl_vxtrace.model.facts import Route, RouteException, RouteLookup, RoutingRule
 
 _ASKED = re.compile(
     r"route get (\S+)(?: from (\S+))?(?: iif (\S+))?(?: oif (\S+))?(?: ipproto (\S+) dport (\d{1,5}))?(?: mark (0x[0-9a-f]{1,8}))?"
 )
-# iproute2 says why on the line before: "RTNETLINK answers: Network is unreachable" / "Command failed FILE:3" (or "-:3").
-_FAILED = re.compile(r"Command failed .*:(\d{1,6})")
 
 
 def read_routes(raw: bytes) -> tuple[Route, ...]:
@@ -154,7 +152,7 @@ def read_lookups(asked: bytes, stdout: bytes, stderr: bytes) -> tuple[RouteLooku
         UnreadableError: answers and questions do not add up.
     """
     questions = [_question(match) for line in asked.decode("ascii", "replace").splitlines() if (match := _ASKED.fullmatch(line))]
-    refused = _refusals(stderr.decode("utf-8", "replace"))
+    refused = refused_lines(stderr)
     answers = iter(documents(stdout))
     found = []
     for line, asked_for in enumerate(questions, 1):
@@ -181,19 +179,6 @@ def _question(match: re.Match[str]) -> RouteLookup:
         port=int(port) if port else None,
         mark=mark,
     )
-
-
-def _refusals(stderr: str) -> dict[int, str]:
-    refused = {}
-    reason = ""
-    for line in stderr.splitlines():
-        match = _FAILED.search(line)
-        if match:
-            refused[int(match[1])] = reason or "refused"
-            reason = ""
-        else:
-            reason = line.removeprefix("RTNETLINK answers: ").strip()
-    return refused
 
 
 def _lookup(asked_for: RouteLookup, answer: Record) -> RouteLookup:

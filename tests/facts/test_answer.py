@@ -27,7 +27,8 @@ _FILES = {
 def test_a_recorded_node() -> None:
     parts = {key: ("0", recorded(name), b"") for key, name in _FILES.items()}
     parts["kernel"] = ("0", b"6.18.44\n", b"")
-    parts["tc-ingress.ens4"] = ("0", b"filter protocol all pref 1 bpf chain 0 handle 0x1\n", b"")
+    parts["tc-asked"] = ("0", b"filter show dev ens4 ingress\n", b"")
+    parts["tc"] = ("0", b'[{"protocol":"all","pref":1,"kind":"bpf","options":{"handle":"0x1"}}]\n', b"")
     facts = parse(answer(framed(parts)))
     assert (facts.node, facts.kernel) == ("ada-ec-2", "6.18.44")
     assert all((facts.links, facts.routes, facts.neighbours, facts.fdb, facts.conntrack, facts.rules, facts.counters))
@@ -102,7 +103,10 @@ def test_programs_make_interfaces_bpf_ones() -> None:
     tool = b'[{"xdp":[{"devname":"ens4","ifindex":2,"mode":"driver","id":7}],"tc":[{"devname":"cali1","kind":"tcx/ingress","prog_id":9}]}]'
     facts = parse(answer(framed({"links": ("0", links, b""), "bpf": ("0", tool, b"")})))
     assert [(link.name, link.xdp, link.bpf) for link in facts.links] == [("ens4", True, False), ("cali1", False, True)]
-    assert [(each.device, each.hook, each.id) for each in facts.bpf_programs] == [("ens4", "xdp", 7), ("cali1", "tcx/ingress", 9)]
+    assert [(each.device, each.hook, each.name, each.id) for each in facts.bpf_programs] == [
+        ("ens4", "xdp", "drop", 7),
+        ("cali1", "tcx/ingress", None, 9),
+    ]
 
 
 def test_texts_keep_every_answer_raw() -> None:
@@ -129,7 +133,10 @@ _KEYS = [
     "ethtool-S.ens4",
     "ethtool-k.ens4",
     "ethtool-i.ens4",
-    "tc-egress.ens4",
+    "tc",
+    "tc-asked",
+    "outer",
+    "outer-asked",
 ]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -6,7 +6,8 @@ import pytest
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.facts.links import read_addresses, read_links, read_qdiscs
-from kubectl_vxtrace.model.facts import BridgePort, VxlanDevice
+from kubectl_vxtrace.model.datapath import BridgePort
+from kubectl_vxtrace.model.facts import VxlanDevice
 from tests.facts.samples import recorded
 
 

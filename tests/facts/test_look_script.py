@@ -12,6 +12,7 @@ import pytest
 from kubectl_vxtrace.facts import look, parse, texts
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
+from tests.facts.programs import attached
 
 NODE = "fc-look"
 # What busybox brings itself in an image where it is everything but the network tools.
@@ -102,9 +103,16 @@ class Ask:
             (self.applets / applet).symlink_to(str(shutil.which("busybox")))
 
     def __call__(
-        self, shell: str, *, local: str = "10.244.114.75", path: str | None = None, tools: Path | None = None, more: tuple[str, ...] = ()
+        self,
+        shell: str,
+        *,
+        local: str = "10.244.114.75",
+        path: str | None = None,
+        tools: Path | None = None,
+        more: tuple[str, ...] = (),
+        dropped: str | None = None,
     ) -> NodeAnswer:
-        """`path` instead of what is searched for programs; `tools` a folder that is searched first."""
+        """`path` instead of what is searched for programs; `tools` a folder that is searched first; `dropped` as setpriv(1) takes it."""
         command = look(NODE, local=[local], remote=["10.244.56.129", "10.244.106.65"], underlay=["10.128.0.95"])
         env = {"PATH": path or os.environ["PATH"], "TMPDIR": str(self.folder)}
         if shell == "busybox" and path is None:
@@ -117,7 +125,8 @@ class Ask:
             script[1] = script[1].replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
         sent_ns = time.time_ns()
         ip = str(shutil.which("ip"))
-        done = subprocess.run([ip, "netns", "exec", NODE, interpreter, *script], capture_output=True, check=False, env=env)
+        less = [] if dropped is None else ["setpriv", "--bounding-set", dropped, "--inh-caps", dropped]
+        done = subprocess.run([ip, "netns", "exec", NODE, *less, interpreter, *script], capture_output=True, check=False, env=env)
         status = AnswerStatus.OK if done.returncode == 0 else AnswerStatus.FAILED
         return NodeAnswer(
             command=command,
@@ -229,6 +238,30 @@ def test_neighbours_with_what_is_wrong_of_them(shell: str, ask: Ask) -> None:
     assert (failed.states, failed.mac, failed.probes) == (("FAILED",), None, 0)
     assert failed.updated_s is not None
     assert known["cali1", "169.254.1.1"].proxy
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_programs_and_filters_of_any_device_by_name(shell: str, ask: Ask) -> None:
+    _in_node("sh", "-e", text="tc qdisc add dev pod1 clsact\ntc filter add dev pod1 egress bpf da bytecode '1,6 0 0 2'")
+    with attached(
+        NODE, [("vxlan.calico", "tcx/ingress", "first"), ("vxlan.calico", "tcx/ingress", "second"), ("cali1", "tcx/egress", "out")]
+    ):
+        facts = parse(ask(shell))
+    _in_node("tc", "qdisc", "del", "dev", "pod1", "clsact")
+    assert {(each.device, each.hook, each.position, each.name) for each in facts.bpf_programs} == {
+        ("vxlan.calico", "tcx/ingress", 0, "first"),
+        ("vxlan.calico", "tcx/ingress", 1, "second"),
+        ("cali1", "tcx/egress", 0, "out"),
+        ("pod1", "tc/egress", 0, "1,6 0 0 2"),
+    }
+    assert [(each.device, each.direction, each.kind, each.direct) for each in facts.tc_filters] == [("pod1", "egress", "bpf", True)]
+    assert {link.name for link in facts.links if link.bpf} == {"vxlan.calico", "cali1", "pod1"}
+
+
+def test_a_kernel_that_refuses_is_not_one_without_programs(ask: Ask) -> None:
+    facts = parse(ask("dash", dropped="-sys_admin,-bpf,-net_admin,-perfmon"))
+    assert facts.absent["tcx"].startswith("programs cannot be asked for: Operation not permitted")
 
 
 def test_both_shells_answer_alike(ask: Ask) -> None:
