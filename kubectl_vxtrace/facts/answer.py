@@ -7,6 +7,7 @@ from kubectl_vxtrace.facts import counters, gathered, host, links, routes
 from kubectl_vxtrace.facts.conntrack import read_conntrack
 from kubectl_vxtrace.facts.frames import UnreadableError, split
 from kubectl_vxtrace.facts.given import Given
+from kubectl_vxtrace.facts.ipsec import read_policies, read_states
 from kubectl_vxtrace.facts.ipvs import read_ipvs, read_ipvs_connections
 from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
 from kubectl_vxtrace.facts.proxy import proxy_mode
@@ -48,6 +49,8 @@ QUESTIONS = (
     "tcx",
     "xfrm-states",
     "xfrm-policies",
+    "xfrm-policy",
+    "xfrm-state",
     "adjtimex",
 )
 # Settings that a look asks for on every node. Without br_netfilter, or outside the first network namespace, some do not exist.
@@ -112,6 +115,8 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
         sets=(given.read("ipset", read_ipset) or ()) + (given.read("nft-sets", read_nft_sets) or ()),
         bpf_programs=programs,
         tc_filters=filters,
+        ipsec_policies=given.read("xfrm-policy", read_policies) or (),
+        ipsec_states=given.read("xfrm-state", read_states) or (),
         conntrack=given.read("conntrack", read_conntrack) or (),
         ipvs=services,
         ipvs_connections=given.read("ipvs-connections", read_ipvs_connections) or (),

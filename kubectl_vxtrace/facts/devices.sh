@@ -70,6 +70,17 @@ wireguard() {
     for question in endpoints allowed-ips latest-handshakes transfer; do ask "wireguard-$question" 262144 wg show all "$question"; done
 }
 
+# Policies and states of IPsec. Keys stay where they are: a tool that does not know "nokeys" ends at the word, and lines of algorithms are
+# not kept.
+ipsec() {
+    ask xfrm-states 4096 ip xfrm state count
+    ask xfrm-policies 4096 ip xfrm policy count
+    ask xfrm-policy 1048576 ip -s xfrm policy list
+    ask xfrm-state 1048576 ip -s xfrm state list nokeys
+    grep -vE '^[[:space:]]*(enc|auth|auth-trunc|aead|comp)[[:space:]]' xfrm-state.out >cut
+    cat cut >xfrm-state.out
+}
+
 time_sync() {
     if command -v adjtimex >/dev/null || ! command -v busybox >/dev/null; then ask adjtimex 4096 adjtimex; else ask adjtimex 4096 busybox adjtimex; fi
 }

@@ -43,8 +43,7 @@ everything() {
     programs
     ipvs
     wireguard
-    ask xfrm-states 4096 ip xfrm state count
-    ask xfrm-policies 4096 ip xfrm policy count
+    ipsec
     time_sync
     file kernel /proc/sys/kernel/osrelease 4096
 }

@@ -40,6 +40,8 @@ _LIMITS = {
     "bpf": 1048576,
     "tc": 2097152,
     "tcx": 262144,
+    "xfrm-policy": 1048576,
+    "xfrm-state": 1048576,
     "qdiscs": 1048576,
 }
 _TABLE_LIMIT = 4194304  # of each nft-table.N

@@ -264,6 +264,20 @@ def test_a_kernel_that_refuses_is_not_one_without_programs(ask: Ask) -> None:
     assert facts.absent["tcx"].startswith("programs cannot be asked for: Operation not permitted")
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_policies_of_ipsec_and_no_keys(shell: str, ask: Ask, tmp_path: Path) -> None:
+    """A tool that prints keys although it was told not to."""
+    _in_node("ip", "xfrm", "policy", "add", "src", "10.128.0.0/24", "dst", "10.9.0.0/24", "dir", "out", "action", "block")
+    entry = r"src 10.128.0.72 dst 10.128.0.95\n\tproto esp spi 0x101 reqid 1 mode transport\n\tenc cbc(aes) 0x5ec2e7\n"
+    real = shutil.which("ip")
+    answer = ask(shell, tools=_tools(tmp_path, ip=f"case \"$*\" in *'state list'*) printf '{entry}' ;; *) exec {real} \"$@\" ;; esac"))
+    _in_node("ip", "xfrm", "policy", "flush")
+    facts = parse(answer)
+    assert [(each.direction, each.action, each.packets) for each in facts.ipsec_policies] == [("out", "block", 0)]
+    assert [(each.spi, each.mode) for each in facts.ipsec_states] == [("0x101", "transport")]
+    assert b"5ec2e7" not in answer.stdout + answer.stderr
+
+
 def test_both_shells_answer_alike(ask: Ask) -> None:
     dash, busybox = ask("dash"), ask("busybox")
     assert texts(dash).keys() == texts(busybox).keys()
