@@ -35,6 +35,7 @@ QUESTIONS = (
     "conntrack",
     "iptables",
     "nft",
+    "nfqueue",
     "sysctls",
     "snmp",
     "netstat",
@@ -94,7 +95,8 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
     filters = gathered.tc_filters(given)
     programs = gathered.programs(given, filters)
     interfaces = _links(given, programs)
-    rules = gathered.rules(given)
+    tables = gathered.nft_tables(given)
+    rules = gathered.rules(given, tables)
     services = given.read("ipvs", read_ipvs) or ()
     return NodeFacts(
         node=node,
@@ -112,7 +114,11 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
         neighbours=(given.read("neighbours", read_neighbours) or ()) + (given.read("proxies", read_neighbours) or ()),
         fdb=given.read("fdb", read_fdb) or (),
         rules=rules,
-        sets=(given.read("ipset", read_ipset) or ()) + (given.read("nft-sets", read_nft_sets) or ()),
+        sets=(given.read("ipset", read_ipset) or ())
+        + (given.read("nft-sets", read_nft_sets) or ())
+        + (given.read("nft-maps", read_nft_sets) or ()),
+        queue_listeners=given.read("nfqueue", host.read_queues) or (),
+        service_translations=gathered.service_translations(given, tables),
         bpf_programs=programs,
         tc_filters=filters,
         ipsec_policies=given.read("xfrm-policy", read_policies) or (),

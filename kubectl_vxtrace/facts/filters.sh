@@ -33,6 +33,7 @@ packet_filters() {
         ;;
     esac
     other_tables
+    file nfqueue /proc/net/netfilter/nfnetlink_queue 65536
     if grep -qs match-set iptables.out iptables-legacy.out ip6tables.out ip6tables-legacy.out; then ask ipset 4194304 ipset list; fi
 }
 
@@ -50,14 +51,18 @@ other_tables() {
     covered=' '
     while read -r word _; do case $word in '*'*) covered="$covered${word#?} " ;; esac; done <iptables.out
     ask nft 65536 nft list tables
-    number=0 has_sets=''
+    number=0 has_sets='' has_maps=''
     while read -r _ family name; do
         case $family/$covered in ip/*" $name "* | ip6/*" $name "*) continue ;; esac
-        number=$((number + 1))
-        [ "$number" -le 30 ] && ask "nft-table.$number" 4194304 nft -j -t list table "$family" "$name"
-        if grep -qsF '{"set":' "nft-table.$number.out"; then has_sets=yes; fi
+        number=$((number + 1)) key=nft-table.$number most=4194304
+        # kube-proxy's has a chain for each Service and for each of its endpoints.
+        case $name in kube-proxy) key=nft-proxy.$number most=16777216 ;; esac
+        [ "$number" -le 30 ] && ask "$key" "$most" nft -j -t list table "$family" "$name"
+        if grep -qsF '{"set":' "$key.out"; then has_sets=yes; fi
+        if grep -qsF '{"map":' "$key.out"; then has_maps=yes; fi
     done <nft.out
     if [ -n "$has_sets" ]; then ask nft-sets 4194304 nft -j list sets; fi
+    if [ -n "$has_maps" ]; then ask nft-maps 8388608 nft -j list maps; fi
 }
 
 # An IPv4 address as /proc/net/ip_vs_conn writes it.

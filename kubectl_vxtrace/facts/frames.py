@@ -34,6 +34,7 @@ _LIMITS = {
     "ip6tables-legacy": 4194304,
     "nft": 65536,
     "nft-sets": 4194304,
+    "nft-maps": 8388608,
     "ipset": 4194304,
     "ipvs": 2097152,
     "ipvs-connections": 1048576,
@@ -44,7 +45,7 @@ _LIMITS = {
     "xfrm-state": 1048576,
     "qdiscs": 1048576,
 }
-_TABLE_LIMIT = 4194304  # of each nft-table.N
+_NUMBERED_LIMITS = {"nft-table.": 4194304, "nft-proxy.": 16777216}  # of each nft-table.N
 
 
 class UnreadableError(ValueError):
@@ -66,7 +67,7 @@ class Frame:
         said = _first_line(self.stderr)
         if self.status is None:
             return said or "not there"
-        limit = _TABLE_LIMIT if self.key.startswith("nft-table.") else _LIMITS.get(self.key)
+        limit = _LIMITS.get(self.key) or next((most for start, most in _NUMBERED_LIMITS.items() if self.key.startswith(start)), None)
         if limit is not None and len(self.stdout) >= limit:
             return f"the answer is longer than {limit} bytes"
         if self.status in (124, 137, 143):  # timeout(1) of coreutils and of busybox, with KILL and with TERM

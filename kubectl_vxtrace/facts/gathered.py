@@ -1,15 +1,16 @@
 """Facts that several answers of a look make together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
 
-from kubectl_vxtrace.facts import bpf, counters, host, routes
+from kubectl_vxtrace.facts import bpf, counters, host, nft, routes
 from kubectl_vxtrace.facts.given import Given
 from kubectl_vxtrace.facts.iptables import read_iptables
-from kubectl_vxtrace.facts.nft import read_nft
+from kubectl_vxtrace.facts.kube_proxy import read_translations
+from kubectl_vxtrace.facts.reading import Record
 from kubectl_vxtrace.facts.traffic_control import read_tc
-from kubectl_vxtrace.model.datapath import TcFilter
+from kubectl_vxtrace.model.datapath import ServiceTranslation, TcFilter
 from kubectl_vxtrace.model.facts import BpfProgram, RouteLookup, Rule, WireguardPeer
 
 _COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
@@ -29,6 +30,8 @@ _ETHTOOL: tuple[tuple[str, Callable[[str, bytes], dict[str, str]]], ...] = (
     ("ethtool-i.", counters.read_ethtool_driver),
     ("ethtool-g.", counters.read_ethtool_rings),
 )
+# Questions for tables of nft: kube-proxy's, and all others that iptables did not print.
+_PROXY, _OTHERS = "nft-proxy.", "nft-table."
 _FILTERS = (("iptables", 4), ("iptables-legacy", 4), ("ip6tables", 6), ("ip6tables-legacy", 6))
 _WIREGUARD = ("endpoints", "allowed-ips", "latest-handshakes", "transfer")
 
@@ -38,22 +41,36 @@ def lookups(given: Given, key: str) -> tuple[RouteLookup, ...]:
     return given.batch(key, routes.read_lookups) or ()
 
 
-def rules(given: Given) -> tuple[Rule, ...]:
-    """All rules. Where a table of nft could not be read, `nft` is absent, and the others are there."""
-    found = list(chain.from_iterable(given.read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS))
+def nft_tables(given: Given) -> dict[str, list[Record]]:
+    """What nft lists of each table, by the question. Where one could not be read, `nft` is absent, and the others are there."""
+    found = {}
     given.read("nft", bytes)
-    for key, number in given.numbered("nft-table."):
-        table = given.read(key, read_nft)
-        if table is None:
-            given.absent["nft"] = f"table {_table_name(given.beginning(key)) or number}: {given.absent[key]}"
-            continue
-        found += table
-    return tuple(found)
+    for prefix in (_PROXY, _OTHERS):
+        for key, number in given.numbered(prefix):
+            items = given.read(key, nft.read_items)
+            if items is None:
+                given.absent["nft"] = f"table {_table_name(given.beginning(key)) or number}: {given.absent[key]}"
+            else:
+                found[key] = items
+    return found
 
 
 def _table_name(beginning: str) -> str:
     """What an answer says of its table at its beginning, for one that cannot be read."""
     return beginning.partition('"table": {')[2].partition("}")[0]
+
+
+def rules(given: Given, tables: Mapping[str, list[Record]]) -> tuple[Rule, ...]:
+    """All rules of iptables and, of `tables`, of nft."""
+    saved = chain.from_iterable(given.read(key, partial(read_iptables, family=family)) or () for key, family in _FILTERS)
+    return (*saved, *chain.from_iterable(nft.rules_of(items) for items in tables.values()))
+
+
+def service_translations(given: Given, tables: Mapping[str, list[Record]]) -> tuple[ServiceTranslation, ...]:
+    """What kube-proxy's among nft's `tables` make of each address and port."""
+    maps = given.read("nft-maps", nft.read_items) or []
+    own = chain.from_iterable(items for key, items in tables.items() if key.startswith(_PROXY))
+    return read_translations(own, maps)
 
 
 def all_counters(given: Given) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The node itself: its clock, its own UDP sockets, WireGuard peers, counts of IPsec states."""
+"""The node itself: its clock, its own sockets, readers of packet queues, WireGuard peers, counts of IPsec states."""
 
 import re
 import socket
@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.model.cluster import NodeAnswer
+from kubectl_vxtrace.model.datapath import QueueListener
 from kubectl_vxtrace.model.facts import ClockReading, TimeSync, UdpSocket, WireguardPeer
 
 # include/uapi/linux/timex.h
@@ -82,6 +83,19 @@ def _address(word: str) -> str:
     """The kernel prints 32-bit words as the machine holds them; every machine that Kubernetes runs on but s390x is little-endian."""
     packed = b"".join(struct.pack("<I", int(word[place : place + 8], 16)) for place in range(0, len(word), 8))
     return socket.inet_ntoa(packed) if len(packed) == 4 else str(IPv6Address(packed))
+
+
+def read_queues(raw: bytes) -> tuple[QueueListener, ...]:
+    """/proc/net/netfilter/nfnetlink_queue, a line a queue that is read: number, port, waiting, copy mode and range, dropped, lost, and two.
+
+    Source: seq_show in net/netfilter/nfnetlink_queue.c.
+    """
+    rows = ([_number(word) for word in line.split()] for line in raw.decode("ascii", "replace").splitlines())
+    return tuple(
+        QueueListener(number=number, waiting=waiting, dropped=dropped, lost=lost)
+        for number, _, waiting, _, _, dropped, lost, *_ in (row for row in rows if len(row) == 9)
+        if number is not None and waiting is not None and dropped is not None and lost is not None
+    )
 
 
 def read_xfrm_count(raw: bytes) -> int:

@@ -9,7 +9,7 @@ from kubectl_vxtrace.facts import parse, texts
 from kubectl_vxtrace.facts.answer import QUESTIONS
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.facts import ClockReading
-from tests.facts.samples import answer, framed, nft_table, recorded
+from tests.facts.samples import answer, framed, nft_table, recorded, said
 
 _FILES = {
     "links": "ip-link.json",
@@ -85,6 +85,27 @@ def test_a_table_that_is_too_long_hides_no_other() -> None:
     assert facts.absent["nft"] == 'table "family": "ip", "name": "kube-proxy", "handle": 1: the answer is longer than 4194304 bytes'
 
 
+def test_kube_proxys_tables_and_maps_make_translations() -> None:
+    parts = {
+        "nft-proxy.1": ("0", said("nft-kube-proxy.json"), b""),
+        "nft-table.2": ("0", nft_table(), b""),
+        "nft-maps": ("0", said("nft-maps.json"), b""),
+    }
+    facts = parse(answer(framed(parts)))
+    assert facts.proxy_mode == "nftables"
+    assert {rule.table for rule in facts.rules} == {"ip kube-proxy", "inet firewalld"}
+    assert len([each for each in facts.service_translations if each.verdict == "translate"]) == 3
+    assert "ip kube-proxy service-ips" in {each.name for each in facts.sets}
+
+
+def test_a_table_of_kube_proxy_may_be_longer_than_others() -> None:
+    """An answer that reaches its bound has lost its end."""
+    table = said("nft-kube-proxy.json")
+    for key, length, whole in (("nft-proxy.1", 4194304, True), ("nft-proxy.1", 16777216, False), ("nft-table.1", 4194304, False)):
+        facts = parse(answer(framed({"nft": ("0", b"", b""), key: ("0", table.ljust(length), b"")})))
+        assert bool(facts.rules) == whole == ("nft" not in facts.absent)
+
+
 def test_rules_of_both_families_are_told_apart() -> None:
     saved = recorded("iptables-save.txt")
     facts = parse(answer(framed({"iptables": ("0", saved, b""), "ip6tables": ("0", saved, b"")})))
@@ -121,6 +142,9 @@ _KEYS = [
     "pairs-asked",
     "iptables-legacy",
     "nft-table.1",
+    "nft-proxy.1",
+    "nft-maps",
+    "nft-sets",
     "tuples",
     "tuples-asked",
     "ip6tables",
@@ -164,7 +188,10 @@ def test_hostile_answers_never_raise(raw: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["links", "addresses", "routes", "rules", "exceptions", "neighbours", "fdb", "nft-table.1", "bpf"]), _JSON
+        st.sampled_from(
+            ["links", "addresses", "routes", "rules", "exceptions", "neighbours", "fdb", "nft-table.1", "nft-proxy.1", "nft-maps", "bpf"]
+        ),
+        _JSON,
     )
 )
 def test_hostile_json_never_raises(values: dict[str, object]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from kubectl_vxtrace.facts import host
 from kubectl_vxtrace.facts.frames import UnreadableError
+from kubectl_vxtrace.model.datapath import QueueListener
 from kubectl_vxtrace.model.facts import TimeSync, UdpSocket, WireguardPeer
 
 _ADJTIMEX = b"""    mode:         0
@@ -39,6 +40,14 @@ def test_udp_sockets() -> None:
     assert host.read_udp(six)[0].address == "fd00::1"
     with pytest.raises(UnreadableError):
         host.read_udp(b"x")
+
+
+def test_readers_of_packet_queues() -> None:
+    """As net/netfilter/nfnetlink_queue.c prints them; odd lines are passed over."""
+    raw = b"  100  12345     3 2 65531     7     2       41  1\n    0      9     0 1     0     0     0        0  1\n"
+    raw += b"x 1 2 3 4 5 6 7 8\n1 2 3\n"
+    assert host.read_queues(raw) == (QueueListener(number=100, waiting=3, dropped=7, lost=2), QueueListener(number=0))
+    assert host.read_queues(b"") == ()
 
 
 def test_counts_of_xfrm() -> None:

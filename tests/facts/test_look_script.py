@@ -278,6 +278,54 @@ def test_policies_of_ipsec_and_no_keys(shell: str, ask: Ask, tmp_path: Path) -> 
     assert b"5ec2e7" not in answer.stdout + answer.stderr
 
 
+_KUBE_PROXY = """
+table ip kube-proxy {
+    map service-ips {
+        type ipv4_addr . inet_proto . inet_service : verdict
+    }
+    chain service-NWBZK7IH-kube-system/kube-dns/udp/dns {
+        meta l4proto udp dnat to 10.244.56.129:53
+    }
+    chain nat-prerouting {
+        type nat hook prerouting priority -100;
+        ip daddr . meta l4proto . th dport vmap @service-ips
+    }
+}
+add element ip kube-proxy service-ips { 10.96.0.10 . udp . 53 : goto service-NWBZK7IH-kube-system/kube-dns/udp/dns }
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_kube_proxys_nftables_translate(shell: str, ask: Ask) -> None:
+    _in_node("nft", "-f", "-", text=_KUBE_PROXY)
+    facts = parse(ask(shell))
+    _in_node("nft", "delete", "table", "ip", "kube-proxy")
+    (found,) = facts.service_translations
+    assert (found.address, found.port, found.backends, found.service) == (
+        "10.96.0.10",
+        53,
+        (("10.244.56.129", 53),),
+        "kube-system/kube-dns:dns",
+    )
+    assert facts.proxy_mode == "nftables"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_rules_that_take_packets_otherwise_than_by_dropping(shell: str, ask: Ask) -> None:
+    _in_node("iptables", "-t", "mangle", "-A", "POSTROUTING", "-o", "cali1", "-j", "NFQUEUE", "--queue-num", "100")
+    _in_node("iptables", "-t", "raw", "-A", "PREROUTING", "-p", "udp", "--dport", "53", "-j", "NOTRACK")
+    facts = parse(ask(shell))
+    _in_node("iptables", "-t", "mangle", "-F")
+    _in_node("iptables", "-t", "raw", "-F")
+    taking = {
+        (rule.table, rule.chain, rule.target, rule.packets)
+        for rule in facts.rules
+        if rule.table in ("mangle", "raw") and rule.text != "policy"
+    }
+    assert taking == {("mangle", "POSTROUTING", "NFQUEUE", 0), ("raw", "PREROUTING", "NOTRACK", 0)}
+    assert facts.queue_listeners == ()
+
+
 def test_both_shells_answer_alike(ask: Ask) -> None:
     dash, busybox = ask("dash"), ask("busybox")
     assert texts(dash).keys() == texts(busybox).keys()
