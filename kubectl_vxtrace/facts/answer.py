@@ -9,6 +9,7 @@ from kubectl_vxtrace.facts.frames import UnreadableError, split
 from kubectl_vxtrace.facts.given import Given
 from kubectl_vxtrace.facts.ipsec import read_policies, read_states
 from kubectl_vxtrace.facts.ipvs import read_ipvs, read_ipvs_connections
+from kubectl_vxtrace.facts.namespaces import read_namespaces
 from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
 from kubectl_vxtrace.facts.proxy import proxy_mode
 from kubectl_vxtrace.facts.sets import read_ipset, read_nft_sets
@@ -121,6 +122,7 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
         service_translations=gathered.service_translations(given, tables),
         bpf_programs=programs,
         tc_filters=filters,
+        pod_namespaces=given.read("pod-namespaces", read_namespaces) or (),
         ipsec_policies=given.read("xfrm-policy", read_policies) or (),
         ipsec_states=given.read("xfrm-state", read_states) or (),
         conntrack=given.read("conntrack", read_conntrack) or (),

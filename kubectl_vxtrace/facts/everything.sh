@@ -39,6 +39,7 @@ everything() {
         for question in S k i g; do ask "ethtool-$question.$device" 262144 ethtool "-$question" "$device"; done
     done
     for address in $locals; do add_device "$(device_to "$address")"; done
+    pod_namespaces
     sysctls
     programs
     ipvs

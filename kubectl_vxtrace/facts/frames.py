@@ -43,6 +43,7 @@ _LIMITS = {
     "tcx": 262144,
     "xfrm-policy": 1048576,
     "xfrm-state": 1048576,
+    "pod-namespaces": 2097152,
     "qdiscs": 1048576,
 }
 _NUMBERED_LIMITS = {"nft-table.": 4194304, "nft-proxy.": 16777216}  # of each nft-table.N

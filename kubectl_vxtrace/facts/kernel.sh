@@ -44,3 +44,63 @@ tcx() {
     *) missing tcx 'the number of bpf(2) on this machine is not known' ;;
     esac
 }
+
+# Interfaces and addresses in network namespaces that have one of the addresses in the arguments: RTM_GETNSID (90), then RTM_GETADDR (22) and
+# RTM_GETLINK (18) with the namespace's number as IFA_TARGET_NETNSID (10) or IFLA_TARGET_NETNSID (46). Routes, neighbours and sockets the
+# kernel does not tell that way. A line each: NUMBER addr|link MESSAGE, in hexadecimal. Layouts: include/uapi/linux/{net_namespace,
+# rtnetlink,if_addr,if_link}.h.
+# shellcheck disable=SC2016
+namespaces_program='
+use Socket qw(AF_INET AF_INET6 inet_pton);
+my %wanted = map { (inet_pton(/:/ ? AF_INET6 : AF_INET, $_), 1) } @ARGV;
+my $sequence = 0;
+socket(my $netlink, 16, 3, 0) or die "no netlink socket: $!\n";
+setsockopt($netlink, 270, 12, pack("l", 1)) or die "this kernel tells nothing of other namespaces: $!\n";
+sub messages {
+    my ($type, $body) = @_;
+    my (@found, $part);
+    send($netlink, pack("L S S L L", 16 + length $body, $type, 0x301, ++$sequence, 0) . $body, 0) or die "not asked: $!\n";
+    while (defined(recv($netlink, $part, 65536, 0)) and length $part) {
+        while (length $part >= 16) {
+            my ($length, $kind) = unpack("L S", $part);
+            return @found if $kind == 3;
+            if ($kind == 2) {
+                $! = -unpack("x16 l", $part);
+                die "refused: $!\n";
+            }
+            push @found, substr($part, 16, $length - 16);
+            my $next = ($length + 3) & ~3;
+            $part = $length < 16 || $next > length $part ? "" : substr($part, $next);
+        }
+    }
+    die "no answer: $!\n";
+}
+sub attribute {
+    my ($message, $place, @types) = @_;
+    while ($place + 4 <= length $message) {
+        my ($length, $type) = unpack("S S", substr($message, $place, 4));
+        return substr($message, $place + 4, $length - 4) if $length >= 4 and grep { $_ == $type } @types;
+        $place += $length < 4 ? 4 : ($length + 3) & ~3;
+    }
+    return "";
+}
+my $told = 0;
+for my $namespace (messages(90, pack("x4"))) {
+    my $number = attribute($namespace, 4, 1);
+    my @addresses = messages(22, pack("x8 S S", 8, 10) . $number);
+    next unless grep { $wanted{attribute($_, 8, 2)} or $wanted{attribute($_, 8, 1)} } @addresses;
+    my @links = messages(18, pack("x16 S S", 8, 46) . $number);
+    $number = unpack("l", $number);
+    print "$number addr ", unpack("H*", $_), "\n" for @addresses;
+    print "$number link ", unpack("H*", $_), "\n" for @links;
+    $told = 1;
+}
+die "no network namespace that the node has a link into has the address @ARGV\n" unless $told;
+'
+
+# The namespaces of local ends that are not the node itself.
+pod_namespaces() {
+    set --
+    for address in $locals; do case $(device_to "$address") in lo) ;; *) set -- "$@" "$address" ;; esac; done
+    [ $# -eq 0 ] || ask pod-namespaces 2097152 perl -e "$namespaces_program" "$@"
+}

@@ -145,6 +145,8 @@ _KEYS = [
     "nft-proxy.1",
     "nft-maps",
     "nft-sets",
+    "nfqueue",
+    "pod-namespaces",
     "tuples",
     "tuples-asked",
     "ip6tables",

@@ -154,7 +154,8 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
     # What veth, a network namespace of one's own or Debian does not have.
     devices = {"ethtool-S.vxlan.calico", "ethtool-g.ens4", "ethtool-g.vxlan.calico"}
     settings = {"sysctl.net.ipv4.neigh.default.gc_thresh3", "sysctl.net.bridge.bridge-nf-call-iptables"}
-    assert facts.absent.keys() <= {"bpf", "arp_cache", "ndisc_cache"} | devices | settings
+    # The pod's end of cali1 lies in the node's own namespace here.
+    assert facts.absent.keys() <= {"bpf", "arp_cache", "ndisc_cache", "pod-namespaces"} | devices | settings
     tunnel = facts.link("vxlan.calico")
     assert tunnel is not None
     assert tunnel.vxlan is not None
@@ -324,6 +325,45 @@ def test_rules_that_take_packets_otherwise_than_by_dropping(shell: str, ask: Ask
     }
     assert taking == {("mangle", "POSTROUTING", "NFQUEUE", 0), ("raw", "PREROUTING", "NOTRACK", 0)}
     assert facts.queue_listeners == ()
+
+
+POD = "fc-look-pod"
+
+
+@pytest.fixture
+def pod() -> Iterator[None]:
+    """The pod's end of cali1 in a network namespace of its own, with a second interface, routes and a packet filter."""
+    subprocess.run(["ip", "netns", "add", POD], check=True, capture_output=True)
+    _in_node("ip", "link", "set", "pod1", "netns", POD, "name", "eth0")
+    wiring = "ip addr add 10.244.114.75/32 dev eth0\nip link set eth0 up\nip link add net1 type veth peer name net1p\n"
+    wiring += "ip addr add 192.168.50.2/24 dev net1\nip link set net1 up\nip link set net1p up\n"
+    subprocess.run(["ip", "netns", "exec", POD, "sh", "-e"], input=wiring, text=True, check=True, capture_output=True)
+    yield
+    subprocess.run(["ip", "-n", POD, "link", "set", "eth0", "name", "pod1", "netns", NODE], check=True, capture_output=True)
+    subprocess.run(["ip", "netns", "del", POD], check=True, capture_output=True)
+    _in_node("sh", "-e", text="ip link set pod1 up")
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.usefixtures("pod")
+def test_a_pods_own_interfaces_are_told_by_the_nodes_kernel(shell: str, ask: Ask) -> None:
+    facts = parse(ask(shell))
+    (found,) = facts.pod_namespaces
+    own = {each.name: each for each in found.interfaces}
+    host_side = facts.link("cali1")
+    assert host_side is not None
+    assert (host_side.peer_namespace, host_side.peer_index, host_side.index) == (found.id, own["eth0"].index, own["eth0"].host_index)
+    assert (own["eth0"].prefixes[0], own["net1"].prefixes[0]) == ("10.244.114.75/32", "192.168.50.2/24")
+    assert own["eth0"].settings["rp_filter"] in (0, 1, 2)
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_address_that_no_namespace_has_is_said(shell: str, ask: Ask) -> None:
+    facts = parse(ask(shell))
+    assert facts.pod_namespaces == ()
+    assert facts.absent["pod-namespaces"] == "no network namespace that the node has a link into has the address 10.244.114.75"
 
 
 def test_both_shells_answer_alike(ask: Ask) -> None:
