@@ -2,8 +2,9 @@
 
 everything() {
     for name in snmp netstat snmp6 softnet_stat xfrm_stat; do file "$name" "/proc/net/$name" 262144; done
-    file conntrack-stat /proc/net/stat/nf_conntrack 1048576
-    for name in arp_cache ndisc_cache; do file "$name" "/proc/net/stat/$name" 1048576; done
+    # Kernels built without that file tell the tool.
+    if [ -r /proc/net/stat/nf_conntrack ]; then file conntrack-stat /proc/net/stat/nf_conntrack 1048576; else ask conntrack-stat 1048576 conntrack -S; fi
+    for name in arp_cache ndisc_cache rt_cache; do file "$name" "/proc/net/stat/$name" 1048576; done
     ask vxlan 262144 ip -o -d link show type vxlan
     vxlan_devices >vxlan.list
     packet_filters
@@ -11,6 +12,7 @@ everything() {
     ask qdiscs 1048576 tc -s -j qdisc show
     file udp /proc/net/udp 1048576
     file udp6 /proc/net/udp6 1048576
+    ask listeners 1048576 ss -H -l -t -n
     conntrack_entries
     ask neighbours 4194304 ip -s -j neigh show
     ask proxies 262144 ip -j neigh show proxy

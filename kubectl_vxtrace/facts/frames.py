@@ -14,6 +14,7 @@ _LIMITS = {
     "links": 4194304,
     "udp": 1048576,
     "udp6": 1048576,
+    "listeners": 1048576,
     "addresses": 1048576,
     "routes": 2097152,
     "rules": 262144,

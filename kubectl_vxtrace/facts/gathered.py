@@ -19,9 +19,10 @@ _COUNTERS: tuple[tuple[str, Callable[[bytes], dict[str, int]]], ...] = (
     ("snmp6", counters.read_list),
     ("softnet_stat", counters.read_softnet),
     ("xfrm_stat", counters.read_list),
-    ("conntrack-stat", partial(counters.read_statistics, "conntrack")),
+    ("conntrack-stat", counters.read_conntrack_statistics),
     ("arp_cache", partial(counters.read_statistics, "arp_cache")),
     ("ndisc_cache", partial(counters.read_statistics, "ndisc_cache")),
+    ("rt_cache", partial(counters.read_statistics, "rt_cache")),
     ("xfrm-states", lambda raw: {"xfrm.states": host.read_xfrm_count(raw)}),
     ("xfrm-policies", lambda raw: {"xfrm.policies": host.read_xfrm_count(raw)}),
 )

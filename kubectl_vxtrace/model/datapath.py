@@ -145,7 +145,10 @@ class PodNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A TCP socket of the node that waits for connections, which `waiting` ones have and nobody has accepted; at most `limit` may wait."""
+    """A TCP socket of the node's own namespace that waits for connections; pods' sockets are not here.
+
+    `waiting` ones were made and nobody has accepted them; at most `limit` may wait (listen(2)). `address` is `*` for all of both families.
+    """
 
     address: str
     port: int

@@ -348,7 +348,8 @@ class NodeFacts:
 
     `counters` are those of /proc/net: snmp and netstat (`Udp.NoPorts`, `Udp.RcvbufErrors`, `TcpExt.IPReversePathFilter`), snmp6
     (`Udp6InErrors`), softnet_stat (`softnet.dropped`, `softnet.time_squeeze`, `softnet.flow_limit`), stat/nf_conntrack
-    (`conntrack.insert_failed`), stat/arp_cache and stat/ndisc_cache (`arp_cache.entries`, `arp_cache.table_fulls`), xfrm_stat
+    (`conntrack.insert_failed`), stat/arp_cache and stat/ndisc_cache (`arp_cache.entries`, `arp_cache.table_fulls`), stat/rt_cache
+    (`rt_cache.in_no_route`, `rt_cache.in_martian_src`: those of all network namespaces together), xfrm_stat
     (`XfrmInNoStates`), `xfrm.states` and `xfrm.policies`; and `ethtool.<interface>.<name>`. What gro_cells drop on a VXLAN device
     is in its `rx.dropped`. They are absolute; only growth between two looks is evidence, and a fall is none.
     `sysctls` are spelled as sysctl(8) prints them, so that a dot in an interface's name is a slash

@@ -146,6 +146,8 @@ _KEYS = [
     "nft-maps",
     "nft-sets",
     "nfqueue",
+    "listeners",
+    "rt_cache",
     "pod-namespaces",
     "tuples",
     "tuples-asked",

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,7 @@ def test_everything_is_answered(shell: str, ask: Ask) -> None:
         "net.ipv4.conf.cali1.accept_local",
     } <= facts.sysctls.keys()
     assert facts.ethtool["ens4.driver"] == "veth"
+    assert {"TcpExt.TCPAbortOnTimeout", "IpExt.InNoRoutes", "rt_cache.in_martian_src", "TcpExt.ListenOverflows"} <= facts.counters.keys()
     assert {"Udp.NoPorts", "TcpExt.IPReversePathFilter", "softnet.dropped", "conntrack.insert_failed"} <= facts.counters.keys()
     assert {(rule.backend, rule.chain, rule.target) for rule in facts.rules if rule.text != "policy"} == {
         ("iptables-nft", "FORWARD", "DROP"),
@@ -364,6 +366,18 @@ def test_an_address_that_no_namespace_has_is_said(shell: str, ask: Ask) -> None:
     facts = parse(ask(shell))
     assert facts.pod_namespaces == ()
     assert facts.absent["pod-namespaces"] == "no network namespace that the node has a link into has the address 10.244.114.75"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_who_listens_on_the_node(shell: str, ask: Ask) -> None:
+    script = "import socket, sys; s = socket.socket(); s.bind(('10.128.0.72', 9100)); s.listen(5); print(flush=True); sys.stdin.read()"
+    argv = ["ip", "netns", "exec", NODE, sys.executable, "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        facts = parse(ask(shell))
+        server.communicate()
+    assert [(each.address, each.port, each.waiting, each.limit) for each in facts.listeners] == [("10.128.0.72", 9100, 0, 5)]
 
 
 def test_both_shells_answer_alike(ask: Ask) -> None:
