@@ -115,6 +115,23 @@ class IcmpQuotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Neighbours:
+    """ARP and IPv6 neighbour discovery: `row` is the message's row, ascending; `address` what it is about.
+
+    answer: it tells where the address is (a reply, an advertisement, an announcement nobody asked for); else it asks for it, and the
+    asker is the source of the row's conversation. mac: of the answer, what it tells; of a question, the asker's; 0 where it is not said.
+    """
+
+    row: I32
+    address: U8
+    answer: NDArray[np.bool_]
+    mac: U64
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ethernets:
     """Distinct pairs of outermost Ethernet addresses, 48 bits in a uint64: of the frames themselves, whatever they carry."""
 
@@ -181,6 +198,7 @@ class PacketTable:
     tunnels: Tunnels
     ethernets: Ethernets
     icmp_quotes: IcmpQuotes
+    neighbours: Neighbours
     interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96
