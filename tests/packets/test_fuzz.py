@@ -60,8 +60,8 @@ def mutated(source: random.Random) -> tuple[bytes, int]:
     return bytes(frame[:cut]), wire
 
 
-def batch(packets: list[tuple[bytes, int]], filler: bytes) -> Frames:
-    """The frames with `filler` between them and behind the last."""
+def batch(packets: list[tuple[bytes, int]], filler: bytes, links: list[int] | None = None) -> Frames:
+    """The frames with `filler` between them and behind the last; `links`: the link type of each, else all are Ethernet."""
     data, at = bytearray(filler), []
     for frame, _ in packets:
         at.append(len(data))
@@ -69,7 +69,9 @@ def batch(packets: list[tuple[bytes, int]], filler: bytes) -> Frames:
     captured = np.array([len(frame) for frame, _ in packets], np.int64)
     wire = np.array([wire for _, wire in packets], np.int64)
     zeros = np.zeros(len(packets), np.int64)
-    return Frames(np.frombuffer(bytes(data) + filler[:1] * PADDING_BYTES, np.uint8), np.array(at, np.int64), captured, wire, zeros, zeros)
+    link_types = None if links is None else np.array(links, np.uint16)
+    buffer = np.frombuffer(bytes(data) + filler[:1] * PADDING_BYTES, np.uint8)
+    return Frames(buffer, np.array(at, np.int64), captured, wire, zeros, zeros, link_types)
 
 
 def rows(part: Frames) -> list[tuple[object, ...]]:
@@ -98,10 +100,12 @@ def rows(part: Frames) -> list[tuple[object, ...]]:
 def test_the_rest_of_the_buffer_and_the_other_frames_do_not_matter(seed: int) -> None:
     source = random.Random(seed)
     packets = [mutated(source) for _ in range(12)]
-    together = rows(batch(packets, b"\0" * 20))
-    assert together == rows(batch(packets, b"\xff" * 90))
-    assert together == rows(batch(packets, b"\x08\x00\x45\x00" * 20))
-    assert together == [rows(batch([packet], b"\x45"))[0] for packet in packets]
+    links = None if source.random() < 0.5 else [source.choice((1, 1, 0, 101, 108, 113, 228, 229, 276, 105)) for _ in packets]
+    together = rows(batch(packets, b"\0" * 20, links))
+    assert together == rows(batch(packets, b"\xff" * 90, links))
+    assert together == rows(batch(packets, b"\x08\x00\x45\x00" * 20, links))
+    each = [None] * len(packets) if links is None else [[link] for link in links]
+    assert together == [rows(batch([packet], b"\x45", link))[0] for packet, link in zip(packets, each, strict=True)]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=200), st.integers(0, 2**31 - 1)), min_size=1, max_size=8))
