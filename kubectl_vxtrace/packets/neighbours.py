@@ -10,8 +10,8 @@ from kubectl_vxtrace.packets.cursor import BOOL, Columns
 from kubectl_vxtrace.packets.frames import Frames, u64
 from kubectl_vxtrace.packets.network import MAPPED_IPV4
 
-SOLICITATION, ADVERTISEMENT = 135, 136
-"""ICMPv6 types (RFC 4861, 4.3 and 4.4)."""
+_SOLICITATION, _ADVERTISEMENT, _TYPES = 135, 136, 2
+"""ICMPv6 types (RFC 4861, 4.3 and 4.4), and how many they are."""
 
 _ARP_REPLY = 2
 _ND_HOPS = 255
@@ -60,8 +60,8 @@ def _arp(frames: Frames, decoded: Columns, rows: I64) -> Messages:
 
 def _discovery_rows(frames: Frames, decoded: Columns) -> I64:
     """Neighbour solicitations and advertisements whose target was captured."""
-    kind = decoded.flags >> 8
-    likely = np.flatnonzero((kind == SOLICITATION) | (kind == ADVERTISEMENT))
+    # One comparison of the type in the upper byte: in 16 bits, what is lower than the first type wraps to a large number.
+    likely = np.flatnonzero(decoded.flags - np.uint16(_SOLICITATION << 8) < _TYPES << 8)
     if not len(likely):
         return likely
     protocol = decoded.conversation[4][likely] & np.uint64(0xFF)
@@ -77,7 +77,7 @@ def _discovery(frames: Frames, decoded: Columns, rows: I64) -> Messages:
     """The link-layer address is an option (RFC 4861, 4.6.1), the first one where it is there at all: the asker's, or the target's."""
     at = decoded.payload_at[rows]
     target = frames.take(at, layout.ND_TARGET)
-    answer = decoded.flags[rows] >> 8 == ADVERTISEMENT
+    answer = decoded.flags[rows] >> 8 == _ADVERTISEMENT
     option_at = at + layout.ND_TARGET.itemsize
     option = u64(frames.take(option_at, np.dtype(">u8")))
     whole = decoded.payload_bytes[rows] >= layout.ND_TARGET.itemsize + _ADDRESS_OPTION_BYTES

@@ -1,6 +1,7 @@
 """What tshark says of other links than Ethernet, of VXLAN on a port that we were not told, and of what only has a name."""
 
 import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def test_a_link(tmp_path: Path, name: str) -> None:
     check(table, path)
     assert len(table) > 40
     assert (table.ethernet == -1).all()
+
+
+def test_a_modified_pcap(tmp_path: Path) -> None:
+    source = random.Random(9)
+    records = [frames.pcap_record(START_NS + number * 1000, drawn(source), nanoseconds=False) for number in range(200)]
+    header = b"\x34\xcd\xb2\xa1" + frames.pcap_header(nanoseconds=False)[4:]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(header + b"".join(record[:16] + struct.pack("<IHBB", 2, 8, 0, 0) + record[16:] for record in records))
+    check(read_pcap(path), path)
 
 
 def test_kernel_interfaces_of_sll2(tmp_path: Path) -> None:
