@@ -23,7 +23,7 @@ from kubectl_vxtrace.packets.digest import DIGEST_BYTES, common_payload_bytes, d
 from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import ROWS, Frames
 from kubectl_vxtrace.packets.intern import Interner, Key
-from kubectl_vxtrace.packets.links import open_links
+from kubectl_vxtrace.packets.links import ethernet_bytes, open_links
 from kubectl_vxtrace.packets.neighbours import Messages, read_neighbours
 from kubectl_vxtrace.packets.network import ethernet, packets
 from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
@@ -90,7 +90,7 @@ class TableBuilder:
         found: dict[str, NDArray[Any]] = {
             "offset": frames.offset,
             "time_ns": frames.time_ns,
-            "wire_bytes": frames.wire_bytes,
+            "wire_bytes": ethernet_bytes(frames),
             "captured_bytes": frames.captured_bytes,
             "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
             "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),

@@ -6,10 +6,10 @@ from enum import IntEnum
 import numpy as np
 
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import U16, U64
+from kubectl_vxtrace.model.packets import I64, U16, U64
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, first
-from kubectl_vxtrace.packets.frames import Frames, u64
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, u64
 from kubectl_vxtrace.packets.network import tags
 
 
@@ -28,6 +28,17 @@ class LinkType(IntEnum):
     LINUX_SLL2 = 276
 
 
+_HEADER_BYTES: dict[int, int] = {
+    LinkType.NULL: layout.FAMILY.itemsize,
+    LinkType.LOOP: layout.FAMILY.itemsize,
+    LinkType.LINUX_SLL: layout.SLL.itemsize,
+    LinkType.LINUX_SLL2: layout.SLL2.itemsize,
+    LinkType.RAW: 0,
+    LinkType.RAW_BY_DLT: 0,
+    LinkType.RAW_OF_OPENBSD: 0,
+    LinkType.IPV4: 0,
+    LinkType.IPV6: 0,
+}
 _READABLE = frozenset(map(int, LinkType))
 _UNREADABLE = {
     9: "PPP",
@@ -75,6 +86,22 @@ def check_link_type(number: int) -> None:
 def link_types(number: int, frames: int) -> U16 | None:
     """The column of Frames where all frames have one link type."""
     return None if number == LinkType.ETHERNET else np.broadcast_to(np.uint16(number), frames)
+
+
+def missing_bytes(link_type: int) -> int:
+    """By how much an Ethernet header is longer than that of a link type; 0 for one that cannot be read."""
+    return layout.ETHERNET.itemsize - _HEADER_BYTES.get(link_type, layout.ETHERNET.itemsize)
+
+
+def ethernet_bytes(frames: Frames) -> I64:
+    """The lengths on the wire, as if each frame had an Ethernet header in place of its own."""
+    if frames.link_type is None:
+        return frames.wire_bytes
+    longer = np.zeros(len(frames), np.int64)
+    for number in np.unique(frames.link_type).tolist():
+        longer[frames.link_type == number] = missing_bytes(number)
+    lengths: I64 = np.minimum(frames.wire_bytes + longer, MAX_WIRE_BYTES)
+    return lengths
 
 
 def open_links(frames: Frames, out: Columns) -> Iterator[tuple[Cursor, U16]]:

@@ -11,6 +11,7 @@ from kubectl_vxtrace.packets.cut import read_frames
 from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
 from kubectl_vxtrace.packets.headers import decode
+from kubectl_vxtrace.packets.links import missing_bytes
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 
 DNS_PORTS = frozenset({53, 1053, 5353, 8053})
@@ -68,7 +69,8 @@ def _payloads(raw: Sequence[bytes], table: PacketTable, rows: Sequence[int]) -> 
     at = np.cumsum(captured) - captured
     index = np.array(rows, np.int64)
     links = np.array([each.link_type for each in table.interfaces], np.uint16)[table.interface[index]]
-    frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index], links)
+    wire_bytes = table.wire_bytes[index].astype(np.int64) - np.array([missing_bytes(link) for link in links.tolist()], np.int64)
+    frames = Frames(data, at, captured, wire_bytes, table.time_ns[index], table.offset[index], links)
     decoded = decode(frames, carrier_ports(np.unique(table.tunnels.port).tolist()))
     payloads = []
     for number, frame in enumerate(raw):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kubectl_vxtrace.model.packets import Kind
+from kubectl_vxtrace.model.packets import Kind, PacketTable
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.summary import summarise
 from tests.packets.reading import talk
@@ -36,6 +37,7 @@ def test_the_same_packet_on_any_link(tmp_path: Path, name: str) -> None:
     assert talk(table) == (17, NEAR, 1003, FAR, 2000)
     assert (int(table.payload_bytes[0]), int(table.ip_id[0])) == (3, 3)
     assert table.ethernet.tolist() == [-1, -1]
+    assert table.wire_bytes.tolist()[0] in (14 + len(packet(3)), 4 + 14 + len(packet(3))), "as of Ethernet, with its tag"
     assert "UDP 1003 > 2000 len 3" in summarise(path, table, [0])[0]
 
 
@@ -61,14 +63,21 @@ def test_what_is_no_ip_packet(tmp_path: Path, link_type: int, frame: bytes) -> N
     assert set(read_pcap(path).kind.tolist()) <= {Kind.OTHER, Kind.MALFORMED, Kind.CUT}
 
 
-def test_vxlan_over_a_tunnel_device(tmp_path: Path) -> None:
-    """As on tailscale0 or wg0: no outer Ethernet header, an inner one."""
-    wrapped = frames.encapsulate(frames.ethernet(packet(3)), source="100.64.0.1", destination="100.64.0.2", port=8472)[14:]
-    path = tmp_path / "a.pcap"
-    frames.write_pcap(path, [(1, wrapped)], link_type=101)
-    table = read_pcap(path)
-    assert table.tunnel.tolist() == [0]
-    assert talk(table) == (17, NEAR, 1003, FAR, 2000)
+@pytest.mark.parametrize("link_type", [0, 101, 113, 276])
+def test_vxlan_over_a_tunnel_device_is_as_over_a_nic(tmp_path: Path, link_type: int) -> None:
+    """As on tailscale0 or wg0: no outer Ethernet header, an inner one. Whoever compares two taps sees no difference, in length either."""
+    before = {0: b"\x02\0\0\0", 101: b"", 113: links.sll(b""), 276: links.sll2(b"")}[link_type]
+    wrapped = [
+        frames.encapsulate(frames.ethernet(packet(size)), source="100.64.0.1", destination="100.64.0.2", port=8472) for size in (3, 900)
+    ]
+    nic, tunnel = tmp_path / "nic", tmp_path / "tunnel"
+    frames.write_pcap(nic, list(enumerate(wrapped)))
+    frames.write_pcap(tunnel, [(number, before + frame[14:]) for number, frame in enumerate(wrapped)], link_type=link_type)
+    there, here = read_pcap(nic), read_pcap(tunnel)
+    assert talk(here) == (17, NEAR, 1003, FAR, 2000)
+    for name in PacketTable.__slots__:
+        if isinstance(column := getattr(here, name), np.ndarray) and name not in ("offset", "captured_bytes", "ethernet"):
+            assert column.tolist() == getattr(there, name).tolist(), name
 
 
 def test_outer_ethernet_addresses(tmp_path: Path) -> None:
