@@ -93,6 +93,15 @@ def test_any_with_sll2_names_the_kernel_s_interface(tmp_path: Path) -> None:
     assert (read_pcap(path).ethernet == -1).all()
 
 
+def test_sll2_headers_that_were_not_captured_name_no_interface(tmp_path: Path) -> None:
+    """More of them than are decoded together, behind some that do."""
+    records = [frames.pcap_record(number, links.sll2(packet(1), interface=7)) for number in range(10)]
+    records += [frames.pcap_record(number, links.sll2(packet(1), interface=7), snaplen=19) for number in range(40_000)]
+    tables = read_interfaces(write(tmp_path / "a", frames.pcap_header(link_type=276) + b"".join(records)))
+    assert [(each.name, each.index, len(each.table)) for each in tables] == [(None, None, 40_000), (None, 7, 10)]
+    assert tables[1].table.frame.tolist() == list(range(1, 11))
+
+
 def test_sll2_after_many_frames_of_another_interface(tmp_path: Path) -> None:
     blocks = [frames.pcapng_section(), frames.pcapng_interface(name="eth0")]
     blocks += [frames.pcapng_packet(number, frames.ethernet(packet(number % 9))) for number in range(20_000)]

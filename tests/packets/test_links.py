@@ -91,3 +91,9 @@ def test_outer_ethernet_addresses(tmp_path: Path) -> None:
     assert table.ethernet.tolist() == [0, 1, 0, -1]
     assert [f"{mac:012x}" for mac in table.ethernets.source.tolist()] == ["020000000001", "06ff00000004"]
     assert [f"{mac:012x}" for mac in table.ethernets.destination.tolist()] == ["020000000002", "06ff00000003"]
+
+
+def test_a_raw_frame_of_which_nothing_was_captured(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    frames.write_pcap(path, [(1, packet(3)), (2, packet(3))], link_type=101, snaplen=0)
+    assert read_pcap(path).kind.tolist() == [Kind.CUT, Kind.CUT]

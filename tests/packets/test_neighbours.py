@@ -74,6 +74,13 @@ def test_a_target_that_was_not_captured() -> None:
     assert said(table_of(discovery(FAR6), snaplen=14 + 40 + 23)) == []
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(8 + 15, []), (8 + 16 + 7, [(0, FAR6, False, "000000000000")])])
+def test_padding_is_no_part_of_a_message(kept: int, expected: list[tuple[int, str, bool, str]]) -> None:
+    frame = bytearray(discovery(FAR6))
+    frame[18:20] = kept.to_bytes(2, "big")
+    assert said(table_of(bytes(frame))) == expected
+
+
 def test_what_was_forwarded_is_none() -> None:
     assert said(table_of(discovery(FAR6, hops=254))) == []
 
