@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys import outcome, rejected, tally
+from kubectl_vxtrace.journeys import arrivals, outcome, rejected, tally
 from kubectl_vxtrace.journeys.clocks import Clocks, Samples, clocks_of
 from kubectl_vxtrace.journeys.doubled import Doubled, doubled
 from kubectl_vxtrace.journeys.flows import ANY, Candidate, candidates_of, strays_of, without_strangers
@@ -33,7 +33,7 @@ from kubectl_vxtrace.journeys.twins import name_backends
 from kubectl_vxtrace.journeys.window import Window, stretches_of, window_of
 from kubectl_vxtrace.journeys.witness import Testimony, testimonies, testimony_of
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.packets import I32, PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
 
@@ -87,7 +87,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         clocks=clocks,
         window=window,
         known=known,
-        refusals=rejected.refusals_of(tables, roles, clocks),
+        refusals=rejected.refusals_of(tables, roles, clocks, recording.overlay),
         in_window={tap: tally.frames_in_window(window, tap, table) for tap, table in tables.items()},
         unsure=unsure,
     )
@@ -186,10 +186,11 @@ def _judge_flow(scene: _Scene, parts: Sequence[_Part]) -> list[TracedPath]:
     trails = [trails_of(part.way, scene.clocks, [one.witness for one in _testimonies(scene, part)]) for part in parts]
     if scene.recording.request is not None and scene.recording.request.filter is not None:
         trails = _picked(trails)
-    replies = next((one for one in trails if one.way.path.direction is Direction.REPLY), None)
+    ways = {one.way.path.direction: one for one in trails}
     found = []
     for part, one in zip(parts, trails, strict=True):
-        result = _judge_path(scene, part, one, replies)
+        other = Direction.REPLY if one.way.path.direction is Direction.REQUEST else Direction.REQUEST
+        result = _judge_path(scene, part, one, ways.get(other))
         if part.candidate.flow.server is None and part.way.path.direction is Direction.REPLY and not len(result.journeys):
             continue
         found.append(result)
@@ -206,19 +207,21 @@ def _picked(trails: Sequence[Trails]) -> list[Trails]:
     ]
 
 
-def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | None) -> TracedPath:
+def _judge_path(scene: _Scene, part: _Part, trails: Trails, back: Trails | None) -> TracedPath:
     path = part.way.path
+    request = path.direction is Direction.REQUEST
+    reached, doubtful = _arrivals(scene, part, trails, back)
     known = _testimonies(scene, part)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     counted = tally.counted(trails, scene.window)
     noticed = trails.seen | switched(trails, part.candidate.flow)
-    missed = outcome.demoted(noticed[counted], [one.witness for one in known])
+    missed = outcome.demoted(noticed[counted], reached[counted], [one.witness for one in known])
     known = [_less(one, count) for one, count in zip(known, missed, strict=True)]
     witness = [one.witness for one in known]
-    request = path.direction is Direction.REQUEST
     nameless = part.candidate.flow.server is None and request
     parting = [testimony_of(tap, scene.known, scene.recording).witness for tap in part.candidate.last]
-    outcomes = outcome.judge(trails.seen, witness, arrives=not nameless, parting_witnessed=nameless and bool(parting) and all(parting))
+    parted = nameless and bool(parting) and all(parting)
+    outcomes = outcome.judge(trails.seen, reached, witness, arrives=not nameless, parting_witnessed=parted)
     if trails.way.tcp:
         pure = (trails.payload_bytes.max(axis=1, initial=0) == 0) & (trails.flags & 0x17 == 0x10)
         outcome.merged_away(outcomes, pure, merging_hops(trails))
@@ -230,8 +233,9 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     if not trails.way.comparable or part.candidate.group in scene.unsure:
         outcome.forget(outcomes, np.ones(len(trails), dtype=np.bool_), OutcomeCode.LOST)
     outcome.forget(outcomes, trails.unsure, OutcomeCode.LOST, OutcomeCode.DELIVERED)
+    outcome.forget(outcomes, doubtful, OutcomeCode.LOST)
     if request:
-        rejected.refuse(trails, replies, outcomes, scene.refusals, part.candidate.group, scene.clocks)
+        rejected.refuse(trails, back, outcomes, scene.refusals, part.candidate.group, scene.clocks)
     inside = np.flatnonzero(counted)
     inside = inside[np.argsort(rejected.reference_times(trails, scene.clocks)[inside], kind="stable")]
     chosen = trails.take(inside)
@@ -240,9 +244,19 @@ def _judge_path(scene: _Scene, part: _Part, trails: Trails, replies: Trails | No
     roles = {capture.task.tap: capture.task.role for capture in scene.recording.captures}
     odd = {tap: (roles.get(tap, Role.UNDERLAY), testimony_of(tap, scene.known, scene.recording)) for tap in part.unexpected}
     hops = tally.hop_counts(chosen, view) + tally.unexpected_counts(part.unexpected, view, odd, len(path.hops), path.direction)
-    legs = tally.leg_tallies(chosen, journeys, witness, scene.clocks)
+    legs = tally.leg_tallies(chosen, journeys, reached[inside], witness, scene.clocks)
     legs += tally.open_leg(chosen, journeys) if nameless else ()
     return TracedPath(flow=part.candidate.flow, path=path, journeys=journeys, hops=hops, legs=legs)
+
+
+def _arrivals(scene: _Scene, part: _Part, trails: Trails, back: Trails | None) -> tuple[I32, NDArray[np.bool_]]:
+    """How many hops each packet has provably passed, seen or not (one more than there are: it arrived); and which of several alike may
+    have arrived."""
+    answers = arrivals.answers_to(trails, back, part.candidate.flow.protocol, scene.clocks)
+    reached = np.where(answers.proven, np.int32(trails.frame.shape[1] + 1), np.int32(0))
+    if part.way.path.direction is Direction.REQUEST:
+        reached = np.maximum(reached, rejected.reached_by_refusals(trails, scene.refusals, part.candidate.group, arrivals.homes(trails)))
+    return reached.astype(np.int32), answers.doubtful
 
 
 def _testimonies(scene: _Scene, part: _Part) -> list[Testimony]:

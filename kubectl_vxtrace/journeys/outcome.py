@@ -19,17 +19,18 @@ class Outcomes:
     lost_to: I32
 
 
-def demoted(seen: NDArray[np.bool_], witness: Sequence[bool]) -> tuple[int, ...]:
-    """How many journeys each witness missed that were seen before and after it; such a hop is no witness for absence."""
+def demoted(seen: NDArray[np.bool_], reached: I32, witness: Sequence[bool]) -> tuple[int, ...]:
+    """How many journeys each witness missed that were seen before it and passed it: they were seen behind it, or came so far (`reached`,
+    a number of hops); such a hop is no witness for absence."""
     if not len(seen):
         return (0,) * len(witness)
     before = np.logical_or.accumulate(seen, axis=1)
-    after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+    after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < reached[:, None])
     missed = (before & after & ~seen).sum(axis=0)
     return tuple(int(count) if is_witness else 0 for count, is_witness in zip(missed, witness, strict=True))
 
 
-def judge(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bool, parting_witnessed: bool = False) -> Outcomes:
+def judge(seen: NDArray[np.bool_], reached: I32, witness: Sequence[bool], *, arrives: bool, parting_witnessed: bool = False) -> Outcomes:
     """Outcome of each journey of one path.
 
     Lost means: seen at a witness, absent at the next one and at every later hop. A journey that was last seen between two witnesses
@@ -37,6 +38,7 @@ def judge(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bool, pa
 
     Args:
         seen: shape (n, hops).
+        reached: how many hops each has provably passed, seen there or not; one more than there are: it arrived behind them.
         witness: for each hop whether it is a witness for absence.
         arrives: whether the path's last hop is where packets are to arrive; False where only the beginning of the way is known.
         parting_witnessed: for a path that only is a beginning, whether all taps that may come next are witnesses.
@@ -49,20 +51,20 @@ def judge(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bool, pa
     )
     if not length or not count:
         return outcomes
-    last = length - 1 - np.argmax(seen[:, ::-1], axis=1)
+    last = np.maximum(length - 1 - np.argmax(seen[:, ::-1], axis=1), np.minimum(reached, length) - 1)
     index = np.arange(length)
     is_witness = np.array(witness, dtype=np.bool_)
     before = np.maximum.accumulate(np.where(is_witness, index, -1))[last]
     after = np.append(np.minimum.accumulate(np.where(is_witness, index, length)[::-1])[::-1], length)[last + 1]
-    saw = (before >= 0) & seen[np.arange(count), np.maximum(before, 0)]
+    saw = (before >= 0) & (seen[np.arange(count), np.maximum(before, 0)] | (before < reached))
     lost = saw & ((after < length) | parting_witnessed)
     outcomes.outcome[lost] = OutcomeCode.LOST
     outcomes.lost_from[lost] = before[lost] + 1
     outcomes.lost_to[lost] = np.where(after < length, after + 1, 0)[lost]
-    if arrives:
-        outcomes.outcome[seen[:, -1]] = OutcomeCode.DELIVERED
-        for column in (outcomes.lost_from, outcomes.lost_to):
-            column[seen[:, -1]] = 0
+    arrived = (reached > length) | (arrives & (last == length - 1))
+    outcomes.outcome[arrived] = OutcomeCode.DELIVERED
+    for column in (outcomes.lost_from, outcomes.lost_to):
+        column[arrived] = 0
     return outcomes
 
 

@@ -13,7 +13,7 @@ from kubectl_vxtrace.journeys.trails import Trails
 from kubectl_vxtrace.journeys.window import STAGGER_NS, Window
 from kubectl_vxtrace.journeys.witness import Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import I64, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.report import HopCount, Latency, LegTally, Outer
@@ -176,11 +176,12 @@ def _most_frequent(values: NDArray[np.int32]) -> int:
     return int(np.argmax(np.bincount(values)))
 
 
-def leg_tallies(trails: Trails, journeys: JourneyTable, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
-    """What became of packets between neighbouring witnesses; blind hops lie inside a leg."""
+def leg_tallies(trails: Trails, journeys: JourneyTable, reached: I32, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
+    """What became of packets between neighbouring witnesses; blind hops lie inside a leg. `reached`: how many hops each provably passed."""
     places = [index for index, is_witness in enumerate(witness) if is_witness]
     seen, vanished = trails.seen, _vanished(journeys)
-    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]  # seen there or behind
+    # seen there or behind, or known to have come there
+    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < reached[:, None])
     found = []
     for start, end in pairwise(places):
         sent = seen[:, start]
