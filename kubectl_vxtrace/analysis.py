@@ -12,7 +12,7 @@ from kubectl_vxtrace.diagnosis.foreign import without_unproven
 from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.errors import CannotRunError, PcapError
-from kubectl_vxtrace.journeys.select import ShownJourney, shown
+from kubectl_vxtrace.journeys import ShownJourney, shown
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap

@@ -6,7 +6,7 @@ from enum import IntEnum
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
 from kubectl_vxtrace.model.path import Direction, Flow, Path, Tap
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally
+from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally, Verdict
 
 
 class OutcomeCode(IntEnum):
@@ -17,6 +17,16 @@ class OutcomeCode(IntEnum):
     REJECTED = 2
     LOST = 3
     DROPPED = 4
+
+
+VERDICTS = {
+    OutcomeCode.DELIVERED: Verdict.DELIVERED,
+    OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
+    OutcomeCode.REJECTED: Verdict.REJECTED,
+    OutcomeCode.LOST: Verdict.LOST,
+    OutcomeCode.DROPPED: Verdict.DROPPED,
+}
+"""How the report spells each outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
