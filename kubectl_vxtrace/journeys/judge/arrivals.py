@@ -15,7 +15,7 @@ from kubectl_vxtrace.journeys.columns import look_up
 from kubectl_vxtrace.journeys.judge.rejections import QuotedRequests, packet_keys
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories, reference_times
 from kubectl_vxtrace.journeys.records import PORTS
-from kubectl_vxtrace.model.packets import I64
+from kubectl_vxtrace.model.packets import I32, I64
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 

@@ -50,7 +50,7 @@ class QuotedRequests:
 
 def packet_keys(client_port: NDArray[Any], ip_id: NDArray[Any]) -> I64:
     """What an ICMP error quotes of a packet, as one number each (RFC 792: the IP header and 8 bytes, which hold the ports)."""
-    return (client_port.astype(np.int64) << 16) | ip_id
+    return np.asarray((client_port.astype(np.int64) << 16) | ip_id, dtype=np.int64)
 
 
 def quoted_requests(
@@ -105,7 +105,7 @@ def _rejects(table: PacketTable) -> NDArray[np.bool_]:
 def mark_rejected(
     requests: Trajectories, replies: Trajectories | None, outcomes: Outcomes, quoted: QuotedRequests, group: int, clocks: Clocks
 ) -> None:
-    """Marks what was rejected. One that arrived keeps the last hop as `lost_from`, one that vanished its leg, any other where it was seen last."""
+    """Marks what was rejected. `lost_from` of one that arrived is the last hop; one that vanished keeps its leg; else where it was seen last."""
     if not len(requests):
         return
     times_ns = reference_times(requests, clocks)
