@@ -14,8 +14,11 @@ Rules beside the table:
 - Segmentation offload makes one frame of many packets and the reverse. A super-packet has the sequence number, IP ID and payload digest of
   its first packet. Beyond that TCP data is known by the bytes that it carries (`unpack.segments`), datagrams by IP IDs that count on
   (`unpack.datagrams`).
+- An ICMP error quotes the IP header and the ports of the packet that caused it (RFC 792; RFC 4443, 3.1): that one is known by client port
+  and IP ID (`judge.rejections`).
 - An IP ID tells packets apart only where the sender uses one: IPv6 has none, and Linux sends 0 with DF set outside connections
-  (RFC 6864, 4; ip_select_ident_segs in include/net/ip.h). TCP is therefore matched a second time without it, since offloads renumber segments.
+  (RFC 6864, 4; ip_select_ident_segs in include/net/ip.h). It is compared beside the key of a packet on a path, and TCP is matched a second
+  time without it, since offloads renumber segments.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -33,7 +33,7 @@ def _neighbours() -> Iterator[tuple[Hop, Hop, frozenset[Field]]]:
     for before, after in zip(path.hops, path.hops[1:], strict=False):
         left, right = tables[before.tap], tables[after.tap]
         assert len(left) == len(right) == 8
-        differ = {
+        differ: set[Field] = {
             field
             for field in OF_FRAMES
             if field not in (Field.CONVERSATION, Field.TUNNEL) and (_columns(left, field) != _columns(right, field)).any()

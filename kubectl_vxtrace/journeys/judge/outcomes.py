@@ -24,9 +24,9 @@ class Outcomes:
 def outcomes_of(
     seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool], *, arrives: bool, continues_at_witnesses: bool = False
 ) -> Outcomes:
-    """Outcome of each journey of one path.
+    """Outcome of each packet of one path.
 
-    Lost means: seen at a witness, absent at the next one and at every later hop. A journey that was last seen between two witnesses
+    Lost means: seen at a witness, absent at the next one and at every later hop. A packet that was last seen between two witnesses
     is lost between these, if the first of them saw it.
 
     Args:
@@ -62,9 +62,9 @@ def outcomes_of(
 
 
 def mark_merged_acks(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: NDArray[np.bool_]) -> None:
-    """Pure ACKs that vanished at a hop that merges segments of their connection may live on in a merged one: not to be known.
+    """Pure ACKs that vanished at a hop that merges segments of their connection may live on in a merged one: undetermined.
 
-    `merging` has shape (n, hops): whether that hop holds merged segments of the journey's connection and direction.
+    `merging` has shape (n, hops): whether that hop holds merged segments of the packet's connection and direction.
     """
     lost = (outcomes.code == OutcomeCode.LOST) & pure_ack & (outcomes.lost_to > 0)
     lost[lost] = merging[np.flatnonzero(lost), outcomes.lost_to[lost] - 1]
