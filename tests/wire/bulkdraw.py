@@ -130,7 +130,11 @@ class Draw:
     def _sent_again(self, sent: Sent) -> Sent:
         """With a copy that arrives of what vanished: its receiver acknowledges it."""
         lost = sent.take(np.flatnonzero(sent.passed < HOPS))
-        copies = {"time_ns": lost.time_ns + _RESENT_AFTER_NS, "ip_id": lost.ip_id + np.uint16(_RESENT_ID), "passed": np.full(len(lost), HOPS, np.int8)}
+        copies = {
+            "time_ns": lost.time_ns + _RESENT_AFTER_NS,
+            "ip_id": lost.ip_id + np.uint16(_RESENT_ID),
+            "passed": np.full(len(lost), HOPS, np.int8),
+        }
         return Sent(**{name: np.concatenate([getattr(sent, name), copies.get(name, getattr(lost, name))]) for name in Sent.__slots__})
 
     def _bursts(self, rows: Sequence[Sequence[NDArray[np.int64]]]) -> Sent:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.judge.arrivals import answers_to, passed_by_rejections
+from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
@@ -75,7 +75,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     testimonies = _testimonies(context, path, packets, passed, is_counted)
     witness = [testimony.witness for testimony in testimonies]
     outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
-    mark_undetermined(outcomes, answers.doubtful, OutcomeCode.LOST)
+    mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
     inside = np.flatnonzero(is_counted)

@@ -16,7 +16,7 @@ from kubectl_vxtrace.journeys.judge.rejections import QuotedRequests, packet_key
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories, reference_times
 from kubectl_vxtrace.journeys.records import PORTS
 from kubectl_vxtrace.model.packets import I32, I64
-from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 _SEQUENCE = 2**32
@@ -26,24 +26,27 @@ BOOL = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
-    """What the other direction says of n packets. proven: each was answered. doubtful: one of several alike was, and which is not known."""
+    """What the other direction says of n packets. proven: each was answered. alike: one of several alike was, and which is not known.
+    socket: the packet's UDP socket was answered, whichever of its datagrams it was."""
 
     proven: BOOL
-    doubtful: BOOL
+    alike: BOOL
+    socket: BOOL
 
 
 def answers_to(packets: Trajectories, back: Trajectories | None, protocol: str, clocks: Clocks) -> Answers:
-    """Which packets that the last hop did not see were answered all the same by what came `back`."""
+    """Which packets that the last hop did not see were answered all the same by what came `back`: of TCP in either direction."""
     nothing = np.zeros(len(packets), dtype=np.bool_)
-    none = Answers(proven=nothing, doubtful=nothing)
+    none = Answers(proven=nothing, alike=nothing, socket=nothing)
     if back is None or not len(back) or not len(packets) or not packets.frame.shape[1] or packets.seen[:, -1].all():
         return none
+    is_request = packets.frames.path.direction is Direction.REQUEST
     match protocol:
         case "TCP":
             return _acknowledged(packets, back, clocks)
-        case "ICMP":
+        case "ICMP" if is_request:
             return _echoed(packets, back)
-        case "UDP":
+        case "UDP" if is_request:
             return _replied(packets, back, clocks)
         case _:
             return none
@@ -102,7 +105,7 @@ def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> 
     doubtful = np.zeros(len(packets), dtype=np.bool_)
     if copies is not None:
         doubtful[np.flatnonzero(proven)[copies > 1]] = True
-    return Answers(proven=proven & ~doubtful, doubtful=doubtful)
+    return Answers(proven=proven & ~doubtful, alike=doubtful, socket=np.zeros_like(proven))
 
 
 def _numbered(values: I64) -> NDArray[np.intp]:
@@ -154,15 +157,11 @@ def _echoed(packets: Trajectories, back: Trajectories) -> Answers:
     places = np.flatnonzero(proven)
     alike = _numbered(key[places])
     several[places[np.bincount(alike, minlength=1)[alike] > 1]] = True
-    return Answers(proven=proven & ~several, doubtful=several)
+    return Answers(proven=proven & ~several, alike=several, socket=np.zeros_like(proven))
 
 
 def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
-    """UDP: a reply to a socket whose questions and replies had taken turns answers the last question.
-
-    Where a socket got replies though none of its questions was seen at the last hop, that hop does not show what this socket sends: its
-    other questions may have arrived as well.
-    """
+    """UDP: a reply to a socket whose questions and replies had taken turns answers the last question."""
     count, both = len(packets), len(packets) + len(back)
     port = np.concatenate([packets.client_port, back.client_port]).astype(np.int64)
     times_ns = np.concatenate([reference_times(packets, clocks), _last_times(back, clocks)])
@@ -178,10 +177,21 @@ def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answe
     answering = np.flatnonzero(turns & is_reply[order])
     proven = np.zeros(count, dtype=np.bool_)
     proven[order[answering - 1]] = True
-    open_ = ~packets.seen[:, -1]
-    replied = np.isin(packets.client_port, back.client_port) & ~np.isin(packets.client_port, packets.client_port[~open_])
-    proven &= open_
-    return Answers(proven=proven, doubtful=open_ & replied & ~proven)
+    proven &= ~packets.seen[:, -1]
+    return Answers(proven=proven, alike=np.zeros_like(proven), socket=np.isin(packets.client_port, back.client_port))
+
+
+def hidden_sockets(packets: Trajectories, answers: Answers, lost_to: I32) -> BOOL:
+    """Which datagrams are of a socket that was answered and of which the hop that should have seen them next, or a later one, saw none.
+
+    That hop does not show what this socket sends: which of its datagrams have arrived is not known. `lost_to`: the number of that hop, 0
+    for one behind the path.
+    """
+    hops = packets.frame.shape[1]
+    last_seen = hops - np.argmax(packets.seen[:, ::-1], axis=1)
+    farthest = np.zeros(PORTS, dtype=np.int64)
+    np.maximum.at(farthest, packets.client_port, last_seen)
+    return np.asarray(answers.socket & (farthest[packets.client_port] < np.where(lost_to > 0, lost_to, hops + 1)))
 
 
 def passed_by_rejections(requests: Trajectories, quoted: QuotedRequests, group: int) -> I32:
