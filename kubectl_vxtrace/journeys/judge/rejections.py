@@ -105,7 +105,7 @@ def _rejects(table: PacketTable) -> NDArray[np.bool_]:
 def mark_rejected(
     requests: Trajectories, replies: Trajectories | None, outcomes: Outcomes, quoted: QuotedRequests, group: int, clocks: Clocks
 ) -> None:
-    """Marks what was rejected. `lost_from` of one that arrived is the last hop; one that vanished keeps its leg; else where it was seen last."""
+    """Marks what was rejected. One that arrived has the last hop as `lost_from`; one that vanished keeps its leg."""
     if not len(requests):
         return
     times_ns = reference_times(requests, clocks)
