@@ -69,7 +69,10 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks)
     passed = np.where(answers.proven, np.int32(packets.frame.shape[1] + 1), np.int32(0))
     if is_request:
-        passed = np.maximum(passed, passed_by_rejections(packets, context.quoted, path.candidate.group))
+        hops = path.frames.path.hops
+        last_is_witness = bool(hops) and context.testimony_of(hops[-1].tap).witness
+        rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
+        passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     is_counted = counted(packets, context.window)
     testimonies = _testimonies(context, path, packets, passed, is_counted)

@@ -194,15 +194,19 @@ def hidden_sockets(packets: Trajectories, answers: Answers, lost_to: I32) -> BOO
     return np.asarray(answers.socket & (farthest[packets.client_port] < np.where(lost_to > 0, lost_to, hops + 1)))
 
 
-def passed_by_rejections(requests: Trajectories, quoted: QuotedRequests, group: int) -> I32:
+def passed_by_rejections(requests: Trajectories, quoted: QuotedRequests, group: int, *, last_is_witness: bool) -> I32:
     """How many hops each request has provably passed, since an error that quotes it came from there; 0 where nothing says so.
 
-    The server's own address has all hops behind it. A node whose tunnel brought the error had taken the request out of the tunnel.
+    The server's own address has all hops behind it, unless the last hop is a witness and did not see the error: then somebody before it has
+    that address as well, on the server's node. A node whose tunnel brought the error had taken the request out of the tunnel.
     """
     hops = requests.frames.path.hops
     tunnel_ends = {hop.tap.node: number for number, hop in enumerate(hops, 1) if hop.role in (Role.UNDERLAY, Role.VXLAN)}
     of_node = np.array([tunnel_ends.get(node, 0) for node in quoted.nodes] + [0], dtype=np.int32)
-    passed = np.where(quoted.by_server, len(hops) + 1, of_node[quoted.node])
+    last = hops[-1].tap if hops else None
+    seen_at_server = np.array([tap == last for tap in quoted.taps] + [False])[quoted.tap]
+    by_server = quoted.by_server & (seen_at_server | (not last_is_witness))
+    passed = np.where(by_server, len(hops) + 1, of_node[quoted.node])
     telling = np.flatnonzero((quoted.group == group) & (passed > 0))
     telling = telling[np.argsort(-passed[telling], kind="stable")]
     found = look_up(quoted.keys[telling], packet_keys(requests.client_port, requests.ip_id))
