@@ -43,6 +43,22 @@ without() {
     done
 }
 
+# places: of drops without a word, which some kernels count by the thousand, those in functions where the place tells what happened: a queue
+# that nobody reads, a route that refuses, a port that a bridge must not use, a VXLAN device of a kernel that has no words for it.
+places() {
+    grep -E ' [tT] (nf_queue|ip_error|br_handle_frame_finish|br_forward|__br_forward|vxlan_rcv|vxlan_xmit|vxlan_xmit_one)([[:space:]]|$)' \
+        /proc/kallsyms | while read -r _ _ name _; do printf ' || location.function == %s ' "$name"; done
+}
+
+# filter: sets the tracepoint's. Kernels before 6.5 know no functions in filters, and then nothing without a word is logged.
+filter() {
+    wanted="(protocol == 2048 || protocol == 34525 || protocol == 2054)$(without SOCKET_CLOSE SOCKET_FILTER UNIX_DISCONNECT UNIX_SKIP_OOB \
+        TCP_OFOMERGE TCP_OLD_DATA TCP_OLD_ACK QUEUE_PURGE PACKET_SOCK_ERROR TAP_FILTER TAP_TXFILTER)"
+    unsaid=$(without NOT_SPECIFIED)
+    [ -n "$unsaid" ] || { echo "$wanted" >"$event/filter" && return; }
+    { echo "$wanted && (${unsaid# && }$(places) )" >"$event/filter"; } 2>/dev/null || echo "$wanted$unsaid" >"$event/filter"
+}
+
 # has_symbols: whether functions can be told by their addresses; to a user who may not read those they are zeros.
 has_symbols() {
     command -v awk >/dev/null || return 1
@@ -109,17 +125,12 @@ END
     size_kb=$((8192 / $#))
     [ "$size_kb" -gt 64 ] || size_kb=64
     [ "$size_kb" -lt 1024 ] || size_kb=1024
-    # In kernels whose words are whole, what has none is rare, and its location tells much: a queue that nobody reads (nf_queue).
-    unsaid=NOT_SPECIFIED
-    if grep -q '"VXLAN_VNI_NOT_FOUND"' "$event/format"; then unsaid=''; fi
     # Where locations are addresses, they are hashed unless they can be told as functions before anybody sees them.
     if grep -q 'location=%p ' "$event/format" && has_symbols; then echo 0 2>/dev/null >"$instance/options/hash-ptr"; fi
     {
         echo "$size_kb" >"$instance/buffer_size_kb"
         echo mono >"$instance/trace_clock"
-        echo "(protocol == 2048 || protocol == 34525 || protocol == 2054)$(without $unsaid SOCKET_CLOSE SOCKET_FILTER \
-            UNIX_DISCONNECT UNIX_SKIP_OOB TCP_OFOMERGE TCP_OLD_DATA TCP_OLD_ACK QUEUE_PURGE PACKET_SOCK_ERROR TAP_FILTER TAP_TXFILTER)" \
-            >"$event/filter"
+        filter
         echo 1 >"$event/enable"
     } 2>.drops.err
     [ -s .drops.err ] && absent "the tracepoint cannot be used: $(head -n 1 .drops.err)"

@@ -202,13 +202,9 @@ def test_addresses_of_older_kernels_become_functions(shell: str, tmp_path: Path)
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_queue_that_nobody_reads_is_told_by_its_function(shell: str, session: str, tmp_path: Path) -> None:
     """The kernel has no word for it, so that the place is all that it says."""
-    mature = subprocess.run(
-        ["unshare", "-m", "sh", "-c", "mount -t tracefs t /mnt && grep -c VXLAN_VNI_NOT_FOUND /mnt/events/skb/kfree_skb/format"],
-        capture_output=True,
-        check=False,
-    )
-    if mature.returncode or shutil.which("iptables") is None:
-        pytest.skip("needs Linux 6.12 and iptables")
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if release < (6, 5) or shutil.which("iptables") is None:
+        pytest.skip("needs Linux 6.5, which can filter by function, and iptables")
     assert droplog.why_not(_run(shell, droplog.start(NODE, session, str(tmp_path), 60))) is None
     send = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 99)); s.send(b'x')"
     script = f'ip link set lo up && iptables -A OUTPUT -p udp -j NFQUEUE --queue-num 7 && {sys.executable} -c "{send}"'
