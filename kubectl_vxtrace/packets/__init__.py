@@ -4,16 +4,18 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.packets import InterfaceTable, PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.headers import MAX_ROWS, TableBuilder
+from kubectl_vxtrace.packets.links import unreadable_link_type
 from kubectl_vxtrace.packets.reader import open_reader
 from kubectl_vxtrace.packets.source import Source, unreadable
-
-VXLAN_PORTS = (4789, 8472)
-"""IANA's port (RFC 7348), and Linux' own default from before the RFC (drivers/net/vxlan), which flannel and Cilium use."""
+from kubectl_vxtrace.packets.taps import split
 
 _THREADS = 2
 """numpy computes without the interpreter's lock about two thirds of the time; each thread has buffers of its own."""
@@ -34,8 +36,8 @@ def read_pcap(
         One row for each whole record; `stopped_at` says where the file ends, or turns to garbage, inside a record.
 
     Raises:
-        PcapError: it cannot be read, is no capture file, is not of Ethernet, unpacks to too much, or holds too many packets. The message
-            does not name the file.
+        PcapError: it cannot be read, is no capture file, is of a link type that cannot be read, unpacks to too much, or holds too many
+            packets. The message does not name the file.
     """
     with Source(path) as source:
         try:
@@ -45,10 +47,34 @@ def read_pcap(
                 builder.add(frames)
         except OSError as error:
             raise unreadable(error) from error
-        return builder.finish(tap, reader.stopped_at)
+        table = builder.finish(tap, reader.stopped_at, reader.interfaces)
+    _check_some_readable(table)
+    return table
 
 
-def read_pcaps(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:
+def _check_some_readable(table: PacketTable) -> None:
+    """Raise PcapError where there are packets and all are of link types that cannot be read."""
+    used = np.unique(table.interface).tolist()
+    errors = [unreadable_link_type(table.interfaces[number].link_type) for number in used]
+    if errors and (error := errors[0]) is not None and all(errors):
+        raise error
+
+
+def read_interfaces(
+    path: str | Path, *, vxlan_ports: Collection[int] = VXLAN_PORTS, digest_bytes: int = DIGEST_BYTES
+) -> tuple[InterfaceTable, ...]:
+    """Decode a capture file of several interfaces into a table for each.
+
+    These are the interfaces that a pcapng file describes, with or without packets, and those whose kernel's index the frames of a
+    `tcpdump -i any` name (link type LINUX_SLL2). Any other file has one, without a name. Frames of an interface whose link type cannot
+    be read are all of kind OTHER; `unreadable_link_type` says why.
+
+    Args and Raises: as read_pcap.
+    """
+    return split(read_pcap(path, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes))
+
+
+def read_pcaps(files: Sequence[tuple[Tap | None, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:
     """Decode files whose packets are to be found in one another: their digests are of what all of them hold.
 
     Files that were cut shorter than the digests are long, at the NIC mostly, where 50 bytes of headers stand before the inner packet,
@@ -66,7 +92,13 @@ def read_pcaps(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int
         return list(pool.map(lambda file: _attempt(file, vxlan_ports, common_bytes), files))
 
 
-def _attempt(file: tuple[Tap, Path], vxlan_ports: Collection[int], digest_bytes: int) -> PacketTable | PcapError:
+def read_files(paths: Sequence[Path], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[tuple[InterfaceTable, ...] | PcapError]:
+    """As read_pcaps, of files of which nobody knows yet what they are: for each the tables of its interfaces, or why it cannot be read."""
+    tables = read_pcaps([(None, path) for path in paths], vxlan_ports=vxlan_ports)
+    return [table if isinstance(table, PcapError) else split(table) for table in tables]
+
+
+def _attempt(file: tuple[Tap | None, Path], vxlan_ports: Collection[int], digest_bytes: int) -> PacketTable | PcapError:
     tap, path = file
     try:
         return read_pcap(path, tap=tap, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes)

@@ -5,17 +5,43 @@ from pathlib import Path
 
 import numpy as np
 
-from kubectl_vxtrace.model.packets import IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.address import host_port
+from kubectl_vxtrace.model.packets import I32, Encapsulation, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import (
+    ECHO_TYPES,
+    FRAGMENT_OFFSET,
+    TCP_ACK,
+    TCP_CWR,
+    TCP_ECE,
+    TCP_FIN,
+    TCP_PSH,
+    TCP_RST,
+    TCP_SYN,
+    TCP_URG,
+    IpProtocol,
+)
 from kubectl_vxtrace.packets import dns
 from kubectl_vxtrace.packets.cut import read_frames
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
-from kubectl_vxtrace.packets.headers import decode, port_table
+from kubectl_vxtrace.packets.headers import decode
+from kubectl_vxtrace.packets.links import missing_bytes
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 
 DNS_PORTS = frozenset({53, 1053, 5353, 8053})
 """DNS, and what cluster DNS pods listen on behind port 53; elsewhere a packet is only called DNS if it parses as such."""
 
-_FLAGS = ((0x02, "SYN"), (0x01, "FIN"), (0x04, "RST"), (0x08, "PSH"), (0x10, "ACK"), (0x20, "URG"), (0x40, "ECE"), (0x80, "CWR"))
+_FLAGS = (
+    (TCP_SYN, "SYN"),
+    (TCP_FIN, "FIN"),
+    (TCP_RST, "RST"),
+    (TCP_PSH, "PSH"),
+    (TCP_ACK, "ACK"),
+    (TCP_URG, "URG"),
+    (TCP_ECE, "ECE"),
+    (TCP_CWR, "CWR"),
+)
+_NAMES: dict[int, str] = {IpProtocol.ICMP: "ICMP", IpProtocol.TCP: "TCP", IpProtocol.UDP: "UDP", IpProtocol.ICMPV6: "ICMPv6"}
 _UNREACHABLE = {
     0: "network unreachable",
     1: "host unreachable",
@@ -40,6 +66,16 @@ _ICMPV6 = {
 }
 
 
+_ENCAPSULATIONS = {
+    Encapsulation.VXLAN: "VXLAN in VXLAN",
+    Encapsulation.GENEVE: "Geneve",
+    Encapsulation.IP_IN_IP: "IP in IP",
+    Encapsulation.GRE: "GRE",
+    Encapsulation.WIREGUARD: "WireGuard",
+    Encapsulation.ESP: "IPsec ESP",
+}
+
+
 def summarise(path: str | Path, table: PacketTable, rows: Sequence[int]) -> tuple[str, ...]:
     """What each of `rows` says, in one line of printable ASCII: `DNS A? kubernetes.default`, `TCP SYN 41234 > 80 seq 1 len 0`.
 
@@ -56,8 +92,10 @@ def _payloads(raw: Sequence[bytes], table: PacketTable, rows: Sequence[int]) -> 
     captured = np.array([len(frame) for frame in raw], np.int64)
     at = np.cumsum(captured) - captured
     index = np.array(rows, np.int64)
-    frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index])
-    decoded = decode(frames, port_table(np.unique(table.tunnels.port).tolist()))
+    links = np.array([each.link_type for each in table.interfaces], np.uint16)[table.interface[index]]
+    wire_bytes = table.wire_bytes[index].astype(np.int64) - np.array([missing_bytes(link) for link in links.tolist()], np.int64)
+    frames = Frames(data, at, captured, wire_bytes, table.time_ns[index], table.offset[index], links)
+    decoded = decode(frames, carrier_ports(np.unique(table.tunnels.port).tolist()))
     payloads = []
     for number, frame in enumerate(raw):
         start = int(decoded.payload_at[number] - at[number])
@@ -72,20 +110,48 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
     if kind is not Kind.IP:
         words = {Kind.OTHER: "not IP", Kind.MALFORMED: "malformed", Kind.CUT: "headers not captured"}
         return f"{words[kind]}, {int(table.wire_bytes[row])} bytes"
+    if table.encapsulation[row]:
+        return _encapsulation(table, row)
     conversation = int(table.conversation[row])
     protocol = int(table.conversations.protocol[conversation])
-    if int(table.fragment[row]) & 0x1FFF:
-        return f"fragment of IP id {int(table.ip_id[row])} at {(int(table.fragment[row]) & 0x1FFF) * 8} len {int(table.payload_bytes[row])}"
+    if (offset := int(table.fragment[row]) & FRAGMENT_OFFSET) > 0:
+        return f"fragment of IP id {int(table.ip_id[row])} at {offset * 8} len {int(table.payload_bytes[row])}"
     if protocol == IpProtocol.TCP:
         return _tcp(table, row, payload)
     if protocol == IpProtocol.UDP:
         return _udp(table, row, payload)
     if protocol in (IpProtocol.ICMP, IpProtocol.ICMPV6):
-        return _icmp(table, row, protocol)
+        return _discovery(table, row) or _icmp(table, row, protocol)
     if protocol == IpProtocol.SCTP:
         source, destination = _ports(table, row)
         return f"SCTP {source} > {destination} len {int(table.payload_bytes[row])}"
     return f"IP protocol {protocol} len {int(table.payload_bytes[row])}"
+
+
+def _encapsulation(table: PacketTable, row: int) -> str:
+    """`Geneve UDP 41000 > 6081 len 130, not opened`, `GRE len 84, not opened`."""
+    source, destination = _ports(table, row)
+    over = f" UDP {source} > {destination}" if source or destination else ""
+    name = _ENCAPSULATIONS[Encapsulation(int(table.encapsulation[row]))]
+    return f"{name}{over} len {int(table.payload_bytes[row])}, not opened"
+
+
+def _discovery(table: PacketTable, row: int) -> str | None:
+    """IPv6 neighbour discovery, of which the table has the address; None where the row is none."""
+    place = _place(table.neighbours.row, row)
+    if place is None:
+        return None
+    address = address_text(table.neighbours.address[place])
+    if table.neighbours.answer[place]:
+        return f"ICMPv6 neighbour advertisement: {address} answers"
+    asker = address_text(table.conversations.source[int(table.conversation[row])])
+    return f"ICMPv6 neighbour solicitation: who has {address}? tell {asker}"
+
+
+def _place(rows: I32, row: int) -> int | None:
+    """Where `row` stands among ascending rows."""
+    place = int(np.searchsorted(rows, row))
+    return place if place < len(rows) and int(rows[place]) == row else None
 
 
 def _ports(table: PacketTable, row: int) -> tuple[int, int]:
@@ -101,7 +167,7 @@ def _tcp(table: PacketTable, row: int, payload: bytes) -> str:
             return f"DNS {said} (TCP)"
     flags = int(table.flags[row])
     names = ",".join(name for bit, name in _FLAGS if flags & bit) or "none"
-    ack = f" ack {int(table.ack[row])}" if flags & 0x10 else ""
+    ack = f" ack {int(table.ack[row])}" if flags & TCP_ACK else ""
     return f"TCP {names} {source} > {destination} seq {int(table.seq[row])}{ack} len {int(table.payload_bytes[row])}"
 
 
@@ -115,8 +181,9 @@ def _icmp(table: PacketTable, row: int, protocol: int) -> str:
     kind, code = divmod(int(table.flags[row]), 256)
     six = protocol == IpProtocol.ICMPV6
     name = "ICMPv6" if six else "ICMP"
-    if kind in ((128, 129) if six else (8, 0)):
-        asked = "request" if kind in (8, 128) else "reply"
+    echo_request, echo_reply = ECHO_TYPES[IpProtocol.ICMPV6 if six else IpProtocol.ICMP]
+    if kind in (echo_request, echo_reply):
+        asked = "request" if kind == echo_request else "reply"
         return f"{name} echo {asked} id {_ports(table, row)[0]} seq {int(table.seq[row])}"
     if not six and kind == 3:
         text = _UNREACHABLE.get(code, f"unreachable code {code}")
@@ -130,8 +197,8 @@ def _icmp(table: PacketTable, row: int, protocol: int) -> str:
 def _quoted(table: PacketTable, row: int) -> str:
     """What an ICMP error is about: the quoted packet, the inner one where it was a VXLAN packet."""
     quotes = table.icmp_quotes
-    place = int(np.searchsorted(quotes.row, row))
-    if place >= len(quotes) or int(quotes.row[place]) != row:
+    place = _place(quotes.row, row)
+    if place is None:
         return ""
     inner = int(quotes.inner_conversation[place])
     conversation = inner if inner >= 0 else int(quotes.conversation[place])
@@ -139,12 +206,9 @@ def _quoted(table: PacketTable, row: int) -> str:
     protocol = int(names.protocol[conversation])
     ends = []
     for address, port in ((names.source, names.source_port), (names.destination, names.destination_port)):
-        text = address_text(address[conversation])
-        if protocol not in (IpProtocol.TCP, IpProtocol.UDP):
-            ends.append(text)
-        else:
-            ends.append(f"[{text}]:{int(port[conversation])}" if ":" in text else f"{text}:{int(port[conversation])}")
-    label = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}.get(protocol, f"IP protocol {protocol}")
+        has_port = protocol in (IpProtocol.TCP, IpProtocol.UDP)
+        ends.append(host_port(address_text(address[conversation]), int(port[conversation]) if has_port else None))
+    label = _NAMES.get(protocol, f"IP protocol {protocol}")
     return f" for {label} {ends[0]} > {ends[1]}"
 
 
@@ -153,6 +217,8 @@ def _arp(table: PacketTable, row: int) -> str:
     sender = address_text(table.conversations.source[conversation])
     target = address_text(table.conversations.destination[conversation])
     operation = int(table.flags[row])
+    if operation == 1 and sender == target:
+        return f"ARP {sender} announces itself"
     if operation == 1:
         return f"ARP who has {target}? tell {sender}"
     if operation == 2:

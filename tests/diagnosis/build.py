@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from typing import Any
 
 import numpy as np
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import U8, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
+from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
@@ -96,10 +97,13 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
         ttl=np.full(count, 63, dtype=np.uint8),
         fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
+        encapsulation=np.zeros(count, dtype=np.uint8),
         seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
         digest=np.zeros(count, dtype=np.uint64),
+        interface=np.zeros(count, dtype=np.int32),
+        ethernet=np.full(count, -1, dtype=np.int32),
         conversations=Conversations(
             protocol=np.array([key[0] for key in talks], dtype=np.uint8),
             source=_addresses([key[1] for key in talks]),
@@ -116,6 +120,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
             inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
+        ethernets=Ethernets(source=np.zeros(0, np.uint64), destination=np.zeros(0, np.uint64)),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
             conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),
@@ -123,6 +128,18 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_conversation=np.where(inside, np.array(quoted, dtype=np.int32), -1).astype(np.int32),
             inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
         ),
+        neighbours=_neighbours(frames),
+    )
+
+
+def _neighbours(frames: Sequence[Frame]) -> Neighbours:
+    """The ARP messages among the frames."""
+    messages = [(row, frame) for row, frame in enumerate(frames) if frame.kind is Kind.ARP]
+    return Neighbours(
+        row=np.array([row for row, _ in messages], dtype=np.int32),
+        address=_addresses([frame.source if frame.flags == 2 else frame.destination for _, frame in messages]),
+        answer=np.array([frame.flags == 2 for _, frame in messages], dtype=np.bool_),
+        mac=np.zeros(len(messages), dtype=np.uint64),
     )
 
 
@@ -161,6 +178,30 @@ class Fate:
     outer_port: int = 50000
     outer_id: int = 0
     fragment: int = 0
+
+
+def with_paths(case: Case, **changes: Sequence[Any]) -> Case:
+    """`case` with parts of its paths replaced: for each path one value, in order."""
+    paths = list(case.paths)
+    for name, values in changes.items():
+        paths = [replace(traced, **{name: value}) for traced, value in zip(paths, values, strict=True)]
+    return replace(case, paths=tuple(paths))
+
+
+def with_flow(case: Case, flow: Flow) -> Case:
+    """`case` with another record of its only flow."""
+    return with_paths(case, flow=[flow] * len(case.paths))
+
+
+def of_flow(traced: TracedPath, flow: Flow) -> TracedPath:
+    """The same path and packets as another flow's."""
+    path = replace(traced.path, flow=flow.id)
+    return replace(traced, flow=flow, path=path, journeys=replace(traced.journeys, path=path))
+
+
+def sent_to(case: Case, outer_destination: str) -> tuple[TracedPath, ...]:
+    """The paths of `case` on which the sender's FDB names that underlay address."""
+    return tuple(replace(traced, path=replace(traced.path, outer_destination=outer_destination)) for traced in case.paths)
 
 
 def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = OutcomeCode.LOST) -> Fate:
@@ -247,14 +288,14 @@ class World:
         return Case(
             recording=self._recording(paths),
             tables={tap: table(tap, seen) for tap, seen in zip(TAPS, frames, strict=True)},
-            flows=(self.flow(),),
-            paths=paths,
-            journeys=journeys,
-            hops=tuple(self._hops(path, journey) for path, journey in zip(paths, journeys, strict=True)),
-            legs=tuple(self._legs(journey) for journey in journeys),
+            paths=tuple(self._traced(journey) for journey in journeys),
             clocks=(),
             connections={1: sum(fate.count for fate in self.requests)},
         )
+
+    def _traced(self, journey: JourneyTable) -> TracedPath:
+        hops, legs = self._hops(journey.path, journey), self._legs(journey)
+        return TracedPath(flow=self.flow(), path=journey.path, journeys=journey, hops=hops, legs=legs)
 
     def _journey(self, path: Path, fates: Sequence[Fate], frames: list[list[Frame]]) -> JourneyTable:
         rows, outcome, legs, ports = [], [], [], []
@@ -377,7 +418,7 @@ def facts(
         node=node,
         taken_ns=START_NS + (7 if later else -2) * SECOND_NS,
         links=(
-            Link(name=NIC, index=2, addresses=(f"{own.underlay_address}/24",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
+            Link(name=NIC, index=2, addresses=(own.underlay_address or "",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
             replace(made, counters=_sum(LINK_COUNTERS, vx)),
             Link(name=pod, index=4, counters=dict(LINK_COUNTERS)),
         ),
