@@ -17,22 +17,29 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 CONNTRACK_FULL = Cause(
     slug="conntrack-full",
-    remediation="Look: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max, conntrack -S (drop). Mend: sysctl -w "
-    "net.netfilter.nf_conntrack_max=N, kube-proxy --conntrack-max-per-core, and find who opens so many (conntrack -L).",
+    remediation=(
+        "Look on {node}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S; dmesg | grep 'table "
+        "full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. Mend: sysctl -w "
+        "net.netfilter.nf_conntrack_max={limit} (kube-proxy --conntrack-max-per-core keeps it)."
+    ),
     source="Linux net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc); kubernetes/kubernetes issue 71261",
     admitted=True,
 )
 DNS_CONNTRACK_RACE = Cause(
     slug="dns-conntrack-race",
-    remediation="Look: conntrack -S | grep insert_failed while it happens. Mend: NodeLocal DNSCache; options single-request-reopen or "
-    "use-vc in the pod's dnsConfig; a newer kernel.",
+    remediation=(
+        "Look: conntrack -S | grep insert_failed while it happens. Mend: NodeLocal DNSCache; options single-request-reopen or use-vc in "
+        "the pod's dnsConfig; a newer kernel."
+    ),
     source="kubernetes/kubernetes issue 56903; weaveworks/weave issue 3287; Linux nf_conntrack_core.c (__nf_conntrack_confirm)",
     admitted=True,
 )
 SNAT_PORT_COLLISION = Cause(
     slug="snat-port-collision",
-    remediation="Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Mend: iptables "
-    "1.6.2 or later, so that plugin and kube-proxy add it; fewer connections to one server, or more source addresses.",
+    remediation=(
+        "Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Mend: iptables 1.6.2 or "
+        "later, so that plugin and kube-proxy add it; fewer connections to one server, or more source addresses."
+    ),
     source="flannel-io/flannel issue 1004; kubernetes-sigs/ip-masq-agent issue 51; iptables-extensions(8), MASQUERADE",
     admitted=True,
 )
@@ -81,11 +88,7 @@ def _full(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         Confidence.CERTAIN if full and near else Confidence.LIKELY if full else Confidence.POSSIBLE,
         f"the connection tracking table of {node} is full" + (f" ({fill[0]} of {fill[1]})" if fill is not None else ""),
         proofs,
-        remediation=(
-            f"Look on {node}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S; dmesg | grep 'table "
-            f"full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. "
-            f"Mend: sysctl -w net.netfilter.nf_conntrack_max={more} (kube-proxy --conntrack-max-per-core keeps it)."
-        ),
+        remediation=CONNTRACK_FULL.remedy(node=node, limit=more),
         not_ruled_out=() if full and near else ("another drop that connection tracking counts",),
     )
 

@@ -56,7 +56,9 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
         return _damaged(case, segment, sender) if arrived and sender is not None else _WRITTEN_WRONG
     doubts = list(_lost_before(case, loss))
     if arrived and sender is not None and nic.offloads_tunnels(case, sender):
-        doubts.append(f"nic-tunnel-offload: a wrong inner checksum, {place_text(sender)} writes them (driver {nic.driver(case, sender)})")
+        doubts.append(
+            f"{NIC_TUNNEL_OFFLOAD.slug}: a wrong inner checksum, {place_text(sender)} writes them (driver {nic.driver(case, sender)})"
+        )
     return RuleVerdict(
         cause=CONNTRACK_INVALID, alternatives=tuple(doubts), max_confidence=Confidence.LIKELY if doubts else Confidence.CERTAIN
     )

@@ -190,12 +190,12 @@ def _finding(
 
 def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, cause: Cause) -> str:
     if cause != HOST_FIREWALL or segment.kind not in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE):
-        return cause.remediation
+        return cause.remedy()
     wanted = traits(case, loss, segment)
     ports, sources, targets = (
         ", ".join(sorted(str(value) for value in values)) for values in (wanted.destination_ports, wanted.sources, wanted.destinations)
     )
-    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remediation}"
+    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remedy()}"
 
 
 def describe(rule: Rule) -> str:

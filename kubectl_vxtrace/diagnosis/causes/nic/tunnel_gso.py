@@ -16,8 +16,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 TUNNEL_GSO_BUG = Cause(
     slug="tunnel-gso-bug",
-    remediation="Look: frames at the NIC whose outer UDP length exceeds the inner frame. Mend: ethtool -K NIC tx-udp-segmentation off on "
-    "the sender and rx-udp-gro-forwarding off on the receiver, then a newer kernel.",
+    remediation=(
+        "Look on {node}: uname -r; ethtool -k {device} | grep -E 'gso|udp'. Mend: ethtool -K {device} tx-udp-segmentation off; ethtool "
+        "-K with gro off on the interface that the packets come in by; and a newer kernel."
+    ),
     source="tailscale/tailscale issue 11026; Linux Documentation/networking/segmentation-offloads.rst",
     is_circumstance=True,
 )
@@ -60,10 +62,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.POSSIBLE if doubts else Confidence.CERTAIN,
         f"{place_text(out)} sends frames with more than one VXLAN packet under one outer header: only the first of them arrives",
         [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, out.tap, rows))],
-        remediation=(
-            f"Look on {out.tap.node}: uname -r; ethtool -k {interface} | grep -E 'gso|udp'. Mend: ethtool -K {interface} "
-            "tx-udp-segmentation off; ethtool -K with gro off on the interface that the packets come in by; and a newer kernel."
-        ),
+        remediation=TUNNEL_GSO_BUG.remedy(node=out.tap.node, device=interface),
         not_ruled_out=doubts,
     )
 

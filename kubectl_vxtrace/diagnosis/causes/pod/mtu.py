@@ -21,8 +21,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 POD_MTU = Cause(
     slug="pod-mtu",
-    remediation="Look: ip link in the pod against ip link show of the VXLAN device. Mend: set the network plugin's MTU to the device's, "
-    "and make the pods anew, since a running pod keeps its MTU. Let ICMP type 3 code 4 reach the pods.",
+    remediation=(
+        "Look on {node}: ip link show {device}, and in the pod: ip link show eth0. Set the CNI's MTU to at most {limit}, make the pods "
+        "anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+    ),
     source="RFC 1191; RFC 8201; Linux net/ipv4/ip_forward.c (ip_exceeds_mtu); projectcalico/calico issue 4439",
     admitted=True,
 )
@@ -30,6 +32,11 @@ CAUSES = (POD_MTU,)
 
 
 _ETHERNET_BYTES = 14
+# What to do where the node knows that packets are too large for the way to the other node.
+_BETWEEN_NODES = (
+    "Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to {limit}, make the "
+    "pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+)
 # net/ipv4/ip_forward.c and ip_output.c (IPSTATS_MIB_FRAGFAILS), net/ipv6/ip6_output.c (IPSTATS_MIB_INTOOBIGERRORS, FRAGFAILS).
 _COUNTERS = ("Ip.FragFails", "Ip6InTooBigErrors", "Ip6FragFails")
 # include/net/dropreason-core.h.
@@ -147,12 +154,10 @@ def _counter(node: str, failed: int | None, lost: int) -> Iterator[Evidence]:
 
 
 def _remedy(segment: Segment, limit: _Limit) -> str:
-    node, device = segment.start.tap.node, limit.device.tap.interface
-    if limit.cause == POD_MTU:
-        look = f"Look on {node}: ip link show {device}, and in the pod: ip link show eth0. Set the CNI's MTU to at most {limit.mtu_bytes}, "
-        return look + "make the pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
-    look = f"Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to "
-    return look + f"{limit.mtu_bytes}, make the pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+    node, device, mtu = segment.start.tap.node, limit.device.tap.interface, str(limit.mtu_bytes)
+    if limit.cause is POD_MTU:
+        return POD_MTU.remedy(node=node, device=device, limit=mtu)
+    return _BETWEEN_NODES.format(node=node, limit=mtu)
 
 
 def _span(sizes: I32) -> str:

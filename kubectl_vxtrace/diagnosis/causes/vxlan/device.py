@@ -21,8 +21,10 @@ VXLAN_DEVICE_DOWN = Cause(
 )
 VXLAN_PORT_MISMATCH = Cause(
     slug="vxlan-port-mismatch",
-    remediation="Give all nodes the same port. With Calico the environment variable FELIX_VXLANPORT of the DaemonSet beats vxlanPort of "
-    "the FelixConfiguration: change both.",
+    remediation=(
+        "Give all nodes the same port. With Calico the environment variable FELIX_VXLANPORT of the DaemonSet beats vxlanPort of the "
+        "FelixConfiguration: change both."
+    ),
     source="projectcalico/calico issue 10692; RFC 1122, 4.1.3.1",
     admitted=True,
 )

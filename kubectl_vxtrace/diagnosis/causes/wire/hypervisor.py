@@ -18,9 +18,11 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 VMWARE_VXLAN_CLASH = Cause(
     slug="vmware-vxlan-clash",
-    remediation="Look: ethtool -i NIC says vmxnet3, ethtool -k NIC says tx-udp_tnl-segmentation: on. Mend on all nodes: ethtool -K NIC "
-    "tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough, tx-checksum-ip-generic off, another "
-    "VXLAN port, or newer ESXi.",
+    remediation=(
+        "Look on the nodes: ethtool -i {device}; ethtool -k {device} | grep udp_tnl. On all nodes: ethtool -K {device} "
+        "tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough: tx-checksum-ip-generic off. Else move "
+        "VXLAN to another port (Calico: vxlanPort and FELIX_VXLANPORT), or upgrade ESXi (7.0U3, 8.0U3 or later)."
+    ),
     source="cilium/cilium issue 21801; flannel-io/flannel issue 2388; projectcalico/calico issues 4727, 9433, 10692",
     is_circumstance=True,
 )
@@ -57,7 +59,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.CERTAIN if offloading and not doubts else Confidence.LIKELY if told else Confidence.POSSIBLE,
         f"{loss.packets} encapsulated {noun} did not get from {node} to {receiver}: their virtual NICs are VMware's",
         list(_proofs(case, ends, icmp, others, handshake_passes=handshake_passes)),
-        remediation=_remedy(segment.start),
+        remediation=VMWARE_VXLAN_CLASH.remedy(device=segment.start.tap.interface or "NIC"),
         not_ruled_out=doubts,
     )
 
@@ -111,12 +113,3 @@ def _only_data_dies(packets: SegmentPackets) -> tuple[bool, bool]:
     rest = ~packets.lost & ~tcp & ~np.isin(packets.protocol, _ICMP)
     dies = dies and not rest.any()
     return dies, dies and bool((tcp & ~data & ~packets.lost).any())
-
-
-def _remedy(hop: Hop) -> str:
-    name = hop.tap.interface or "NIC"
-    return (
-        f"Look on the nodes: ethtool -i {name}; ethtool -k {name} | grep udp_tnl. On all nodes: ethtool -K {name} "
-        f"tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough: tx-checksum-ip-generic off. Else move VXLAN "
-        "to another port (Calico: vxlanPort and FELIX_VXLANPORT), or upgrade ESXi (7.0U3, 8.0U3 or later)."
-    )

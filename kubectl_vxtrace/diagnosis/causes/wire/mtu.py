@@ -21,14 +21,21 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 UNDERLAY_MTU = Cause(
     slug="underlay-mtu",
-    remediation="Look: ping -M do -s SIZE PEER from node to node, SIZE = outer length - 28. Mend: raise the MTU of the path, or set the "
-    "network plugin's MTU to the largest outer length that crosses, less 50 (IPv6: 70; WireGuard below: 60 or 80 more).",
+    remediation=(
+        "Look from {node}: ping -M do -s {payload} {peer} (an IP packet of {packet} bytes). Raise the MTU on the way, or set the CNI's "
+        "MTU to {overhead} less than the largest outer packet that crosses; {safe} is safe by this trace ({largest} bytes crossed). "
+        "WireGuard takes 60 (IPv6: 80) more."
+    ),
     source="RFC 7348, section 4.3; RFC 1191; projectcalico/calico issues 12432, 1709; siderolabs/talos issue 13457",
     is_circumstance=True,
 )
 CAUSES = (UNDERLAY_MTU,)
 
 
+_NOTHING_CROSSED = (
+    "Look from {node}: ping -M do -s {payload} {peer} (an IP packet of {packet} bytes). Raise the MTU on the way, or set the CNI's MTU "
+    "to the largest that crosses less {overhead}."
+)
 _ETHERNET_BYTES = 14
 # IEEE 802.1Q: a tag that the capture may hold, and that no MTU counts.
 _TAG_BYTES = 4
@@ -167,12 +174,9 @@ def _proofs(case: Case, segment: Segment, split: _Split, refused: list[IcmpAnswe
 def _remedy(case: Case, loss: Loss, segment: Segment, split: _Split) -> str:
     peer = encapsulations(case, loss, segment.start)[0].destination
     overhead = overhead_bytes(peer)
-    packet = split.lost_bytes - _ETHERNET_BYTES
-    look = f"Look from {segment.start.tap.node}: ping -M do -s {packet - _PING_BYTES[overhead]} {peer} (an IP packet of {packet} bytes)."
+    packet, largest = split.lost_bytes - _ETHERNET_BYTES, split.passed_bytes - _ETHERNET_BYTES
+    known: dict[str, str | int] = {"node": segment.start.tap.node, "peer": peer, "packet": packet, "overhead": overhead}
+    known["payload"] = packet - _PING_BYTES[overhead]
     if not split.passed:
-        return f"{look} Raise the MTU on the way, or set the CNI's MTU to the largest that crosses less {overhead}."
-    largest = split.passed_bytes - _ETHERNET_BYTES
-    return (
-        f"{look} Raise the MTU on the way, or set the CNI's MTU to {overhead} less than the largest outer packet that crosses; "
-        f"{largest - overhead} is safe by this trace ({largest} bytes crossed). WireGuard takes 60 (IPv6: 80) more."
-    )
+        return _NOTHING_CROSSED.format(**known)
+    return UNDERLAY_MTU.remedy(**known, safe=largest - overhead, largest=largest)

@@ -18,7 +18,11 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 UNDERLAY_UDP_BLOCKED = Cause(
     slug="underlay-udp-blocked",
-    remediation="Open the UDP port of VXLAN between all nodes, in both directions.",
+    remediation=(
+        "Look for them on the way: tcpdump -ni {receiver} 'host {source} and udp port {port}' on the receiver, and what the switch or "
+        "hypervisor between counts (they left through {sender}). Then allow UDP {port} from {source} to {destination}, and back "
+        "(security group, network ACL, firewall between the nodes)."
+    ),
     source="rancher/rke2 issue 2989 (network ACL); projectcalico/calico issues 7178, 9403",
 )
 UNDERLAY_LOSS = Cause(
@@ -29,9 +33,11 @@ UNDERLAY_LOSS = Cause(
 )
 UNDERLAY_PATH_SUBSET = Cause(
     slug="underlay-path-subset",
-    remediation="Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which "
-    "member each takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the "
-    "broken member out of the group.",
+    remediation=(
+        "Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which member each "
+        "takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the broken member out of the "
+        "group."
+    ),
     source="RFC 7348, section 5 (the outer source port is a hash of the inner headers); RFC 2992",
 )
 CAUSES = (
@@ -114,7 +120,13 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         confidence,
         f"{loss.packets} encapsulated {noun} {outer} were handed to {sender.tap.node}'s driver, {receiver.tap.node}'s kernel saw none",
         [_wire_evidence(segment, counters, unread)],
-        remediation=_remedy(sender.tap.interface, receiver.tap.interface, header),
+        remediation=UNDERLAY_UDP_BLOCKED.remedy(
+            receiver=receiver.tap.interface or "NIC",
+            sender=sender.tap.interface or "the NIC",
+            source=header.source,
+            destination=header.destination,
+            port=str(header.port),
+        ),
         not_ruled_out=doubts,
     )
 
@@ -204,15 +216,6 @@ def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         summary,
         [_wire_evidence(segment, counters, unread)],
         not_ruled_out=[*counters, *unread, *_programs(case, segment)],
-    )
-
-
-def _remedy(sender: str, receiver: str, header: Encapsulation) -> str:
-    where = f"host {header.source} and udp port {header.port}"
-    return (
-        f"Look for them on the way: tcpdump -ni {receiver or 'NIC'} '{where}' on the receiver, and what the switch or hypervisor "
-        f"between counts (they left through {sender or 'the NIC'}). Then allow UDP {header.port} from {header.source} to "
-        f"{header.destination}, and back (security group, network ACL, firewall between the nodes)."
     )
 
 
