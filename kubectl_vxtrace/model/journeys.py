@@ -6,7 +6,7 @@ from enum import IntEnum
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
 from kubectl_vxtrace.model.path import Direction, Flow, Path, Tap
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally
+from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally, Verdict
 
 
 class OutcomeCode(IntEnum):
@@ -17,6 +17,16 @@ class OutcomeCode(IntEnum):
     REJECTED = 2
     LOST = 3
     DROPPED = 4
+
+
+VERDICTS = {
+    OutcomeCode.DELIVERED: Verdict.DELIVERED,
+    OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
+    OutcomeCode.REJECTED: Verdict.REJECTED,
+    OutcomeCode.LOST: Verdict.LOST,
+    OutcomeCode.DROPPED: Verdict.DROPPED,
+}
+"""How the report spells each outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,3 +87,19 @@ class Case:
     def traced(self, flow: int, direction: Direction) -> TracedPath | None:
         """The path of the flow with that id in one direction, None where it has none."""
         return next((traced for traced in self.paths if traced.flow.id == flow and traced.path.direction is direction), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownJourney:
+    """A packet to list. `path` is the index into Case.paths and `row` the row in that path's JourneyTable.
+
+    sightings: hop number, its tap and the frame's row in the tap's PacketTable, in hop order.
+    """
+
+    flow: int
+    direction: Direction
+    path: int
+    row: int
+    outcome: Verdict
+    client_port: int
+    sightings: tuple[tuple[int, Tap, int], ...]
