@@ -19,7 +19,7 @@ CONNTRACK_FULL = Cause(
     slug="conntrack-full",
     remediation=(
         "Look on {node}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S; dmesg | grep 'table "
-        "full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. Mend: sysctl -w "
+        "full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. Fix: sysctl -w "
         "net.netfilter.nf_conntrack_max={limit} (kube-proxy --conntrack-max-per-core keeps it)."
     ),
     source="Linux net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc); kubernetes/kubernetes issue 71261",
@@ -28,7 +28,7 @@ CONNTRACK_FULL = Cause(
 DNS_CONNTRACK_RACE = Cause(
     slug="dns-conntrack-race",
     remediation=(
-        "Look: conntrack -S | grep insert_failed while it happens. Mend: NodeLocal DNSCache; options single-request-reopen or use-vc in "
+        "Look: conntrack -S | grep insert_failed while it happens. Fix: NodeLocal DNSCache; options single-request-reopen or use-vc in "
         "the pod's dnsConfig; a newer kernel."
     ),
     source="kubernetes/kubernetes issue 56903; weaveworks/weave issue 3287; Linux nf_conntrack_core.c (__nf_conntrack_confirm)",
@@ -37,7 +37,7 @@ DNS_CONNTRACK_RACE = Cause(
 SNAT_PORT_COLLISION = Cause(
     slug="snat-port-collision",
     remediation=(
-        "Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Mend: iptables 1.6.2 or "
+        "Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Fix: iptables 1.6.2 or "
         "later, so that plugin and kube-proxy add it; fewer connections to one server, or more source addresses."
     ),
     source="flannel-io/flannel issue 1004; kubernetes-sigs/ip-masq-agent issue 51; iptables-extensions(8), MASQUERADE",

@@ -27,7 +27,7 @@ _PROHIBITED = frozenset({9, 10, 13})
 # What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
 _FINGERPRINT = re.compile(r"cali:[\w-]+")
 _COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
-# A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
+# A counter may grow before and after the window as well; more than this many times the window's rate is other traffic.
 _PLAUSIBLE_FACTOR = 2.0
 
 
@@ -130,7 +130,7 @@ def _parts(case: LossCase, loss: Loss, segment: AnySegment, partial: Sequence[_S
     if total >= taken:
         noun = direction_noun(loss.path.direction, loss.packets)
         names = " and ".join(describe(suspect.rule) for suspect in partial)
-        summary = f"{names} on {node} together account for {loss.packets} {noun} behind {place_text(segment.start)}"
+        summary = f"{names} on {node} together account for {loss.packets} {noun} after {place_text(segment.start)}"
         return _finding(case, loss, segment, best.rule, Confidence.LIKELY, proofs, doubts=[], summary=summary)
     doubt = f"another cause for {taken - total} of the packets"
     return _finding(case, loss, segment, best.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=total)
@@ -173,7 +173,7 @@ def _finding(
     node = segment.start.tap.node
     verb = "rejected" if rule.target == "REJECT" else "dropped"
     noun = direction_noun(loss.path.direction, loss.packets)
-    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} behind {place_text(segment.start)}"
+    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} after {place_text(segment.start)}"
     look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "
     return error_finding(
         case,

@@ -18,7 +18,7 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 ROUTE_MISSING = Cause(
     slug="route-missing",
     remediation=(
-        "Look on {node}: ip route get {pod} from {source} iif {device}; ip route show table all. Mend: {fix}; keep systemd-networkd and "
+        "Look on {node}: ip route get {pod} from {source} iif {device}; ip route show table all. Fix: {fix}; keep systemd-networkd and "
         "NetworkManager from removing foreign routes."
     ),
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
@@ -27,7 +27,7 @@ ROUTE_MISSING = Cause(
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
     remediation=(
-        "Look on the pod's node: ip route get POD says 'Invalid argument'; ip link show of its cali interface. Mend: ip link set "
+        "Look on the pod's node: ip route get POD says 'Invalid argument'; ip link show of its cali interface. Fix: ip link set "
         "INTERFACE up, restart calico-node; delete the pod if its interface is gone."
     ),
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
@@ -37,7 +37,7 @@ DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
     remediation=(
         "Look: kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR; calicoctl ipam check; kubectl get "
-        "blockaffinities. Mend: drain one of the two, delete its Node and its block affinity, and join it anew."
+        "blockaffinities. Fix: drain one of the two, delete its Node and its block affinity, and join it anew."
     ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
 )
@@ -50,7 +50,7 @@ CAUSES = (
 
 # What to do where the node has lost the route to a pod of its own.
 _OWN_POD = (
-    "Look on {node}: ip route get {pod} from {source} iif {coming_in}; ip route; ip link show {device} ({kind}). Mend: ip route add "
+    "Look on {node}: ip route get {pod} from {source} iif {coming_in}; ip route; ip link show {device} ({kind}). Fix: ip route add "
     "{pod} dev {device} scope link, or delete the pod so that its network is made anew; then find who removed the route (log of the CNI "
     "and of systemd-networkd)."
 )

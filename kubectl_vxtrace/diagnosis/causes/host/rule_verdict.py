@@ -38,7 +38,7 @@ NETWORK_POLICY_DROP = Cause(
 POLICY_SEES_SNAT = Cause(
     slug="policy-sees-snat",
     remediation=(
-        "Look: the source at the server's VXLAN device or NIC against the client pod's address. Mend: keep the pod's source "
+        "Look: the source at the server's VXLAN device or NIC against the client pod's address. Fix: keep the pod's source "
         "(natOutgoing, ip-masq-agent nonMasqueradeCIDRs, externalTrafficPolicy: Local), or allow the nodes' addresses with an ipBlock."
     ),
     source="projectcalico/calico issues 741, 3440, 2169",

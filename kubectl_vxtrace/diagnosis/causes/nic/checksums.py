@@ -18,7 +18,7 @@ VXLAN_TX_CHECKSUM = Cause(
     remediation=(
         "Look on {node}: ethtool -k {device}; on the receiver: nstat -az UdpInCsumErrors UdpInErrors. On every node: ethtool -K {device} "
         "tx-checksum-ip-generic off. It does not survive a reboot: Calico keeps it by featureDetectOverride ChecksumOffloadBroken=true, "
-        "flannel by a udev rule; a newer kernel (5.7 or later) mends it."
+        "flannel by a udev rule; a newer kernel (5.7 or later) fixes it."
     ),
     source="flannel-io/flannel issue 1279; projectcalico/calico issues 3145, 8860; kubernetes/kubernetes pull request 92035",
     admitted=True,
@@ -36,7 +36,7 @@ ZERO_UDP_CHECKSUM_V6 = Cause(
 NIC_TUNNEL_OFFLOAD = Cause(
     slug="nic-tunnel-offload",
     remediation=(
-        "Look on {node}: ethtool -i {device}; ethtool -k {device} | grep udp_tnl; in the receiving pod: nstat -az '*CsumErrors'. Mend: "
+        "Look on {node}: ethtool -i {device}; ethtool -k {device} | grep udp_tnl; in the receiving pod: nstat -az '*CsumErrors'. Fix: "
         "ethtool -K {device} tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off; if that is not enough: tx-checksum-ip-generic "
         "off, and a newer firmware."
     ),
@@ -121,7 +121,7 @@ def _zero(case: Case, loss: Loss, segment: Segment, sender: Hop, counter: Eviden
 
 
 def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Iterator[Finding]:
-    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nobody is known."""
+    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nothing is known."""
     exit_nic = next((hop for hop in loss.path.hops if hop.tap.node == sender.tap.node and hop.role is Role.UNDERLAY), sender)
     offload = nic.feature(case, sender, "tx-checksum-ip-generic")
     hardware = nic.offloads_tunnels(case, exit_nic)
@@ -132,7 +132,7 @@ def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Ite
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=config), counter]
     if offload != "off" and (translated or not hardware):
         sure = Confidence.CERTAIN if translated and not hardware else Confidence.LIKELY
-        doubts = [] if translated else ["damage on the way: packets that nobody translated seldom have this fault"]
+        doubts = [] if translated else ["damage on the way: packets that were not translated seldom have this fault"]
         if nic.driver(case, exit_nic) is None:
             sure = Confidence.LIKELY
             doubts.append(f"a NIC that checksums inside tunnels: the driver of {place_text(exit_nic)} is not known")

@@ -17,7 +17,7 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 TUNNEL_GSO_BUG = Cause(
     slug="tunnel-gso-bug",
     remediation=(
-        "Look on {node}: uname -r; ethtool -k {device} | grep -E 'gso|udp'. Mend: ethtool -K {device} tx-udp-segmentation off; ethtool "
+        "Look on {node}: uname -r; ethtool -k {device} | grep -E 'gso|udp'. Fix: ethtool -K {device} tx-udp-segmentation off; ethtool "
         "-K with gro off on the interface that the packets come in by; and a newer kernel."
     ),
     source="tailscale/tailscale issue 11026; Linux Documentation/networking/segmentation-offloads.rst",

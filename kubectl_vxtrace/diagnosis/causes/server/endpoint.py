@@ -29,7 +29,7 @@ SERVER_SILENT = Cause(
 SOCKET_OVERFLOW = Cause(
     slug="socket-overflow",
     remediation=(
-        "Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Mend: more "
+        "Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Fix: more "
         "replicas or a faster process; a larger backlog and net.core.somaxconn; for UDP a larger SO_RCVBUF and net.core.rmem_max."
     ),
     source="Linux net/ipv4/udp.c (__udp_enqueue_schedule_skb), net/ipv4/tcp_ipv4.c (tcp_v4_syn_recv_sock); listen(2)",

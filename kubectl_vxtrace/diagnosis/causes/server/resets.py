@@ -21,7 +21,7 @@ RESET_IN_PATH = Cause(
     slug="reset-in-path",
     remediation=(
         "Look for what rejects with a TCP reset between {start} and {end}: nft list ruleset and iptables-save there (REJECT "
-        "--reject-with tcp-reset), a proxy, an intrusion prevention system. Mend its rule."
+        "--reject-with tcp-reset), a proxy, an intrusion prevention system. Fix its rule."
     ),
     source="RFC 9293, 3.5.2; Linux net/ipv4/netfilter/nf_reject_ipv4.c",
 )
@@ -46,7 +46,7 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
         loss,
         RESET_IN_PATH,
         Confidence.LIKELY,
-        f"{loss.answered} connections to {server} were reset behind {before}, before the server",
+        f"{loss.answered} connections to {server} were reset after {before}, before the server",
         proofs,
         remediation=RESET_IN_PATH.remedy(start=before, end=behind),
         packets=loss.answered,

@@ -31,7 +31,7 @@ NO_LOCAL_ENDPOINTS = Cause(
     slug="no-local-endpoints",
     remediation=(
         "Look: kubectl get service NAME -o yaml (internalTrafficPolicy, externalTrafficPolicy), kubectl get endpointslices -o wide. "
-        "Mend: a backend on every node that asks (DaemonSet), or policy Cluster."
+        "Fix: a backend on every node that asks (DaemonSet), or policy Cluster."
     ),
     source="Kubernetes documentation, Service Internal Traffic Policy; kube-proxy rules commented 'has no local endpoints'",
     admitted=True,
@@ -40,14 +40,14 @@ KUBE_PROXY_RULE_MISSING = Cause(
     slug="kube-proxy-rule-missing",
     remediation=(
         "Look on {node}: iptables-save -t nat | grep {address} (ipvsadm -Ln in IPVS mode); kubectl -n kube-system logs of its "
-        "kube-proxy. Mend: restart kube-proxy on {node}; if something else flushes the rules, find it first."
+        "kube-proxy. Fix: restart kube-proxy on {node}; if something else flushes the rules, find it first."
     ),
     source="kubernetes/kubernetes issues 71305, 112477, 109811",
 )
 STALE_ENDPOINT = Cause(
     slug="stale-endpoint",
     remediation=(
-        "Look: kubectl get endpointslices; on {node}: iptables-save -t nat | grep {address}; conntrack -L --orig-dst {service}. Mend: "
+        "Look: kubectl get endpointslices; on {node}: iptables-save -t nat | grep {address}; conntrack -L --orig-dst {service}. Fix: "
         "conntrack -D --orig-dst {service} on {node}; restart kube-proxy there, and see in its log why it does not hear from the API."
     ),
     source="kubernetes/kubernetes issues 125467, 48370, 126130",

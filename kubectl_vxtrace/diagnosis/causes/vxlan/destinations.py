@@ -179,7 +179,7 @@ def _doubts(case: Case, segment: AnySegment, receiver: str, outer: str, *, owned
     if (outer in said or (said and not said & _owned(case, receiver))) and not owned_by_another and not asked:
         doubts.append(_NAT.format(outer, receiver))
     if segment.kind is SegmentKind.ENCAPSULATE and not asked and not owned_by_another:
-        doubts.append(f"another drop on {segment.start.tap.node}: nobody was seen asking for {outer}")
+        doubts.append(f"another drop on {segment.start.tap.node}: no ARP request for {outer} was seen")
     return doubts
 
 
@@ -219,7 +219,7 @@ def _whose(others: dict[str, str]) -> Iterator[Evidence]:
 
 
 def _asked(case: Case, segment: AnySegment, outer: str) -> list[Evidence]:
-    """ARP requests for the wrong address on the NIC that nobody answered; they go to the gateway where it is in another network."""
+    """ARP requests for the wrong address on the NIC that were not answered; they go to the gateway where it is in another network."""
     if segment.kind is not SegmentKind.ENCAPSULATE or segment.end is None:
         return []
     return list(unresolved(case, segment.end, outer))

@@ -80,7 +80,7 @@ def _multicast(mac: str) -> bool:
 
 
 def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
-    """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for somebody else's."""
+    """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for others'."""
     sent, own = _inner_macs(case, loss, source=False), _device_macs(case, device)
     if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return

@@ -19,7 +19,7 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 OUTER_FRAGMENTS_DROPPED = Cause(
     slug="outer-fragments-dropped",
     remediation=(
-        "Look: nstat -az IpFragCreates on the sender, IpReasmFails on the receiver. Mend: lower the network plugin's MTU to the NIC's "
+        "Look: nstat -az IpFragCreates on the sender, IpReasmFails on the receiver. Fix: lower the network plugin's MTU to the NIC's "
         "MTU less 50 (IPv6: 70), so that nothing is fragmented."
     ),
     source="RFC 7348, section 4.3; RFC 8900; Linux net/ipv4/ip_fragment.c",

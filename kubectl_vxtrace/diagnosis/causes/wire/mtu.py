@@ -85,7 +85,7 @@ def _passed(case: Case, loss: Loss, segment: Segment) -> I32:
 
 
 def _split(packets: SegmentPackets, passed: I32) -> _Split | None:
-    """None if size does not tell lost from passed. Of merged frames that were lost nobody knows which of their packets were."""
+    """None if size does not tell lost from passed. Of merged frames that were lost it is not known which of their packets were."""
     lost = packets.wire_bytes[packets.lost & ~packets.merged]
     if not len(lost):
         return None
