@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, frame_refs, minimum_counter_growth, place_text, rows_at
@@ -51,10 +52,6 @@ CAUSES = (
 
 
 _FULL, _COLLIDED = "conntrack.drop", "conntrack.insert_failed"
-# The table counts as full from this share of its limit on: entries come and go between the drop and the look.
-_NEARLY = 0.95
-# Two queries of one resolver leave within microseconds; entries that are older than this are confirmed long since.
-_RACE_NS = 5_000_000
 _DNS = 53
 
 
@@ -70,7 +67,7 @@ def _full(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     node = segment.start.tap.node
     growth, fill = _refused_entries(case, node), _fill(case, node)
     full = growth is not None and growth >= minimum_counter_growth(loss)
-    near = fill is not None and fill[0] >= _NEARLY * fill[1]
+    near = fill is not None and fill[0] >= judgement.NEARLY_FULL * fill[1]
     if growth == 0 or not (full or near):
         return
     proofs = []
@@ -138,7 +135,7 @@ def _pairs(case: Case, loss: Loss) -> I32:
         inside = (near >= 0) & (near < len(order))
         other = order[np.where(inside, near, 0)]
         same = inside & (table.conversation[other] == table.conversation[rows])
-        paired |= same & (np.abs(table.time_ns[other] - table.time_ns[rows]) <= _RACE_NS)
+        paired |= same & (np.abs(table.time_ns[other] - table.time_ns[rows]) <= judgement.RACE_NS)
     pairs: I32 = rows[paired]
     return pairs
 
@@ -148,7 +145,7 @@ def _port_of(table: PacketTable, rows: I32) -> U16:
 
 
 def _race(case: Case, loss: Loss, pairs: I32, counter: Evidence, *, full: bool) -> Finding:
-    where, within_ms = place_text(loss.start), _RACE_NS // 1_000_000
+    where, within_ms = place_text(loss.start), judgement.RACE_NS // 1_000_000
     text = f"{len(pairs)} lost queries went out within {within_ms} ms of another one from the same port at {where}"
     proof = Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, loss.start.tap, pairs))
     doubts = [] if full else ["another drop: the counter grew by less than was lost"]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import HOST_FIREWALL, verdict_on
@@ -27,8 +28,6 @@ _PROHIBITED = frozenset({9, 10, 13})
 # What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
 _FINGERPRINT = re.compile(r"cali:[\w-]+")
 _COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
-# A counter may grow before and after the window as well; more than this many times the window's rate is other traffic.
-_PLAUSIBLE_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,4 +231,4 @@ def _plausible(case: LossCase, loss: Loss, packets: int) -> float | None:
     if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
         return None
     window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
-    return packets * _PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2
+    return packets * judgement.PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions
@@ -61,10 +62,6 @@ CAUSES = (
 )
 
 
-# Fewer lost frames than this may go with a counter by accident.
-_FEW_FRAMES = 3
-# A counter of all traffic of a NIC that grew by more than this many times the lost packets may be about other packets.
-_PLAUSIBLE_FACTOR = 2
 # Counters of rx.dropped and the like have many reasons; these speak of a full ring or queue (rtnl_link_stats64 in linux/if_link.h,
 # net/core/dev.c, and what drivers call them).
 _FULL = ("miss", "fifo", "over", "no_buf", "nobuf", "out_of_buf", "softnet.dropped")
@@ -126,7 +123,7 @@ def _overrun(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     doubts = [] if passed else ["a rule on the way: a full queue seldom loses every packet"]
     if grown and not close:
         doubts.append(f"other traffic's drops: {grown[0].text}, and {lost} of these frames were lost")
-    if lost < _FEW_FRAMES and not told:
+    if lost < judgement.FEW_PACKETS and not told:
         doubts.append(f"an accident: only {lost} frames were lost")
     if node_facts.is_vxlan(end):
         doubts.append(f"another reason for rx.dropped of {place_text(end)}")
@@ -150,7 +147,7 @@ def _is_full(counter: Grown) -> bool:
 
 def _is_close(counter: Grown, lost: int) -> bool:
     """Whether so much was counted that it is about the lost frames, and so little that it is about no others."""
-    return lost <= counter.growth <= _PLAUSIBLE_FACTOR * lost
+    return lost <= counter.growth <= judgement.PLAUSIBLE_FACTOR * lost
 
 
 def _counted(counter: Grown, lost: int) -> Evidence:
@@ -173,7 +170,7 @@ def _qdisc(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         case,
         loss,
         QDISC_DROP,
-        Confidence.CERTAIN if close and (lost >= _FEW_FRAMES or told) else Confidence.LIKELY,
+        Confidence.CERTAIN if close and (lost >= judgement.FEW_PACKETS or told) else Confidence.LIKELY,
         f"the queueing discipline of {place_text(end)} dropped {loss.packets} {noun}",
         [*([_counted(grown, lost)] if grown is not None else []), *told],
         remediation=QDISC_DROP.remedy(node=node, device=interface),

@@ -17,6 +17,7 @@ from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop, Role
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 POD_MTU = Cause(
@@ -31,7 +32,6 @@ POD_MTU = Cause(
 CAUSES = (POD_MTU,)
 
 
-_ETHERNET_BYTES = 14
 # What to do where the node knows that packets are too large for the way to the other node.
 _BETWEEN_NODES = (
     "Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to {limit}, make the "
@@ -129,7 +129,7 @@ def _refused(case: Case, loss: Loss, segment: Segment, limit: _Limit) -> Iterato
 def _sizes(case: Case, loss: Loss, segment: Segment) -> I32:
     """Lengths of the lost IP packets as they were where the segment begins."""
     table, rows = case.tables.get(segment.start.tap), rows_at(loss, segment.start)
-    sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - _ETHERNET_BYTES
+    sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - ETHERNET_BYTES
     return sizes
 
 

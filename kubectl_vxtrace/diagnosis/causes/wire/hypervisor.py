@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
@@ -31,10 +32,6 @@ CAUSES = (VMWARE_VXLAN_CLASH,)
 
 _VMWARE = "vmxnet3"
 _ICMP = (IpProtocol.ICMP, IpProtocol.ICMPV6)
-# Fewer lost packets, or fewer outer source ports of them, may be an accident or one bad path of several.
-_FEW_PACKETS = 3
-# RFC 8200, 5: every IPv6 link carries 1280 bytes; frames no longer than that do not die of an MTU.
-_SMALL_BYTES = 1280
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -70,10 +67,10 @@ def _doubts(packets: SegmentPackets, *, told: bool) -> list[str]:
     if not told:
         doubts.append("a block of the VXLAN port: no encapsulated ICMP was sent that could have crossed")
     ports = len(np.unique(packets.outer_port[packets.lost]))
-    if ports < _FEW_PACKETS:
+    if ports < judgement.FEW_PACKETS:
         doubts.append(f"a broken path of several: only {ports} outer source ports were lost")
     sizes = packets.wire_bytes[packets.lost]
-    if len(sizes) and int(sizes.min()) > _SMALL_BYTES:
+    if len(sizes) and int(sizes.min()) > judgement.LARGE_BYTES:
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {int(sizes.min())} bytes")
     return doubts
 
@@ -108,8 +105,8 @@ def _only_data_dies(packets: SegmentPackets) -> tuple[bool, bool]:
     """Whether all TCP segments with data are lost, small ones among them, and whether segments without data passed."""
     tcp = packets.protocol == IpProtocol.TCP
     data = tcp & (packets.payload_bytes > 0)
-    short = data & (packets.wire_bytes <= _SMALL_BYTES)
-    dies = bool(data.sum() >= _FEW_PACKETS) and bool(packets.lost[data].all()) and bool(short.any())
+    short = data & (packets.wire_bytes <= judgement.LARGE_BYTES)
+    dies = bool(data.sum() >= judgement.FEW_PACKETS) and bool(packets.lost[data].all()) and bool(short.any())
     rest = ~packets.lost & ~tcp & ~np.isin(packets.protocol, _ICMP)
     dies = dies and not rest.any()
     return dies, dies and bool((tcp & ~data & ~packets.lost).any())

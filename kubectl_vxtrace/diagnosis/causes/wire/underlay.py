@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
@@ -47,12 +48,6 @@ CAUSES = (
 )
 
 
-# Fewer lost packets than this may be an accident and not a rule on the way.
-_FEW_PACKETS = 3
-# Packets larger than this many bytes on the wire may die of the underlay's MTU; RFC 8200, 5: every IPv6 link carries 1280.
-_LARGE_BYTES = 1280
-# So many outer source ports must be lost as a whole before one of several paths is named.
-_FEW_PORTS = 2
 _MOST_PORTS_SHOWN = 8
 
 
@@ -101,11 +96,11 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
     counters, unread = _nic_evidence(case, segment)
     doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
-    if loss.packets < _FEW_PACKETS:
+    if loss.packets < judgement.FEW_PACKETS:
         confidence = Confidence.LIKELY
         doubts.append(f"an accident: only {loss.packets} of them")
     smallest = _smallest_bytes(case, loss, segment)
-    if smallest > _LARGE_BYTES:
+    if smallest > judgement.LARGE_BYTES:
         confidence = Confidence.POSSIBLE
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
     if nic.has_xdp(case, receiver):
@@ -159,10 +154,10 @@ def _ports(packets: SegmentPackets) -> _Ports | None:
     ports, place = np.unique(packets.outer_port, return_inverse=True)
     total = np.bincount(place.reshape(-1), minlength=len(ports))
     gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
-    telling = (total >= _FEW_PACKETS) & (ports >= 0)
+    telling = (total >= judgement.FEW_PACKETS) & (ports >= 0)
     lost, passed = telling & (gone == total), (gone == 0) & (ports >= 0)
     mixed = (gone > 0) & (gone < total)
-    if lost.sum() < _FEW_PORTS or total[passed].sum() < _FEW_PACKETS or mixed.any():
+    if lost.sum() < judgement.FEW_LOST_PORTS or total[passed].sum() < judgement.FEW_PACKETS or mixed.any():
         return None
     if (passed & telling).any():
         passed &= telling
