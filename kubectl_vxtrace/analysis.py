@@ -107,7 +107,7 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
 def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
     """Why a file is not all that was captured, or None. tcpdump does not notice that a write failed, on a full disk for example."""
     if table.stopped_at is not None:
-        return f"the file ends, or is damaged, in the middle of a packet: behind packet {len(table)}, at byte {table.stopped_at}"
+        return f"the file ends, or is damaged, in the middle of a packet: after packet {len(table)}, at byte {table.stopped_at}"
     if capture.captured is not None and len(table) < capture.captured:
         return f"the file holds {len(table)} of {capture.captured} captured packets"
     return None

@@ -205,7 +205,7 @@ def _of_path(case: Case, traced: TracedPath) -> Iterator[Loss]:
 
 
 def _refused_by_server(traced: TracedPath, rows: I32) -> I32:
-    """Positions in `rows` of rejected packets that came to the server's last hop: nobody on the way refused those."""
+    """Positions in `rows` of rejected packets that came to the server's last hop: nothing on the way refused those."""
     journeys = traced.journeys
     if traced.path.direction is not Direction.REQUEST or traced.flow.server is None:
         return np.zeros(0, dtype=np.int32)

@@ -29,30 +29,36 @@ FORWARD_POLICY_DROP = Cause(
 )
 NETWORK_POLICY_DROP = Cause(
     slug="network-policy-drop",
-    remediation="List the policies that select the pod (kubectl get networkpolicy -A, calicoctl get globalnetworkpolicy) and allow this "
-    "traffic.",
+    remediation=(
+        "List the policies that select the pod (kubectl get networkpolicy -A, calicoctl get globalnetworkpolicy) and allow this traffic."
+    ),
     source="projectcalico/calico issue 2314 (the counter method); Linux netfilter rule counters",
     admitted=True,
 )
 POLICY_SEES_SNAT = Cause(
     slug="policy-sees-snat",
-    remediation="Look: the source at the server's VXLAN device or NIC against the client pod's address. Mend: keep the pod's source "
-    "(natOutgoing, ip-masq-agent nonMasqueradeCIDRs, externalTrafficPolicy: Local), or allow the nodes' addresses with an "
-    "ipBlock.",
+    remediation=(
+        "Look: the source at the server's VXLAN device or NIC against the client pod's address. Fix: keep the pod's source "
+        "(natOutgoing, ip-masq-agent nonMasqueradeCIDRs, externalTrafficPolicy: Local), or allow the nodes' addresses with an ipBlock."
+    ),
     source="projectcalico/calico issues 741, 3440, 2169",
     admitted=True,
 )
 HOST_FIREWALL = Cause(
     slug="host-firewall",
-    remediation="Allow the UDP port of VXLAN between the nodes, and forwarding for the pod addresses: with firewalld add the port to the "
-    "zone of the NIC and the pod and Service networks to the trusted zone.",
+    remediation=(
+        "Allow the UDP port of VXLAN between the nodes, and forwarding for the pod addresses: with firewalld add the port to the zone of "
+        "the NIC and the pod and Service networks to the trusted zone."
+    ),
     source="flannel-io/flannel issue 2055; projectcalico/calico issues 6208, 9969; Linux netfilter rule counters",
     admitted=True,
 )
 CALICO_UNKNOWN_VTEP = Cause(
     slug="calico-unknown-vtep",
-    remediation="Compare the outer source with the set (ipset list cali40all-vxlan-net): correct the node's address in Calico "
-    "(projectcalico.org/IPv4Address, IP_AUTODETECTION_METHOD), or add the source to externalNodesList.",
+    remediation=(
+        "Compare the outer source with the set (ipset list cali40all-vxlan-net): correct the node's address in Calico "
+        "(projectcalico.org/IPv4Address, IP_AUTODETECTION_METHOD), or add the source to externalNodesList."
+    ),
     source="projectcalico/calico felix/rules/static.go, issue 6752",
     admitted=True,
 )
