@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from kubectl_vxtrace.model.cluster import ClusterSnapshot
@@ -96,4 +97,4 @@ def _leaves_untracked(rule: Rule, protocol: str, address: str, port: int | None)
 
 def _values(words: Sequence[str], options: frozenset[str]) -> set[str]:
     """The words that follow one of `options`."""
-    return {after for before, after in zip(words, words[1:], strict=False) if before in options}
+    return {after for before, after in pairwise(words) if before in options}

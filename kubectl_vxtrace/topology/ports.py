@@ -1,4 +1,4 @@
-"""Pods' interfaces that the plan could not name: which port of a bridge the packets tell, and where the node has no way to the pod at all."""
+"""Pods' interfaces that the plan could not name: the bridge port that packets tell, or none, where no way leads to the pod."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -97,3 +97,11 @@ def mark_undetermined(outcomes: Outcomes, which: NDArray[np.bool_], *codes: Outc
     outcomes.code[chosen] = OutcomeCode.UNDETERMINED
     for column in (outcomes.lost_from, outcomes.lost_to):
         column[chosen] = 0
+
+
+def mark_lost_at_end(outcomes: Outcomes, which: NDArray[np.bool_], hops: int) -> None:
+    """Mark delivered packets as lost behind the last of so many hops."""
+    chosen = which & (outcomes.code == OutcomeCode.DELIVERED)
+    outcomes.code[chosen] = OutcomeCode.LOST
+    outcomes.lost_from[chosen] = hops
+    outcomes.lost_to[chosen] = 0
