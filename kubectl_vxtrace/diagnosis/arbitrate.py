@@ -18,12 +18,12 @@ def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
 
 
 def is_admitted(finding: Finding) -> bool:
-    """Whether a counter or the kernel's own drops account for all packets of an error finding on a leg between two hops.
+    """Whether a counter or the kernel's own drops account for all packets of an error finding on a leg.
 
-    That makes its packets `dropped`. A counter proves this only for causes whose drop the kernel counts (`Cause.admitted`): that
-    UDP took the packets, for one, is no admission that they were dropped.
+    That makes its packets `dropped`, where they vanished between two hops or in a node behind its last tap. A counter proves this only for
+    causes whose drop the kernel counts (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
     """
-    if finding.severity is not Severity.ERROR or finding.leg is None or finding.leg.to is None or finding.confidence is Confidence.POSSIBLE:
+    if finding.severity is not Severity.ERROR or finding.leg is None or finding.confidence is Confidence.POSSIBLE:
         return False
     kinds = {proof.kind for proof in finding.evidence}
     return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)

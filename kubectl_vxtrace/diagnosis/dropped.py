@@ -15,13 +15,14 @@ from kubectl_vxtrace.model.report import Finding
 def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
     """For each path of `case` a mask over its packets: True for those that are `dropped`.
 
-    A packet is dropped if it vanished on a leg between two witnesses and the error finding about that flow, direction and leg is
-    admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first.
+    A packet is dropped if it vanished on a leg between two witnesses, or behind the last tap of an end in its node's network, and the error
+    finding about that flow, direction and leg is admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter
+    comes first.
     """
     admitted = {finding.place for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for loss in losses_of(case):
-        if loss.place in admitted:
+        if loss.place in admitted and (loss.leg.to is not None or loss.died_in_node):
             masks[case.paths.index(loss.traced)][loss.rows] = True
     return masks
 

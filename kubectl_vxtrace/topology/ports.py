@@ -41,8 +41,8 @@ def settle_ports(recording: Recording, tables: Mapping[Tap, PacketTable]) -> Rec
         elif ports and _all_silent(recording, unknown, ports, tables):
             reason = f"none of the {len(ports)} ports that may be the pod's saw a packet of {unknown.address}"
             recording = _zero(recording, unknown, reason)
-        elif not ports and (reason := _no_way(recording, unknown)) is not None:
-            recording = _zero(recording, unknown, reason)
+        elif not ports and (no_way := _no_way(recording, unknown)) is not None:
+            recording = _zero(recording, unknown, no_way)
     return recording
 
 

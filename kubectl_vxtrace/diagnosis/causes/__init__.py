@@ -12,6 +12,7 @@ from kubectl_vxtrace.diagnosis.causes.host import (
     conntrack,
     conntrack_invalid,
     forwarding,
+    hairpin,
     interfaces,
     loops,
     next_hop,
@@ -23,9 +24,9 @@ from kubectl_vxtrace.diagnosis.causes.host import (
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
+from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
-from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
-from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
+from kubectl_vxtrace.diagnosis.causes.server import endpoint, not_a_pod, other_interface, resets
 from kubectl_vxtrace.diagnosis.causes.service import translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
@@ -42,6 +43,8 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(device.check_sender, (_FORWARD,)),
     OfSegment(vtep_macs.check, (_FORWARD, _DECAPSULATE)),
     OfSegment(tunnel_address.check, (_FORWARD,)),
+    OfAnySegment(not_a_pod.check, (_FORWARD, _WIRE)),
+    OfSegment(device_missing.check, (_FORWARD,)),
     OfSegment(next_hop.check, (_FORWARD,)),
     OfAnySegment(fdb.check, (_ENCAPSULATE,)),
     OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
@@ -65,7 +68,9 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(fragments.check, (_WIRE, _DECAPSULATE)),
     OfSegment(queues.check, _BETWEEN_HOPS),
     OfSegment(underlay.check, (_WIRE,)),
+    OfAnySegment(hairpin.check, (_FORWARD,)),
     OfLoss(translation.check),
+    OfAnySegment(other_interface.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
@@ -75,6 +80,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     resets.check_case,
     bridging.check_case,
     pod_source.check_case,
+    not_a_pod.check_case,
     blind.check_case,
 )
 
@@ -88,6 +94,7 @@ _MODULES = (
     conntrack_invalid,
     destinations,
     device,
+    device_missing,
     endpoint,
     fdb,
     forwarding,
@@ -96,6 +103,7 @@ _MODULES = (
     loops,
     mtu,
     next_hop,
+    not_a_pod,
     pod_mtu,
     pod_source,
     port_clash,

@@ -12,6 +12,8 @@ from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
 from kubectl_vxtrace.diagnosis.rules.purpose import RuleVerdict
+from kubectl_vxtrace.diagnosis.rules.traits import traits
+from kubectl_vxtrace.diagnosis.rules.untracked import OneWay, untracked_one_way
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
@@ -46,6 +48,9 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
     (net/netfilter/nf_conntrack_proto_udp.c, udp_error): one that comes out of a tunnel so was damaged by what sent it there, as a
     rule by an offload. A segment may be outside the window of its connection; that is a consequence where others of it were lost before.
     """
+    one_way = untracked_one_way(case, segment.start.tap.node, traits(case, loss, segment))
+    if one_way is not None:
+        return _half_tracked(loss, segment.start.tap.node, one_way)
     others = _OTHER_STATES.search(rule.text)
     if others is not None:
         doubt = f"packets that are not INVALID: the rule takes {others[0].upper()} ones as well"
@@ -61,6 +66,25 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
         )
     return RuleVerdict(
         cause=CONNTRACK_INVALID, alternatives=tuple(doubts), max_confidence=Confidence.LIKELY if doubts else Confidence.CERTAIN
+    )
+
+
+def _half_tracked(loss: Loss, node: str, one_way: OneWay) -> RuleVerdict:
+    """Connections of which the node tracks one direction, since a rule in the raw table takes the other out."""
+    lost = direction_noun(loss.path.direction, 2)
+    back = direction_noun(loss.path.direction.reverse, 2)
+    left_out, tracked = (lost, back) if one_way.of_lost else (back, lost)
+    text = f'the rule "{one_way.rule.text}" in chain {one_way.rule.chain} of the raw table on {node} grew by {one_way.packets}'
+    idle = "".join(f'; the rule "{rule.text}" in chain {rule.chain} took none' for rule in one_way.idle)
+    return RuleVerdict(
+        cause=CONNTRACK_INVALID,
+        proofs=(Evidence(kind=EvidenceKind.CONFIG, text=f"{text}: {left_out} are untracked{idle}, so that {tracked} are tracked"),),
+        note=f"the raw table of {node} leaves {left_out} untracked (NOTRACK) and not {tracked}, which conntrack then calls INVALID",
+        remediation=(
+            f"Look on {node}: iptables-save -c -t raw; nft list ruleset | grep -n notrack. Fix: let both directions be untracked, by a "
+            f"NOTRACK rule for {tracked} before whatever accepts them earlier in the raw table, or neither. NodeLocal DNSCache writes both itself: "
+            "find the rule that another program put before its own."
+        ),
     )
 
 
