@@ -58,9 +58,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), address
 
 
-@pytest.mark.parametrize(
-    "document", [ARCHITECTURE, *DECISIONS, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "cluster.md"], ids=name
-)
+@pytest.mark.parametrize("document", [ARCHITECTURE, *DECISIONS, ROOT / "README.md", ROOT / "docs" / "cluster.md"], ids=name)
 def test_paths_are_there(document: Path) -> None:
     assert [path for path in paths(document) if not is_there(path)] == []
 
