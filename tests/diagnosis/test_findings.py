@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis import CHECKS, diagnose
+from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Role, Tap
@@ -22,10 +22,6 @@ def test_every_cause_says_what_it_is_and_what_to_do() -> None:
     assert all(cause.title and cause.text and cause.remediation and cause.source for cause in CAUSES.values())
     wanted = {"underlay-udp-blocked", "host-firewall", "vni-mismatch", "vxlan-port-mismatch", "fdb-missing", "neighbour-missing"}
     assert wanted | {"network-policy-drop", "nothing-listening", "calico-unknown-vtep", "unknown", "capture-blind"} <= set(CAUSES)
-
-
-def test_checks_are_a_plain_tuple() -> None:
-    assert isinstance(CHECKS, tuple)
 
 
 def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:
