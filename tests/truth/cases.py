@@ -60,7 +60,7 @@ class Case:
         traffic: arguments of tests/datapath/programs/ask.py or stream.py, with the program's name first, for what runs meanwhile in the
             client's pod beside the lab's standing questions. "{ADDRESS}" words are filled in by the worker.
         expected: what is true where that is not the faults' own truth.
-        recorded: title of the case in tests/truth/recorded.py whose bundle is analysed instead, "" for none.
+        synthesised: title of the case in tests/truth/synthesised.py whose bundle is analysed instead, "" for none.
         oddity: a change of the nodes by which no packet is lost (tests/truth/oddities.py), "" for none.
     """
 
@@ -74,7 +74,7 @@ class Case:
     traffic: tuple[tuple[str, ...], ...] = ()
     oddity: str = ""
     expected: tuple[Truth, ...] = ()
-    recorded: str = ""
+    synthesised: str = ""
 
     def truths(self) -> tuple[Truth, ...]:
         """What is true of it: one entry for each fault that is on; none on a healthy path."""
@@ -130,7 +130,7 @@ def fault_cases() -> Iterator[Case]:
 
 
 # What loses no packet, and is told all the same: (oddity, backends, target, traffic, truth).
-_RQLITE = (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)
+_RQLITE = (("ask", "http", "{kotsadm-rqlite}", "/", "--rate", "20"),)
 TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth], ...] = (
     (
         "bridged packets pass no filter",
