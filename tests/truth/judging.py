@@ -67,12 +67,13 @@ def judge(case: Case, code: int, report: Mapping[str, Any]) -> tuple[Row, ...]:
 def _extra(report: Mapping[str, Any], truths: Sequence[Truth]) -> tuple[str, ...]:
     """Errors and warnings beside the rows' own that are no truth: of an error cause and leg are asked, of a warning the cause."""
     true = {(truth.severity, truth.cause, _leg(truth) if truth.severity == "error" else None) for truth in truths}
+    anywhere = {truth.cause for truth in truths if truth.severity == "error" and not truth.start}
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     own = [_nearest(report, errors, truth, alone=len(truths) == 1) for truth in truths if truth.severity == "error"]
     found = []
     for finding in report["findings"]:
         severity, cause, leg = finding["severity"], finding["cause"], _leg_of(report, finding)
-        judged = severity == "info" or any(finding is one for one in own)
+        judged = severity == "info" or cause in anywhere or any(finding is one for one in own)
         if not judged and (severity, cause, leg if severity == "error" else None) not in true:
             found.append(f"{severity} {cause} ({leg_text(leg)})")
     return tuple(found)
@@ -113,7 +114,7 @@ def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: M
         said_leg=leg_text(expected if expected in legs else next(iter(legs), None)),
         confidence=finding["confidence"] if finding is not None else "",
         evidence=tuple(dict.fromkeys(one["kind"] for one in finding["evidence"])) if finding is not None else (),
-        leg_right=code == truth.code and expected in legs,
+        leg_right=code == truth.code and (expected in legs or (not truth.start and truth.direction in {leg[0] for leg in legs})),
         cause_right=code == truth.code and finding is not None and finding["cause"] == truth.cause,
         wrong_certain=wrong,
         note=_note(code, report),
@@ -186,7 +187,9 @@ def _leg(truth: Truth) -> Leg:
 
 
 def _expected_leg(truth: Truth) -> str:
-    return leg_text(_leg(truth)) if truth.severity == "error" else f"none ({truth.severity})"
+    if truth.severity != "error":
+        return f"none ({truth.severity})"
+    return leg_text(_leg(truth)) if truth.start else f"{truth.direction}, anywhere"
 
 
 def _healthy(case: Case, code: int, report: Mapping[str, Any]) -> Row:

@@ -95,6 +95,14 @@ def test_the_second_error_must_have_the_leg_as_well() -> None:
     assert (swapped.leg_right, swapped.cause_right) == (False, True)
 
 
+def test_what_arrives_in_a_form_that_nobody_asked_for_may_be_missed_anywhere() -> None:
+    case = Case(name="bridged", backend="flannel", expected=(Truth(cause="bridge-netfilter-off", direction="reply"),))
+    right = only(judge(case, 3, report(finding("bridge-netfilter-off", 3, 4, direction="reply"))))
+    assert (right.leg_right, right.cause_right, right.extra, right.expected_leg) == (True, True, (), "reply, anywhere")
+    assert not only(judge(case, 3, report(finding("bridge-netfilter-off", 3, 4)))).leg_right
+    assert not only(judge(case, 0, report(finding("bridge-netfilter-off", 3, 4, direction="reply", severity="warning")))).right
+
+
 def test_what_is_beside_two_faults_counts_once() -> None:
     both = (finding("host-firewall", 2, 3), finding("underlay-loss", 3, 4, direction="reply"))
     one, two = judge(PAIR, 3, report(*both, finding("pod-mtu", 1, 2, severity="warning")))

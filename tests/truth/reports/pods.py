@@ -195,10 +195,13 @@ MECHANISMS = (
             " $(ip neigh show {ada-ec-1.pod_cidr[1]} dev eth0 | grep -o 'lladdr [0-9a-f:]*')",
             "ada-ec-1: ip link set cni0 address 5e:00:00:00:00:01",
         ),
+        # To a pod itself: what a service's rules translate goes up by the bridge's new address (br_netfilter, br_nf_pre_routing_finish).
+        traffic=("client: ask ping {web.address} -",),
+        target="{web.address}",
         proof=(
             "answers none",
-            "seen ada-ec-1/{client.host_interface}: udp dst port 53 and not ether dst 5e:00:00:00:00:01",
-            "unseen ada-ec-1/{vxlan}: udp dst port 53 and src host {client.address}",
+            "seen ada-ec-1/{client.host_interface}: icmp and dst host {web.address} and not ether dst 5e:00:00:00:00:01",
+            "unseen ada-ec-1/{vxlan}: icmp and src host {client.address}",
         ),
         right=Right(
             legs=(

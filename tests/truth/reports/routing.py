@@ -65,6 +65,7 @@ MECHANISMS = (
         source="tailscale/tailscale#14706",
         # An exit node: table 52 has a default route, and throws for what the agent knows; the other nodes' pods it does not know.
         early=True,
+        settle_s=2.0,
         inject=(
             "ada-ec-1: ip link set tailscale0 up",
             "ada-ec-1: ip route add default dev tailscale0 table 52",

@@ -27,8 +27,7 @@ MECHANISMS = (
             "unseen ada-ec-1/{vxlan}: tcp port 3000 and host {client.address}",
         ),
         right=Right(
-            legs=("request ada-ec-1/pod > -",),
-            half_legs=("request ada-ec-1/pod > ada-ec-1/vxlan",),
+            legs=("request ada-ec-1/pod > -", "request ada-ec-1/pod > ada-ec-1/vxlan"),
             verdicts=("rejected",),
             half_verdicts=LOST,
             causes=("kube-proxy-rule-missing",),
@@ -56,7 +55,8 @@ MECHANISMS = (
             "says ada-ec-1: conntrack -L -p udp --orig-port-src 21667 2>/dev/null ~ src={ada-ec-2.pod_cidr[44]}",
         ),
         right=Right(
-            legs=("request ada-ec-2/vxlan > -", "request ada-ec-2/vxlan > ada-ec-2/pod"),
+            # Its own backend is unknown to who looks at the pods that there are: then it is last seen where all ways part.
+            legs=("request ada-ec-2/vxlan > -", "request ada-ec-2/vxlan > ada-ec-2/pod", "request ada-ec-1/underlay > -"),
             half_verdicts=("unanswered",),
             causes=("stale-endpoint",),
             half_causes=("not-a-pod", "pod-route-missing", "unknown"),

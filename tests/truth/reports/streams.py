@@ -13,7 +13,7 @@ MECHANISMS = (
         heal=("ada-ec-1: true",),
         traffic=(
             "client: questions {kube-dns} {question}",
-            "ada-ec-1: sh while sleep 1.3; do conntrack -D -p tcp --dport 53 >/dev/null 2>&1; done",
+            "ada-ec-1: sh while sleep 0.7; do conntrack -D -p tcp --dport 53 >/dev/null 2>&1; done",
         ),
         target="kube-dns:53/tcp",
         settle_s=2.0,
