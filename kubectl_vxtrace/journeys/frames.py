@@ -10,7 +10,7 @@ from kubectl_vxtrace.journeys.columns import number_rows, pack
 from kubectl_vxtrace.journeys.sightings import Sightings
 from kubectl_vxtrace.journeys.trains import inner_trains, outer_trains
 from kubectl_vxtrace.journeys.units import Frames
-from kubectl_vxtrace.model.packets import Conversations, IcmpQuotes, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import Conversations, Ethernets, IcmpQuotes, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Hop, Path, Role, Tap
 
 
@@ -110,6 +110,8 @@ def empty_table() -> PacketTable:
         ack=long,
         flags=narrow,
         digest=wide,
+        interface=signed,
+        ethernet=signed,
         conversations=Conversations(protocol=octet, source=address, destination=address, source_port=narrow, destination_port=narrow),
         tunnels=Tunnels(
             source=address,
@@ -120,5 +122,6 @@ def empty_table() -> PacketTable:
             inner_source_mac=wide,
             inner_destination_mac=wide,
         ),
+        ethernets=Ethernets(source=wide, destination=wide),
         icmp_quotes=IcmpQuotes(row=signed, conversation=signed, ip_id=narrow, inner_conversation=signed, inner_ip_id=narrow),
     )

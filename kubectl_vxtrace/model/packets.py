@@ -99,11 +99,37 @@ class IcmpQuotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ethernets:
+    """Distinct pairs of outermost Ethernet addresses, 48 bits in a uint64: of the frames themselves, whatever they carry."""
+
+    source: U64
+    destination: U64
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureInterface:
+    """An interface that a capture file was recorded on.
+
+    name: as a pcapng file's interface description gives it, else None. index: the kernel's number of the interface, which stands in the
+    header of each frame of link type LINUX_SLL2 (`tcpdump -i any`), else None. link_type: its number at tcpdump.org (1: Ethernet).
+    """
+
+    name: str | None = None
+    index: int | None = None
+    link_type: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PacketTable:
-    """The frames of one capture file, n rows, in file order.
+    """The frames of one capture file, n rows, in file order; or only those of one of its interfaces (see InterfaceTable).
 
     frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. wire_bytes, captured_bytes: frame
-    lengths. kind: Kind. conversation, tunnel: rows of the small tables, -1 for none. All others are the innermost packet's:
+    lengths. kind: Kind. interface: a row of `interfaces`. ethernet: a row of `ethernets`, -1 where the link has no Ethernet header (raw
+    IP, loopback, Linux cooked) or where it was not captured. conversation, tunnel: rows of the small tables, -1 for none.
+    All others are the innermost packet's:
     payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
     seq, ack: TCP numbers, or ICMP echo sequence in seq. flags: TCP flags; ICMP type << 8 | code; ARP opcode.
     outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first bytes of L4 payload (96, or what read_pcap was told)
@@ -131,9 +157,13 @@ class PacketTable:
     ack: U32
     flags: U16
     digest: U64
+    interface: I32
+    ethernet: I32
     conversations: Conversations
     tunnels: Tunnels
+    ethernets: Ethernets
     icmp_quotes: IcmpQuotes
+    interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96
 
@@ -144,3 +174,12 @@ class PacketTable:
     def whole(self) -> bool:
         """Whether the file ended behind a record."""
         return self.stopped_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InterfaceTable:
+    """The frames of one interface of a capture file; `frame` and `offset` are those in the file. name, index: see CaptureInterface."""
+
+    name: str | None
+    index: int | None
+    table: PacketTable

@@ -4,13 +4,17 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.packets import InterfaceTable, PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.headers import MAX_ROWS, TableBuilder
+from kubectl_vxtrace.packets.links import unreadable_link_type
 from kubectl_vxtrace.packets.reader import open_reader
 from kubectl_vxtrace.packets.source import Source, unreadable
+from kubectl_vxtrace.packets.taps import split
 
 VXLAN_PORTS = (4789, 8472)
 """IANA's port (RFC 7348), and Linux' own default from before the RFC (drivers/net/vxlan), which flannel and Cilium use."""
@@ -34,8 +38,8 @@ def read_pcap(
         One row for each whole record; `stopped_at` says where the file ends, or turns to garbage, inside a record.
 
     Raises:
-        PcapError: it cannot be read, is no capture file, is not of Ethernet, unpacks to too much, or holds too many packets. The message
-            does not name the file.
+        PcapError: it cannot be read, is no capture file, is of a link type that cannot be read, unpacks to too much, or holds too many
+            packets. The message does not name the file.
     """
     with Source(path) as source:
         try:
@@ -45,7 +49,31 @@ def read_pcap(
                 builder.add(frames)
         except OSError as error:
             raise unreadable(error) from error
-        return builder.finish(tap, reader.stopped_at)
+        table = builder.finish(tap, reader.stopped_at, reader.interfaces)
+    _check_some_readable(table)
+    return table
+
+
+def _check_some_readable(table: PacketTable) -> None:
+    """Raise PcapError where there are packets and all are of link types that cannot be read."""
+    used = np.unique(table.interface).tolist()
+    errors = [unreadable_link_type(table.interfaces[number].link_type) for number in used]
+    if errors and (error := errors[0]) is not None and all(errors):
+        raise error
+
+
+def read_interfaces(
+    path: str | Path, *, vxlan_ports: Collection[int] = VXLAN_PORTS, digest_bytes: int = DIGEST_BYTES
+) -> tuple[InterfaceTable, ...]:
+    """Decode a capture file of several interfaces into a table for each.
+
+    These are the interfaces that a pcapng file describes, with or without packets, and those whose kernel's index the frames of a
+    `tcpdump -i any` name (link type LINUX_SLL2). Any other file has one, without a name. Frames of an interface whose link type cannot
+    be read are all of kind OTHER; `unreadable_link_type` says why.
+
+    Args and Raises: as read_pcap.
+    """
+    return split(read_pcap(path, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes))
 
 
 def read_pcaps(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:

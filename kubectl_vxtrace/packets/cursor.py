@@ -58,6 +58,7 @@ class Columns:
     payload_at: index of the L4 payload in the batch's data, -1 where there is none.
     conversation: the key as five columns: source (high, low), destination (high, low), ports and protocol.
     tunnel: seven columns: source, destination, UDP ports and VNI, inner source and destination MAC; `tunneled` says where they count.
+    ethernet: bytes 0 to 7 and 4 to 11 of the frame, as they lie in memory: both addresses; `addressed` says where they count.
     """
 
     kind: U8
@@ -73,6 +74,8 @@ class Columns:
     conversation: tuple[U64, ...]
     tunnel: tuple[U64, ...]
     tunneled: BOOL
+    ethernet: tuple[U64, ...]
+    addressed: BOOL
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -104,6 +107,7 @@ class Columns:
 
 CONVERSATION_COLUMNS = 5
 TUNNEL_COLUMNS = 7
+ETHERNET_COLUMNS = 2
 
 
 def columns(rows: int) -> Columns:
@@ -122,4 +126,6 @@ def columns(rows: int) -> Columns:
         conversation=tuple(np.zeros(rows, np.uint64) for _ in range(CONVERSATION_COLUMNS)),
         tunnel=tuple(np.zeros(rows, np.uint64) for _ in range(TUNNEL_COLUMNS)),
         tunneled=np.zeros(rows, np.bool_),
+        ethernet=tuple(np.zeros(rows, np.uint64) for _ in range(ETHERNET_COLUMNS)),
+        addressed=np.zeros(rows, np.bool_),
     )

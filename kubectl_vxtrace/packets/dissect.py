@@ -57,7 +57,7 @@ def dissect(path: str | Path, table: PacketTable, rows: Sequence[int], *, vxlan_
     if not chosen:
         return {}
     with tempfile.TemporaryDirectory(prefix="vxtrace-") as folder:
-        small = Path(folder) / "packets.pcap"
+        small = Path(folder) / "packets.pcapng"
         cut(path, table, chosen, small, snaplen_bytes=_SNAPLEN_BYTES)
         lines, failure = _run(tshark, small, vxlan_ports)
     if failure is not None and not lines:

@@ -1,21 +1,34 @@
 """Frames to PacketTable: every header of many frames at once, by numpy columns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import I32, U8, U64, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import (
+    I32,
+    U8,
+    U64,
+    CaptureInterface,
+    Conversations,
+    Ethernets,
+    IcmpQuotes,
+    Kind,
+    PacketTable,
+    Tunnels,
+)
 from kubectl_vxtrace.model.path import Tap
-from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, TUNNEL_COLUMNS, Columns, columns, first
+from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, ETHERNET_COLUMNS, TUNNEL_COLUMNS, Columns, columns
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES, common_payload_bytes, digests
 from kubectl_vxtrace.packets.frames import ROWS, Frames
 from kubectl_vxtrace.packets.intern import Interner, Key
+from kubectl_vxtrace.packets.links import ethernet_addresses, open_links
 from kubectl_vxtrace.packets.network import ethernet, packets
 from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
 from kubectl_vxtrace.packets.rows import GrowingColumns
+from kubectl_vxtrace.packets.taps import Taps
 from kubectl_vxtrace.packets.transport import finish, open_tunnels
 
 
@@ -29,19 +42,19 @@ def port_table(ports: Collection[int]) -> BOOL:
 def decode(frames: Frames, vxlan: BOOL) -> Columns:
     """The headers of one batch. Never reads outside a frame's captured bytes, never raises for what is in them."""
     out = columns(len(frames))
-    cursor, types = ethernet(frames, first(frames), out)
-    for network in packets(frames, cursor, types, out):
-        tunnels = finish(frames, network, out, vxlan)
-        if tunnels is None:
-            continue
-        inner, inner_types = ethernet(frames, open_tunnels(frames, tunnels, out), out)
-        for packet in packets(frames, inner, inner_types, out):
-            finish(frames, packet, out, None)
+    for cursor, types in open_links(frames, out):
+        for network in packets(frames, cursor, types, out):
+            tunnels = finish(frames, network, out, vxlan)
+            if tunnels is None:
+                continue
+            inner, inner_types = ethernet(frames, open_tunnels(frames, tunnels, out), out)
+            for packet in packets(frames, inner, inner_types, out):
+                finish(frames, packet, out, None)
     return out
 
 
 MAX_ROWS = 100_000_000
-"""Packets of one file; 66 bytes of memory each."""
+"""Packets of one file; 70 bytes of memory each, and 4 more where the file has several interfaces."""
 
 
 class TableBuilder:
@@ -56,6 +69,8 @@ class TableBuilder:
         self._quotes: list[tuple[I32, ...]] = []
         self._conversations = Interner(CONVERSATION_COLUMNS)
         self._tunnels = Interner(TUNNEL_COLUMNS)
+        self._ethernets = Interner(ETHERNET_COLUMNS)
+        self._taps = Taps()
 
     def add(self, frames: Frames) -> None:
         """Decode frames, a cache's worth at a time, and keep their columns."""
@@ -78,11 +93,13 @@ class TableBuilder:
             "captured_bytes": frames.captured_bytes,
             "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
             "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),
+            "ethernet": _number(self._ethernets, decoded.ethernet, decoded.addressed),
             "digest": digests(frames, decoded, self._digest_bytes),
         }
         for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "seq", "ack", "flags"):
             found[name] = getattr(decoded, name)
         self._columns.add(found, len(frames))
+        self._taps.add(frames)
 
     def _add_quotes(self, quotes: Quotes) -> None:
         everything = np.ones(len(quotes.row), np.bool_)
@@ -96,21 +113,27 @@ class TableBuilder:
             )
         )
 
-    def finish(self, tap: Tap | None, stopped_at: int | None) -> PacketTable:
-        """The table; its arrays are read-only."""
+    def finish(self, tap: Tap | None, stopped_at: int | None, described: Sequence[CaptureInterface] = (CaptureInterface(),)) -> PacketTable:
+        """The table; its arrays are read-only. `described`: the reader's interfaces."""
         conversations, conversation_number = self._conversations.finish()
         tunnels, tunnel_number = self._tunnels.finish()
+        ethernets, ethernet_number = self._ethernets.finish()
+        interface, interfaces = self._taps.finish(described)
         rows, joined = self._columns.rows, self._columns.finish()
         _renumber(joined["conversation"], conversation_number)
         _renumber(joined["tunnel"], tunnel_number)
+        _renumber(joined["ethernet"], ethernet_number)
         joined["frame"] = np.arange(1, rows + 1, dtype=np.int32)
         for column in joined.values():
             column.flags.writeable = False
         return PacketTable(
             tap=tap,
             **joined,
+            interface=_fixed(interface),
+            interfaces=interfaces,
             conversations=_conversations(conversations),
             tunnels=_tunnels(tunnels),
+            ethernets=_ethernets(ethernets),
             icmp_quotes=self._finish_quotes(conversation_number),
             stopped_at=stopped_at,
             common_payload_bytes=self._common_payload_bytes,
@@ -142,6 +165,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "payload_bytes": np.int32,
     "conversation": np.int32,
     "tunnel": np.int32,
+    "ethernet": np.int32,
     "ip_id": np.uint16,
     "outer_id": np.uint16,
     "ttl": np.uint8,
@@ -192,6 +216,11 @@ def _tunnels(key: Key) -> Tunnels:
         inner_source_mac=_fixed(key[5].copy()),
         inner_destination_mac=_fixed(key[6].copy()),
     )
+
+
+def _ethernets(key: Key) -> Ethernets:
+    source, destination = ethernet_addresses(key)
+    return Ethernets(source=_fixed(source), destination=_fixed(destination))
 
 
 def _address(high: U64, low: U64) -> U8:

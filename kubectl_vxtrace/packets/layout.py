@@ -5,6 +5,25 @@ import numpy as np
 ETHERNET = np.dtype([("destination_high", ">u2"), ("destination", ">u4"), ("source_high", ">u2"), ("source", ">u4"), ("type", ">u2")])
 """IEEE 802.3, DIX framing."""
 
+SLL = np.dtype([("packet", ">u2"), ("hardware", ">u2"), ("length", ">u2"), ("address", "V8"), ("type", ">u2")])
+"""https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html"""
+
+SLL2 = np.dtype(
+    [
+        ("type", ">u2"),
+        ("reserved", ">u2"),
+        ("interface", ">u4"),
+        ("hardware", ">u2"),
+        ("packet", "u1"),
+        ("length", "u1"),
+        ("address", "V8"),
+    ]
+)
+"""https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html"""
+
+FAMILY = np.dtype(">u4")
+"""What precedes packets of the link types NULL and LOOP."""
+
 TAG = np.dtype([("control", ">u2"), ("type", ">u2")])
 """IEEE 802.1Q: behind the tag's own type."""
 

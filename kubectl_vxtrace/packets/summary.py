@@ -56,7 +56,8 @@ def _payloads(raw: Sequence[bytes], table: PacketTable, rows: Sequence[int]) -> 
     captured = np.array([len(frame) for frame in raw], np.int64)
     at = np.cumsum(captured) - captured
     index = np.array(rows, np.int64)
-    frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index])
+    links = np.array([each.link_type for each in table.interfaces], np.uint16)[table.interface[index]]
+    frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index], links)
     decoded = decode(frames, port_table(np.unique(table.tunnels.port).tolist()))
     payloads = []
     for number, frame in enumerate(raw):

@@ -9,7 +9,7 @@ import numpy as np
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import U8, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
@@ -100,6 +100,8 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
         digest=np.zeros(count, dtype=np.uint64),
+        interface=np.zeros(count, dtype=np.int32),
+        ethernet=np.full(count, -1, dtype=np.int32),
         conversations=Conversations(
             protocol=np.array([key[0] for key in talks], dtype=np.uint8),
             source=_addresses([key[1] for key in talks]),
@@ -116,6 +118,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
             inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
+        ethernets=Ethernets(source=np.zeros(0, np.uint64), destination=np.zeros(0, np.uint64)),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
             conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),

@@ -74,8 +74,9 @@ def rows(part: Frames) -> list[tuple[object, ...]]:
         for number, row in enumerate(quotes.row.tolist()):
             inner = tuple(int(column[number]) for column in quotes.inner_conversation) if quotes.has_inner[number] else None
             quoted[row] = (*(int(column[number]) for column in quotes.conversation), int(quotes.ip_id[number]), inner)
-    lists = [getattr(decoded, name).tolist() for name in Columns.__slots__ if name not in ("payload_at", "conversation", "tunnel")]
-    lists += [column.tolist() for column in (*decoded.conversation, *decoded.tunnel)]
+    several = ("conversation", "tunnel", "ethernet")
+    lists = [getattr(decoded, name).tolist() for name in Columns.__slots__ if name not in ("payload_at", *several)]
+    lists += [column.tolist() for name in several for column in getattr(decoded, name)]
     lists += [digests(part, decoded).tolist(), np.where(decoded.payload_at < 0, -1, decoded.payload_at - part.at).tolist()]
     return [(*values, quoted.get(row)) for row, values in enumerate(zip(*lists, strict=True))]
 
