@@ -76,7 +76,7 @@ def read_interfaces(
     return split(read_pcap(path, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes))
 
 
-def read_pcaps(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:
+def read_pcaps(files: Sequence[tuple[Tap | None, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:
     """Decode files whose packets are to be found in one another: their digests are of what all of them hold.
 
     Files that were cut shorter than the digests are long, at the NIC mostly, where 50 bytes of headers stand before the inner packet,
@@ -94,7 +94,13 @@ def read_pcaps(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int
         return list(pool.map(lambda file: _attempt(file, vxlan_ports, common_bytes), files))
 
 
-def _attempt(file: tuple[Tap, Path], vxlan_ports: Collection[int], digest_bytes: int) -> PacketTable | PcapError:
+def read_files(paths: Sequence[Path], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[tuple[InterfaceTable, ...] | PcapError]:
+    """As read_pcaps, of files of which nobody knows yet what they are: for each the tables of its interfaces, or why it cannot be read."""
+    tables = read_pcaps([(None, path) for path in paths], vxlan_ports=vxlan_ports)
+    return [table if isinstance(table, PcapError) else split(table) for table in tables]
+
+
+def _attempt(file: tuple[Tap | None, Path], vxlan_ports: Collection[int], digest_bytes: int) -> PacketTable | PcapError:
     tap, path = file
     try:
         return read_pcap(path, tap=tap, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes)
