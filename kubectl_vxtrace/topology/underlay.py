@@ -1,0 +1,61 @@
+"""Which underlay address each captured node has."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.topology.anchors import Anchors
+from kubectl_vxtrace.topology.places import Carried, Sight, pods_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underlay:
+    """Each node's own address. open: nodes of which nothing tells it, with the addresses that it can be."""
+
+    address: Mapping[str, str]
+    open: Mapping[str, frozenset[str]]
+
+
+def find_underlay(sights: Sequence[Sight], carried: Sequence[Carried], anchors: Anchors, given: Mapping[str, str]) -> Underlay:
+    """The addresses of the nodes that `sights` are of.
+
+    As the user says; else the outer source of the node's own pods' packets at its NIC; else the one that its captures point to; else the
+    one that all encapsulated packets at its NIC share and no other node has; else the only one that it can be.
+    """
+    nodes = tuple(dict.fromkeys(sight.tap.node for sight in sights))
+    found = dict(given)
+    local = {address: tap.node for tap, address in pods_of(sights).items()}
+    for node in nodes:
+        sent = Counter[str]()
+        for each in carried:
+            if each.tap.node == node and local.get(each.inner_source) == node:
+                sent[each.source] += each.frames
+        pointed = Counter(address for tap, address in anchors.address.items() if tap.node == node)
+        for votes in (sent, pointed):
+            free = {address: count for address, count in votes.items() if address not in found.values()}
+            if node not in found and free:
+                found[node] = max(free, key=lambda address: (free[address], address))
+    while further := _only_possible(sights, carried, found):
+        found.update(further)
+    return Underlay(address=found, open={node: _possible(sights, carried, found, node) for node in nodes if node not in found})
+
+
+def _only_possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str]) -> dict[str, str]:
+    """Nodes with one address left that is no other such node's."""
+    nodes = [node for node in dict.fromkeys(sight.tap.node for sight in sights) if node not in found]
+    possible = {node: _possible(sights, carried, found, node) for node in nodes}
+    single = {node: next(iter(addresses)) for node, addresses in possible.items() if len(addresses) == 1}
+    count = Counter(single.values())
+    return {node: address for node, address in single.items() if count[address] == 1}
+
+
+def _possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str], node: str) -> frozenset[str]:
+    """The addresses that a node can have: no other node's, in every encapsulated packet at its NIC, and none whose packets passed another
+    NIC and not its own."""
+    taps = {sight.tap for sight in sights if sight.tap.node == node and sight.role is Role.UNDERLAY}
+    here = [{each.source, each.destination} for each in carried if each.tap in taps]
+    left = {address for each in carried for address in (each.source, each.destination)} - set(found.values())
+    if here:
+        return frozenset(left & set.intersection(*here))
+    return frozenset(left - {each.source for each in carried} if taps else left)
