@@ -106,6 +106,7 @@ def empty_table() -> PacketTable:
         outer_id=narrow,
         ttl=octet,
         fragment=narrow,
+        encapsulation=octet,
         seq=long,
         ack=long,
         flags=narrow,

@@ -41,6 +41,22 @@ class IpProtocol(IntEnum):
     SCTP = 132
 
 
+class Encapsulation(IntEnum):
+    """What carries other packets. VXLAN is opened, once: its packets have a `tunnel`. The others are only named.
+
+    VXLAN: on the ports that were told, and by its content on any UDP port. Geneve: UDP 6081. IP_IN_IP: protocols 4 and 41. GRE: 47.
+    WireGuard: by its content on any UDP port. ESP (IPsec): protocol 50, and UDP 4500 (RFC 3948).
+    """
+
+    NONE = 0
+    VXLAN = 1
+    GENEVE = 2
+    IP_IN_IP = 3
+    GRE = 4
+    WIREGUARD = 5
+    ESP = 6
+
+
 def address_text(raw: U8) -> str:
     """The text of a 16-byte address; IPv4-mapped ones in dotted form."""
     address = IPv6Address(raw.tobytes())
@@ -131,6 +147,7 @@ class PacketTable:
     IP, loopback, Linux cooked) or where it was not captured. conversation, tunnel: rows of the small tables, -1 for none.
     All others are the innermost packet's:
     payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
+    encapsulation: what an innermost packet carries that was not followed: an Encapsulation, VXLAN only where it lies in another VXLAN.
     seq, ack: TCP numbers, or ICMP echo sequence in seq. flags: TCP flags; ICMP type << 8 | code; ARP opcode.
     outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first bytes of L4 payload (96, or what read_pcap was told)
     and of how many these are; 0 where not so many were captured as there are.
@@ -154,6 +171,7 @@ class PacketTable:
     outer_id: U16
     ttl: U8
     fragment: U16
+    encapsulation: U8
     seq: U32
     ack: U32
     flags: U16

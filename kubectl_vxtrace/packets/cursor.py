@@ -68,6 +68,7 @@ class Columns:
     outer_id: U16
     ttl: U8
     fragment: U16
+    encapsulation: U8
     seq: U32
     ack: U32
     flags: U16
@@ -120,6 +121,7 @@ def columns(rows: int) -> Columns:
         outer_id=np.zeros(rows, np.uint16),
         ttl=np.zeros(rows, np.uint8),
         fragment=np.zeros(rows, np.uint16),
+        encapsulation=np.zeros(rows, np.uint8),
         seq=np.zeros(rows, np.uint32),
         ack=np.zeros(rows, np.uint32),
         flags=np.zeros(rows, np.uint16),

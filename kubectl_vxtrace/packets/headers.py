@@ -22,6 +22,7 @@ from kubectl_vxtrace.model.packets import (
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, ETHERNET_COLUMNS, TUNNEL_COLUMNS, Columns, columns
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES, common_payload_bytes, digests
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import ROWS, Frames
 from kubectl_vxtrace.packets.intern import Interner, Key
 from kubectl_vxtrace.packets.links import ethernet_addresses, open_links
@@ -32,36 +33,32 @@ from kubectl_vxtrace.packets.taps import Taps
 from kubectl_vxtrace.packets.transport import finish, open_tunnels
 
 
-def port_table(ports: Collection[int]) -> BOOL:
-    """`table[port]` says whether a UDP port carries VXLAN."""
-    table = np.zeros(65536, np.bool_)
-    table[[port for port in ports if 0 <= port <= 65535]] = True
-    return table
+def decode(frames: Frames, ports: U8) -> Columns:
+    """The headers of one batch; `ports`: see carrier_ports. Never raises for what is in them.
 
-
-def decode(frames: Frames, vxlan: BOOL) -> Columns:
-    """The headers of one batch. Never reads outside a frame's captured bytes, never raises for what is in them."""
+    Nothing outside a frame's captured bytes matters.
+    """
     out = columns(len(frames))
     for cursor, types in open_links(frames, out):
         for network in packets(frames, cursor, types, out):
-            tunnels = finish(frames, network, out, vxlan)
+            tunnels = finish(frames, network, out, ports, follow=True)
             if tunnels is None:
                 continue
             inner, inner_types = ethernet(frames, open_tunnels(frames, tunnels, out), out)
             for packet in packets(frames, inner, inner_types, out):
-                finish(frames, packet, out, None)
+                finish(frames, packet, out, ports, follow=False)
     return out
 
 
 MAX_ROWS = 100_000_000
-"""Packets of one file; 70 bytes of memory each, and 4 more where the file has several interfaces."""
+"""Packets of one file; 71 bytes of memory each, and 4 more where the file has several interfaces."""
 
 
 class TableBuilder:
     """Collects decoded batches into one table. Raises PcapError beyond `most_rows`."""
 
     def __init__(self, vxlan_ports: Collection[int], *, digest_bytes: int = DIGEST_BYTES, most_rows: int = MAX_ROWS) -> None:
-        self._vxlan = port_table(vxlan_ports)
+        self._ports = carrier_ports(vxlan_ports)
         self._digest_bytes = digest_bytes
         self._common_payload_bytes = DIGEST_BYTES
         self._most_rows = most_rows
@@ -81,8 +78,8 @@ class TableBuilder:
             self._add_part(frames.part(start, start + ROWS))
 
     def _add_part(self, frames: Frames) -> None:
-        decoded = decode(frames, self._vxlan)
-        quotes = read_quotes(frames, decoded, self._vxlan)
+        decoded = decode(frames, self._ports)
+        quotes = read_quotes(frames, decoded, self._ports)
         if quotes is not None:
             self._add_quotes(quotes)
         self._common_payload_bytes = min(self._common_payload_bytes, common_payload_bytes(frames, decoded))
@@ -96,7 +93,7 @@ class TableBuilder:
             "ethernet": _number(self._ethernets, decoded.ethernet, decoded.addressed),
             "digest": digests(frames, decoded, self._digest_bytes),
         }
-        for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "seq", "ack", "flags"):
+        for name in ("kind", "payload_bytes", "ip_id", "outer_id", "ttl", "fragment", "encapsulation", "seq", "ack", "flags"):
             found[name] = getattr(decoded, name)
         self._columns.add(found, len(frames))
         self._taps.add(frames)
@@ -170,6 +167,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "outer_id": np.uint16,
     "ttl": np.uint8,
     "fragment": np.uint16,
+    "encapsulation": np.uint8,
     "seq": np.uint32,
     "ack": np.uint32,
     "flags": np.uint16,

@@ -8,8 +8,9 @@ import numpy as np
 from kubectl_vxtrace.model.packets import IpProtocol, Kind, PacketTable, address_text
 from kubectl_vxtrace.packets import dns
 from kubectl_vxtrace.packets.cut import read_frames
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
-from kubectl_vxtrace.packets.headers import decode, port_table
+from kubectl_vxtrace.packets.headers import decode
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 
 DNS_PORTS = frozenset({53, 1053, 5353, 8053})
@@ -58,7 +59,7 @@ def _payloads(raw: Sequence[bytes], table: PacketTable, rows: Sequence[int]) -> 
     index = np.array(rows, np.int64)
     links = np.array([each.link_type for each in table.interfaces], np.uint16)[table.interface[index]]
     frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index], links)
-    decoded = decode(frames, port_table(np.unique(table.tunnels.port).tolist()))
+    decoded = decode(frames, carrier_ports(np.unique(table.tunnels.port).tolist()))
     payloads = []
     for number, frame in enumerate(raw):
         start = int(decoded.payload_at[number] - at[number])

@@ -96,6 +96,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
         ttl=np.full(count, 63, dtype=np.uint8),
         fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
+        encapsulation=np.zeros(count, dtype=np.uint8),
         seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),

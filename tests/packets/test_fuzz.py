@@ -13,15 +13,16 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.cursor import Columns
 from kubectl_vxtrace.packets.digest import digests
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
-from kubectl_vxtrace.packets.headers import TableBuilder, decode, port_table
+from kubectl_vxtrace.packets.headers import TableBuilder, decode
 from kubectl_vxtrace.packets.quotes import read_quotes
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 from kubectl_vxtrace.packets.summary import summarise
 from tests.packets.test_headers import A6, B6, A, B, in_vxlan, udp_packet
 from tests.wire import frames
 
-VXLAN = port_table((4789,))
+VXLAN = carrier_ports((4789,))
 
 
 def seeds() -> list[bytes]:
