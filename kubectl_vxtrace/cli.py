@@ -124,7 +124,16 @@ def pod(
 
 @app.command()
 def analyze(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="A bundle, a trace folder, or pcap and pcapng files, also .gz.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="A bundle, a trace folder, or captures: files, folders and archives of them.")
+    ],
+    node: Annotated[
+        list[str] | None, typer.Option("--node", metavar="NAME=ADDRESS", help="A node's underlay address; may be given several times.")
+    ] = None,
+    hop: Annotated[
+        list[str] | None,
+        typer.Option("--hop", metavar="NODE:ROLE=FILE", help="Where a file was captured; ROLE is pod, bridge, vxlan, underlay or tor."),
+    ] = None,
     output: opt.OutputFormat = opt.Output.TABLE,
     color: opt.ColorMode = opt.Color.AUTO,
     strict: opt.Strict = False,
@@ -138,7 +147,7 @@ def analyze(
     from kubectl_vxtrace import deliver
 
     delivery = deliver.Delivery(output=output, color=color, bundle="none", strict=strict, exit_zero=exit_zero, quiet=quiet, verbose=verbose)
-    raise typer.Exit(deliver.analysed(paths, delivery))
+    raise typer.Exit(deliver.analysed(paths, node or (), hop or (), delivery))
 
 
 @app.command()

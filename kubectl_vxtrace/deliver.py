@@ -42,14 +42,15 @@ class Delivery:
     verbose: bool
 
 
-def analysed(paths: Sequence[Path], delivery: Delivery) -> int:
-    """Report on what is on disk; returns the exit code."""
+def analysed(paths: Sequence[Path], nodes: Sequence[str], hops: Sequence[str], delivery: Delivery) -> int:
+    """Report on what is on disk, with what the user says of it (`--node`, `--hop`); returns the exit code."""
     from kubectl_vxtrace import publish
-    from kubectl_vxtrace.bundle import source
+    from kubectl_vxtrace.bundle import given, source
 
     console = Stderr(quiet=delivery.quiet, verbose=delivery.verbose)
+    said = given.read_given(nodes, hops)
     with tempfile.TemporaryDirectory(prefix="vxtrace-") as scratch:
-        report = publish.report_of(source.open_recording(paths, Path(scratch)), console)
+        report = publish.report_of(source.open_recording(paths, Path(scratch), said), console)
         publish.show(report, delivery.output, delivery.color, bundle=None)
     return publish.final_code(report, strict=delivery.strict, exit_zero=delivery.exit_zero, interrupted=False)
 

@@ -17,7 +17,7 @@ from kubectl_vxtrace.bundle import zstandard
 from kubectl_vxtrace.bundle.kinds import GZIP, ZSTD, Kind
 from kubectl_vxtrace.errors import CannotRunError
 
-DAMAGED: Final = (
+DAMAGED: Final[tuple[type[Exception], ...]] = (
     OSError,
     EOFError,
     RuntimeError,
@@ -71,7 +71,9 @@ class Budget:
         """A member was met."""
         self._left_members -= 1
         if self._left_members < 0:
-            raise CannotRunError(f"the archives hold more than {_MOST_MEMBERS:,} files", "unpack what is to be analysed, and give the folder")
+            raise CannotRunError(
+                f"the archives hold more than {_MOST_MEMBERS:,} files", "unpack what is to be analysed, and give the folder"
+            )
 
     def take(self, count: int) -> None:
         """Bytes came out."""
@@ -142,7 +144,6 @@ def _of_tar(tar: tarfile.TarFile, budget: Budget) -> Iterator[Member]:
         budget.member()
         if info.isreg():
             yield Member(name=info.name, opened=partial(_open_tarred, tar, info, budget))
-        tar.members.clear()  # tarfile keeps every header that it has read
 
 
 def _open_tarred(tar: tarfile.TarFile, info: tarfile.TarInfo, budget: Budget) -> BinaryIO:
@@ -168,7 +169,7 @@ class _CheckedTarInfo(tarfile.TarInfo):
     """A header whose own records are not larger than names are."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         info = super().frombuf(buf, encoding, errors)
         if info.type in _OWN_RECORDS and info.size > _MOST_NAME_BYTES:
             raise tarfile.ReadError(f"a header of {info.size:,} bytes")

@@ -16,14 +16,18 @@ _MOST_DEPTH: Final = 6
 """Archives in archives; a support bundle that holds a node's archive that holds a capture tool's is three."""
 
 _MOST_FILES: Final = 100_000
+_MOST_PARTS: Final = 3
 _APPLE_DOUBLE: Final = "._"
 """What macOS puts beside each file into an archive: its attributes, under the file's own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """What was found, in the order of its names. `files` have a failure where they claim to be captures and cannot be read; `recordings` are
-    folders; `failures` say of archives why they, or some of their members, could not be unpacked."""
+    """What was found, in the order of its names.
+
+    `files` have a failure where they claim to be captures and cannot be read; `recordings` are folders; `failures` say of archives why
+    they, or some of their members, could not be unpacked.
+    """
 
     files: tuple[LooseFile, ...]
     recordings: tuple[Path, ...]
@@ -37,9 +41,15 @@ def gather(paths: Sequence[Path], scratch: Path) -> Gathered:
         CannotRunError: there is far more than anybody's captures, or no room to unpack it.
     """
     work = _Gathering(scratch)
-    for path in paths:
-        work.visit(path, path.name or str(path))
+    for path, name in zip(paths, _names(paths), strict=True):
+        work.visit(path, name)
     return Gathered(files=tuple(work.files), recordings=tuple(work.recordings), failures=tuple(work.failures))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What paths are called: a folder by its name, a file as it was given, without the beginning of a long path."""
+    short = [path.resolve().name if path.is_dir() else "/".join(path.parts[-_MOST_PARTS:]) for path in paths]
+    return [name if short.count(name) == 1 else str(path) for path, name in zip(paths, short, strict=True)]
 
 
 class _Gathering:

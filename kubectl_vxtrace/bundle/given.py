@@ -60,7 +60,9 @@ def placed(files: Sequence[LooseFile], given: Given) -> tuple[LooseFile, ...]:
         at = [number for number, file in enumerate(files) if _is_named(file, hop.file)]
         if len(at) != 1:
             among = "none of the files that were given" if not at else f"{len(at)} files: {', '.join(files[number].name for number in at)}"
-            raise UsageError(f"--hop {hop.node}:...={hop.file} names {among}", "name the file by its path, with as many folders as tell it apart")
+            raise UsageError(
+                f"--hop {hop.node}:...={hop.file} names {among}", "name the file by its path, with as many folders as tell it apart"
+            )
         found[at[0]] = replace(found[at[0]], node=hop.node, role=hop.role, fabric=hop.fabric)
     return tuple(found)
 
@@ -77,7 +79,9 @@ def _hop(text: str) -> GivenHop:
     place, _, file = text.partition("=")
     node, _, role = place.rpartition(":")
     if not file or role not in (*_ROLES, FABRIC):
-        raise UsageError(f"--hop {text} is not NODE:ROLE=FILE", f"ROLE is one of {', '.join((*_ROLES, FABRIC))}; for example: --hop ada-ec-1:pod=a.pcap")
+        raise UsageError(
+            f"--hop {text} is not NODE:ROLE=FILE", f"ROLE is one of {', '.join((*_ROLES, FABRIC))}; for example: --hop ada-ec-1:pod=a.pcap"
+        )
     try:
         return GivenHop(node=_name(node), role=_ROLES.get(role, Role.UNDERLAY), file=file, fabric=role == FABRIC)
     except ValueError as error:

@@ -13,10 +13,10 @@ HEAD_BYTES: Final = 4096
 
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
-# pcap-savefile(5), in both byte orders: microseconds, nanoseconds, and Kuznetsov's modified format; then a pcapng's section (its draft, 4.1).
-_CAPTURES: Final = tuple(
-    magic for big in ("a1b2c3d4", "a1b23c4d", "a1b2cd34") for magic in (bytes.fromhex(big), bytes.fromhex(big)[::-1])
-) + (b"\x0a\x0d\x0d\x0a",)
+# pcap-savefile(5): microseconds, nanoseconds, and Kuznetsov's modified format.
+_PCAPS: Final = (b"\xa1\xb2\xc3\xd4", b"\xa1\xb2\x3c\x4d", b"\xa1\xb2\xcd\x34")
+# In both byte orders; and a pcapng's section (its draft, 4.1).
+_CAPTURES: Final = (*_PCAPS, *(magic[::-1] for magic in _PCAPS), b"\x0a\x0d\x0d\x0a")
 _ZIPS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _GZIP_WBITS: Final = 31
 # POSIX.1-1988's ustar magic; GNU's and pax archives have it as well.
@@ -35,7 +35,11 @@ _FOREIGN: Final = (
     (b"\x04\x22\x4d\x18", "it is packed with lz4", "unpack it with unlz4, and give what comes out"),
     (b"snoop\x00\x00\x00", "it is a snoop capture", "convert it with: editcap -F pcap OLD NEW"),
     (b"GMBU", "it is a Network Monitor capture", "convert it with: editcap -F pcap OLD NEW"),
-    (b"\xff\xfe", "it was written through PowerShell's >, which changes the bytes", "record it again with tcpdump -w FILE, and copy the file"),
+    (
+        b"\xff\xfe",
+        "it was written through PowerShell's >, which changes the bytes",
+        "record it again with tcpdump -w FILE, and copy the file",
+    ),
 )
 _ETL: Final = ("it is a Windows event trace", "convert it with: etl2pcapng OLD NEW")
 _TEXT: Final = frozenset(string.printable.encode())
@@ -90,7 +94,10 @@ def _bare_kind(head: bytes) -> Kind:
 
 def _no_capture(name: str, head: bytes) -> tuple[str, str]:
     if not head:
-        return "it is empty, without even a file header: tcpdump was killed before it wrote", "record it again with -U, and end it with SIGINT"
+        return (
+            "it is empty, without even a file header: tcpdump was killed before it wrote",
+            "record it again with -U, and end it with SIGINT",
+        )
     if name.lower().endswith(".etl"):
         return _ETL
     if head.startswith((GZIP, ZSTD)):

@@ -9,7 +9,7 @@ from kubectl_vxtrace.bundle.gather import Gathered, gather
 from kubectl_vxtrace.bundle.given import Given, placed
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.path import Overlay
-from kubectl_vxtrace.model.recording import Gap, Recording
+from kubectl_vxtrace.model.recording import Recording
 
 _NOTHING_GIVEN = Given()
 
@@ -46,7 +46,9 @@ def _by_hand(paths: Sequence[Path], found: Gathered, given: Given) -> Recording:
     files = placed(found.files, given)
     if not any(file.failure is None for file in files):
         reasons = [*found.failures, *(f"cannot read {file.name}: {file.failure}" for file in files)]
-        raise CannotRunError("\n".join([f"no capture file found in {_names(paths)}", *reasons]), "give pcap or pcapng files, also packed or in archives")
+        raise CannotRunError(
+            "\n".join([f"no capture file found in {_names(paths)}", *reasons]), "give pcap or pcapng files, also packed or in archives"
+        )
     return Recording(
         session="by-hand",
         version=__version__,
@@ -56,9 +58,9 @@ def _by_hand(paths: Sequence[Path], found: Gathered, given: Given) -> Recording:
         paths=(),
         loose=files,
         node_addresses=given.addresses,
-        gaps=(
-            Gap(reason="only capture files were given: no rules, counters, tables or clocks of the nodes, and no names from the cluster"),
-            *(Gap(reason=failure) for failure in found.failures),
+        notes=(
+            "only capture files were given: no rules, counters, tables or clocks of the nodes, and no names from the cluster",
+            *found.failures,
         ),
     )
 

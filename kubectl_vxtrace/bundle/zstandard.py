@@ -1,36 +1,43 @@
 """Zstandard: in the standard library from Python 3.14 on (PEP 784), before that in its backport."""
 
-import sys
+from importlib import import_module
+from types import ModuleType
 from typing import BinaryIO, cast
 
-try:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-except ImportError:  # packed without it, or a platform that it was not built for
-    zstd = None
+
+def _library() -> ModuleType | None:
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:  # an older Python, or a platform that the backport was not built for
+            continue
+    return None
+
+
+_ZSTD = _library()
 
 UNPACK_HINT = "unpack it with: unzstd FILE"
-ERRORS: tuple[type[Exception], ...] = () if zstd is None else (zstd.ZstdError,)
+ERRORS: tuple[type[Exception], ...] = () if _ZSTD is None else (_ZSTD.ZstdError,)
 """What reading a damaged file raises."""
 
 
 def available() -> bool:
     """Whether this Python can unpack it."""
-    return zstd is not None
+    return _ZSTD is not None
 
 
 def opened(file: BinaryIO) -> BinaryIO:
     """What is packed in `file`, unpacked as it is read. Raises one of ERRORS or EOFError where it is damaged."""
-    return cast(BinaryIO, zstd.ZstdFile(file))
+    if _ZSTD is None:
+        raise NotImplementedError(UNPACK_HINT)
+    return cast(BinaryIO, _ZSTD.ZstdFile(file))
 
 
 def begin(head: bytes, most_bytes: int) -> bytes:
     """The first bytes of what is packed in a file that begins with `head`; none where that is damaged, or nobody can unpack it."""
-    if zstd is None:
+    if _ZSTD is None:
         return b""
     try:
-        return zstd.ZstdDecompressor().decompress(head, most_bytes)
-    except zstd.ZstdError:
+        return cast(bytes, _ZSTD.ZstdDecompressor().decompress(head, most_bytes))
+    except _ZSTD.ZstdError:
         return b""

@@ -118,7 +118,8 @@ class Recording:
     `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
     where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
     there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing). `loose` files
-    become captures once they are read; `node_addresses` are the nodes' underlay addresses that the user named with them.
+    become captures once they are read; `node_addresses` are the nodes' underlay addresses that the user named with them, `notes` what has
+    to be said of them.
     """
 
     session: str
@@ -141,3 +142,4 @@ class Recording:
     folder: str = ""
     loose: tuple[LooseFile, ...] = ()
     node_addresses: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -134,6 +134,7 @@ class TableBuilder:
             icmp_quotes=self._finish_quotes(conversation_number),
             stopped_at=stopped_at,
             common_payload_bytes=self._common_payload_bytes,
+            parts=(),
         )
 
     def _finish_quotes(self, number: I32) -> IcmpQuotes:

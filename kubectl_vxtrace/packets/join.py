@@ -26,7 +26,7 @@ def join(parts: Sequence[PacketTable], file_frames: Sequence[int]) -> PacketTabl
     if len(parts) == 1:
         return parts[0]
     starts = np.cumsum([0, *(len(part) for part in parts)])
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _columns(parts[0])}
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _columns(parts[0])}
     before = np.cumsum([0, *file_frames])
     columns["frame"] = np.concatenate([part.frame + count for part, count in zip(parts, before, strict=False)]).astype(np.int32)
     columns["interface"] = np.zeros(int(starts[-1]), np.int32)
@@ -68,7 +68,7 @@ def _words(column: NDArray[Any]) -> list[U64]:
     """A column of numbers as one of 64 bits, a column of addresses as two."""
     if column.ndim == 1:
         return [column.astype(np.uint64)]
-    return list(np.ascontiguousarray(column).view(np.uint64).reshape(len(column), -1).T)
+    return list(np.ascontiguousarray(column).view(np.uint64).reshape(len(column), column.shape[1] // 8).T)
 
 
 def _renumbered(column: I32, numbers: I32) -> I32:

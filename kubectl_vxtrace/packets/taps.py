@@ -8,6 +8,7 @@ import numpy as np
 
 from kubectl_vxtrace.model.packets import (
     I32,
+    I64,
     CaptureInterface,
     Conversations,
     Ethernets,
@@ -71,16 +72,19 @@ def _interface(described: CaptureInterface, kernel: int) -> CaptureInterface:
 
 def split(table: PacketTable) -> tuple[InterfaceTable, ...]:
     """A table for each interface of `table`, in their order; those without frames too."""
-    tables = [table] if len(table.interfaces) == 1 else [_only(table, number) for number in range(len(table.interfaces))]
+    tables = [table] if len(table.interfaces) == 1 else [_of_interface(table, number) for number in range(len(table.interfaces))]
     return tuple(
         InterfaceTable(name=interface.name, index=interface.index, table=part)
         for interface, part in zip(table.interfaces, tables, strict=True)
     )
 
 
-def _only(table: PacketTable, number: int) -> PacketTable:
-    """The frames of one interface; the small tables hold what these have."""
-    rows = np.flatnonzero(table.interface == number)
+def _of_interface(table: PacketTable, number: int) -> PacketTable:
+    return replace(only(table, np.flatnonzero(table.interface == number)), interfaces=(table.interfaces[number],))
+
+
+def only(table: PacketTable, rows: I32 | I64) -> PacketTable:
+    """The frames in `rows`, ascending, of a table of one interface; the small tables hold what these have."""
     quotes = np.flatnonzero(np.isin(table.icmp_quotes.row, rows))
     columns = {name: getattr(table, name)[rows] for name in PacketTable.__slots__ if _is_column(table, name)}
     columns["interface"] = np.zeros(len(rows), np.int32)
@@ -100,7 +104,6 @@ def _only(table: PacketTable, number: int) -> PacketTable:
         tunnels=_taken(table.tunnels, tunnels),
         ethernets=_taken(table.ethernets, ethernets),
         icmp_quotes=IcmpQuotes(**quoted),
-        interfaces=(table.interfaces[number],),
     )
 
 

@@ -20,7 +20,7 @@ _PAIR: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchors:
-    """The underlay address of each capture's node, where its packets tell. between: of captures whose packets leave two, which these are."""
+    """The underlay address of each capture's node, where its packets tell; `between`: the two that it can be, where they leave two."""
 
     address: Mapping[Tap, str]
     between: Mapping[Tap, frozenset[str]]
@@ -79,7 +79,7 @@ class _Judged:
             known = [nodes for nodes in ends if len(nodes) == _PAIR]
             return frozenset(set.intersection(*known)) if known else frozenset()
         pod = looks_of(sight.table).address
-        return frozenset({self._outer[pod]}) if pod in self._outer else frozenset()
+        return frozenset({self._outer[pod]}) if pod is not None and pod in self._outer else frozenset()
 
     def _nodes(self, *inner: str) -> set[str]:
         return {node for address in inner if (node := self._outer.get(address) or self._receivers.get(address)) is not None}

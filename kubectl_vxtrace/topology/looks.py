@@ -19,8 +19,11 @@ _NO_PODS: Final = ((127,), (169, 254))
 
 
 class Look(StrEnum):
-    """ENCAPSULATED: a NIC. POD: one address talks, as it does at its own interface. FORWARDED: packets were routed once, as at a VXLAN device,
-    or at a NIC that sees them bare. EMPTY: no IP packet. OTHER: anything else."""
+    """What the packets of a tap have in common.
+
+    ENCAPSULATED: a NIC. POD: one address talks, as it does at its own interface. FORWARDED: packets were routed once, as at a VXLAN device,
+    or at a NIC that sees them bare. EMPTY: no IP packet. OTHER: anything else.
+    """
 
     ENCAPSULATED = "encapsulated"
     POD = "pod"
@@ -31,7 +34,8 @@ class Look(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looks:
-    """What a capture looks like; `encapsulated`: it has such packets, if not mostly; `address`: the one that talks, of POD."""
+    """What a capture looks like; `encapsulated`: it has such packets, if not mostly, or of another kind than VXLAN; `address`: the one that
+    talks, of POD."""
 
     look: Look
     encapsulated: bool = False
@@ -50,7 +54,8 @@ def looks_of(table: PacketTable) -> Looks:
     rows = rows[_unicast(table)[table.conversation[rows]]]
     if len(rows):
         found = _at_pod(table, rows) or _forwarded(table, rows) or found
-    return Looks(look=found.look, encapsulated=tunnelled > 0, address=found.address)
+    others = bool((table.encapsulation[rows] != 0).any())
+    return Looks(look=found.look, encapsulated=tunnelled > 0 or others, address=found.address)
 
 
 def _unicast(table: PacketTable) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -63,7 +63,7 @@ _FABRIC: Final = "tor"
 # Names that network plug-ins and udev give to devices, with a VLAN's number behind. Calico: cali and 11 hexadecimal digits; Cilium: lxc;
 # Azure: azv; AWS: eni; flannel and others: veth, cni0; systemd's predictable names: en, then o, p, s or x.
 _DEVICES: Final = {
-    Role.POD: r"cali[0-9a-f]{4,11}|veth[0-9a-z]{2,}|lxc[0-9a-z_]{3,}|azv[0-9a-f]{4,}|eni[0-9a-f]{6,}|gke[0-9a-f]{6,}|tap[0-9a-f]{4,}",
+    Role.POD: r"(?:cali|azv|eni|gke|tap)[0-9a-f]{4,}|veth[0-9a-z]{2,}|lxc[0-9a-z_]{3,}",
     Role.BRIDGE: r"cni0|cbr0|docker0|kube-bridge|br\d+|br-[0-9a-z]+|virbr\d+",
     Role.VXLAN: r"vxlan(?:-v6)?[._-]calico|flannel(?:-v6)?[._-]\d+|cilium[._-]vxlan|vxlan[._]?\d+|vxlan_sys_\d+",
     Role.UNDERLAY: r"(?:eth\d+|en[opsx][0-9a-z]+|bond\d+|team\d+|wlan\d+|em\d+|p\d+p\d+|ib\d+|tailscale\d+|wg\d+)(?:[.@]\d+)?",

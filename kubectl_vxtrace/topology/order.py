@@ -51,7 +51,8 @@ def exchanges_of(table: PacketTable, channels: Channels, at: int) -> Exchanges:
 
 
 def nearer(one: Exchanges, other: Exchanges, signs: Signs) -> int:
-    """1 if the first tap is nearer to the clients of channels with sign 1 and farther from those of sign -1; -1 for the other; 0 unknown."""
+    """1 if the first tap is nearer to the clients of channels with sign 1 than the other, and farther from those of sign -1; -1 if the
+    other is; 0 if nothing tells."""
     _, left, right = np.intersect1d(one.key, other.key, assume_unique=True, return_indices=True)
     return _decided(np.sign(one.gap_ns[left] - other.gap_ns[right]) * signs[one.channel[left]])
 

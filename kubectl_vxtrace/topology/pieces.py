@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -67,4 +68,4 @@ def _are_one(parts: Sequence[Piece]) -> bool:
 
 def _follow(parts: Sequence[Piece]) -> bool:
     spans = [part.span_ns for part in parts if part.span_ns is not None]
-    return all(before[1] - _MOST_OVERLAP_NS <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    return all(before[1] - _MOST_OVERLAP_NS <= after[0] for before, after in pairwise(spans))

@@ -38,7 +38,7 @@ class Handed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """The tap and the role of each capture, by its number; those whose place nothing tells are missing. notes: what has to be said of them."""
+    """The tap and the role of each capture, by its number, without those whose role nothing tells; `notes`: what has to be said of them."""
 
     taps: Mapping[int, Tap]
     roles: Mapping[int, Role]
@@ -94,8 +94,11 @@ def _seen_role(looks: Looks, inside: frozenset[str]) -> Role | None:
 
 
 def _contradicts(named: Role, seen: Role, looks: Sequence[Looks], handed: Sequence[Handed], number: int) -> bool:
-    """Whether a capture cannot be what it is called. A name is only overruled by what is plain: encapsulated packets are never at a pod, and
-    a pod's own packets never at a NIC or, while another capture of that name holds what the VXLAN device sees, at that."""
+    """Whether a capture cannot be what it is called.
+
+    A name is only overruled by what is plain: encapsulated packets are at a NIC, and a pod's own are at none. A pod's interface and a VXLAN
+    device are taken for one another only where both captures speak for it.
+    """
     plain = looks[number].look
     if named is Role.UNDERLAY:
         return seen is Role.POD or (seen is Role.VXLAN and _swapped(Role.VXLAN, Look.ENCAPSULATED, looks, handed, number))
@@ -145,7 +148,11 @@ class _Sites:
 
     def _named(self) -> dict[int, str]:
         """Captures whose node the user or a name tells. A name without anything beside the node counts if other captures have it too."""
-        sure = {number: each.node or each.hint.node for number, each in enumerate(self._handed) if each.node or each.hint.certain or each.everywhere}
+        sure = {
+            number: each.node or each.hint.node
+            for number, each in enumerate(self._handed)
+            if each.node or each.hint.certain or each.everywhere
+        }
         labels = {number: node for number, node in sure.items() if node is not None}
         known = set(labels.values())
         for number, each in enumerate(self._handed):
@@ -169,7 +176,9 @@ class _Sites:
             if address is not None:
                 votes[label][address] += 3 if self._roles.get(number) is Role.POD else 2
         found = dict(addresses)
-        ranked = sorted(((count, label, address) for label, of in votes.items() for address, count in of.items()), key=lambda each: (-each[0], each))
+        ranked = sorted(
+            ((count, label, address) for label, of in votes.items() for address, count in of.items()), key=lambda each: (-each[0], each)
+        )
         for _, label, address in ranked:
             if label not in found and address not in found.values():
                 found[label] = address
@@ -183,7 +192,9 @@ class _Sites:
             other = by_address.get(address) if address is not None else None
             if other is not None and other != label and self._handed[number].node is None and label in self._address:
                 self._labels[number] = other
-                self.notes.append(f"{self._handed[number].name} is named after {label} and holds what only {other} can have seen: taken as {other}'s")
+                self.notes.append(
+                    f"{self._handed[number].name} is named after {label} and holds what only {other} can have seen: taken as {other}'s"
+                )
 
     def _join_nameless(self) -> None:
         """Captures without a name of a node: those of one address are of one node, whatever that is called."""

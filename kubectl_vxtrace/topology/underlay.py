@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.topology.anchors import Anchors
 from kubectl_vxtrace.topology.places import Carried, Sight, pods_of
 
+_NEARLY_ALL: Final = 0.8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Underlay:
-    """Each node's own address. open: nodes of which nothing tells it, with the addresses that it can be."""
+    """Each node's own address. open: nodes of which nothing tells it, with the addresses that it can be. doubts: what was only presumed."""
 
     address: Mapping[str, str]
     open: Mapping[str, frozenset[str]]
+    doubts: tuple[str, ...] = ()
 
 
 def find_underlay(sights: Sequence[Sight], carried: Sequence[Carried], anchors: Anchors, given: Mapping[str, str]) -> Underlay:
@@ -38,7 +42,34 @@ def find_underlay(sights: Sequence[Sight], carried: Sequence[Carried], anchors: 
                 found[node] = max(free, key=lambda address: (free[address], address))
     while further := _only_possible(sights, carried, found):
         found.update(further)
-    return Underlay(address=found, open={node: _possible(sights, carried, found, node) for node in nodes if node not in found})
+    presumed = _presumed(sights, carried, found)
+    found.update(presumed)
+    return Underlay(
+        address=found,
+        open={node: _possible(sights, carried, found, node) for node in nodes if node not in found},
+        doubts=tuple(
+            f"{node}'s captures hold no packet; it is taken to be {address}, where most packets went: if it is not, say --node {node}=ADDRESS"
+            for node, address in presumed.items()
+        ),
+    )
+
+
+def _presumed(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str]) -> dict[str, str]:
+    """The one node whose captures are empty although every other node was heard: it is the one that nearly everything was sent to.
+
+    Nobody records a node without cause; what its captures are worth is another question.
+    """
+    nodes = {sight.tap.node for sight in sights} - set(found)
+    if len(nodes) != 1 or any(len(sight.table) for sight in sights if sight.tap.node in nodes):
+        return {}
+    (node,) = nodes
+    sent = Counter[str]()
+    for each in carried:
+        if each.destination not in found.values():
+            sent[each.destination] += each.frames
+    address = max(sent, key=lambda each: (sent[each], each), default=None)
+    heard = {each.source for each in carried}
+    return {node: address} if address in heard and sent[address] >= _NEARLY_ALL * sent.total() else {}
 
 
 def _only_possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str]) -> dict[str, str]:
@@ -54,8 +85,8 @@ def _possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mappin
     """The addresses that a node can have: no other node's, in every encapsulated packet at its NIC, and none whose packets passed another
     NIC and not its own."""
     taps = {sight.tap for sight in sights if sight.tap.node == node and sight.role is Role.UNDERLAY}
-    here = [{each.source, each.destination} for each in carried if each.tap in taps]
-    left = {address for each in carried for address in (each.source, each.destination)} - set(found.values())
+    here = [frozenset({each.source, each.destination}) for each in carried if each.tap in taps]
+    left = frozenset(address for each in carried for address in (each.source, each.destination)) - frozenset(found.values())
     if here:
-        return frozenset(left & set.intersection(*here))
-    return frozenset(left - {each.source for each in carried} if taps else left)
+        return left & frozenset.intersection(*here)
+    return left - {each.source for each in carried} if taps else left
