@@ -3,9 +3,10 @@
 import re
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from kubectl_vxtrace.bundle.containers import Budget, members, write
+from kubectl_vxtrace.bundle.containers import DAMAGED, Budget, make_folder, members, write
 from kubectl_vxtrace.bundle.folder import RECORDING
 from kubectl_vxtrace.bundle.kinds import Kind
 from kubectl_vxtrace.errors import CannotRunError, UsageError
@@ -39,9 +40,12 @@ def pack(folder: Path, destination: Path) -> None:
 
 
 def is_bundle(path: Path, kind: Kind, budget: Budget) -> bool:
-    """Whether an archive is a bundle, also one that somebody unpacked and packed again, with a folder around it."""
-    with members(path, kind, budget) as found:
-        return RECORDING in _places([member.name for member in found]).values()
+    """Whether an archive is a bundle, also one that somebody unpacked and packed again, with a folder around it; of a damaged one the part
+    that can be read counts."""
+    names: list[str] = []
+    with suppress(*DAMAGED), members(path, kind, budget) as found:
+        names.extend(member.name for member in found)
+    return RECORDING in _places(names).values()
 
 
 def unpack(path: Path, kind: Kind, folder: Path, budget: Budget) -> None:
@@ -57,12 +61,12 @@ def unpack(path: Path, kind: Kind, folder: Path, budget: Budget) -> None:
     if foreign is not None or len(places) > _MAX_MEMBERS:
         what = f"holds {foreign!r}" if foreign is not None else f"has more than {_MAX_MEMBERS} files"
         raise CannotRunError(f"{path.name} {what}, which no bundle has", "unpack it yourself and name the folder")
-    folder.mkdir()
+    make_folder(folder)
     with members(path, kind, budget) as found:
         for member in found:
             if member.name in places:
                 destination = folder / places[member.name]
-                destination.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(destination.parent)
                 with member.opened() as stream:
                     write(stream, destination)
 

@@ -106,8 +106,8 @@ def unpack_one(path: Path, destination: Path, budget: Budget) -> None:
 
 def write(source: BinaryIO, destination: Path, begin: bytes = b"") -> None:
     """Write `begin` and all that is left of `source` to a new file. Raises CannotRunError where it cannot be written."""
-    piece = begin
     with _writable(destination) as file:
+        piece = begin or source.read(_COPY_BYTES)
         while piece:
             try:
                 file.write(piece)
@@ -116,9 +116,17 @@ def write(source: BinaryIO, destination: Path, begin: bytes = b"") -> None:
             piece = source.read(_COPY_BYTES)
 
 
+def make_folder(place: Path) -> None:
+    """Make a folder where there is none. Raises CannotRunError where it cannot be made."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_room(place, error) from error
+
+
 def _writable(destination: Path) -> BinaryIO:
     try:
-        return destination.open("xb", buffering=0)
+        return destination.open("xb")
     except OSError as error:
         raise _no_room(destination, error) from error
 

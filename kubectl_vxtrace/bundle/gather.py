@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from kubectl_vxtrace.bundle import archive
 from kubectl_vxtrace.bundle.containers import DAMAGED, Budget, Member, members, unpack_one, write
 from kubectl_vxtrace.bundle.folder import is_trace_folder
-from kubectl_vxtrace.bundle.kinds import HEAD_BYTES, Kind, is_capture_name, kind_of, why_not
+from kubectl_vxtrace.bundle.kinds import Kind, head_of, is_capture_name, kind_of, why_not
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.recording import LooseFile
 
@@ -94,7 +94,7 @@ class _Gathering:
 
     def _visit_file(self, path: Path, name: str) -> None:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = head_of(file)
         kind = kind_of(head)
         if not self._depth and kind is not Kind.CAPTURE:
             self._budget.given(path.stat().st_size)
@@ -136,7 +136,13 @@ class _Gathering:
                 return
             with members(path, kind, self._budget) as found:
                 for member in found:
-                    self._visit_member(member, f"{name}/{_relative(member.name)}")
+                    called = f"{name}/{_relative(member.name)}"
+                    try:
+                        self._visit_member(member, called)
+                    except DAMAGED as error:
+                        if kind is not Kind.ZIP:
+                            raise  # there is no way to the members behind it
+                        self.failures.append(f"cannot read {called}: {error}; was it transferred whole?")
         except DAMAGED as error:
             self.failures.append(f"cannot read {name}: {error}; was it transferred whole?")
         finally:
@@ -148,7 +154,7 @@ class _Gathering:
         place = self._next_place()
         try:
             with member.opened() as stream:
-                head = _read(stream, HEAD_BYTES)
+                head = head_of(stream)
                 kind = kind_of(head)
                 if kind is Kind.OTHER:
                     self._pass_over(name, head)
@@ -169,14 +175,6 @@ class _Gathering:
     def _next_place(self) -> Path:
         self._unpacked += 1
         return self._scratch / f"{self._unpacked:06d}"
-
-
-def _read(stream: BinaryIO, count: int) -> bytes:
-    """The next `count` bytes, fewer only at the end."""
-    found = b""
-    while len(found) < count and (piece := stream.read(count - len(found))):
-        found += piece
-    return found
 
 
 def _relative(name: str) -> str:

@@ -4,12 +4,14 @@ import re
 import string
 import zlib
 from enum import StrEnum
-from typing import Final
+from typing import BinaryIO, Final
 
 from kubectl_vxtrace.bundle import zstandard
 
-HEAD_BYTES: Final = 4096
-"""As much of a file as is looked at: a tar header (512 bytes), and enough of a compressed file to unpack one."""
+_HEAD_BYTES: Final = 4096
+_ZSTD_HEAD_BYTES: Final = (1 << 17) + 64
+"""As much of a file as is looked at: a tar header (512 bytes), and enough of a compressed file to unpack one; of Zstandard a whole block,
+which has at most 128 KiB (RFC 8878, 3.1.1.2.4)."""
 
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -55,8 +57,22 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+def head_of(stream: BinaryIO) -> bytes:
+    """As many of a file's first bytes as `kind_of` needs."""
+    head = _read(stream, _HEAD_BYTES)
+    return head + _read(stream, _ZSTD_HEAD_BYTES - len(head)) if head.startswith(ZSTD) else head
+
+
+def _read(stream: BinaryIO, count: int) -> bytes:
+    """The next `count` bytes, fewer only at the end."""
+    found = b""
+    while len(found) < count and (piece := stream.read(count - len(found))):
+        found += piece
+    return found
+
+
 def kind_of(head: bytes) -> Kind:
-    """What a file with these first HEAD_BYTES is."""
+    """What a file is that begins with `head` (see head_of)."""
     if head.startswith(_ZIPS):
         return Kind.ZIP
     bare = _bare_kind(head)
@@ -65,7 +81,7 @@ def kind_of(head: bytes) -> Kind:
     if head.startswith(GZIP):
         return _bare_kind(_begin_of_gzip(head))
     if head.startswith(ZSTD):
-        inside = _bare_kind(zstandard.begin(head, HEAD_BYTES))
+        inside = _bare_kind(zstandard.begin(head, _HEAD_BYTES))
         return Kind.PACKED if inside is Kind.CAPTURE else inside
     return Kind.OTHER
 
@@ -110,6 +126,6 @@ def _no_capture(name: str, head: bytes) -> tuple[str, str]:
 def _begin_of_gzip(head: bytes) -> bytes:
     """The first bytes of what is packed, none where it is damaged."""
     try:
-        return zlib.decompressobj(_GZIP_WBITS).decompress(head, HEAD_BYTES)
+        return zlib.decompressobj(_GZIP_WBITS).decompress(head, _HEAD_BYTES)
     except zlib.error:
         return b""

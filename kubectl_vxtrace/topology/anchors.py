@@ -12,28 +12,35 @@ from kubectl_vxtrace.model.packets import address_text
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.topology.channels import Channels, find_channels
 from kubectl_vxtrace.topology.looks import looks_of
-from kubectl_vxtrace.topology.order import Exchanges, Signs, exchanges_of, lost_behind, nearer
-from kubectl_vxtrace.topology.places import Carried, Sight, carried_at
+from kubectl_vxtrace.topology.order import Exchanges, Signs, exchanges_of, lost_behind, nearer, same_packets
+from kubectl_vxtrace.topology.places import Carried, Sight
 
 _PAIR: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchors:
-    """The underlay address of each capture's node, where its packets tell; `between`: the two that it can be, where they leave two."""
+    """The underlay address of each capture's node, where its packets tell.
+
+    between: the two that it can be, where they leave two. alike: those of NICs that saw the very packets that another one of these saw.
+    """
 
     address: Mapping[Tap, str]
     between: Mapping[Tap, frozenset[str]]
+    alike: frozenset[Tap]
 
 
-def find_anchors(sights: Sequence[Sight]) -> Anchors:
+def find_anchors(sights: Sequence[Sight], carried: Sequence[Carried]) -> Anchors:
     """Judge each capture by itself, then those against each other that leave two nodes.
 
     A NIC: the address that all its encapsulated packets share, if not as sender then as receiver. A VXLAN device: it sees only packets
     from and to its own node's pods, so the node that one end of every packet is on. A pod's interface: where the pod's own packets were
     encapsulated. Where only two nodes talk, a NIC or a VXLAN device sees the same packets on both; the order in which they pass tells.
+
+    Args:
+        sights: all captures on nodes.
+        carried: all encapsulated packets, also those at switches between nodes.
     """
-    carried = [each for sight in sights if sight.role is Role.UNDERLAY for each in carried_at(sight)]
     return _Judged(sights, carried, outer_addresses(carried)).anchors()
 
 
@@ -66,7 +73,7 @@ class _Judged:
         for tap, found in self._by_order(address, between).items():
             address[tap] = found
             del between[tap]
-        return Anchors(address=address, between=between)
+        return Anchors(address=address, between=between, alike=self._alike(between))
 
     def _possible(self, at: int, sight: Sight) -> frozenset[str]:
         """The nodes that a capture can be of."""
@@ -113,6 +120,12 @@ class _Judged:
             if order and found.get(one, nodes[order]) == nodes[order] and found.get(other, nodes[-order]) == nodes[-order]:
                 found[one], found[other] = nodes[order], nodes[-order]
         return found
+
+    def _alike(self, between: Mapping[Tap, frozenset[str]]) -> frozenset[Tap]:
+        open_nics = [at for at, sight in enumerate(self._sights) if sight.tap in between and sight.role is Role.UNDERLAY]
+        tables = [sight.table for sight in self._sights]
+        pairs = [pair for pair in combinations(open_nics, _PAIR) if same_packets(tables, self._channels, *pair)]
+        return frozenset(self._sights[at].tap for pair in pairs for at in pair)
 
     def _order(self, one: int, other: int, node: str) -> int:
         """1 if a tap is nearer to `node` than another one, -1 if farther from it, 0 if nothing tells."""

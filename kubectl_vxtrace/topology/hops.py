@@ -1,16 +1,19 @@
 """The hops of flows that only captures show: which tap a flow passes on which node, and which of them nobody recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kubectl_vxtrace.model.path import Flow, Role, Tap
-from kubectl_vxtrace.model.recording import Gap
+from kubectl_vxtrace.model.recording import CaptureResult, Gap
 from kubectl_vxtrace.topology.channels import Channel, Channels
 from kubectl_vxtrace.topology.places import Places, Sight
 from kubectl_vxtrace.topology.placing import ROLE_WORDS
 from kubectl_vxtrace.topology.underlay import Underlay
 
 Step = tuple[Role, Tap]
+_NONE_GIVEN: Final = "no capture of this node was given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,24 +32,34 @@ class Hops:
         self,
         sights: Sequence[Sight],
         between: Sequence[Sight],
-        unseen: Mapping[Tap, Role],
+        unread: Sequence[CaptureResult],
         places: Places,
         underlay: Underlay,
         seen: Mapping[Channel, Mapping[Tap, Seen]],
     ) -> None:
         self._sights = sights
         self._between = between
-        self._unseen = unseen
+        self._unread = unread
         self._places = places
         self._underlay = underlay
         self._seen = seen
         self._roles = {sight.tap: sight.role for sight in (*sights, *between)}
-        self._gaps: dict[Gap, None] = {}
+        self._unknown: dict[str, str] = {}
+        self._missing: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """What would have been needed and was not recorded."""
-        return tuple(self._gaps)
+        """What would have been needed and was not recorded, or cannot be read: one for each node."""
+        return tuple(Gap(node=node, reason=reason) for node, reason in (*self._unknown.items(), *self._lacks()))
+
+    def _lacks(self) -> Iterator[tuple[str, str]]:
+        captured = {tap.node for tap in self._roles} | {capture.task.tap.node for capture in self._unread}
+        for node, missing in self._missing.items():
+            if node not in captured:
+                yield node, _NONE_GIVEN
+                continue
+            unread = [f"{capture.reason}" for capture in self._unread if capture.task.tap.node == node]
+            yield node, "; ".join([f"no capture was given of {' and '.join(missing)}", *unread])
 
     def left_its_pod(self, flow: Flow) -> bool:
         """Whether any tap but the client's own saw the flow."""
@@ -63,9 +76,9 @@ class Hops:
         if client.node is not None and client.node == server.node:
             return [near[0], *self._half(server.node, server.address, flow)[:1]], None
         unknown = [end.address for end in (client, server) if end.node is None]
-        far = self._half(server.node, server.address, flow) if server.node is not None else self._unrecorded(server.address)
+        far = self._half(server.node, server.address, flow) if server.node is not None else self._unrecorded(server.address, client.node)
         note = f"nothing recorded says where {' and '.join(unknown)} is" if unknown else None
-        return [*(near or self._unrecorded(client.address)), *self._switches(flow), *far[::-1]], note
+        return [*(near or self._unrecorded(client.address, server.node)), *self._switches(flow), *far[::-1]], note
 
     def _switches(self, flow: Flow) -> list[Step]:
         """Captures between the nodes that saw the flow, or other packets between the two ends: the way leads past them."""
@@ -87,19 +100,22 @@ class Hops:
             nodes = {sight.tap.node for sight in self._sights if sight.role == Role.POD and sight.tap not in own}
         return bool(nodes) and not nodes & {None, flow.client.node}
 
-    def _unrecorded(self, address: str) -> list[Step]:
-        """Blind hops of a node of which no capture is known, outward from the pod; it is called by its underlay address if known."""
+    def _unrecorded(self, address: str, other_end: str | None) -> list[Step]:
+        """Blind hops of a node of which no capture is known, outward from the pod; it is called by its underlay address if known.
+
+        other_end: the node of the flow's other end, which it is not.
+        """
         outer = [each.source for each in self._places.carried if each.inner_source == address]
         outer += [each.destination for each in self._places.carried if each.inner_destination == address]
         node = outer[0] if outer else f"node of {address}"
-        self._gaps[Gap(node=node, reason=self._why_unknown(address, outer[0] if outer else None))] = None
-        return [(role, Tap(node=node, interface="")) for role in (Role.POD, Role.VXLAN, Role.UNDERLAY)]
+        self._unknown[node] = self._why_unknown(address, outer[0] if outer else None, other_end)
+        return [(role, _nobodys(node, role)) for role in (Role.POD, Role.VXLAN, Role.UNDERLAY)]
 
-    def _why_unknown(self, address: str, outer: str | None) -> str:
+    def _why_unknown(self, address: str, outer: str | None, other_end: str | None) -> str:
         """Why a node has no hops that were captured: none of them is known to be it, or there are none."""
-        possible = [node for node, addresses in self._underlay.open.items() if outer is None or outer in addresses]
+        possible = [node for node, of in self._underlay.open.items() if node != other_end and (outer is None or outer in of)]
         if not possible:
-            return "no capture of this node was given"
+            return _NONE_GIVEN
         who = outer or address
         return f"nothing tells whether {who} is {' or '.join(sorted(possible))}: say so with --node {min(possible)}={outer or 'ADDRESS'}"
 
@@ -127,14 +143,11 @@ class Hops:
 
     def _blind(self, node: str, role: Role, address: str) -> Tap:
         """The tap of a capture that cannot be read, or one that stands for a capture that nobody made."""
-        unread = [tap for tap, of in self._unseen.items() if (tap.node, of) == (node, role)]
+        unread = [capture.task.tap for capture in self._unread if (capture.task.tap.node, capture.task.role) == (node, role)]
         if len(unread) == 1:
             return unread[0]
-        if not any(tap.node == node for tap in (*self._roles, *self._unseen)):
-            self._gaps[Gap(node=node, reason="no capture of this node was given")] = None
-        else:
-            self._gaps[Gap(node=node, interface="", reason=f"no capture of the {ROLE_WORDS[role]} was given ({address})")] = None
-        return Tap(node=node, interface="")
+        self._missing[node][f"the interface of pod {address}" if role is Role.POD else f"the {ROLE_WORDS[role]}"] = None
+        return _nobodys(node, role)
 
     def _of_flow(self, flow: Flow) -> Mapping[Tap, Seen]:
         if flow.server is None:
@@ -148,6 +161,11 @@ class Hops:
         bare = {tap.node for tap, each in seen.items() if self._roles[tap] == Role.UNDERLAY and not each.tunnelled}
         wrapped = any(each.tunnelled for each in seen.values()) or any(self._roles[tap] == Role.VXLAN for tap in seen)
         return len(bare) > 1 and not wrapped
+
+
+def _nobodys(node: str, role: Role) -> Tap:
+    """The tap that stands for a capture that nobody made; each role has its own, as one tap is one hop."""
+    return Tap(node=node, interface="", place=role.value)
 
 
 def seen_by_channel(sights: Sequence[Sight], channels: Channels) -> dict[Channel, dict[Tap, Seen]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
-from kubectl_vxtrace.model.recording import Gap, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, Gap, Recording
 from kubectl_vxtrace.topology.anchors import find_anchors
 from kubectl_vxtrace.topology.channels import Channel, Channels, find_channels
 from kubectl_vxtrace.topology.hops import Hops, seen_by_channel
@@ -31,8 +31,8 @@ def infer(recording: Recording, tables: Mapping[Tap, PacketTable], fabric: Set[T
     roles = {capture.task.tap: capture.task.role for capture in recording.captures}
     sights = [Sight(tap=tap, role=roles[tap], table=table) for tap, table in tables.items() if tap in roles and tap not in fabric]
     between = [Sight(tap=tap, role=roles[tap], table=table) for tap, table in tables.items() if tap in fabric]
-    unseen = {tap: role for tap, role in roles.items() if tap not in tables}
-    evidence = _Evidence(sights, between, unseen, recording.node_addresses)
+    unread = [capture for capture in recording.captures if capture.task.tap not in tables]
+    evidence = _Evidence(sights, between, unread, recording.node_addresses)
     flows = tuple(replace(flow, id=number) for number, flow in enumerate(evidence.flows(), start=1))
     evidence.place_by_elimination(flows)
     flows = tuple(evidence.placed(flow) for flow in flows)
@@ -50,13 +50,14 @@ def infer(recording: Recording, tables: Mapping[Tap, PacketTable], fabric: Set[T
 class _Evidence:
     """Everything that the captures say, and what is concluded from it."""
 
-    def __init__(self, sights: Sequence[Sight], between: Sequence[Sight], unseen: Mapping[Tap, Role], addresses: Mapping[str, str]) -> None:
+    def __init__(
+        self, sights: Sequence[Sight], between: Sequence[Sight], unread: Sequence[CaptureResult], addresses: Mapping[str, str]
+    ) -> None:
         self._sights = sights
         self._between = between
-        self._unseen = unseen
         self._nodes = tuple(dict.fromkeys(sight.tap.node for sight in sights))
-        carried = [each for sight in sights if sight.role is Role.UNDERLAY for each in carried_at(sight)]
-        self._underlay = find_underlay(sights, carried, find_anchors(sights), addresses)
+        carried = [each for sight in (*sights, *between) if sight.role is Role.UNDERLAY for each in carried_at(sight)]
+        self._underlay = find_underlay(sights, carried, find_anchors(sights, carried), addresses)
         self._places: Places = find_places(sights, carried, self._underlay.address)
         self._node_of = dict(self._places.node_of)
         tables = [sight.table for sight in (*sights, *between)]
@@ -64,7 +65,7 @@ class _Evidence:
         self._roles = {sight.tap: sight.role for sight in (*sights, *between)}
         self._seen = seen_by_channel((*sights, *between), channels)
         self._translations = self._translated(tables, channels)
-        self._hops = Hops(sights, between, unseen, self._places, self._underlay, self._seen)
+        self._hops = Hops(sights, between, unread, self._places, self._underlay, self._seen)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:

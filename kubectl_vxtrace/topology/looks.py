@@ -5,12 +5,19 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
-from kubectl_vxtrace.topology.channels import is_mapped, unique_rows
+from kubectl_vxtrace.topology.channels import Bools, as_bytes, is_mapped, unique_rows
 
 INITIAL_TTLS: Final = (64, 128, 255)
 """Of common systems (Linux and BSD, Windows, network gear): a pod's own packets still have them at its interface."""
+
+Rows = NDArray[np.int64]
+"""Row numbers of a table, ascending."""
+
+ENCAPSULATED: Final = "encapsulated"
+"""What the packets at a NIC are called among a capture's layers."""
 
 _NEARLY_ALL: Final = 0.9
 _MULTICAST: Final = 224
@@ -58,14 +65,59 @@ def looks_of(table: PacketTable) -> Looks:
     return Looks(look=found.look, encapsulated=tunnelled > 0 or others, address=found.address)
 
 
-def _unicast(table: PacketTable) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def is_mixed(table: PacketTable) -> bool:
+    """Whether a capture holds most of its encapsulated packets bare as well: it was merged of captures of several interfaces."""
+    there = table.conversation >= 0
+    wrapped, bare = np.flatnonzero(there & (table.tunnel >= 0)), np.flatnonzero(there & (table.tunnel < 0))
+    number = _identities(table, np.concatenate([wrapped, bare]))
+    twice = np.isin(number[: len(wrapped)], number[len(wrapped) :])
+    return 2 * int(np.count_nonzero(twice)) > len(wrapped)
+
+
+def is_doubled(table: PacketTable) -> bool:
+    """Whether a capture holds most of its packets more than once: it was merged of captures of several nodes."""
+    rows = np.flatnonzero(table.conversation >= 0)
+    return 2 * len(np.unique(_identities(table, rows))) < 1.5 * len(rows)
+
+
+def _identities(table: PacketTable, rows: Rows) -> Rows:
+    """A number for each row, the same for copies of one packet."""
+    same = (table.conversation, table.ip_id, table.seq, table.payload_bytes, table.digest)
+    return unique_rows(as_bytes(np.stack([column[rows].astype(np.uint64) for column in same], axis=1)))[1]
+
+
+def layers_of(table: PacketTable) -> dict[str, Rows]:
+    """The rows of a capture of all interfaces that names none, by what they must have been seen at: a NIC, a VXLAN device, each pod.
+
+    Encapsulated ones at a NIC, those that were routed once at a VXLAN device, a pod's own with a fresh TTL and those to it that were routed
+    twice at that pod's interface; whose addresses are pods' is what the first two say. What fits nowhere is left out.
+    """
+    there = (table.kind == Kind.IP) & (table.conversation >= 0)
+    rows = np.flatnonzero(there)
+    rows = rows[_unicast(table)[table.conversation[rows]]]
+    wrapped = (table.tunnel[rows] >= 0) | (table.encapsulation[rows] != 0)
+    once = ~wrapped & np.isin(table.ttl[rows], np.array(INITIAL_TTLS) - 1)
+    fresh, twice = (~wrapped & np.isin(table.ttl[rows], np.array(INITIAL_TTLS) - count) for count in (0, 2))
+    of, conversation = table.conversations, table.conversation[rows]
+    addresses, number = unique_rows(np.ascontiguousarray(np.vstack([of.source, of.destination])))
+    source, destination = number[: len(of)][conversation], number[len(of) :][conversation]
+    pods = np.unique(np.concatenate([source[wrapped | once], destination[wrapped | once]]))
+    local = np.where(fresh, source, np.where(twice, destination, -1))
+    layers = {ENCAPSULATED: rows[wrapped], "routed once": rows[once]}
+    ends = np.vstack([of.source, of.destination])[addresses]
+    for pod in np.intersect1d(pods, local).tolist():
+        layers[f"pod {address_text(ends[pod])}"] = rows[local == pod]
+    return {name: chosen for name, chosen in layers.items() if len(chosen)}
+
+
+def _unicast(table: PacketTable) -> Bools:
     """For each conversation whether both ends are IPv4 hosts'."""
     of = table.conversations
-    mapped: np.ndarray[tuple[int], np.dtype[np.bool_]] = is_mapped(of.source) & is_mapped(of.destination)
+    mapped: Bools = is_mapped(of.source) & is_mapped(of.destination)
     return mapped & (of.source[:, 12] < _MULTICAST) & (of.destination[:, 12] < _MULTICAST)
 
 
-def _at_pod(table: PacketTable, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Looks | None:
+def _at_pod(table: PacketTable, rows: Rows) -> Looks | None:
     """One address in nearly every packet, that sent its own with a fresh TTL; one that sent nothing gets packets that were routed twice."""
     of, conversation = table.conversations, table.conversation[rows]
     addresses, number = unique_rows(np.ascontiguousarray(np.vstack([of.source, of.destination])))
@@ -83,6 +135,6 @@ def _at_pod(table: PacketTable, rows: np.ndarray[tuple[int], np.dtype[np.int64]]
     return None
 
 
-def _forwarded(table: PacketTable, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Looks | None:
+def _forwarded(table: PacketTable, rows: Rows) -> Looks | None:
     once = np.count_nonzero(np.isin(table.ttl[rows], np.array(INITIAL_TTLS) - 1))
     return Looks(look=Look.FORWARDED) if once >= _NEARLY_ALL * len(rows) else None

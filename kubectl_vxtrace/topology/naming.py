@@ -69,10 +69,8 @@ _DEVICES: Final = {
     Role.UNDERLAY: r"(?:eth\d+|en[opsx][0-9a-z]+|bond\d+|team\d+|wlan\d+|em\d+|p\d+p\d+|ib\d+|tailscale\d+|wg\d+)(?:[.@]\d+)?",
 }
 _WORD = re.compile(rf"(?:^|(?<={_BETWEEN}))(?P<word>{'|'.join((*_WORDS, _FABRIC))})(?=$|{_BETWEEN})", re.IGNORECASE)
-_DEVICE = re.compile(
-    rf"(?:^|(?<={_BETWEEN}))(?:{'|'.join(f'(?P<{role.name}>{pattern})' for role, pattern in _DEVICES.items())}|(?P<any>any))(?=$|{_BETWEEN})",
-    re.IGNORECASE,
-)
+_ANY_DEVICE: Final = "|".join(f"(?P<{role.name}>{pattern})" for role, pattern in _DEVICES.items())
+_DEVICE = re.compile(rf"(?:^|(?<={_BETWEEN}))(?:{_ANY_DEVICE}|(?P<any>any))(?=$|{_BETWEEN})", re.IGNORECASE)
 # Device names of which file names change the dot or the underscore.
 _SPELLINGS: Final = (
     (re.compile(r"(vxlan(?:-v6)?)[-_]calico", re.IGNORECASE), r"\1.calico"),

@@ -63,12 +63,20 @@ def lost_behind(tables: Sequence[PacketTable], channels: Channels, one: int, oth
     Args:
         senders: for both tables which rows they sent.
     """
-    seen = []
-    for at, chosen in zip((one, other), senders, strict=True):
-        rows = np.flatnonzero(chosen & (channels.row_channel[at] >= 0)).astype(np.int32)
-        seen.append(np.unique(fingerprints(tables, channels, at, rows)))
+    seen = [_distinct(tables, channels, at, chosen) for at, chosen in zip((one, other), senders, strict=True)]
     only = [len(np.setdiff1d(mine, others, assume_unique=True)) for mine, others in (seen, seen[::-1])]
     return _decided(np.repeat([1, -1], only))
+
+
+def same_packets(tables: Sequence[PacketTable], channels: Channels, one: int, other: int) -> bool:
+    """Whether two tables hold exactly the same packets, and any."""
+    seen = [_distinct(tables, channels, at, np.ones(len(tables[at]), np.bool_)) for at in (one, other)]
+    return len(seen[0]) > 0 and np.array_equal(seen[0], seen[1])
+
+
+def _distinct(tables: Sequence[PacketTable], channels: Channels, at: int, chosen: Bools) -> U64:
+    rows = np.flatnonzero(chosen & (channels.row_channel[at] >= 0)).astype(np.int32)
+    return np.unique(fingerprints(tables, channels, at, rows))
 
 
 def _tags(table: PacketTable, rows: NDArray[np.int64], forward: Bools) -> tuple[U64, Bools]:

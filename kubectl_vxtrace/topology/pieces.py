@@ -37,8 +37,8 @@ def piece_of(hint: NameHint, tables: Sequence[PacketTable]) -> Piece:
 def captures_of(pieces: Sequence[Piece]) -> list[tuple[int, ...]]:
     """The numbers of the files that are one capture each, its parts in order of time; captures in the order of their first names.
 
-    Parts are called alike but for a number or a time, and follow one another. Where only a number at the end tells them apart, which may
-    be a node's, none of them is empty and they show the same talk.
+    Parts are called alike but for a number or a time, and follow one another. Where only a number at the end tells them apart, they show the
+    same talk as well, for two pods may be called so; and none is empty where the number may be a node's.
     """
     series: defaultdict[str, list[int]] = defaultdict(list)
     for number, piece in enumerate(pieces):
@@ -61,9 +61,10 @@ def _are_one(parts: Sequence[Piece]) -> bool:
     # The first file of `tcpdump -C` has no number.
     if len(parts) == 1 or len(marked) < len(parts) - 1 or not _follow(parts):
         return False
-    if all(part.hint.rotated or part.hint.certain for part in marked):
+    if all(part.hint.rotated for part in marked):
         return True
-    return all(part.span_ns is not None for part in parts) and bool(frozenset.intersection(*(frozenset(part.talks) for part in parts)))
+    told = all(part.hint.certain or part.span_ns is not None for part in parts)
+    return told and all(before.talks & after.talks for before, after in pairwise(part for part in parts if part.span_ns is not None))
 
 
 def _follow(parts: Sequence[Piece]) -> bool:

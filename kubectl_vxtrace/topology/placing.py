@@ -13,7 +13,7 @@ from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.topology.anchors import Anchors, find_anchors
 from kubectl_vxtrace.topology.looks import Look, Looks, looks_of
 from kubectl_vxtrace.topology.naming import NameHint
-from kubectl_vxtrace.topology.places import Sight
+from kubectl_vxtrace.topology.places import Sight, carried_at
 
 ROLE_WORDS = {Role.POD: "pod's interface", Role.BRIDGE: "bridge", Role.VXLAN: "VXLAN device", Role.UNDERLAY: "NIC"}
 
@@ -38,10 +38,14 @@ class Handed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """The tap and the role of each capture, by its number, without those whose role nothing tells; `notes`: what has to be said of them."""
+    """The tap and the role of each capture, by its number, without those whose role nothing tells.
+
+    addresses: the nodes' underlay addresses, where their captures tell. notes: what has to be said of captures.
+    """
 
     taps: Mapping[int, Tap]
     roles: Mapping[int, Role]
+    addresses: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -55,7 +59,12 @@ def place(handed: Sequence[Handed], addresses: Mapping[str, str]) -> Placed:
     roles, notes = _roles(handed)
     sites = _Sites(handed, roles, addresses)
     left = [each for number, each in enumerate(handed) if number not in roles and not each.everywhere]
-    return Placed(taps={number: sites.tap(number) for number in roles}, roles=roles, notes=(*notes, *sites.notes, *map(_unplaced, left)))
+    return Placed(
+        taps={number: sites.tap(number) for number in roles},
+        roles=roles,
+        addresses=sites.addresses,
+        notes=(*notes, *sites.notes, *map(_unplaced, left)),
+    )
 
 
 def _roles(handed: Sequence[Handed]) -> tuple[dict[int, Role], list[str]]:
@@ -74,7 +83,9 @@ def _roles(handed: Sequence[Handed]) -> tuple[dict[int, Role], list[str]]:
                 roles[number] = seen
         elif seen is not None and inside and _contradicts(named, seen, looks, handed, number):
             roles[number] = seen
-            notes.append(f"{each.name} is called the {ROLE_WORDS[named]}'s capture and holds what a {ROLE_WORDS[seen]} sees: taken as that")
+            notes.append(
+                f"{each.name} is called a capture of the {ROLE_WORDS[named]}, and holds what the {ROLE_WORDS[seen]} sees: taken as that"
+            )
         else:
             roles[number] = named
     return roles, notes
@@ -136,7 +147,7 @@ class _Sites:
         self._roles = roles
         self._labels = self._named()
         self._anchors = self._found_anchors()
-        self._address = self._by_label(addresses)
+        self.addresses = self._by_label(addresses)
         self.notes: list[str] = []
         self._move_swapped()
         self._join_nameless()
@@ -144,7 +155,8 @@ class _Sites:
     def tap(self, number: int) -> Tap:
         """A capture's tap."""
         each = self._handed[number]
-        return Tap(node=self._labels[number], interface=each.interface or each.hint.interface, place=each.name)
+        called = each.hint.interface if each.hint.role in (None, self._roles[number]) else ""
+        return Tap(node=self._labels[number], interface=each.interface or called, place=each.name)
 
     def _named(self) -> dict[int, str]:
         """Captures whose node the user or a name tells. A name without anything beside the node counts if other captures have it too."""
@@ -161,9 +173,10 @@ class _Sites:
         return labels
 
     def _found_anchors(self) -> Anchors:
-        """What the packets say; of a switch they say nothing, as those of several nodes pass it."""
-        of_nodes = [(number, role) for number, role in self._roles.items() if not self._handed[number].fabric]
-        return find_anchors([Sight(tap=_pseudo(number), role=role, table=self._handed[number].table) for number, role in of_nodes])
+        """What the packets say; not of a switch, as those of several nodes pass it."""
+        sights = {number: Sight(tap=_pseudo(number), role=role, table=self._handed[number].table) for number, role in self._roles.items()}
+        carried = [each for sight in sights.values() if sight.role is Role.UNDERLAY for each in carried_at(sight)]
+        return find_anchors([sight for number, sight in sights.items() if not self._handed[number].fabric], carried)
 
     def _anchor(self, number: int) -> str | None:
         return self._anchors.address.get(_pseudo(number))
@@ -186,29 +199,30 @@ class _Sites:
 
     def _move_swapped(self) -> None:
         """Captures named after one node that only another one can have seen."""
-        by_address = {address: label for label, address in self._address.items()}
+        by_address = {address: label for label, address in self.addresses.items()}
         for number, label in list(self._labels.items()):
             address = self._anchor(number)
             other = by_address.get(address) if address is not None else None
-            if other is not None and other != label and self._handed[number].node is None and label in self._address:
+            if other is not None and other != label and self._handed[number].node is None and label in self.addresses:
                 self._labels[number] = other
                 self.notes.append(
-                    f"{self._handed[number].name} is named after {label} and holds what only {other} can have seen: taken as {other}'s"
+                    f"{self._handed[number].name} is named after {label}, and holds what only {other} can have seen: taken as {other}'s"
                 )
 
     def _join_nameless(self) -> None:
         """Captures without a name of a node: those of one address are of one node, whatever that is called."""
-        by_address = {address: label for label, address in self._address.items()}
+        by_address = {address: label for label, address in self.addresses.items()}
         groups: defaultdict[str, list[int]] = defaultdict(list)
         for number in self._roles:
             address = self._anchor(number)
             if number not in self._labels and address is not None:
                 groups[address].append(number)
+        named = {address: {self._handed[number].hint.node for number in numbers} for address, numbers in groups.items()}
+        shared = Counter(name for names in named.values() for name in names)
         for address, numbers in groups.items():
-            names = {self._handed[number].hint.node for number in numbers}
-            alone = next(iter(names)) if len(names) == 1 else None
-            label = by_address.get(address) or alone or address
-            self._labels.update(dict.fromkeys(numbers, label))
+            own = [name for name in named[address] if name is not None and shared[name] == 1]
+            alone = own[0] if len(own) == len(named[address]) == 1 else None
+            self._labels.update(dict.fromkeys(numbers, by_address.get(address) or alone or address))
         for number in self._roles:
             if number not in self._labels:
                 self._labels[number] = self._handed[number].hint.node or self._handed[number].name

@@ -10,6 +10,7 @@ from kubectl_vxtrace.topology.anchors import Anchors
 from kubectl_vxtrace.topology.places import Carried, Sight, pods_of
 
 _NEARLY_ALL: Final = 0.8
+_PAIR: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +43,32 @@ def find_underlay(sights: Sequence[Sight], carried: Sequence[Carried], anchors: 
                 found[node] = max(free, key=lambda address: (free[address], address))
     while further := _only_possible(sights, carried, found):
         found.update(further)
+    doubts: list[str] = []
+    for address, node in _either(sights, carried, found, anchors):
+        found[node] = address
+        doubts.append(f"nothing tells which node is {address}, and nothing depends on it, as both NICs saw the same: taken to be {node}")
     presumed = _presumed(sights, carried, found)
     found.update(presumed)
     return Underlay(
         address=found,
         open={node: _possible(sights, carried, found, node) for node in nodes if node not in found},
-        doubts=tuple(
-            f"{node}'s captures hold no packet; it is taken to be {address}, where most packets went: if it is not, say --node {node}=ADDRESS"
-            for node, address in presumed.items()
+        doubts=(
+            *doubts,
+            *(
+                f"{node}'s captures hold no packet; it is taken to be {address}, where most packets went: else say --node {node}=ADDRESS"
+                for node, address in presumed.items()
+            ),
         ),
     )
+
+
+def _either(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str], anchors: Anchors) -> tuple[tuple[str, str], ...]:
+    """Two nodes that can each be either of two addresses, where it makes no difference: both NICs saw the same packets."""
+    nodes = sorted({sight.tap.node for sight in sights if sight.tap in anchors.alike} - set(found))
+    possible = [sorted(_possible(sights, carried, found, node)) for node in nodes]
+    if len(nodes) != _PAIR or len(possible[0]) != _PAIR or possible[0] != possible[1]:
+        return ()
+    return tuple(zip(possible[0], nodes, strict=True))
 
 
 def _presumed(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str]) -> dict[str, str]:
@@ -73,12 +90,17 @@ def _presumed(sights: Sequence[Sight], carried: Sequence[Carried], found: Mappin
 
 
 def _only_possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str]) -> dict[str, str]:
-    """Nodes with one address left that is no other such node's."""
+    """Nodes with one address left that is no other such node's; those whose NICs saw encapsulated packets before those that are silent."""
     nodes = [node for node in dict.fromkeys(sight.tap.node for sight in sights) if node not in found]
-    possible = {node: _possible(sights, carried, found, node) for node in nodes}
-    single = {node: next(iter(addresses)) for node, addresses in possible.items() if len(addresses) == 1}
-    count = Counter(single.values())
-    return {node: address for node, address in single.items() if count[address] == 1}
+    telling = {each.tap.node for each in carried}
+    for chosen in ([node for node in nodes if node in telling], nodes):
+        possible = {node: _possible(sights, carried, found, node) for node in chosen}
+        single = {node: next(iter(addresses)) for node, addresses in possible.items() if len(addresses) == 1}
+        count = Counter(single.values())
+        unique = {node: address for node, address in single.items() if count[address] == 1}
+        if unique:
+            return unique
+    return {}
 
 
 def _possible(sights: Sequence[Sight], carried: Sequence[Carried], found: Mapping[str, str], node: str) -> frozenset[str]:
