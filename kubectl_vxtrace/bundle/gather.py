@@ -120,7 +120,7 @@ class _Gathering:
             unpack_one(path, place, self._budget)
         except DAMAGED as error:
             # What came out before the damage is a capture that was cut.
-            self.failures.append(f"{name} is damaged: {error}")
+            self._damaged(name, error)
         self.files.append(LooseFile(path=str(place), name=name))
 
     def _visit_archive(self, path: Path, name: str, kind: Kind) -> None:
@@ -133,20 +133,26 @@ class _Gathering:
                 place = self._next_place()
                 archive.unpack(path, kind, place, self._budget)
                 self.recordings.append(place)
-                return
-            with members(path, kind, self._budget) as found:
-                for member in found:
-                    called = f"{name}/{_relative(member.name)}"
-                    try:
-                        self._visit_member(member, called)
-                    except DAMAGED as error:
-                        if kind is not Kind.ZIP:
-                            raise  # there is no way to the members behind it
-                        self.failures.append(f"cannot read {called}: {error}; was it transferred whole?")
+            else:
+                self._visit_members(path, name, kind)
         except DAMAGED as error:
-            self.failures.append(f"cannot read {name}: {error}; was it transferred whole?")
+            self._damaged(name, error)
         finally:
             self._depth -= 1
+
+    def _visit_members(self, path: Path, name: str, kind: Kind) -> None:
+        with members(path, kind, self._budget) as found:
+            for member in found:
+                called = f"{name}/{_relative(member.name)}"
+                try:
+                    self._visit_member(member, called)
+                except DAMAGED as error:
+                    if kind is not Kind.ZIP:
+                        raise  # there is no way to the members behind it
+                    self._damaged(called, error)
+
+    def _damaged(self, name: str, error: Exception) -> None:
+        self.failures.append(f"cannot read {name}: {error}; was it transferred whole?")
 
     def _visit_member(self, member: Member, name: str) -> None:
         if name.rpartition("/")[2].startswith(_APPLE_DOUBLE):

@@ -1,20 +1,18 @@
 """Zstandard: in the standard library from Python 3.14 on (PEP 784), before that in its backport."""
 
-from importlib import import_module
+import sys
 from types import ModuleType
 from typing import BinaryIO, cast
 
-
-def _library() -> ModuleType | None:
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return import_module(name)
-        except ImportError:  # an older Python, or a platform that the backport was not built for
-            continue
-    return None
-
-
-_ZSTD = _library()
+_ZSTD: ModuleType | None = None
+try:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    _ZSTD = zstd
+except ImportError:  # a platform that it was not built for
+    pass
 
 UNPACK_HINT = "unpack it with: unzstd FILE"
 ERRORS: tuple[type[Exception], ...] = () if _ZSTD is None else (_ZSTD.ZstdError,)

@@ -20,6 +20,9 @@ ENCAPSULATED: Final = "encapsulated"
 """What the packets at a NIC are called among a capture's layers."""
 
 _NEARLY_ALL: Final = 0.9
+_TELLING: Final = 100_000
+"""As many packets at the beginning of a capture tell whether copies are among them, which lie near to one another."""
+
 _MULTICAST: Final = 224
 # No pod has such an address: loopback (RFC 1122, 3.2.1.3), link-local (RFC 3927).
 _NO_PODS: Final = ((127,), (169, 254))
@@ -67,8 +70,8 @@ def looks_of(table: PacketTable) -> Looks:
 
 def is_mixed(table: PacketTable) -> bool:
     """Whether a capture holds most of its encapsulated packets bare as well: it was merged of captures of several interfaces."""
-    there = table.conversation >= 0
-    wrapped, bare = np.flatnonzero(there & (table.tunnel >= 0)), np.flatnonzero(there & (table.tunnel < 0))
+    there, tunnel = table.conversation[:_TELLING] >= 0, table.tunnel[:_TELLING]
+    wrapped, bare = np.flatnonzero(there & (tunnel >= 0)), np.flatnonzero(there & (tunnel < 0))
     number = _identities(table, np.concatenate([wrapped, bare]))
     twice = np.isin(number[: len(wrapped)], number[len(wrapped) :])
     return 2 * int(np.count_nonzero(twice)) > len(wrapped)
@@ -76,7 +79,7 @@ def is_mixed(table: PacketTable) -> bool:
 
 def is_doubled(table: PacketTable) -> bool:
     """Whether a capture holds most of its packets more than once: it was merged of captures of several nodes."""
-    rows = np.flatnonzero(table.conversation >= 0)
+    rows = np.flatnonzero(table.conversation[:_TELLING] >= 0)
     return 2 * len(np.unique(_identities(table, rows))) < 1.5 * len(rows)
 
 

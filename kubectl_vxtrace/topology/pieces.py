@@ -37,8 +37,8 @@ def piece_of(hint: NameHint, tables: Sequence[PacketTable]) -> Piece:
 def captures_of(pieces: Sequence[Piece]) -> list[tuple[int, ...]]:
     """The numbers of the files that are one capture each, its parts in order of time; captures in the order of their first names.
 
-    Parts are called alike but for a number or a time, and follow one another. Where only a number at the end tells them apart, they show the
-    same talk as well, for two pods may be called so; and none is empty where the number may be a node's.
+    Parts are called alike but for a number or a time, and follow one another. Where only a number at the end tells them apart, they show
+    the same talk as well, for two pods may be called so; and none is empty where the number may be a node's.
     """
     series: defaultdict[str, list[int]] = defaultdict(list)
     for number, piece in enumerate(pieces):

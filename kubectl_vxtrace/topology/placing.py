@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.topology.anchors import Anchors, find_anchors
@@ -134,7 +136,7 @@ def _overlay_addresses(handed: Iterable[Handed]) -> frozenset[str]:
     found: set[str] = set()
     for each in handed:
         table = each.table
-        for number in set(table.conversation[(table.tunnel >= 0) & (table.conversation >= 0)].tolist()):
+        for number in np.unique(table.conversation[(table.tunnel >= 0) & (table.conversation >= 0)]).tolist():
             found.update((address_text(table.conversations.source[number]), address_text(table.conversations.destination[number])))
     return frozenset(found)
 
