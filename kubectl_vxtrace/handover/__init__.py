@@ -38,7 +38,8 @@ def settle(recording: Recording) -> Settled:
     captures = captures_in(read)
     captures, placed = with_silent_interfaces(captures, place([capture.handed for capture in captures], recording.node_addresses))
     tables = {tap: replace(captures[number].table, tap=tap, stopped_at=None) for number, tap in placed.taps.items()}
-    results, strangers = without_strangers([presumed(captures[number], placed, number) for number in placed.taps], tables)
+    end_ns = max(int(table.time_ns.max(initial=0)) for table in tables.values()) if tables else 0
+    results, strangers = without_strangers([presumed(captures[number], placed, number, end_ns) for number in placed.taps], tables)
     unplaced = [file for file in unread if failed(file) is None]
     results += [result for file in unread if (result := failed(file)) is not None]
     kept = {result.task.tap for result in results if result.status is not CaptureStatus.FAILED}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from kubectl_vxtrace.handover.interfaces import Capture
 from kubectl_vxtrace.model.packets import PacketTable
@@ -13,23 +14,31 @@ from kubectl_vxtrace.topology.naming import hint_of
 from kubectl_vxtrace.topology.placing import Placed
 from kubectl_vxtrace.topology.spans import Timed, together
 
-_MOST_NAMED = 3
+_MOST_NAMED: Final = 3
+_EARLY_NS: Final = 1_000_000_000
 
 
-def presumed(capture: Capture, placed: Placed, number: int) -> CaptureResult:
-    """A capture is presumed to be whole, up to where its file ends, or is damaged, in the middle of a packet."""
+def presumed(capture: Capture, placed: Placed, number: int, end_ns: int) -> CaptureResult:
+    """A capture is presumed to be whole, up to where its file ends, or is damaged, in the middle of a packet.
+
+    One that ends so long before the last of all frames, at `end_ns`, would be taken to have seen nothing of what came later: it is none
+    that testifies.
+    """
     table = capture.table
     cut = table.stopped_at is not None
+    last_ns = int(table.time_ns.max(initial=0))
     doubt = None
     if capture.holed:
         doubt = "one of the files that make the capture ends in the middle of a packet, and others follow"
     elif cut and not len(table):
         doubt = "its file ends in the middle of its first packet"
+    elif cut and end_ns - last_ns > _EARLY_NS:
+        doubt = f"its file ends in the middle of a packet, at {_time(last_ns)}, and other captures go on"
     return CaptureResult(
         task=CaptureTask(id=number, tap=placed.taps[number], role=placed.roles[number], file=capture.files[0].name),
         status=CaptureStatus.PRESUMED if doubt is None else CaptureStatus.PARTIAL,
         reason=doubt,
-        stopped_ns=int(table.time_ns.max()) if cut and len(table) else None,
+        stopped_ns=last_ns if cut and len(table) else None,
         file=capture.files[0].path,
         further_files=tuple(file.path for file in capture.files[1:]),
         size_bytes=sum(Path(file.path).stat().st_size for file in capture.files),

@@ -10,7 +10,7 @@ from kubectl_vxtrace.journeys.columns import number_rows, pack
 from kubectl_vxtrace.journeys.sightings import Sightings
 from kubectl_vxtrace.journeys.trains import inner_trains, outer_trains
 from kubectl_vxtrace.journeys.units import Frames
-from kubectl_vxtrace.model.packets import Conversations, Ethernets, IcmpQuotes, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import Conversations, Ethernets, IcmpQuotes, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Hop, Path, Role, Tap
 
 
@@ -125,4 +125,5 @@ def empty_table() -> PacketTable:
         ),
         ethernets=Ethernets(source=wide, destination=wide),
         icmp_quotes=IcmpQuotes(row=signed, conversation=signed, ip_id=narrow, inner_conversation=signed, inner_ip_id=narrow),
+        neighbours=Neighbours(row=signed, address=address, answer=np.zeros(0, np.bool_), mac=wide),
     )

@@ -115,6 +115,23 @@ class IcmpQuotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Neighbours:
+    """ARP and IPv6 neighbour discovery: `row` is the message's row, ascending; `address` what it is about.
+
+    answer: it tells where the address is (a reply, an advertisement, an announcement nobody asked for); else it asks for it, and the
+    asker is the source of the row's conversation. mac: of the answer, what it tells; of a question, the asker's; 0 where it is not said.
+    """
+
+    row: I32
+    address: U8
+    answer: NDArray[np.bool_]
+    mac: U64
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ethernets:
     """Distinct pairs of outermost Ethernet addresses, 48 bits in a uint64: of the frames themselves, whatever they carry."""
 
@@ -142,9 +159,10 @@ class CaptureInterface:
 class PacketTable:
     """The frames of one capture file, n rows, in file order; or only those of one of its interfaces (see InterfaceTable).
 
-    frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. wire_bytes, captured_bytes: frame
-    lengths. kind: Kind. interface: a row of `interfaces`. ethernet: a row of `ethernets`, -1 where the link has no Ethernet header (raw
-    IP, loopback, Linux cooked) or where it was not captured. conversation, tunnel: rows of the small tables, -1 for none.
+    frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. captured_bytes: of the frame.
+    wire_bytes: the frame's length; where its link has no Ethernet header, as if one stood in place of the link's own, so that lengths
+    at different taps compare. kind: Kind. interface: a row of `interfaces`. ethernet: a row of `ethernets`, -1 where the link has no
+    Ethernet header (raw IP, loopback, Linux cooked) or it was not captured. conversation, tunnel: rows of the small tables, -1 for none.
     All others are the innermost packet's:
     payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
     encapsulation: what an innermost packet carries that was not followed: an Encapsulation, VXLAN only where it lies in another VXLAN.
@@ -182,6 +200,7 @@ class PacketTable:
     tunnels: Tunnels
     ethernets: Ethernets
     icmp_quotes: IcmpQuotes
+    neighbours: Neighbours
     interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96

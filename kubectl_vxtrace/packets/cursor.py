@@ -55,10 +55,10 @@ def first(frames: Frames) -> Cursor:
 class Columns:
     """What decoding says of n frames; see PacketTable. Rows that nothing is written to are OTHER.
 
-    payload_at: index of the L4 payload in the batch's data, -1 where there is none.
+    payload_at: index of the L4 payload in the batch's data, of ARP's header in ARP; -1 where there is neither.
     conversation: the key as five columns: source (high, low), destination (high, low), ports and protocol.
     tunnel: seven columns: source, destination, UDP ports and VNI, inner source and destination MAC; `tunneled` says where they count.
-    ethernet: bytes 0 to 7 and 4 to 11 of the frame, as they lie in memory: both addresses; `addressed` says where they count.
+    ethernet: bytes 0 to 7 and 8 to 11 of the frame, as they lie in memory: both addresses; `addressed` says where they count.
     """
 
     kind: U8

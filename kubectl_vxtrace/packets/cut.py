@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.packets.links import missing_bytes
 from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
 from kubectl_vxtrace.packets.pcapng import PACKET_HEADER_BYTES
 from kubectl_vxtrace.packets.source import Source, unreadable
@@ -62,7 +63,9 @@ def cut(path: str | Path, table: PacketTable, rows: Sequence[int], destination: 
     for row, frame in zip(rows, frames, strict=True):
         captured = frame[:snaplen_bytes]
         high, low = divmod(int(table.time_ns[row]) & 0xFFFFFFFF_FFFFFFFF, 1 << 32)
-        head = struct.pack("<IIIII", int(table.interface[row]), high, low, len(captured), int(table.wire_bytes[row]))
+        interface = int(table.interface[row])
+        wire_bytes = int(table.wire_bytes[row]) - missing_bytes(table.interfaces[interface].link_type)
+        head = struct.pack("<IIIII", interface, high, low, len(captured), wire_bytes)
         blocks.append(_block(_ENHANCED_PACKET, head + captured))
     try:
         Path(destination).write_bytes(b"".join(blocks))

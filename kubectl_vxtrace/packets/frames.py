@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I32, I64, U8, U16, U64
 
+MAX_WIRE_BYTES = 2**31 - 1
+"""Longer lengths on the wire are read as this."""
+
 ROWS = 16384
 """Frames decoded together: their columns stay in the processor's cache."""
 

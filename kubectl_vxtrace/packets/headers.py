@@ -1,7 +1,8 @@
 """Frames to PacketTable: every header of many frames at once, by numpy columns."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +11,24 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import (
     I32,
     U8,
-    U64,
     CaptureInterface,
-    Conversations,
-    Ethernets,
     IcmpQuotes,
     Kind,
     PacketTable,
-    Tunnels,
 )
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.packets import small
 from kubectl_vxtrace.packets.cursor import BOOL, CONVERSATION_COLUMNS, ETHERNET_COLUMNS, TUNNEL_COLUMNS, Columns, columns
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES, common_payload_bytes, digests
 from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import ROWS, Frames
 from kubectl_vxtrace.packets.intern import Interner, Key
-from kubectl_vxtrace.packets.links import ethernet_addresses, open_links
+from kubectl_vxtrace.packets.links import ethernet_bytes, open_links
+from kubectl_vxtrace.packets.neighbours import Messages, read_neighbours
 from kubectl_vxtrace.packets.network import ethernet, packets
 from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
 from kubectl_vxtrace.packets.rows import GrowingColumns
+from kubectl_vxtrace.packets.small import fixed
 from kubectl_vxtrace.packets.taps import Taps
 from kubectl_vxtrace.packets.transport import finish, open_tunnels
 
@@ -64,6 +64,7 @@ class TableBuilder:
         self._most_rows = most_rows
         self._columns = GrowingColumns(_COLUMNS)
         self._quotes: list[tuple[I32, ...]] = []
+        self._neighbours: list[Messages] = []
         self._conversations = Interner(CONVERSATION_COLUMNS)
         self._tunnels = Interner(TUNNEL_COLUMNS)
         self._ethernets = Interner(ETHERNET_COLUMNS)
@@ -82,11 +83,14 @@ class TableBuilder:
         quotes = read_quotes(frames, decoded, self._ports)
         if quotes is not None:
             self._add_quotes(quotes)
+        messages = read_neighbours(frames, decoded)
+        if messages is not None:
+            self._neighbours.append(replace(messages, row=messages.row + self._columns.rows))
         self._common_payload_bytes = min(self._common_payload_bytes, common_payload_bytes(frames, decoded))
         found: dict[str, NDArray[Any]] = {
             "offset": frames.offset,
             "time_ns": frames.time_ns,
-            "wire_bytes": frames.wire_bytes,
+            "wire_bytes": ethernet_bytes(frames),
             "captured_bytes": frames.captured_bytes,
             "conversation": _number(self._conversations, decoded.conversation, decoded.kind <= Kind.ARP),
             "tunnel": _number(self._tunnels, decoded.tunnel, decoded.tunneled),
@@ -126,12 +130,13 @@ class TableBuilder:
         return PacketTable(
             tap=tap,
             **joined,
-            interface=_fixed(interface),
+            interface=fixed(interface),
             interfaces=interfaces,
-            conversations=_conversations(conversations),
-            tunnels=_tunnels(tunnels),
-            ethernets=_ethernets(ethernets),
+            conversations=small.conversations(conversations),
+            tunnels=small.tunnels(tunnels),
+            ethernets=small.ethernets(ethernets),
             icmp_quotes=self._finish_quotes(conversation_number),
+            neighbours=small.neighbours(self._neighbours),
             stopped_at=stopped_at,
             common_payload_bytes=self._common_payload_bytes,
             parts=(),
@@ -142,15 +147,13 @@ class TableBuilder:
             np.concatenate([np.empty(0, np.int32), *(part[column] for part in self._quotes)]) for column in range(5)
         )
         return IcmpQuotes(
-            row=_fixed(row),
-            conversation=_fixed(number[conversation]),
-            ip_id=_fixed(ip_id.astype(np.uint16)),
-            inner_conversation=_fixed(number[inner_conversation]),
-            inner_ip_id=_fixed(inner_ip_id.astype(np.uint16)),
+            row=fixed(row),
+            conversation=fixed(number[conversation]),
+            ip_id=fixed(ip_id.astype(np.uint16)),
+            inner_conversation=fixed(number[inner_conversation]),
+            inner_ip_id=fixed(inner_ip_id.astype(np.uint16)),
         )
 
-
-Array = TypeVar("Array", bound=NDArray[Any])
 
 _RENUMBERED = 1 << 20
 
@@ -191,42 +194,3 @@ def _renumber(column: I32, number: I32) -> None:
     for start in range(0, len(column), _RENUMBERED):
         part = column[start : start + _RENUMBERED]
         part[:] = number[part]
-
-
-def _conversations(key: Key) -> Conversations:
-    ports = key[4]
-    return Conversations(
-        protocol=_fixed((ports & np.uint64(0xFF)).astype(np.uint8)),
-        source=_address(key[0], key[1]),
-        destination=_address(key[2], key[3]),
-        source_port=_fixed(((ports >> np.uint64(24)) & np.uint64(0xFFFF)).astype(np.uint16)),
-        destination_port=_fixed(((ports >> np.uint64(8)) & np.uint64(0xFFFF)).astype(np.uint16)),
-    )
-
-
-def _tunnels(key: Key) -> Tunnels:
-    encapsulation = key[4]
-    return Tunnels(
-        source=_address(key[0], key[1]),
-        destination=_address(key[2], key[3]),
-        source_port=_fixed((encapsulation >> np.uint64(40)).astype(np.uint16)),
-        port=_fixed(((encapsulation >> np.uint64(24)) & np.uint64(0xFFFF)).astype(np.uint16)),
-        vni=_fixed((encapsulation & np.uint64(0xFFFFFF)).astype(np.uint32)),
-        inner_source_mac=_fixed(key[5].copy()),
-        inner_destination_mac=_fixed(key[6].copy()),
-    )
-
-
-def _ethernets(key: Key) -> Ethernets:
-    source, destination = ethernet_addresses(key)
-    return Ethernets(source=_fixed(source), destination=_fixed(destination))
-
-
-def _address(high: U64, low: U64) -> U8:
-    halves = np.stack([high, low], axis=1).astype(">u8")
-    return _fixed(halves.view(np.uint8).reshape(-1, 16))
-
-
-def _fixed(array: Array) -> Array:
-    array.flags.writeable = False
-    return array

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I32, U64, Conversations, Ethernets, IcmpQuotes, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import I32, U64, Conversations, Ethernets, IcmpQuotes, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.packets.intern import distinct
 
 Small = TypeVar("Small", Conversations, Tunnels, Ethernets)
@@ -35,15 +35,18 @@ def join(parts: Sequence[PacketTable], file_frames: Sequence[int]) -> PacketTabl
     ethernets, ethernet = _merged([part.ethernets for part in parts])
     for name, numbers in (("conversation", conversation), ("tunnel", tunnel), ("ethernet", ethernet)):
         columns[name] = np.concatenate([_renumbered(getattr(part, name), of) for part, of in zip(parts, numbers, strict=True)])
-    for column in columns.values():
-        column.flags.writeable = False
+    quotes = _behind([part.icmp_quotes for part in parts], starts.tolist())
+    for name in ("conversation", "inner_conversation"):
+        numbered = zip(parts, conversation, strict=True)
+        quotes[name] = np.concatenate([_renumbered(getattr(part.icmp_quotes, name), of) for part, of in numbered])
     return replace(
         parts[0],
-        **columns,
+        **_fixed(columns),
         conversations=conversations,
         tunnels=tunnels,
         ethernets=ethernets,
-        icmp_quotes=_quotes([part.icmp_quotes for part in parts], starts.tolist(), conversation),
+        icmp_quotes=IcmpQuotes(**_fixed(quotes)),
+        neighbours=Neighbours(**_fixed(_behind([part.neighbours for part in parts], starts.tolist()))),
         stopped_at=parts[-1].stopped_at,
         common_payload_bytes=min(part.common_payload_bytes for part in parts),
         parts=tuple(starts[:-1].tolist()),
@@ -58,9 +61,7 @@ def _merged(tables: Sequence[Small]) -> tuple[Small, list[I32]]:
     """The distinct rows of small tables, and for each table the numbers of its rows among them."""
     columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in _columns(tables[0])}
     first, number = distinct(tuple(word for column in columns.values() for word in _words(column)))
-    chosen = {name: column[first] for name, column in columns.items()}
-    for column in chosen.values():
-        column.flags.writeable = False
+    chosen = _fixed({name: column[first] for name, column in columns.items()})
     return replace(tables[0], **chosen), np.split(number, np.cumsum([len(table) for table in tables])[:-1])
 
 
@@ -77,11 +78,14 @@ def _renumbered(column: I32, numbers: I32) -> I32:
     return found
 
 
-def _quotes(parts: Sequence[IcmpQuotes], starts: Sequence[int], conversation: Sequence[I32]) -> IcmpQuotes:
+def _behind(parts: Sequence[IcmpQuotes | Neighbours], starts: Sequence[int]) -> dict[str, Any]:
+    """The columns of all parts' messages, `row` by its number in the whole."""
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _columns(parts[0])}
     columns["row"] = np.concatenate([part.row + np.int32(start) for part, start in zip(parts, starts, strict=False)])
-    for name in ("conversation", "inner_conversation"):
-        columns[name] = np.concatenate([_renumbered(getattr(part, name), of) for part, of in zip(parts, conversation, strict=True)])
+    return columns
+
+
+def _fixed(columns: dict[str, Any]) -> dict[str, Any]:
     for column in columns.values():
         column.flags.writeable = False
-    return IcmpQuotes(**columns)
+    return columns

@@ -99,13 +99,17 @@ ARP = np.dtype(
         ("hardware_length", "u1"),
         ("protocol_length", "u1"),
         ("operation", ">u2"),
-        ("sender_mac", "V6"),
+        ("sender_mac_high", ">u2"),
+        ("sender_mac", ">u4"),
         ("sender", ">u4"),
         ("target_mac", "V6"),
         ("target", ">u4"),
     ]
 )
 """RFC 826 for Ethernet and IPv4."""
+
+ND_TARGET = np.dtype([("high", ">u8"), ("low", ">u8")])
+"""RFC 4861, 4.3: the address that is asked for, behind the 8 bytes that all ICMP messages have."""
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806

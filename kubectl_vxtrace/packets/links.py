@@ -6,11 +6,11 @@ from enum import IntEnum
 import numpy as np
 
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import U16, U64
+from kubectl_vxtrace.model.packets import I64, U16, U64
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, first
-from kubectl_vxtrace.packets.frames import Frames, u64
-from kubectl_vxtrace.packets.network import ethernet, tags
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, u64
+from kubectl_vxtrace.packets.network import tags
 
 
 class LinkType(IntEnum):
@@ -28,6 +28,17 @@ class LinkType(IntEnum):
     LINUX_SLL2 = 276
 
 
+_HEADER_BYTES: dict[int, int] = {
+    LinkType.NULL: layout.FAMILY.itemsize,
+    LinkType.LOOP: layout.FAMILY.itemsize,
+    LinkType.LINUX_SLL: layout.SLL.itemsize,
+    LinkType.LINUX_SLL2: layout.SLL2.itemsize,
+    LinkType.RAW: 0,
+    LinkType.RAW_BY_DLT: 0,
+    LinkType.RAW_OF_OPENBSD: 0,
+    LinkType.IPV4: 0,
+    LinkType.IPV6: 0,
+}
 _READABLE = frozenset(map(int, LinkType))
 _UNREADABLE = {
     9: "PPP",
@@ -41,6 +52,9 @@ _UNREADABLE = {
 }
 _BY_VERSION = (LinkType.RAW, LinkType.RAW_BY_DLT, LinkType.RAW_OF_OPENBSD)
 _LOOPBACK = (LinkType.NULL, LinkType.LOOP)
+_LAST_OF_ADDRESSES = np.frombuffer(b"\xff" * 4 + bytes(4), np.uint64)[0]
+"""Of bytes 8 to 15 of a frame those that belong to its addresses."""
+
 _FAMILIES = {
     2: layout.ETHERTYPE_IPV4,
     10: layout.ETHERTYPE_IPV6,
@@ -74,6 +88,22 @@ def link_types(number: int, frames: int) -> U16 | None:
     return None if number == LinkType.ETHERNET else np.broadcast_to(np.uint16(number), frames)
 
 
+def missing_bytes(link_type: int) -> int:
+    """By how much an Ethernet header is longer than that of a link type; 0 for one that cannot be read."""
+    return layout.ETHERNET.itemsize - _HEADER_BYTES.get(link_type, layout.ETHERNET.itemsize)
+
+
+def ethernet_bytes(frames: Frames) -> I64:
+    """The lengths on the wire, as if each frame had an Ethernet header in place of its own."""
+    if frames.link_type is None:
+        return frames.wire_bytes
+    longer = np.zeros(len(frames), np.int64)
+    for number in np.unique(frames.link_type).tolist():
+        longer[frames.link_type == number] = missing_bytes(number)
+    lengths: I64 = np.minimum(frames.wire_bytes + longer, MAX_WIRE_BYTES)
+    return lengths
+
+
 def open_links(frames: Frames, out: Columns) -> Iterator[tuple[Cursor, U16]]:
     """Step over the link header of all frames: for each kind of header its rows, and the ethertype of what follows.
 
@@ -96,18 +126,22 @@ def open_links(frames: Frames, out: Columns) -> Iterator[tuple[Cursor, U16]]:
 
 
 def _ethernet(frames: Frames, cursor: Cursor, out: Columns) -> tuple[Cursor, U16]:
-    """Both addresses are kept as they lie in memory, and taken apart when only the distinct ones are left."""
-    whole = cursor.keep(cursor.at + layout.ETHERNET.itemsize <= cursor.captured_end)
-    out.put(out.addressed, whole, 1)
-    for column, offset in zip(out.ethernet, (0, 4), strict=True):
-        out.put(column, whole, frames.take(whole.at + offset, np.dtype(np.uint64)))
-    return ethernet(frames, cursor, out)
+    """Step over Ethernet and its tags. Its addresses are kept as they lie in memory, and taken apart when only distinct ones are left."""
+    cursor = out.need(cursor, layout.ETHERNET.itemsize)
+    # Gathered once, as the first look at a frame is what takes long: it is not in the processor's cache yet.
+    begin = frames.take(cursor.at, np.dtype("V16"))
+    words = begin.view(np.uint64).reshape(-1, 2)
+    out.put(out.addressed, cursor, 1)
+    out.put(out.ethernet[0], cursor, words[:, 0])
+    out.put(out.ethernet[1], cursor, words[:, 1] & _LAST_OF_ADDRESSES)
+    types = begin.view(">u2").reshape(-1, 8)[:, 6].astype(np.uint16)
+    return tags(frames, cursor.moved(cursor.at + layout.ETHERNET.itemsize), types, out)
 
 
 def ethernet_addresses(key: tuple[U64, ...]) -> tuple[U64, U64]:
     """Source and destination address, from what `open_links` wrote of frames."""
-    begin, middle = (column.view(">u8").astype(np.uint64) for column in key)
-    return middle & np.uint64((1 << 48) - 1), begin >> np.uint64(16)
+    begin, end = (column.view(">u8").astype(np.uint64) for column in key)
+    return ((begin & np.uint64(0xFFFF)) << np.uint64(32)) | (end >> np.uint64(32)), begin >> np.uint64(16)
 
 
 def _cooked(frames: Frames, cursor: Cursor, out: Columns, link: LinkType) -> tuple[Cursor, U16]:

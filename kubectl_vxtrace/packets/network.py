@@ -219,6 +219,7 @@ def arp(frames: Frames, cursor: Cursor, out: Columns) -> None:
     known &= (header["hardware_length"] == 6) & (header["protocol_length"] == 4)
     cursor, header = cursor.keep(known), header[known]
     out.put(out.kind, cursor, Kind.ARP)
+    out.put(out.payload_at, cursor, cursor.at)
     out.put(out.flags, cursor, header["operation"])
     out.put(out.conversation[1], cursor, u64(header["sender"]) | MAPPED_IPV4)
     out.put(out.conversation[3], cursor, u64(header["target"]) | MAPPED_IPV4)

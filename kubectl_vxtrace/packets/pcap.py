@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I64, U8, U32, CaptureInterface
 from kubectl_vxtrace.packets.chain import IMPOSSIBLE, walk
-from kubectl_vxtrace.packets.frames import Frames, i64, take
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, i64, take
 from kubectl_vxtrace.packets.links import check_link_type, link_types
 from kubectl_vxtrace.packets.source import Window
 
 MAX_CAPTURED_BYTES = 262144
 """Longest record that libpcap writes or reads (MAXIMUM_SNAPLEN in pcap-int.h); a longer one is garbage."""
-
-MAX_WIRE_BYTES = 2**31 - 1
-"""Longer lengths on the wire are read as this."""
 
 FILE_HEADER_BYTES = 24
 RECORD_HEADER_BYTES = 16

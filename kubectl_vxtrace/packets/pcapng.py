@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I64, U8, U32, CaptureInterface
 from kubectl_vxtrace.packets.chain import IMPOSSIBLE, walk
-from kubectl_vxtrace.packets.frames import Frames, i64, take, u64
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, i64, take, u64
 from kubectl_vxtrace.packets.interfaces import Described, Interfaces
-from kubectl_vxtrace.packets.pcap import MAX_WIRE_BYTES
 from kubectl_vxtrace.packets.source import Window
 
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import (
     I32,
@@ -14,6 +15,7 @@ from kubectl_vxtrace.model.packets import (
     Ethernets,
     IcmpQuotes,
     InterfaceTable,
+    Neighbours,
     PacketTable,
     Tunnels,
 )
@@ -83,19 +85,17 @@ def _of_interface(table: PacketTable, number: int) -> PacketTable:
     return replace(only(table, np.flatnonzero(table.interface == number)), interfaces=(table.interfaces[number],))
 
 
-def only(table: PacketTable, rows: I32 | I64) -> PacketTable:
+def only(table: PacketTable, rows: I64) -> PacketTable:
     """The frames in `rows`, ascending, of a table of one interface; the small tables hold what these have."""
-    quotes = np.flatnonzero(np.isin(table.icmp_quotes.row, rows))
     columns = {name: getattr(table, name)[rows] for name in PacketTable.__slots__ if _is_column(table, name)}
     columns["interface"] = np.zeros(len(rows), np.int32)
-    quoted = {name: getattr(table.icmp_quotes, name)[quotes] for name in IcmpQuotes.__slots__}
-    quoted["row"] = np.searchsorted(rows, quoted["row"]).astype(np.int32)
+    quoted, messages = _of_rows(table.icmp_quotes, rows), _of_rows(table.neighbours, rows)
     conversations, (columns["conversation"], quoted["conversation"], quoted["inner_conversation"]) = _used(
         columns["conversation"], quoted["conversation"], quoted["inner_conversation"]
     )
     tunnels, (columns["tunnel"],) = _used(columns["tunnel"])
     ethernets, (columns["ethernet"],) = _used(columns["ethernet"])
-    for column in (*columns.values(), *quoted.values()):
+    for column in (*columns.values(), *quoted.values(), *messages.values()):
         column.flags.writeable = False
     return replace(
         table,
@@ -104,11 +104,20 @@ def only(table: PacketTable, rows: I32 | I64) -> PacketTable:
         tunnels=_taken(table.tunnels, tunnels),
         ethernets=_taken(table.ethernets, ethernets),
         icmp_quotes=IcmpQuotes(**quoted),
+        neighbours=Neighbours(**messages),
     )
 
 
 def _is_column(table: PacketTable, name: str) -> bool:
     return isinstance(getattr(table, name), np.ndarray)
+
+
+def _of_rows(messages: IcmpQuotes | Neighbours, rows: I64) -> dict[str, NDArray[Any]]:
+    """The columns of those messages that stand in some rows of a table, `row` by their new numbers."""
+    kept = np.flatnonzero(np.isin(messages.row, rows))
+    columns = {name: getattr(messages, name)[kept] for name in messages.__slots__}
+    columns["row"] = np.searchsorted(rows, columns["row"]).astype(np.int32)
+    return columns
 
 
 def _used(*columns: I32) -> tuple[I32, list[I32]]:

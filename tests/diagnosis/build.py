@@ -9,7 +9,7 @@ import numpy as np
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
@@ -127,6 +127,18 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_conversation=np.where(inside, np.array(quoted, dtype=np.int32), -1).astype(np.int32),
             inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
         ),
+        neighbours=_neighbours(frames),
+    )
+
+
+def _neighbours(frames: Sequence[Frame]) -> Neighbours:
+    """The ARP messages among the frames."""
+    messages = [(row, frame) for row, frame in enumerate(frames) if frame.kind is Kind.ARP]
+    return Neighbours(
+        row=np.array([row for row, _ in messages], dtype=np.int32),
+        address=_addresses([frame.source if frame.flags == 2 else frame.destination for _, frame in messages]),
+        answer=np.array([frame.flags == 2 for _, frame in messages], dtype=np.bool_),
+        mac=np.zeros(len(messages), dtype=np.uint64),
     )
 
 

@@ -67,6 +67,12 @@ def changed(frame: bytes, at: int, *values: int) -> bytes:
     return frame[:at] + bytes(values) + frame[at + len(values) :]
 
 
+def summed(frame: bytes, first: int, header_bytes: int) -> bytes:
+    """An Ethernet frame whose IPv4 header begins with another byte, and has the checksum of so many bytes."""
+    header = bytes([first]) + frame[15:24] + b"\0\0" + frame[26 : 14 + header_bytes]
+    return frame[:14] + header[:10] + frames.checksum(header).to_bytes(2, "big") + frame[26:]
+
+
 NEARLY = {
     "no I flag": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 42, 0),
     "another flag": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 42, 0x0C),
@@ -75,13 +81,15 @@ NEARLY = {
     "sent by a group": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 6, 3),
     "another ethertype": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 12, 0x88, 0xB5),
     "a tag": on_port(frames.vxlan(frames.ethernet(udp_packet(), vlans=(5,)), vni=1)),
-    "another version": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 14, 0x55),
-    "a short header": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 14, 0x44),
+    "another version": on_port(frames.vxlan(summed(INNER["IPv4"], 0x55, 20), vni=1)),
+    "another version of IPv6": changed(on_port(frames.vxlan(INNER["IPv6"], vni=1)), _INNER_AT + 14, 0x70),
+    "a short header": on_port(frames.vxlan(summed(INNER["IPv4"], 0x44, 16), vni=1)),
     "a wrong checksum": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 14 + 8, 62),
     "a byte too much": on_port(frames.vxlan(frames.ethernet(udp_packet(b"x" * 60) + b"\0"), vni=1)),
     "a byte missing": on_port(frames.vxlan(frames.ethernet(udp_packet(b"x" * 60)[:-1]), vni=1)),
     "another length of IPv6": on_port(frames.vxlan(INNER["IPv6"] + b"\0", vni=1)),
     "ARP of another link": changed(on_port(frames.vxlan(INNER["ARP"], vni=1)), _INNER_AT + 15, 6),
+    "ARP of longer addresses": changed(on_port(frames.vxlan(INNER["ARP"], vni=1)), _INNER_AT + 18, 8),
     "nothing inside": on_port(frames.vxlan(b"", vni=1)),
     "half an Ethernet header": on_port(frames.vxlan(INNER["IPv4"][:10], vni=1)),
 }
@@ -96,10 +104,15 @@ def test_what_is_not_all_of_vxlan_is_none(name: str) -> None:
 
 
 def test_headers_that_were_not_captured_are_not_guessed() -> None:
-    whole = in_vxlan(INNER["IPv4"], port=ODD_PORT)
     headers = _INNER_AT + 14 + 20
-    assert table_of(whole, snaplen=headers).tunnel.tolist() == [0]
-    assert table_of(whole, snaplen=headers - 1).tunnel.tolist() == [-1]
+    for name in ("IPv4", "ARP"):
+        whole = in_vxlan(INNER[name], port=ODD_PORT)
+        assert table_of(whole, snaplen=headers).tunnel.tolist() == [0]
+        assert table_of(whole, snaplen=headers - 1).tunnel.tolist() == [-1]
+    # Zeros, as behind the last frame of a file, would do for these options.
+    options = in_vxlan(frames.ethernet(udp_packet(options=bytes(8))), port=ODD_PORT)
+    assert table_of(options, snaplen=headers + 8).tunnel.tolist() == [0]
+    assert table_of(options, snaplen=headers + 7).tunnel.tolist() == [-1]
     assert table_of(in_vxlan(INNER["IPv4"]), snaplen=headers - 1).kind.tolist() == [Kind.CUT]
 
 
@@ -120,8 +133,11 @@ OTHERS = {
     "DTLS": b"\x16\xfe\xfd" + bytes(50),
     "1 as a little-endian number": struct.pack("<II", 1, 0) + bytes(139),
     "4 as a little-endian number": struct.pack("<III", 4, 7, 9) + b"\xff" * 20,
-    "an IKE message": bytes(4) + bytes(range(1, 60)),
-    "a keepalive of NAT": b"\xff",
+    "Geneve of another version": changed(encapsulations.geneve(INNER["IPv4"]), 0, 0x40),
+    "Geneve with a reserved bit": changed(encapsulations.geneve(INNER["IPv4"]), 7, 1),
+    "Geneve with something else": encapsulations.geneve(INNER["IPv4"], kind=0x88B5),
+    "WireGuard's data of no whole block": encapsulations.wireguard(4, bytes(16))[:-1],
+    "WireGuard's data without a tag": encapsulations.wireguard(4)[:16],
 }
 
 
@@ -131,6 +147,25 @@ def test_other_protocols_are_none(name: str, port: int) -> None:
     table = table_of(on_port(OTHERS[name], port))
     assert table.tunnel.tolist() == [-1]
     assert carried(table) is Encapsulation.NONE
+
+
+@pytest.mark.parametrize("payload", [bytes(4) + bytes(range(1, 60)), b"\xff"])
+def test_key_exchange_and_keepalives_are_no_esp(payload: bytes) -> None:
+    """RFC 3948, 2.2 and 2.3."""
+    assert carried(table_of(on_port(payload, 4500))) is Encapsulation.NONE
+
+
+def test_vxlan_that_is_longer_than_16_bits_can_say() -> None:
+    """BIG TCP: all lengths are 0."""
+    segment = frames.tcp(bytes(70_000), source=1, destination=2)
+    inner = frames.ipv4(segment, source=A, destination=B, protocol=frames.TCP, total=0)
+    datagram = frames.udp(frames.vxlan(frames.ethernet(inner), vni=1), source=50_123, destination=ODD_PORT, length=0)
+    frame = frames.ethernet(frames.ipv4(datagram, source=NODE_A, destination=NODE_B, protocol=frames.UDP, total=0))
+    table = table_of(frame)
+    assert talk(table) == (6, A, 1, B, 2)
+    assert table.payload_bytes.tolist() == [70_000]
+    short = frames.ethernet(frames.ipv4(frames.tcp(bytes(200), source=1, destination=2), source=A, destination=B, protocol=6, total=0))
+    assert table_of(in_vxlan(short, port=ODD_PORT)).tunnel.tolist() == [-1]
 
 
 @given(st.integers(0, 2**48), st.sampled_from([b"", b"\x08\0\0\0", b"\x08\0\0\0\0\1\0\0"]))

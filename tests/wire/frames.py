@@ -150,6 +150,15 @@ def arp(*, sender: str, target: str, reply: bool = False, sender_mac: str = MAC_
     return head + _mac(sender_mac) + ip_address(sender).packed + _mac(target_mac) + ip_address(target).packed
 
 
+def neighbour(
+    target: str, *, answer: bool = False, mac: str | None = MAC_A, source: str = "::", destination: str = "ff02::1", hops: int = 255
+) -> bytes:
+    """An IPv6 packet with a neighbour solicitation, or an advertisement (RFC 4861, 4.3 and 4.4); `mac`: its link-layer address option."""
+    option = b"" if mac is None else bytes([2 if answer else 1, 1]) + _mac(mac)
+    message = icmp(136 if answer else 135, payload=ip_address(target).packed + option)
+    return ipv6(message, source=source, destination=destination, protocol=ICMPV6, hops=hops)
+
+
 def dns_question(name: str, *, ident: int = 1, kind: int = 1) -> bytes:
     """A DNS query for `name`; `kind` 1 is A, 28 AAAA."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
