@@ -4,24 +4,26 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.diagnosis.foreign import without_unproven
-from kubectl_vxtrace.diagnosis.outcome import settle
-from kubectl_vxtrace.diagnosis.verdict import conclude
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
+from kubectl_vxtrace.diagnosis.report.verdict import conclude
+from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.handover import settle as settle_files
-from kubectl_vxtrace.journeys.select import ShownJourney, shown
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.journeys import shown
+from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
-from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
+from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
+from kubectl_vxtrace.report.packet_lines import packet_lines
+from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
 
@@ -53,36 +55,33 @@ def analyse(recording: Recording) -> TraceReport:
 
 def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
-    recording, tables = _read(recording)
+    recording, tables = _read(replace(recording, cnis=CNIS))
     recording = journeys.with_foreign_sources(recording, tables)
     case = without_unproven(journeys.follow(recording, tables))
     findings = diagnose(case)
-    settled = settle(case, findings)
+    settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
-    report = _with_notes(replace(conclude(case, findings), packets=_packet_lines(settled, picked)), recording)
-    return Examined(report=report, case=settled, picked=picked)
-
-
-def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what has to be said of the files, which are called as they were handed over."""
-    names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
-    return replace(
-        report,
-        completeness=replace(report.completeness, notes=recording.notes),
-        captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
-    )
+    report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
+    return Examined(report=_with_notes(report, recording), case=settled, picked=picked)
 
 
 def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """The recording with what its captures saw, and with flows and paths: planned ones, or those that loose files show."""
     if recording.loose:
         settled = settle_files(recording)
-        dated = _dated(settled.recording, settled.tables)
-        return infer(dated, settled.tables, settled.fabric), settled.tables
+        return infer(_dated(settled.recording, settled.tables), settled.tables, settled.fabric), settled.tables
     recording, tables = read_tables(recording)
-    if not recording.flows:
-        return infer(_dated(recording, tables), tables), tables
     return settle_ports(recording, tables), tables
+
+
+def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
+    """The report with what has to be said of loose files, which are called as they were handed over."""
+    names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
+    return replace(
+        report,
+        completeness=replace(report.completeness, notes=recording.notes),
+        captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
+    )
 
 
 def dissected(examined: Examined) -> TraceReport:
@@ -92,7 +91,7 @@ def dissected(examined: Examined) -> TraceReport:
         DissectError: there is no tshark, or it failed; the report stands without it.
     """
     case = examined.case
-    first_tap = case.journeys[0].path.hops[0].tap if case.journeys and case.journeys[0].path.hops else None
+    first_tap = case.paths[0].path.hops[0].tap if case.paths and case.paths[0].path.hops else None
     places = [_readable_place(journey, first_tap) for journey in examined.picked[:_MOST_DISSECTED]]
     texts: dict[Place, str] = {}
     for tap, path, rows in _by_file(case, places):
@@ -134,36 +133,18 @@ def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
 def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
     """Captures that nothing but their packets dates: from the first packet to the last."""
     times = [int(bound) for table in tables.values() if len(table) for bound in (table.time_ns.min(), table.time_ns.max())]
-    if recording.started_ns or not times:
+    if not times:
         return recording
     return replace(recording, started_ns=min(times), duration_s=round((max(times) - min(times)) / 1e9, 3))
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:
-    return {*packets.VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+    return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
 
 
-def _packet_lines(case: Case, picked: Sequence[ShownJourney]) -> tuple[PacketLine, ...]:
-    summaries = _summaries(case, [_first_place(journey) for journey in picked])
-    return tuple(
-        PacketLine(
-            id=number,
-            flow=journey.flow,
-            direction=journey.direction,
-            client_port=journey.client_port,
-            summary=summary,
-            outcome=journey.outcome,
-            sightings=tuple(
-                SightingReport(hop=hop, time=rfc3339(int(case.tables[tap].time_ns[row])), frame=int(case.tables[tap].frame[row]))
-                for hop, tap, row in journey.sightings
-            ),
-        )
-        for number, (journey, summary) in enumerate(zip(picked, summaries, strict=True), start=1)
-    )
-
-
-def _summaries(case: Case, places: Sequence[Place]) -> list[str]:
-    """One line for each frame; each file is opened once."""
+def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:
+    """One line for each packet, of its first frame; each file is opened once."""
+    places = [_first_place(journey) for journey in picked]
     texts: dict[Place, str] = {}
     for tap, path, rows in _by_file(case, places):
         texts.update({(tap, row): text for row, text in zip(rows, summarise(path, case.tables[tap], rows), strict=True)})
@@ -189,9 +170,3 @@ def _by_file(case: Case, places: Sequence[Place]) -> Iterator[tuple[Tap, Path, l
     for (tap, part), of_part in rows.items():
         file = (captures[tap].file, *captures[tap].further_files)[part]
         yield tap, Path(case.recording.folder) / str(file), of_part
-
-
-def rfc3339(time_ns: int) -> str:
-    """RFC 3339 UTC with nine digits of a second."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

@@ -1,83 +1,41 @@
 """Which leg's loss has which cause. Pure: from a matched case to findings and a report."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis.checks import (
-    bridging,
-    checksums,
-    clash,
-    conntrack,
-    destinations,
-    endpoint,
-    foreign,
-    forwarding,
-    glued,
-    hypervisor,
-    links,
-    looping,
-    misrouted,
-    mtu,
-    neighbours,
-    owners,
-    queues,
-    reassembly,
-    refused,
-    resets,
-    routing,
-    rules,
-    service,
-    sight,
-    underlay,
-    vtep,
-)
-from kubectl_vxtrace.diagnosis.drops import with_words
-from kubectl_vxtrace.diagnosis.profile import with_profiles
-from kubectl_vxtrace.diagnosis.resolve import settle_findings
-from kubectl_vxtrace.diagnosis.sightings import with_sightings
-from kubectl_vxtrace.diagnosis.trouble import troubles
+from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
+from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
+from kubectl_vxtrace.diagnosis.annotate.off_path import with_off_path_sightings
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate
+from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
+from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
+from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained
+from kubectl_vxtrace.diagnosis.checks import ask
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, Finding
 
-CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    vtep.check,
-    owners.check,
-    neighbours.check,
-    destinations.check,
-    links.check,
-    routing.check,
-    misrouted.check,
-    looping.check,
-    forwarding.check,
-    clash.check,
-    conntrack.check,
-    rules.check,
-    checksums.check,
-    hypervisor.check,
-    glued.check,
-    refused.check,
-    mtu.check,
-    reassembly.check,
-    queues.check,
-    underlay.check,
-    service.check,
-    endpoint.check,
-    resets.check,
-    bridging.check,
-    foreign.check,
-    sight.check,
-)
-
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
-    found = [finding for check in CHECKS for finding in check(case)]
-    lost = tuple(troubles(case))
-    settled = with_sightings(case, with_profiles(case, with_words(case, settle_findings(case, found, lost), lost), lost))
+    losing = with_losses(case)
+    findings = arbitrate([*_errors(losing), *(finding for check in CASE_CHECKS for finding in check(losing))])
+    findings = with_kernel_drops(case, findings, losing.losses)
+    findings = with_profiles(case, findings, losing.losses)
+    findings = with_off_path_sightings(case, findings)
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
-        return tuple(_at_most_likely(finding) for finding in settled)
-    return settled
+        return tuple(_at_most_likely(finding) for finding in findings)
+    return findings
+
+
+def _errors(case: LossCase) -> list[Finding]:
+    """What all checks say of each loss, or that nothing explains it."""
+    findings = list(ask(case, CHECKS))
+    named = {finding.place for finding in findings}
+    for loss in case.losses:
+        if loss.place not in named:
+            named.add(loss.place)
+            findings.append(unexplained(case, loss))
+    return findings
 
 
 def _at_most_likely(finding: Finding) -> Finding:

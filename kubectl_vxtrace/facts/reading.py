@@ -1,11 +1,13 @@
 """Tolerant reading of tools' JSON: what is not as it should be becomes None, never an exception but UnreadableError."""
 
 import json
+import re
 from typing import Any
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 
 Record = dict[str, Any]
+_FAILED = re.compile(r"Command failed .*:(\d{1,6})")
 
 
 def documents(raw: bytes) -> list[Any]:
@@ -46,6 +48,23 @@ def records(raw: bytes) -> list[Record]:
             raise UnreadableError("not a JSON array")
         found += [item for item in value if isinstance(item, dict)]
     return found
+
+
+def refused_lines(stderr: bytes) -> dict[int, str]:
+    """Lines of a batch that `ip` or `tc` refused, by their number, with the reason that each gave.
+
+    The reason stands on the line before: "RTNETLINK answers: Network is unreachable", then "Command failed FILE:3" (or "-:3").
+    """
+    refused = {}
+    reason = ""
+    for line in stderr.decode("utf-8", "replace").splitlines():
+        match = _FAILED.search(line)
+        if match:
+            refused[int(match[1])] = reason or "refused"
+            reason = ""
+        else:
+            reason = line.removeprefix("RTNETLINK answers: ").strip()
+    return refused
 
 
 def text(record: Record, *names: str) -> str | None:

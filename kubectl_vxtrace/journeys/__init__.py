@@ -1,10 +1,105 @@
 """The same packet at every hop: through address translation, encapsulation, segmentation offload and clocks that differ.
 
-Pure: takes a recording and its packet tables, returns the counted journeys.
+In come a recording (flows and their paths, what was captured, facts of the nodes) and the packet table of each tap; out comes a `Case`: the
+counted journeys of each path, what each hop saw, what each leg did. Pure: no file, clock or client.
+
+    with_foreign_sources   before: flows of clients that send with an address that is not theirs (attribute/foreign_sources)
+    witness/     which taps can testify that a packet did not pass
+    attribute/   whose the frames are: conversations, translations, backends, flows
+    unpack/      from frames to packets on the wire: fragments, TCP segments, datagrams
+    clock/       what can be said of the nodes' clocks, and when all captures ran
+    match/       the same packet at one hop after the other; duplicates
+    judge/       delivered, lost, rejected or undetermined; counts of hops and legs
+    shown        after: which packets a report lists (judge/selection)
+
+    same_packet  which header fields survive what, and so what makes two frames the same packet
+    judgement    thresholds that no standard gives, with how often each is wrong
+    records      what the steps hand on to each other
+    columns, threads   rows as numbers; work on several paths at once
+
+Imports go down only: judge, match, then the first four beside each other, then the ground floor.
 """
 
-from kubectl_vxtrace.journeys.follow import follow
-from kubectl_vxtrace.journeys.foreign import with_foreign_sources
-from kubectl_vxtrace.journeys.select import ShownJourney, shown
+from collections.abc import Sequence
+from dataclasses import replace
 
-__all__ = ["ShownJourney", "follow", "shown", "with_foreign_sources"]
+import numpy as np
+
+from kubectl_vxtrace.journeys.attribute import attribute_frames
+from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sources
+from kubectl_vxtrace.journeys.clock import common_window, related_clocks
+from kubectl_vxtrace.journeys.judge import judge_flow
+from kubectl_vxtrace.journeys.judge.context import Context
+from kubectl_vxtrace.journeys.judge.counted import frames_in_window
+from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
+from kubectl_vxtrace.journeys.judge.selection import shown
+from kubectl_vxtrace.journeys.match import match_packets
+from kubectl_vxtrace.journeys.records import CandidatePath
+from kubectl_vxtrace.journeys.threads import in_threads
+from kubectl_vxtrace.journeys.unpack import unpack_path
+from kubectl_vxtrace.journeys.witness import testimonies
+from kubectl_vxtrace.journeys.witness.doubled import doubled_taps
+from kubectl_vxtrace.model.journeys import Case, TracedPath
+from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.recording import Recording
+
+__all__ = ["follow", "shown", "with_foreign_sources"]
+
+
+def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
+    """The packets of the recording's flows over all hops of their paths, in both directions.
+
+    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
+    """
+    doubled = doubled_taps(tables, recording.paths)
+    witnesses = testimonies(recording, tables, doubled.undecided)
+    attributed = attribute_frames(recording, tables, witnesses, doubled.keep)
+    candidate_paths = [(candidate, path) for candidate in attributed.candidates for path in candidate.paths]
+    paths = in_threads(lambda candidate_path: unpack_path(*candidate_path, attributed.frames, tables, recording), candidate_paths)
+    attributed.frames.clear()  # the frames of each path stand in `paths`
+    clocks = related_clocks(recording, paths, tables)
+    window = common_window(recording, tables, clocks, paths, attributed.taps)
+    context = Context(
+        recording=recording,
+        tables=tables,
+        testimonies=witnesses,
+        clocks=clocks,
+        window=window,
+        frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
+        quoted=quoted_requests(tables, attributed.memberships, clocks, recording.overlay),
+        undecided=attributed.undecided,
+    )
+    paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
+    judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
+    seen = [traced for traced in judged if _was_seen(traced)]
+    return Case(
+        recording=recording,
+        tables=tables,
+        paths=tuple(path for traced in seen for path in _with_client_port(traced)),
+        clocks=clocks.bounds(),
+        connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
+    )
+
+
+def _match_and_judge(context: Context, paths: Sequence[CandidatePath]) -> list[TracedPath]:
+    """The paths of one flow."""
+    witness = [[context.testimony_of(hop.tap).witness for hop in path.frames.path.hops] for path in paths]
+    matched = [match_packets(path.frames, context.clocks, of_hops) for path, of_hops in zip(paths, witness, strict=True)]
+    return judge_flow(context, paths, matched)
+
+
+def _was_seen(traced: Sequence[TracedPath]) -> bool:
+    """Whether any packet of a flow was counted, or stood at no hop of its paths."""
+    return any(len(path.journeys) or not all(hop.expected for hop in path.hops) for path in traced)
+
+
+def _client_ports(traced: Sequence[TracedPath]) -> tuple[int, ...]:
+    return tuple(np.unique(np.concatenate([path.journeys.client_port for path in traced])).tolist())
+
+
+def _with_client_port(traced: Sequence[TracedPath]) -> list[TracedPath]:
+    """The paths of one flow with the client's port in it, if there was only one; pings have identifiers."""
+    flow, ports = traced[0].flow, _client_ports(traced)
+    port = ports[0] if len(ports) == 1 and flow.protocol != "ICMP" else None
+    return [replace(path, flow=replace(flow, client=replace(flow.client, port=port))) for path in traced]

@@ -23,7 +23,7 @@ def number_rows(columns: Sequence[NDArray[Any]]) -> I32:
     """A number for each row of equally long columns, the same exactly for equal rows; all are less than twice the count of rows.
 
     Rows are sorted by a hash, the row's index in its lower bits: numpy sorts plain numbers several times faster than it finds their
-    order. Neighbours are then compared; rows whose hashes clash are numbered by sorting them, so that nobody can make two look equal.
+    order. Neighbours are then compared; rows whose hashes clash are numbered by sorting them, so that no sender can make two look equal.
     """
     rows = len(columns[0])
     columns = [column for column in columns if (column != column[:1]).any()]  # what is the same in all rows tells none apart
@@ -81,29 +81,29 @@ def look_up(keys: NDArray[Any], wanted: NDArray[Any]) -> I64:
         return np.full(len(wanted), -1, dtype=np.int64)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    place = np.minimum(np.searchsorted(ordered, wanted), len(keys) - 1)
-    return np.where(ordered[place] == wanted, order[place], -1).astype(np.int64)
+    index = np.minimum(np.searchsorted(ordered, wanted), len(keys) - 1)
+    return np.where(ordered[index] == wanted, order[index], -1).astype(np.int64)
 
 
 def nearest(keys: NDArray[Any], times_ns: I64, wanted: NDArray[Any], at_ns: I64) -> I64:
     """The place of the equal key that is nearest in time to each wanted one, -1 where there is none."""
-    found = np.full(len(wanted), -1, dtype=np.int64)
+    chosen = np.full(len(wanted), -1, dtype=np.int64)
     if not len(keys) or not len(wanted):
-        return found
+        return chosen
     count, never = len(keys), np.iinfo(np.int64).max
     order = np.lexsort((np.concatenate([times_ns, at_ns]), np.concatenate([keys, wanted])))
     index, is_key = np.arange(len(order)), order < count
     before = np.maximum.accumulate(np.where(is_key, index, -1))
     after = np.minimum.accumulate(np.where(is_key, index, len(order))[::-1])[::-1]
-    mine = order[~is_key] - count
-    least = np.full(len(wanted), never, dtype=np.int64)
+    asked = order[~is_key] - count
+    least_ns = np.full(len(wanted), never, dtype=np.int64)
     for side in (before[~is_key], after[~is_key]):
-        place = np.where((side >= 0) & (side < len(order)), order[np.clip(side, 0, len(order) - 1)], 0)
-        fits = (side >= 0) & (side < len(order)) & (keys[place] == wanted[mine])
-        away = np.where(fits, np.abs(times_ns[place] - at_ns[mine]), never)
-        nearer = away < least[mine]
-        found[mine[nearer]], least[mine[nearer]] = place[nearer], away[nearer]
-    return found
+        key = np.where((side >= 0) & (side < len(order)), order[np.clip(side, 0, len(order) - 1)], 0)
+        fits = (side >= 0) & (side < len(order)) & (keys[key] == wanted[asked])
+        away_ns = np.where(fits, np.abs(times_ns[key] - at_ns[asked]), never)
+        nearer = away_ns < least_ns[asked]
+        chosen[asked[nearer]], least_ns[asked[nearer]] = key[nearer], away_ns[nearer]
+    return chosen
 
 
 def distinct(values: I64) -> I64:

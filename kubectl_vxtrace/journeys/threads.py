@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """What `work` makes of each item, in order. An exception of any of them is raised."""
     waiting = list(items)
     threads = min(os.cpu_count() or 1, MOST_THREADS, len(waiting))

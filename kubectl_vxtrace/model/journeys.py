@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
-from kubectl_vxtrace.model.path import Flow, Path, Tap
+from kubectl_vxtrace.model.path import Direction, Flow, Path, Tap
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally
+from kubectl_vxtrace.model.report import ClockBound, HopCount, LegTally, Verdict
 
 
 class OutcomeCode(IntEnum):
@@ -17,6 +17,16 @@ class OutcomeCode(IntEnum):
     REJECTED = 2
     LOST = 3
     DROPPED = 4
+
+
+VERDICTS = {
+    OutcomeCode.DELIVERED: Verdict.DELIVERED,
+    OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
+    OutcomeCode.REJECTED: Verdict.REJECTED,
+    OutcomeCode.LOST: Verdict.LOST,
+    OutcomeCode.DROPPED: Verdict.DROPPED,
+}
+"""How the report spells each outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,18 +52,54 @@ class JourneyTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Case:
-    """One trace, matched: what the diagnosis judges. `paths`, `journeys`, `hops` and `legs` are parallel.
+class TracedPath:
+    """One path of a flow, with what became of the packets on it.
 
-    `flows` are those of which a packet was seen. `hops` holds expected hops in order, then unexpected sightings.
+    `flow` is the flow as it was seen. `hops` holds expected hops in order, then unexpected sightings.
     """
+
+    flow: Flow
+    path: Path
+    journeys: JourneyTable
+    hops: tuple[HopCount, ...]
+    legs: tuple[LegTally, ...]
+
+    def hop_count(self, hop: int) -> HopCount | None:
+        """The count of the expected hop of that number."""
+        return next((count for count in self.hops if count.expected and count.hop == hop), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One trace, matched: what the diagnosis judges. `connections`: how many client ports (ICMP: identifiers) each flow's id had."""
 
     recording: Recording
     tables: dict[Tap, PacketTable]
-    flows: tuple[Flow, ...]
-    paths: tuple[Path, ...]
-    journeys: tuple[JourneyTable, ...]
-    hops: tuple[tuple[HopCount, ...], ...]
-    legs: tuple[tuple[LegTally, ...], ...]
+    paths: tuple[TracedPath, ...]
     clocks: tuple[ClockBound, ...]
     connections: dict[int, int]
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """The flows of which a packet was seen, in order of their paths."""
+        return tuple({traced.flow.id: traced.flow for traced in self.paths}.values())
+
+    def traced(self, flow: int, direction: Direction) -> TracedPath | None:
+        """The path of the flow with that id in one direction, None where it has none."""
+        return next((traced for traced in self.paths if traced.flow.id == flow and traced.path.direction is direction), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownJourney:
+    """A packet to list. `path` is the index into Case.paths and `row` the row in that path's JourneyTable.
+
+    sightings: hop number, its tap and the frame's row in the tap's PacketTable, in hop order.
+    """
+
+    flow: int
+    direction: Direction
+    path: int
+    row: int
+    outcome: Verdict
+    client_port: int
+    sightings: tuple[tuple[int, Tap, int], ...]

@@ -31,16 +31,6 @@ class Kind(IntEnum):
     CUT = 4
 
 
-class IpProtocol(IntEnum):
-    """IANA protocol numbers that are decoded further."""
-
-    ICMP = 1
-    TCP = 6
-    UDP = 17
-    ICMPV6 = 58
-    SCTP = 132
-
-
 class Encapsulation(IntEnum):
     """What carries other packets. VXLAN is opened, once: its packets have a `tunnel`. The others are only named.
 

@@ -10,6 +10,11 @@ class Direction(StrEnum):
     REQUEST = "request"
     REPLY = "reply"
 
+    @property
+    def reverse(self) -> "Direction":
+        """The other one."""
+        return Direction.REPLY if self is Direction.REQUEST else Direction.REQUEST
+
 
 class Role(StrEnum):
     """What an interface is to a path."""
@@ -82,7 +87,7 @@ class Vtep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """The overlay: `backend` is `calico-vxlan`, `flannel-vxlan` or `vxlan`; one VTEP for each node of the path."""
+    """The overlay: `backend` names the network as its row in topology/cni.py does, an unknown one `vxlan`; one VTEP for each node."""
 
     backend: str | None = None
     vteps: tuple[Vtep, ...] = ()

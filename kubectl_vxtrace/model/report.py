@@ -231,6 +231,10 @@ class Leg:
     to: int | None
 
 
+LossPlace = tuple[int | None, Direction | None, Leg | None]
+"""What a finding speaks of: a flow's id, a direction, a leg."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRef:
     """A frame of a capture file: what somebody opens in Wireshark."""
@@ -263,6 +267,11 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     remediation: str | None = None
     not_ruled_out: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> LossPlace:
+        """The flow, direction and leg that the finding speaks of."""
+        return self.flow, self.direction, self.leg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

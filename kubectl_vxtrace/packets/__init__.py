@@ -9,15 +9,13 @@ import numpy as np
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import InterfaceTable, PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.headers import MAX_ROWS, TableBuilder
 from kubectl_vxtrace.packets.links import unreadable_link_type
 from kubectl_vxtrace.packets.reader import open_reader
 from kubectl_vxtrace.packets.source import Source, unreadable
 from kubectl_vxtrace.packets.taps import split
-
-VXLAN_PORTS = (4789, 8472)
-"""IANA's port (RFC 7348), and Linux' own default from before the RFC (drivers/net/vxlan), which flannel and Cilium use."""
 
 _THREADS = 2
 """numpy computes without the interpreter's lock about two thirds of the time; each thread has buffers of its own."""

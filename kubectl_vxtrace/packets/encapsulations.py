@@ -70,23 +70,21 @@ def carried_by_ip(protocol: U8) -> U8:
 
 def carried_by_udp(frames: Frames, cursor: Cursor, header: NDArray[Any], ports: U8) -> U8:
     """The Encapsulation of UDP packets; the cursor stands on their headers, which are `header`."""
-    expected = ports[header["destination"].astype(np.uint16)]
-    told = expected == Encapsulation.VXLAN
+    expected = ports.take(header["destination"].astype(np.uint16))
     word = u64(frames.take(cursor.at + _HEADER_BYTES, layout.VXLAN))
     # Where it was not captured the bytes belong to something else, but they lie in the buffer and do not count.
     captured: BOOL = cursor.at + _ENCAPSULATION_BYTES <= cursor.captured_end
+    told = expected == Encapsulation.VXLAN
+    if told.all():
+        return _told(frames, cursor, word, told, captured).astype(np.uint8)  # VXLAN is 1, NONE 0
     found = np.zeros(len(cursor), np.uint8)
-    if told.any():
+    if expected.any():
         found[_told(frames, cursor, word, told, captured)] = Encapsulation.VXLAN
-        if told.all():
-            return found
-    index = np.flatnonzero(~told & captured & ((word & _LIKELY) == 0))
-    if len(index):
-        found[index] = _by_content(frames, cursor.pick(index), header[index], word[index])
-    named = np.flatnonzero(~told & captured & (expected != Encapsulation.NONE))
-    if len(named):
-        fits = np.where(expected[named] == Encapsulation.GENEVE, _is_geneve(word[named]), (word[named] >> np.uint64(32)) != 0)
-        found[named[fits]] = expected[named[fits]]
+        _name(found, expected, word, captured)
+    likely = np.flatnonzero((word & _LIKELY) == 0)
+    likely = likely[captured[likely] & ~told[likely]]
+    if len(likely):
+        found[likely] = _by_content(frames, cursor.pick(likely), header[likely], word[likely])
     return found
 
 
@@ -179,6 +177,13 @@ def _has_right_checksum(frames: Frames, at: I64, words: I64, captured_end: I64) 
     total = (total & 0xFFFF) + (total >> 16)
     found: BOOL = (words >= 5) & (at + 4 * words <= captured_end) & ((total & 0xFFFF) + (total >> 16) == 0xFFFF)
     return found
+
+
+def _name(found: U8, expected: U8, word: U64, captured: BOOL) -> None:
+    """Write Geneve and ESP where these are expected, and what was captured begins as they do."""
+    named = np.flatnonzero(captured & (expected > Encapsulation.VXLAN))
+    fits = np.where(expected[named] == Encapsulation.GENEVE, _is_geneve(word[named]), (word[named] >> np.uint64(32)) != 0)
+    found[named[fits]] = expected[named[fits]]
 
 
 def _is_geneve(word: U64) -> BOOL:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubectl_vxtrace.model.packets import I64, U64, IpProtocol, Kind
+from kubectl_vxtrace.model.packets import I64, U64, Kind
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns
 from kubectl_vxtrace.packets.frames import Frames, u64

@@ -9,8 +9,8 @@ from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Ov
 from kubectl_vxtrace.model.recording import CaptureResult, Gap, Recording
 from kubectl_vxtrace.topology.anchors import find_anchors
 from kubectl_vxtrace.topology.channels import Channel, Channels, find_channels
+from kubectl_vxtrace.topology.cni import backend_of
 from kubectl_vxtrace.topology.hops import Hops, seen_by_channel
-from kubectl_vxtrace.topology.overlay import backend_of
 from kubectl_vxtrace.topology.places import Places, Sight, carried_at, find_places
 from kubectl_vxtrace.topology.translations import find_translations
 from kubectl_vxtrace.topology.underlay import find_underlay

@@ -9,7 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.topology.cni import BRIDGES, CNIS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +62,28 @@ _WORDS: Final = {
     "uplink": Role.UNDERLAY,
 }
 _FABRIC: Final = "tor"
-# Names that network plug-ins and udev give to devices, with a VLAN's number behind. Calico: cali and 11 hexadecimal digits; Cilium: lxc;
-# Azure: azv; AWS: eni; flannel and others: veth, cni0; systemd's predictable names: en, then o, p, s or x.
+# Signs that stand in devices' names and that names of files change into one another.
+_SIGN: Final = re.compile(r"[._-]")
+
+
+def _spelled(glob: str) -> str:
+    """The pattern of a device's name in the names of files: with any sign between its parts, a number for a `*`, or for IPv6 (`-v6`)."""
+    first, *rest = _SIGN.split(glob)
+    return r"[._-]".join([f"{re.escape(first)}(?:-v6)?", *(r"\d+" if part == "*" else re.escape(part) for part in rest)])
+
+
+# What networks call their devices, what the kernel and clouds call those of pods and bridges, and what udev calls NICs (systemd's
+# predictable names: en, then o, p, s or x), with a VLAN's number behind.
+_POD_PREFIXES: Final = (*(cni.pod_interfaces.prefix for cni in CNIS if cni.pod_interfaces is not None), "azv", "eni", "gke", "tap")
 _DEVICES: Final = {
-    Role.POD: r"(?:cali|azv|eni|gke|tap)[0-9a-f]{4,}|veth[0-9a-z]{2,}|lxc[0-9a-z_]{3,}",
-    Role.BRIDGE: r"cni0|cbr0|docker0|kube-bridge|br\d+|br-[0-9a-z]+|virbr\d+",
-    Role.VXLAN: r"vxlan(?:-v6)?[._-]calico|flannel(?:-v6)?[._-]\d+|cilium[._-]vxlan|vxlan[._]?\d+|vxlan_sys_\d+",
+    Role.POD: rf"(?:{'|'.join(unique(_POD_PREFIXES))})[0-9a-f_]{{4,}}|veth[0-9a-z]{{2,}}",
+    Role.BRIDGE: rf"{'|'.join(map(re.escape, BRIDGES))}|cbr0|docker0|kube-bridge|br\d+|br-[0-9a-z]+|virbr\d+",
+    Role.VXLAN: rf"{'|'.join(unique(_spelled(cni.device) for cni in CNIS))}|vxlan[._]?\d+|vxlan_sys_\d+",
     Role.UNDERLAY: r"(?:eth\d+|en[opsx][0-9a-z]+|bond\d+|team\d+|wlan\d+|em\d+|p\d+p\d+|ib\d+|tailscale\d+|wg\d+)(?:[.@]\d+)?",
 }
 _WORD = re.compile(rf"(?:^|(?<={_BETWEEN}))(?P<word>{'|'.join((*_WORDS, _FABRIC))})(?=$|{_BETWEEN})", re.IGNORECASE)
 _ANY_DEVICE: Final = "|".join(f"(?P<{role.name}>{pattern})" for role, pattern in _DEVICES.items())
 _DEVICE = re.compile(rf"(?:^|(?<={_BETWEEN}))(?:{_ANY_DEVICE}|(?P<any>any))(?=$|{_BETWEEN})", re.IGNORECASE)
-# Device names of which file names change the dot or the underscore.
-_SPELLINGS: Final = (
-    (re.compile(r"(vxlan(?:-v6)?)[-_]calico", re.IGNORECASE), r"\1.calico"),
-    (re.compile(r"(flannel(?:-v6)?)[-_](\d+)", re.IGNORECASE), r"\1.\2"),
-    (re.compile(r"cilium[.-]vxlan", re.IGNORECASE), "cilium_vxlan"),
-)
 # What says that a file is a capture, and nothing else; and what folders and archives of captures are called that are named after no node.
 _FILLER: Final = r"(?:tcpdump|tshark|dumpcap|pcaps?|captures?|dumps?|traces?|packets?)"
 _FILLED = re.compile(rf"^(?:{_FILLER}(?:{_BETWEEN}+|$))+|(?:(?:^|{_BETWEEN}+){_FILLER})+$", re.IGNORECASE)
@@ -160,10 +167,13 @@ def _role(word: re.Match[str] | None, device: re.Match[str] | None) -> Role | No
 
 
 def _interface(device: re.Match[str] | None) -> str:
-    """The device's name as the kernel has it."""
+    """The device's name as the kernel has it: a network's with that network's own signs."""
     if device is None or device["any"] is not None:
         return ""
-    for spelling, name in _SPELLINGS:
-        if spelling.fullmatch(device[0]):
-            return spelling.sub(name, device[0])
+    for cni in CNIS:
+        if re.fullmatch(_spelled(cni.device), device[0], re.IGNORECASE):
+            signs = iter(_SIGN.findall(cni.device))
+            head, *rest = _SIGN.split(device[0])
+            head, rest = (f"{head}-v6", rest[1:]) if rest[0] == "v6" else (head, rest)
+            return head + "".join(next(signs, "") + part for part in rest)
     return device[0]

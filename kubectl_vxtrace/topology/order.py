@@ -11,15 +11,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I32, I64, U64, IpProtocol, PacketTable
+from kubectl_vxtrace.model.packets import I32, I64, U64, PacketTable
+from kubectl_vxtrace.model.protocol import TCP_FIN, TCP_SYN, IpProtocol
 from kubectl_vxtrace.topology.channels import Bools, Channels
 from kubectl_vxtrace.topology.translations import fingerprints
 
 _LEAST_SAMPLES: Final = 3
 _LEAST_SHARE: Final = 0.8
 """So many exchanges, or lost packets, and so many of them of one mind, make an order; fewer may be a reordering, or the edges of files."""
-
-_SYN_OR_FIN: Final = 0x03
 
 Signs = NDArray[np.int8]
 """For each channel 1, -1, or 0 where it does not count."""
@@ -88,7 +87,7 @@ def _tags(table: PacketTable, rows: NDArray[np.int64], forward: Bools) -> tuple[
     protocol = table.conversations.protocol[table.conversation[rows]]
     tcp, icmp = protocol == IpProtocol.TCP, protocol == IpProtocol.ICMP
     payload = table.payload_bytes[rows].astype(np.int64)
-    opens = np.where(table.flags[rows] & _SYN_OR_FIN, 1, 0)
+    opens = np.where(table.flags[rows] & (TCP_SYN | TCP_FIN), 1, 0)
     expected = table.seq[rows].astype(np.int64) + payload + opens
     acknowledged = np.where(forward, expected, table.ack[rows].astype(np.int64))
     tag = np.where(tcp, acknowledged, np.where(icmp, table.seq[rows], 0)) & 0xFFFFFFFF

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from typing import Any
 
 import numpy as np
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
@@ -179,6 +180,30 @@ class Fate:
     fragment: int = 0
 
 
+def with_paths(case: Case, **changes: Sequence[Any]) -> Case:
+    """`case` with parts of its paths replaced: for each path one value, in order."""
+    paths = list(case.paths)
+    for name, values in changes.items():
+        paths = [replace(traced, **{name: value}) for traced, value in zip(paths, values, strict=True)]
+    return replace(case, paths=tuple(paths))
+
+
+def with_flow(case: Case, flow: Flow) -> Case:
+    """`case` with another record of its only flow."""
+    return with_paths(case, flow=[flow] * len(case.paths))
+
+
+def of_flow(traced: TracedPath, flow: Flow) -> TracedPath:
+    """The same path and packets as another flow's."""
+    path = replace(traced.path, flow=flow.id)
+    return replace(traced, flow=flow, path=path, journeys=replace(traced.journeys, path=path))
+
+
+def sent_to(case: Case, outer_destination: str) -> tuple[TracedPath, ...]:
+    """The paths of `case` on which the sender's FDB names that underlay address."""
+    return tuple(replace(traced, path=replace(traced.path, outer_destination=outer_destination)) for traced in case.paths)
+
+
 def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = OutcomeCode.LOST) -> Fate:
     return Fate(count=count, reach=from_, leg=(from_, to), outcome=outcome)
 
@@ -263,14 +288,14 @@ class World:
         return Case(
             recording=self._recording(paths),
             tables={tap: table(tap, seen) for tap, seen in zip(TAPS, frames, strict=True)},
-            flows=(self.flow(),),
-            paths=paths,
-            journeys=journeys,
-            hops=tuple(self._hops(path, journey) for path, journey in zip(paths, journeys, strict=True)),
-            legs=tuple(self._legs(journey) for journey in journeys),
+            paths=tuple(self._traced(journey) for journey in journeys),
             clocks=(),
             connections={1: sum(fate.count for fate in self.requests)},
         )
+
+    def _traced(self, journey: JourneyTable) -> TracedPath:
+        hops, legs = self._hops(journey.path, journey), self._legs(journey)
+        return TracedPath(flow=self.flow(), path=journey.path, journeys=journey, hops=hops, legs=legs)
 
     def _journey(self, path: Path, fates: Sequence[Fate], frames: list[list[Frame]]) -> JourneyTable:
         rows, outcome, legs, ports = [], [], [], []
@@ -393,7 +418,7 @@ def facts(
         node=node,
         taken_ns=START_NS + (7 if later else -2) * SECOND_NS,
         links=(
-            Link(name=NIC, index=2, addresses=(f"{own.underlay_address}/24",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
+            Link(name=NIC, index=2, addresses=(own.underlay_address or "",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
             replace(made, counters=_sum(LINK_COUNTERS, vx)),
             Link(name=pod, index=4, counters=dict(LINK_COUNTERS)),
         ),

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.diagnosis import diagnose, nodes
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.model.facts import Link, NodeFacts, Rule
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
 from tests.diagnosis.build import HEALTHY, NIC, VX, A, B, Fate, World, facts, lost, rule, ruled
@@ -62,15 +63,15 @@ WRAPPED, RESET = {"x": 2**32 - 3}, {"x": 1000}
 def test_only_growth_is_told(first: Mapping[str, int], last: Mapping[str, int], growth: int | None) -> None:
     looks = [NodeFacts(node=A, counters=dict(one), links=(Link(name=NIC, index=2, counters=dict(one)),)) for one in (first, last)]
     case = replace(HEALTHY, before=(looks[0],), after=(looks[1],)).case()
-    assert nodes.grown(case, A, "x") == growth
-    assert nodes.link_grown(case, A, NIC, "x") == growth
-    assert dict(nodes.growths(case, A, "x")) == ({"x": growth} if growth else {})
-    assert dict(nodes.link_growths(case, A, NIC)) == ({"x": growth} if growth else {})
+    assert node_facts.grown(case, A, "x") == growth
+    assert node_facts.link_grown(case, A, NIC, "x") == growth
+    assert dict(node_facts.growths(case, A, "x")) == ({"x": growth} if growth else {})
+    assert dict(node_facts.link_growths(case, A, NIC)) == ({"x": growth} if growth else {})
 
 
 def test_an_interface_that_was_made_anew_counts_from_nothing() -> None:
     looks = [NodeFacts(node=A, links=(Link(name=NIC, index=index, counters={"x": index}),)) for index in (2, 9)]
-    assert nodes.link_grown(replace(HEALTHY, before=(looks[0],), after=(looks[1],)).case(), A, NIC, "x") is None
+    assert node_facts.link_grown(replace(HEALTHY, before=(looks[0],), after=(looks[1],)).case(), A, NIC, "x") is None
 
 
 def fallen(node: str, counters: Mapping[str, int], *, vx: Mapping[str, int] | None = None) -> World:

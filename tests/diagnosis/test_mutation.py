@@ -13,27 +13,27 @@ import importlib, sys
 import pytest
 module, rule, answer = sys.argv[1:]
 if rule:
-    check = importlib.import_module(f"kubectl_vxtrace.diagnosis.checks.{module}")
+    check = importlib.import_module(f"kubectl_vxtrace.diagnosis.causes.{module}")
     assert callable(getattr(check, rule))
     setattr(check, rule, lambda *_, **__: eval(answer))
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", f"tests/diagnosis/checks/test_{module}.py"]))
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "tests/diagnosis/causes/" + module.replace(".", "/test_") + ".py"]))
 """
 
 
 @pytest.mark.parametrize(
     ("module", "rule", "answer"),
     [
-        ("vtep", "_taken_elsewhere", "False"),  # another device of the node has the VNI
-        ("owners", "_is_routed", "True"),  # a bridge's port takes frames for others
-        ("mtu", "_doubts", "[]"),  # what else fits `all lost are larger than all that passed`
-        ("mtu", "_narrow", "True"),  # the receiver's MTU lies between what passed and what was lost
+        ("vxlan.device", "_taken_elsewhere", "False"),  # another device of the node has the VNI
+        ("vxlan.vtep_macs", "_is_routed", "True"),  # a bridge's port takes frames for others
+        ("wire.mtu", "_doubts", "[]"),  # what else fits `all lost are larger than all that passed`
+        ("wire.mtu", "_narrow", "True"),  # the receiver's MTU lies between what passed and what was lost
     ],
 )
 def test_without_the_rule_a_test_fails(module: str, rule: str, answer: str) -> None:
     assert outcome(module, rule, answer) == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize("module", ["vtep", "owners", "mtu"])
+@pytest.mark.parametrize("module", ["vxlan.device", "vxlan.vtep_macs", "wire.mtu"])
 def test_with_all_rules_none_does(module: str) -> None:
     assert outcome(module, "", "") == pytest.ExitCode.OK
 

@@ -84,10 +84,11 @@ def test_it_carries_the_pages_of_the_causes(plugin: Path, tmp_path: Path) -> Non
 def test_it_carries_every_page(plugin: Path, tmp_path: Path) -> None:
     listed = run(plugin, "explain", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
-    slugs = sorted(page.stem for page in (ROOT / "docs" / "causes").glob("*.md") if page.name != "README.md")
+    pages = {page.stem: page for page in (ROOT / "kubectl_vxtrace" / "diagnosis" / "causes").glob("*/*.md")}
+    slugs = sorted(pages)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == slugs
     for slug in (slugs[0], slugs[-1]):
-        title = (ROOT / "docs" / "causes" / f"{slug}.md").read_text().partition("\n")[0].removeprefix("# ")
+        title = pages[slug].read_text().partition("\n")[0].removeprefix("# ")
         assert run(plugin, "explain", slug, cwd=tmp_path).stdout.splitlines()[0] == title
     unknown = run(plugin, "explain", "rp-filtre", cwd=tmp_path)
     assert (unknown.returncode, unknown.stdout) == (2, "")

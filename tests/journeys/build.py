@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.model.facts import ClockReading, NodeFacts
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as HopPath
@@ -100,12 +100,13 @@ def follow_all(simulator: wire.Simulator, recording: Recording | None = None) ->
 
 def journeys_of(case: Case, server: str | None, direction: Direction = Direction.REQUEST) -> JourneyTable:
     """The journeys of one server's flow, or of the flow without a server."""
-    return case.journeys[index_of(case, server, direction)]
+    return traced_of(case, server, direction).journeys
 
 
-def index_of(case: Case, server: str | None, direction: Direction = Direction.REQUEST) -> int:
-    flow = next(one for one in case.flows if (one.server.address if one.server else None) == server)
-    return next(i for i, path in enumerate(case.paths) if path.flow == flow.id and path.direction is direction)
+def traced_of(case: Case, server: str | None, direction: Direction = Direction.REQUEST) -> TracedPath:
+    """The path of one server's flow, or of the flow without a server."""
+    flow = next(flow for flow in case.flows if (flow.server.address if flow.server else None) == server)
+    return next(traced for traced in case.paths if traced.flow.id == flow.id and traced.path.direction is direction)
 
 
 def lost_of(case: Case, server: str | None, direction: Direction = Direction.REQUEST) -> dict[tuple[int, int], int]:
@@ -123,7 +124,7 @@ def outcomes(case: Case, server: str | None, direction: Direction = Direction.RE
 
 
 def hop_packets(case: Case, server: str | None, direction: Direction = Direction.REQUEST) -> list[int]:
-    return [hop.packets for hop in case.hops[index_of(case, server, direction)] if hop.expected]
+    return [hop.packets for hop in traced_of(case, server, direction).hops if hop.expected]
 
 
 def read_clocks(recording: Recording, skew_ns: Mapping[str, int], *, spread_ns: int = 2_000_000) -> Recording:

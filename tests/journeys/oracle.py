@@ -69,7 +69,7 @@ def contradictions(run: Run) -> list[str]:
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
         fates = [run.emitted.fates[number] for number in numbers]
-        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or nameless(run, fate) for fate in fates):
+        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or owner_unknown(run, fate) for fate in fates):
             continue
         group = _group(run.emitted.world.flows[fates[0].packet.flow])
         flows = {number for number, flow in enumerate(run.emitted.world.flows) if _group(flow) == group}
@@ -88,17 +88,17 @@ def _group(flow: Flow) -> Hashable:
 
 
 def _tables(run: Run, flows: set[int], direction: Direction) -> Iterator[JourneyTable]:
-    """The journeys of some of the world's flows, and of nameless ones that may be theirs."""
+    """The journeys of some of the world's flows, and of ones of an unknown backend that may be theirs."""
     world, case = run.emitted.world, run.case
     groups = {_group(world.flows[number]) for number in flows}
-    for table in case.journeys:
+    for table in (traced.journeys for traced in case.paths):
         flow = next(one for one in case.flows if one.id == table.path.flow)
         named = table.path.flow - 1 in flows
-        nameless = flow.server is None and any(
+        unknown_backend = flow.server is None and any(
             _group(one) in groups and one.protocol == flow.protocol and one.service_port == (flow.service.port if flow.service else None)
             for one in world.flows
         )
-        if table.path.direction is direction and (named or nameless):
+        if table.path.direction is direction and (named or unknown_backend):
             yield table
 
 
@@ -152,11 +152,20 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     if len(fate.stops) in fate.shown:
         return Verdicts(counted=counted, delivered=True, undetermined=opaque)
     if fate.lost_after is None:
-        return Verdicts(counted=counted, undetermined=True)
+        return Verdicts(counted=counted, delivered=_answered(run, fate.packet), undetermined=True)
     leg = legs_between(witnesses, fate.lost_after)
     if leg is None or leg[0] not in fate.shown:
         return Verdicts(counted=counted, undetermined=True)
     return Verdicts(counted=counted, leg=leg, lost=True, undetermined=opaque or _may_be_merged(world, fate.packet))
+
+
+def _answered(run: Run, packet: Packet) -> bool:
+    """Whether any tap saw something that may be an answer to a packet: answered means arrived, seen at the last hop or not."""
+    return any(
+        fate.shown and (fate.packet.flow, fate.packet.client_port) == (packet.flow, packet.client_port)
+        for fate in run.emitted.fates
+        if fate.packet.reply is not packet.reply and fate.packet.time_ns >= packet.time_ns
+    )
 
 
 def _opaque(run: Run, packet: Packet) -> bool:
@@ -203,8 +212,8 @@ def unknowable(run: Run, fate: Fate) -> bool:
         if any(said in others for port, said in sockets if port == fate.packet.client_port):
             return True
     mine = identity(world, fate.packet)
-    twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
-    return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)
+    equal = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
+    return len(equal) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in equal)
 
 
 def lonely_copy(run: Run, fate: Fate) -> bool:
@@ -215,7 +224,7 @@ def lonely_copy(run: Run, fate: Fate) -> bool:
     return not any(witness(run.emitted.taken[stop.tap]) for stop in fate.stops[: packet.copied_after])
 
 
-def nameless(run: Run, fate: Fate) -> bool:
+def owner_unknown(run: Run, fate: Fate) -> bool:
     """Whether nothing says whose the packet is behind a translation of the client's address: no conntrack table was read, and the client's
     interface, where it has its own address, may have missed it."""
     flow, taken = run.emitted.world.flows[fate.packet.flow], run.emitted.taken
@@ -224,7 +233,7 @@ def nameless(run: Run, fate: Fate) -> bool:
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:
-    """Whether a tap saw everything twice and no frame has an IP ID, inner or outer: all may have been sent twice and have lost its twin."""
+    """Whether a tap saw everything twice and no frame has an IP ID, inner or outer: all may have been sent twice, some lost."""
     doubled = [stop for stop in stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
     return bool(doubled) and (world.six or any(not one.ip_id for one in world.packets))
 
@@ -277,7 +286,7 @@ def _sound(run: Run, table: JourneyTable) -> Iterator[str]:
     claims: Counter[frozenset[int]] = Counter()
     for row, outcome, weight in zip(table.row.tolist(), table.outcome.tolist(), table.weight_packets.tolist(), strict=True):
         held = [taken[hop].shots[at].packets for hop, at in enumerate(row) if at >= 0]
-        may_be = [frozenset(twin for number in one for twin in classes[identity(world, world.packets[number])]) for one in held]
+        may_be = [frozenset(equal for number in one for equal in classes[identity(world, world.packets[number])]) for one in held]
         candidates = frozenset.intersection(*may_be)
         if not candidates:
             yield f"a journey joins different packets: {held}"
@@ -293,7 +302,8 @@ def _sound(run: Run, table: JourneyTable) -> Iterator[str]:
 
 def _legs_add_up(run: Run) -> Iterator[str]:
     """What a leg was given is what arrived, was lost and is unknown; nothing is counted twice."""
-    for table, legs in zip(run.case.journeys, run.case.legs, strict=True):
+    for traced in run.case.paths:
+        table, legs = traced.journeys, traced.legs
         for leg in legs:
             if leg.sent != leg.arrived + leg.lost + leg.undetermined:
                 yield f"leg {leg.from_} to {leg.to}: {leg.sent} sent, {leg.arrived} + {leg.lost} + {leg.undetermined}"

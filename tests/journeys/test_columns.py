@@ -47,3 +47,19 @@ def test_nearest_in_time_of_equal_keys() -> None:
     assert columns.nearest(keys, times, wanted, at).tolist() == [0, 2, 3, 1, -1, 2]
     assert columns.nearest(keys[:0], times[:0], wanted, at).tolist() == [-1] * 6
     assert columns.nearest(keys, times, wanted[:0], at[:0]).tolist() == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**64 - 1)), max_size=30))
+def test_equal_rows_have_equal_numbers(rows: list[tuple[int, int]]) -> None:
+    parts = [np.array([row[0] for row in rows], dtype=np.int64), np.array([row[1] for row in rows], dtype=np.uint64)]
+    numbers = columns.number_rows(parts).tolist()
+    for one, first in zip(rows, numbers, strict=True):
+        for other, second in zip(rows, numbers, strict=True):
+            assert (one == other) == (first == second)
+
+
+@given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)))
+def test_look_up_finds_the_first(keys: list[int], wanted: list[int]) -> None:
+    found = columns.look_up(np.array(keys, dtype=np.int64), np.array(wanted, dtype=np.int64)).tolist()
+    assert found == [keys.index(one) if one in keys else -1 for one in wanted]
+    assert columns.distinct(np.array(keys, dtype=np.int64)).tolist() == sorted(set(keys))

@@ -16,13 +16,13 @@ from tests.journeys.build import (
     change,
     follow_all,
     hop_packets,
-    index_of,
     journeys_of,
     lookups,
     lost_of,
     outcomes,
     record,
     tables_of,
+    traced_of,
 )
 from tests.wire import frames
 from tests.wire import simulator as wire
@@ -45,12 +45,12 @@ def test_two_backends_are_two_flows() -> None:
     assert case.connections == {1: 4, 2: 3}
     assert hop_packets(case, A) == [4] * 6
     assert hop_packets(case, B, Direction.REPLY) == [3] * 6
-    first, second, third = case.hops[0][:3]
+    first, second, third = case.paths[0].hops[:3]
     assert (first.tuple, second.tuple) == (f"{wire.CLIENT} > 10.96.0.10:53", f"{wire.CLIENT} > {A}:53")
     assert first.outer is None
     assert third.outer is not None
     assert (third.outer.source, third.outer.destination, third.outer.port, third.outer.vni) == ("10.128.0.72", "10.128.0.95", 4789, 4096)
-    assert case.hops[1][5].tuple == f"10.96.0.10:53 > {wire.CLIENT}"
+    assert case.paths[1].hops[5].tuple == f"10.96.0.10:53 > {wire.CLIENT}"
     assert first.control == 4 + 3 + 3
 
 
@@ -65,7 +65,7 @@ def test_no_traffic_has_no_flows() -> None:
     simulator = wire.Simulator()
     simulator.noise(wire.hops_to(A)[2], [AT])
     case = follow_all(simulator)
-    assert (case.flows, case.paths, case.journeys) == ((), (), ())
+    assert (case.flows, case.paths) == ((), ())
     assert follow(record(simulator), {}).flows == ()
 
 
@@ -78,18 +78,18 @@ class TestUnknownBackend:
         unnamed = next(flow for flow in case.flows if flow.server is None)
         assert [one.address for one in unnamed.candidates] == [A, B]
         assert lost_of(case, None) == {(1, 2): 2}
-        index = index_of(case, None)
-        assert [hop.role for hop in case.paths[index].hops] == ["pod", "vxlan", "underlay"]
-        assert [(leg.from_, leg.to, leg.sent, leg.lost) for leg in case.legs[index]] == [(1, 2, 2, 2), (2, 3, 0, 0)]
+        traced = traced_of(case, None)
+        assert [hop.role for hop in traced.path.hops] == ["pod", "vxlan", "underlay"]
+        assert [(leg.from_, leg.to, leg.sent, leg.lost) for leg in traced.legs] == [(1, 2, 2, 2), (2, 3, 0, 0)]
 
     def test_only_the_first_hop_is_shared(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 2, vanished=1)
         recording = _parted(record(simulator))
         case = follow(recording, tables_of(simulator))
-        (index,) = range(len(case.paths))
-        assert len(case.paths[index].hops) == 1
-        assert [(leg.from_, leg.to, leg.lost) for leg in case.legs[index]] == [(1, None, 2)]
+        (traced,) = case.paths
+        assert len(traced.path.hops) == 1
+        assert [(leg.from_, leg.to, leg.lost) for leg in traced.legs] == [(1, None, 2)]
         assert lost_of(case, None) == {(1, 0): 2}
 
     def test_a_blind_next_hop_leaves_it_open(self) -> None:
@@ -139,10 +139,8 @@ class TestABackendThatIsNone:
         case = follow(self._known(simulator, ports=3), tables_of(simulator))
         assert lost_of(case, None) == {(3, 0): 3}
         assert hop_packets(case, None) == [3, 3, 3]
-        index = index_of(case, None)
-        assert [(hop.tap.node, hop.role) for hop in case.paths[index].hops] == [
-            (wire.CLIENT_NODE, role) for role in ("pod", "vxlan", "underlay")
-        ]
+        traced = traced_of(case, None)
+        assert [(hop.tap.node, hop.role) for hop in traced.path.hops] == [(wire.CLIENT_NODE, role) for role in ("pod", "vxlan", "underlay")]
         assert [one.address for one in case.flows[-1].candidates] == [B]
         assert hop_packets(case, B) == [2] * 6
 
@@ -250,7 +248,7 @@ def test_pings_are_told_from_pings_the_other_way() -> None:
     case = follow_all(simulator, record(simulator, protocol="ICMP", port=None))
     assert hop_packets(case, A) == [4, 4, 4, 3, 3, 3]
     assert hop_packets(case, A, Direction.REPLY) == [3] * 6
-    assert case.hops[0][0].tuple == f"{wire.CLIENT} > {A}"
+    assert case.paths[0].hops[0].tuple == f"{wire.CLIENT} > {A}"
     assert case.connections == {1: 1}
 
 
@@ -333,14 +331,14 @@ class TestLatency:
     def test_one_node_is_exact(self) -> None:
         simulator = wire.Simulator()
         lookups(simulator, 3)
-        latency = follow_all(simulator).legs[0][0].latency_ns
+        latency = follow_all(simulator).paths[0].legs[0].latency_ns
         assert latency is not None
         assert (latency.min, latency.median, latency.max, latency.uncertainty) == (4_000, 4_000, 4_000, 0)
 
     def test_two_nodes_are_bounded_by_both_directions(self) -> None:
         simulator = wire.Simulator(skew_ns={"ada-ec-2": 5 * SECOND})
         lookups(simulator, 3)
-        latency = follow_all(simulator).legs[0][2].latency_ns
+        latency = follow_all(simulator).paths[0].legs[2].latency_ns
         assert latency is not None
         assert latency.median - latency.uncertainty <= 120_000 <= latency.median + latency.uncertainty
 
@@ -349,7 +347,7 @@ class TestLatency:
         for number in range(3):
             simulator.udp(A, time_ns=AT + number, payload=b"%d" % number, client_port=40_000, ident=number + 1)
         case = follow_all(simulator)
-        assert case.legs[0][2].latency_ns is None
+        assert case.paths[0].legs[2].latency_ns is None
         assert case.clocks[0].offset_ns.low is None
         assert case.clocks[0].offset_ns.high == 120_000
 
@@ -384,5 +382,5 @@ def test_only_what_the_user_s_filter_picked_at_the_first_hop_is_followed() -> No
         simulator.udp(wire.FIRST, time_ns=at, payload=b"%d" % number, client_port=port, ident=number + 1)
     request = Request(command="pod", source=Target(name="kotsadm"), filter="src port 40000")
     case = follow(replace(record(simulator), request=request), tables_of(simulator))
-    assert [hop.packets for hop in case.hops[0]] == [1] * 6
+    assert [hop.packets for hop in case.paths[0].hops] == [1] * 6
     assert case.connections == {1: 1}

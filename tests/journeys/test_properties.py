@@ -25,10 +25,10 @@ def _legs(simulator: wire.Simulator, server: str, *, reply: bool = False) -> dic
 def test_questions_and_answers(fates: list[tuple[str, int | None, int | None]], skews: dict[str, int]) -> None:
     """New sockets, both backends, clocks seconds apart: every loss is found where it was, none is invented."""
     simulator = wire.Simulator(skew_ns=skews)
-    nameless = 0
+    unknown_backend = 0
     for number, (server, asked, answered) in enumerate(fates):
         at = wire.EPOCH + number * 50_000_000
-        nameless += asked == 1
+        unknown_backend += asked == 1
         simulator.udp(server, time_ns=at, payload=b"question %d" % number, client_port=40_000 + number, ident=number + 1, vanished=asked)
         if asked is None:
             simulator.udp(
@@ -42,9 +42,9 @@ def test_questions_and_answers(fates: list[tuple[str, int | None, int | None]], 
         expected.pop((1, 2), None)
         assert lost_of(case, server) == expected
         assert lost_of(case, server, Direction.REPLY) == _legs(simulator, server, reply=True)
-    assert sum(len(table) for table in case.journeys) == len(simulator.sent)
+    assert sum(len(table) for table in (traced.journeys for traced in case.paths)) == len(simulator.sent)
     unnamed = lost_of(case, None) if any(flow.server is None for flow in case.flows) else {}
-    assert unnamed == ({(1, 2): nameless} if nameless else {})
+    assert unnamed == ({(1, 2): unknown_backend} if unknown_backend else {})
 
 
 @QUICK
@@ -110,7 +110,7 @@ def test_bulk_through_offloads(
     whole=st.integers(0, 1),
 )
 def test_fragments(sizes: list[int], drops: list[tuple[int, int] | None], whole: int) -> None:
-    """A train is one packet, lost where its first missing fragment vanished."""
+    """Fragments are one packet, lost where its first missing fragment vanished."""
     simulator = wire.Simulator(service=None)
     expected: dict[tuple[int, int], int] = {}
     for number, (parts, drop) in enumerate(zip(sizes, drops, strict=False)):
@@ -156,7 +156,7 @@ def test_blind_hops_never_invent_a_loss(fates: list[int | None], blind: set[int]
     assert lost_of(case, wire.FIRST) == expected
     table = journeys_of(case, wire.FIRST)
     assert int(np.sum(table.outcome == OutcomeCode.UNDETERMINED)) == unknown
-    legs = case.legs[0]
+    legs = case.paths[0].legs
     assert [(leg.from_, leg.to) for leg in legs] == list(pairwise(sighted))
     assert {(leg.from_, leg.to): leg.lost for leg in legs if leg.lost} == expected
 
@@ -183,6 +183,6 @@ def test_hostile_frames_never_crash(damage: list[tuple[int, int, int]], protocol
         changed[offset % len(changed)] = value
         packets[place % len(packets)] = (time_ns, bytes(changed))
     case = follow_all(simulator, record(simulator, protocol=protocol, port=80))
-    for table, hops in zip(case.journeys, case.hops, strict=True):
-        assert all(count.packets >= 0 and count.frames >= 0 for count in hops)
-        assert ((table.row >= 0).any(axis=1)).all()
+    for traced in case.paths:
+        assert all(count.packets >= 0 and count.frames >= 0 for count in traced.hops)
+        assert ((traced.journeys.row >= 0).any(axis=1)).all()

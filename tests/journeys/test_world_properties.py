@@ -82,10 +82,10 @@ def test_further_blind_hops_only_widen_the_leg_of_a_loss(world: World, data: st.
     assert found == []
     if any(lonely_copy(after, fate) for fate in after.emitted.fates):
         return  # what the network made two of behind the blind hop was one packet to it, and is two to the others
-    nameless = {flow.id for flow in after.case.flows if flow.server is None}
+    unknown_backend = {flow.id for flow in after.case.flows if flow.server is None}
     known, unknown = counts(before.case), undetermined(before.case)
     for path, wider in counts(after.case).items():
-        of = [one for one in known if one == path or (path[0] in nameless and one[1] == path[1])]
+        of = [one for one in known if one == path or (path[0] in unknown_backend and one[1] == path[1])]
         for (start, end), lost in wider.items():
             legs = [(leg, value) for one in of for leg, value in known[one].items()]
             inside = sum(value for (first, last), value in legs if first >= start and (last or 99) <= (end or 99))
@@ -109,8 +109,8 @@ def _taps(world: World) -> list[TapName]:
 
 def said(case: Case) -> list[object]:
     """Everything that is said of packets, comparable."""
-    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in hops) for hops in case.hops]
-    return [journeys(case), hops, case.legs, case.clocks, case.flows]
+    hops = [tuple((hop.packets, hop.frames, hop.control, hop.witness, hop.reason) for hop in traced.hops) for traced in case.paths]
+    return [journeys(case), hops, [traced.legs for traced in case.paths], case.clocks, case.flows]
 
 
 def journeys(case: Case) -> list[object]:
@@ -126,7 +126,7 @@ def journeys(case: Case) -> list[object]:
                 strict=True,
             )
         )
-        for one in case.journeys
+        for one in (traced.journeys for traced in case.paths)
     ]
 
 
@@ -134,14 +134,14 @@ def undetermined(case: Case) -> dict[tuple[int, str], int]:
     """Packets per path of which nothing is said."""
     return {
         (table.path.flow, table.path.direction.value): int(table.weight_packets[table.outcome == OutcomeCode.UNDETERMINED].sum())
-        for table in case.journeys
+        for table in (traced.journeys for traced in case.paths)
     }
 
 
 def counts(case: Case) -> dict[tuple[int, str], dict[tuple[int, int], int]]:
     """Per path what was lost on which leg."""
     found = {}
-    for table in case.journeys:
+    for table in (traced.journeys for traced in case.paths):
         lost = np.flatnonzero(np.isin(table.outcome, VANISHED))
         legs: dict[tuple[int, int], int] = {}
         for row in lost.tolist():

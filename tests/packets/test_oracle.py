@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kubectl_vxtrace.model.packets import IpProtocol, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.packets import read_pcap
 from tests.packets import oracle
 from tests.packets.reading import conversation

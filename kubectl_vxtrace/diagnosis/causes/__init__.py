@@ -1,20 +1,116 @@
-"""The known causes: one entry each, by subject. A cause is named by a check in the module of its question."""
+"""The known causes, by the place where packets die; each question has its module, each cause its page beside it.
 
-from kubectl_vxtrace.diagnosis.causes import encapsulation, filtering, offload, routing, server, service, sight, tracking, wire
-from kubectl_vxtrace.diagnosis.causes.cause import Cause
+A module holds its causes (`CAUSES`), and what is asked of a loss: `check`, a plain function, which stands in `CHECKS` here with the
+kinds of segments that it is about. Of explanations that are equally sure the one of the earlier check stands.
+"""
 
-__all__ = ["CAUSES", "Cause"]
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.capture import blind, unexplained
+from kubectl_vxtrace.diagnosis.causes.host import (
+    asymmetric,
+    bridging,
+    conntrack,
+    conntrack_invalid,
+    forwarding,
+    interfaces,
+    loops,
+    next_hop,
+    packet_filter,
+    routes,
+    rule_backends,
+    rule_verdict,
+    wrong_gateway,
+)
+from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
+from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
+from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
+from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
+from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
+from kubectl_vxtrace.diagnosis.causes.service import translation
+from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, vtep_macs, wireguard
+from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
+from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, underlay
+from kubectl_vxtrace.diagnosis.checks import CaseCheck, LossCheck, OfAnySegment, OfLoss, OfSegment
+from kubectl_vxtrace.diagnosis.losses import SegmentKind
 
-_SUBJECTS = (
-    wire.CAUSES,
-    encapsulation.CAUSES,
-    offload.CAUSES,
-    routing.CAUSES,
-    filtering.CAUSES,
-    tracking.CAUSES,
-    service.CAUSES,
-    server.CAUSES,
-    sight.CAUSES,
+_FORWARD, _ENCAPSULATE, _WIRE, _DECAPSULATE, _DELIVER = SegmentKind
+_ON_A_NODE = (_FORWARD, _ENCAPSULATE, _DECAPSULATE)
+_BETWEEN_HOPS = (*_ON_A_NODE, _WIRE)
+
+CHECKS: tuple[LossCheck, ...] = (
+    OfSegment(device.check, (_DECAPSULATE,)),
+    OfSegment(device.check_sender, (_FORWARD,)),
+    OfSegment(vtep_macs.check, (_FORWARD, _DECAPSULATE)),
+    OfSegment(tunnel_address.check, (_FORWARD,)),
+    OfSegment(next_hop.check, (_FORWARD,)),
+    OfAnySegment(fdb.check, (_ENCAPSULATE,)),
+    OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
+    OfSegment(interfaces.check, _BETWEEN_HOPS),
+    OfAnySegment(routes.check, (_FORWARD,)),
+    OfAnySegment(wrong_gateway.check, (_ENCAPSULATE, _WIRE)),
+    OfLoss(loops.check),
+    OfLoss(asymmetric.check),
+    OfAnySegment(forwarding.check, (_FORWARD, _DECAPSULATE)),
+    OfSegment(wireguard.check, (_FORWARD,)),
+    OfSegment(bare_packets.check, (_WIRE,)),
+    OfSegment(port_clash.check, (_FORWARD,)),
+    OfAnySegment(conntrack.check, _ON_A_NODE),
+    OfAnySegment(packet_filter.check, (*_ON_A_NODE, _DELIVER)),
+    OfSegment(checksums.check, (_DECAPSULATE,)),
+    OfAnySegment(checksums.check_inner, (_FORWARD, _DELIVER)),
+    OfSegment(hypervisor.check, (_WIRE,)),
+    OfSegment(tunnel_gso.check, (_ENCAPSULATE,)),
+    OfSegment(pod_mtu.check, (_FORWARD, _ENCAPSULATE)),
+    OfSegment(mtu.check, (_WIRE,)),
+    OfSegment(fragments.check, (_WIRE, _DECAPSULATE)),
+    OfSegment(queues.check, _BETWEEN_HOPS),
+    OfSegment(underlay.check, (_WIRE,)),
+    OfLoss(translation.check),
+    OfAnySegment(endpoint.check, (_DELIVER,)),
+    OfLoss(resets.check),
 )
 
-CAUSES: dict[str, Cause] = {cause.slug: cause for causes in _SUBJECTS for cause in causes}
+CASE_CHECKS: tuple[CaseCheck, ...] = (
+    asymmetric.check_case,
+    resets.check_case,
+    bridging.check_case,
+    pod_source.check_case,
+    blind.check_case,
+)
+
+_MODULES = (
+    asymmetric,
+    bare_packets,
+    blind,
+    bridging,
+    checksums,
+    conntrack,
+    conntrack_invalid,
+    destinations,
+    device,
+    endpoint,
+    fdb,
+    forwarding,
+    fragments,
+    hypervisor,
+    loops,
+    mtu,
+    next_hop,
+    pod_mtu,
+    pod_source,
+    port_clash,
+    queues,
+    resets,
+    routes,
+    rule_backends,
+    rule_verdict,
+    translation,
+    tunnel_address,
+    tunnel_gso,
+    underlay,
+    unexplained,
+    vtep_macs,
+    wireguard,
+)
+
+CAUSES: dict[str, Cause] = {cause.slug: cause for module in _MODULES for cause in module.CAUSES}

@@ -1,0 +1,94 @@
+"""From a recording to a report on stdout, a bundle on disk and an exit code."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kubectl_vxtrace.analysis import dissected, examine
+from kubectl_vxtrace.bundle import archive, folder
+from kubectl_vxtrace.commands import stdout
+from kubectl_vxtrace.console import Console
+from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
+from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
+from kubectl_vxtrace.flags.values import Output
+from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
+from kubectl_vxtrace.model.recording import Recording
+from kubectl_vxtrace.model.report import CleanupReport, TraceReport
+from kubectl_vxtrace.packets.dissect import DissectError
+from kubectl_vxtrace.report import document, markdown, table
+
+
+def report_of(recording: Recording, console: Console) -> TraceReport:
+    """The report, with tshark's dissection where there is a tshark; without, that is said once."""
+    examined = examine(recording)
+    try:
+        return dissected(examined)
+    except DissectError as error:
+        console.step(f"{error.message}: {error.hint}")
+        return examined.report
+
+
+def completed(recording: Recording, removal: Future[Cleanup | None], place: Path, console: Console) -> TraceReport:
+    """Analyse, join the clean-up's outcome, and complete the trace folder `place`."""
+    report = report_of(recording, console)
+    cleanup = removal.result()
+    if cleanup is not None:
+        report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
+        folder.write_recording(place, replace(recording, cleanup=cleanup))
+        _say(cleanup, console)
+    (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
+    (place / folder.SUMMARY).write_text(markdown.render(report), encoding="utf-8")
+    folder.write_manifest(place)
+    return report
+
+
+def _say(cleanup: Cleanup, console: Console) -> None:
+    """What became of the debug pods; who reads JSON sees it here as well."""
+    match cleanup.state:
+        case CleanupState.CONFIRMED:
+            console.step(f"{cleanup.pods} of {cleanup.pods} debug pods gone")
+        case CleanupState.KEPT:
+            console.step(f"debug pods kept: {', '.join(cleanup.left)}")
+        case CleanupState.UNCONFIRMED:
+            console.warn(f"debug pods that may be left: {', '.join(cleanup.left)}; later: kubectl vxtrace cleanup")
+
+
+def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
+    """The trace folder as a bundle, in the current directory if no destination is given; its path."""
+    if destination is None:
+        stamp = datetime.fromisoformat(report.metadata.started).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        destination = Path.cwd() / f"vxtrace-{report.metadata.session}-{stamp}.zip"
+    archive.pack(place, destination)
+    return destination
+
+
+def show(report: TraceReport, form: ReportFlags, bundle: Path | None) -> None:
+    """Print the report as `form` says; `bundle` is what was written of it."""
+    stdout.write(_rendered(report, form, bundle))
+
+
+def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> str:
+    match form.output:
+        case Output.JSON:
+            return document.to_json(report)
+        case Output.YAML:
+            return document.to_yaml(report)
+        case Output.MARKDOWN:
+            return markdown.render(report)
+        case Output.NAME:
+            return f"{bundle}\n"
+        case Output.TABLE:
+            written = str(bundle) if bundle is not None else None
+            return table.render(report, width=stdout.columns(), color=stdout.colored(form.color), bundle=written)
+
+
+def final_code(report: TraceReport, exits: ExitFlags, *, interrupted: bool) -> int:
+    """The contract's exit code: something left wins over everything, then an interruption."""
+    if left_behind(report):
+        return ExitCode.LEFT_BEHIND
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    code = exit_code(report, strict=exits.strict)
+    return ExitCode.DELIVERED if exits.exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code

@@ -1,0 +1,26 @@
+"""The kernel's own drops as a further proof of what is lost."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
+from kubectl_vxtrace.diagnosis.losses import Loss
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.report import EvidenceKind, Finding, LossPlace, Severity
+
+
+def with_kernel_drops(case: Case, findings: Sequence[Finding], losses: Iterable[Loss]) -> tuple[Finding, ...]:
+    """`findings`, those about a loss that the kernel's drops fit with these as a further proof."""
+    if not case.recording.kernel_drops:
+        return tuple(findings)
+    by_place = {loss.place: loss for loss in losses}
+    return tuple(_with_kernel_drop(case, finding, by_place) for finding in findings)
+
+
+def _with_kernel_drop(case: Case, finding: Finding, losses: Mapping[LossPlace, Loss]) -> Finding:
+    has_one = any(proof.kind is EvidenceKind.KERNEL for proof in finding.evidence)
+    loss = losses.get(finding.place)
+    if loss is None or has_one or finding.severity is not Severity.ERROR:
+        return finding
+    best = next(iter(match_kernel_drops(case, loss)), None)
+    return finding if best is None else replace(finding, evidence=(*finding.evidence, best.evidence))

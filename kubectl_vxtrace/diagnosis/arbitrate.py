@@ -1,0 +1,70 @@
+"""From what all checks found to one explanation for each loss."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, LossPlace, Severity
+
+_CONFIDENCE = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
+_SEVERITY = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
+    """Sort key: severity, confidence, explained before unexplained, most packets, then the flow."""
+    unexplained = not CAUSES[finding.cause].explains
+    return _SEVERITY[finding.severity], _CONFIDENCE[finding.confidence], unexplained, -finding.packets, finding.flow or 0
+
+
+def is_admitted(finding: Finding) -> bool:
+    """Whether a counter or the kernel's own drops account for all packets of an error finding on a leg between two hops.
+
+    That makes its packets `dropped`. A counter proves this only for causes whose drop the kernel counts (`Cause.admitted`): that
+    UDP took the packets, for one, is no admission that they were dropped.
+    """
+    if finding.severity is not Severity.ERROR or finding.leg is None or finding.leg.to is None or finding.confidence is Confidence.POSSIBLE:
+        return False
+    kinds = {proof.kind for proof in finding.evidence}
+    return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
+
+
+def arbitrate(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One error finding for each place that any speaks of; warnings and infos as they are; sorted, best first.
+
+    Among explanations of the same loss the one that a counter admits stands, then the surest. A weaker one that rests on configuration
+    stays as a warning (it will hurt once the first is healed), any other becomes something that is not ruled out, unless the first
+    is surer than `possible` and the other is not.
+    """
+    rivals: dict[LossPlace, list[Finding]] = defaultdict(list)
+    others = []
+    for finding in findings:
+        if finding.severity is Severity.ERROR:
+            rivals[finding.place].append(finding)
+        else:
+            others.append(finding)
+    errors = [finding for explanations in rivals.values() for finding in _best(explanations)]
+    return tuple(sorted([*errors, *others], key=rank))
+
+
+def _best(rivals: list[Finding]) -> Iterator[Finding]:
+    ordered = sorted(rivals, key=lambda finding: (not is_admitted(finding), *rank(finding)))
+    best, rest = ordered[0], ordered[1:]
+    evidence, doubts = list(best.evidence), list(best.not_ruled_out)
+    for finding in rest:
+        if finding.cause == best.cause:
+            evidence += [proof for proof in finding.evidence if proof not in evidence]
+        elif _is_mistake(finding):
+            yield replace(finding, severity=Severity.WARNING)
+        elif not CAUSES[finding.cause].gives_reason:
+            continue
+        elif finding.confidence is not Confidence.POSSIBLE or best.confidence is Confidence.POSSIBLE:
+            doubts.append(f"{finding.cause}: {finding.summary}")
+    yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
+
+
+def _is_mistake(finding: Finding) -> bool:
+    """Whether a finding rests on configuration that is wrong whatever else is, and not on one that many healthy nodes have."""
+    if finding.confidence is Confidence.POSSIBLE and CAUSES[finding.cause].is_circumstance:
+        return False
+    return any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence)

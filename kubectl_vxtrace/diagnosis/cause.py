@@ -1,0 +1,23 @@
+"""What a check names: a cause of loss."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A cause, which its page beside its module describes.
+
+    remediation: what to do, in general: first a command to look, then one that fixes it; a finding may say it with names. source: where
+    this is known from. admitted: whether the kernel counts the packets that are lost this way, so that a matching growth of that counter
+    makes them `dropped` and not `lost`. is_circumstance: what it rests on (a program at XDP, a driver, a feature, an MTU) is no mistake as
+    long as nothing shows that it did harm. gives_reason: whether it says why packets were lost, and not only that they were; one that does
+    not is no doubt beside one that does. explains: whether it explains anything at all.
+    """
+
+    slug: str
+    remediation: str
+    source: str
+    admitted: bool = False
+    is_circumstance: bool = False
+    gives_reason: bool = True
+    explains: bool = True

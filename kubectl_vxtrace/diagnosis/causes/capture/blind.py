@@ -1,0 +1,36 @@
+"""What could not be seen."""
+
+from collections.abc import Iterator
+
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
+
+CAPTURE_BLIND = Cause(
+    slug="capture-blind",
+    remediation="Trace again; if the kernel dropped packets at the capture, narrow it with --filter or --port.",
+    source="tcpdump's closing numbers",
+)
+CAUSES = (CAPTURE_BLIND,)
+
+
+def check_case(case: LossCase) -> Iterator[Finding]:
+    """Warnings `capture-blind`, one for each blind interface."""
+    warned: set[tuple[str, str | None]] = set()
+    for count in (count for traced in case.paths for count in traced.hops):
+        if count.expected and not count.witness and (count.node, count.interface) not in warned:
+            warned.add((count.node, count.interface))
+            yield _blind(count)
+
+
+def _blind(count: HopCount) -> Finding:
+    reason = count.reason or "its capture is not complete"
+    return Finding(
+        cause=CAPTURE_BLIND.slug,
+        confidence=Confidence.CERTAIN,
+        severity=Severity.WARNING,
+        packets=0,
+        summary=f"{count.node}/{count.interface or count.role} cannot testify: {reason}",
+        evidence=(Evidence(kind=EvidenceKind.ABSENCE, text=reason),),
+        remediation=CAPTURE_BLIND.remediation,
+    )

@@ -1,0 +1,1 @@
+"""Causes in a node's kernel: routes, settings, packet filters, connection tracking, bridges."""

@@ -1,0 +1,81 @@
+"""Does the node know the link address of the next hop?"""
+
+from collections.abc import Iterator
+
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
+from kubectl_vxtrace.diagnosis.evidence.neighbours import looks_without, next_hops, usable_entry
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+NEIGHBOUR_MISSING = Cause(
+    slug="neighbour-missing",
+    remediation="Restart the network agent of the sending node, which writes these entries.",
+    source="projectcalico/calico issue 9450; RFC 1122, 2.3.2.2",
+)
+POD_UNREACHABLE = Cause(
+    slug="pod-unreachable",
+    remediation="Check that the pod runs on that node and that its eth0 is up; delete the pod if its sandbox is broken.",
+    source="RFC 826; RFC 1122, 2.3.2.2",
+)
+CAUSES = (
+    NEIGHBOUR_MISSING,
+    POD_UNREACHABLE,
+)
+
+
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    """Findings `neighbour-missing` (next hop on the VXLAN device) and `pod-unreachable` (the pod itself)."""
+    device = segment.end
+    node, interface = device.tap.node, device.tap.interface
+    for gateway in next_hops(case, loss, device):
+
+        def present(facts: NodeFacts, gateway: str = gateway) -> bool:
+            return usable_entry(facts, gateway, interface) is not None
+
+        missing, looked = looks_without(case, node, "neighbours", present)
+        if not missing:
+            continue
+        proofs = _unresolved(case, loss, device, gateway)
+        if not proofs and (missing < looked or not (node_facts.is_vxlan(device) or _tried(case, gateway, device))):
+            continue
+        yield _unknown_next_hop(case, loss, device, gateway, always=missing == looked, proofs=proofs)
+
+
+def _tried(case: Case, address: str, device: Hop) -> bool:
+    """Whether the node has asked for an address in vain. A pod that no packet was for has no entry either, and nothing is wrong with it."""
+    looks = node_facts.looks(case, device.tap.node)
+    entries = (entry for facts in looks for entry in facts.neighbours if (entry.address, entry.device) == (address, device.tap.interface))
+    return any({"FAILED", "INCOMPLETE"}.intersection(entry.states) for entry in entries)
+
+
+def _unresolved(case: Case, loss: Loss, device: Hop, gateway: str) -> list[Evidence]:
+    """What the captures say of an address that cannot be resolved; nothing if they do not show it."""
+    told = [answer.evidence("host unreachable") for answer in icmp_answers(case, loss) if answer.is_one_of(HOST_UNREACHABLE)]
+    return [*unresolved(case, device, gateway), *told]
+
+
+def _unknown_next_hop(case: Case, loss: Loss, device: Hop, gateway: str, *, always: bool, proofs: list[Evidence]) -> Finding:
+    node, interface = device.tap.node, device.tap.interface
+    last = node_facts.looks(case, node)[-1]
+    states = next((entry.states for entry in last.neighbours if (entry.address, entry.device) == (gateway, interface)), ())
+    state = f"is {', '.join(states)}" if states else "does not exist"
+    config = Evidence(kind=EvidenceKind.CONFIG, text=f"the neighbour entry of {gateway} on {place_text(device)} {state}")
+    overlay = node_facts.is_vxlan(device)
+    confidence = Confidence.CERTAIN if proofs and always else Confidence.LIKELY if proofs else Confidence.POSSIBLE
+    what = "the remote VTEP" if overlay else "the pod"
+    return error_finding(
+        case,
+        loss,
+        NEIGHBOUR_MISSING if overlay else POD_UNREACHABLE,
+        confidence,
+        f"{node} does not know the MAC address of {what} {gateway} on {interface}",
+        [config, *proofs],
+        not_ruled_out=() if proofs else (f"an earlier drop on {node}: nobody was seen asking for {gateway}",),
+    )

@@ -1,0 +1,235 @@
+"""Which packet filter rule took the packets?"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import HOST_FIREWALL, verdict_on
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, icmp_answers, unanswered_beside
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
+from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on
+from kubectl_vxtrace.diagnosis.rules.fit import Fit, unread
+from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, purpose_of
+from kubectl_vxtrace.diagnosis.rules.traits import traits
+from kubectl_vxtrace.model.facts import Rule
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+_SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
+# RFC 792 and RFC 1812, 5.2.7.1: network, host and communication administratively prohibited.
+_PROHIBITED = frozenset({9, 10, 13})
+# What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
+_FINGERPRINT = re.compile(r"cali:[\w-]+")
+_COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
+# A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
+_PLAUSIBLE_FACTOR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A rule that may have taken the packets: how its text fits them, and how its counter grew."""
+
+    rule: Rule
+    fit: Fit
+    growth: Growth
+
+
+def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings for every segment on which a dropping rule's counter grew by the lost packets, or whose text names them.
+
+    A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
+    """
+    if segment.kind is SegmentKind.DELIVER and segment.start.role in (Role.POD, Role.BRIDGE):
+        return  # what drops packets inside a pod is not read
+    suspects = list(_suspects(case, loss, segment))
+    counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
+    full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= minimum_counter_growth(loss)]
+    partial = [suspect for suspect in counting if suspect.growth.packets and suspect.fit is Fit.NAMES]
+    silent = [suspect for suspect in suspects if suspect.growth.packets is None and suspect.fit is Fit.NAMES]
+    if full:
+        yield _counted(case, loss, segment, full)
+    elif partial:
+        yield _parts(case, loss, segment, sorted(partial, key=lambda suspect: -(suspect.growth.packets or 0)))
+    elif silent:
+        yield _uncounted(case, loss, segment, silent[0])
+    elif segment.kind is SegmentKind.DECAPSULATE and (refusals := _refusals(case, loss)):
+        yield _refused(case, loss, segment, refusals)
+
+
+def _suspects(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[_Suspect]:
+    wanted = traits(case, loss, segment)
+    for dropper in droppers_on(segment, case.droppers[segment.start.tap.node]):
+        fit = fit_on(segment, dropper.rule, wanted)
+        if fit is not Fit.EXCLUDES:
+            yield _Suspect(dropper.rule, fit, dropper.growth)
+
+
+def _counted(case: LossCase, loss: Loss, segment: AnySegment, full: list[_Suspect]) -> Finding:
+    taken = minimum_counter_growth(loss)
+
+    def rank(suspect: _Suspect) -> tuple[int, bool, int]:
+        return suspect.fit, suspect.growth.exact, -abs((suspect.growth.packets or 0) - taken)
+
+    best = max(full, key=rank)
+    rivals = [suspect for suspect in full if suspect is not best and suspect.fit is best.fit]
+    growth = best.growth.packets or 0
+    doubts = [f"{describe(rival.rule)}, whose counter grew by {rival.growth.packets}" for rival in rivals]
+    rivalling = [other for other in case.losses if _may_claim(case, other, segment, best.rule)]
+    claimed = sum(other.packets for other in rivalling)
+    if sum(minimum_counter_growth(other) for other in rivalling) > growth:
+        doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
+    beside = unanswered_beside(case, loss)
+    plausible = _plausible(case, loss, max(claimed, loss.packets) + beside)
+    if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
+        doubts.append(f"the counter grew by {growth}: most of that is other traffic")
+    if best.fit is not Fit.NAMES and purpose_of(best.rule) is Purpose.FIREWALL and (more := unread(best.rule.text)):
+        doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
+    certain = best.growth.exact and not doubts
+    text = _count_text(loss, segment, best, claimed=claimed, taken=taken, beside=beside)
+    return _finding(
+        case,
+        loss,
+        segment,
+        best.rule,
+        Confidence.CERTAIN if certain else Confidence.LIKELY,
+        [Evidence(kind=EvidenceKind.COUNTER, text=text)],
+        doubts=doubts,
+        packets=loss.packets + beside if growth >= taken + beside else loss.packets,
+    )
+
+
+def _count_text(loss: Loss, segment: AnySegment, suspect: _Suspect, *, claimed: int, taken: int, beside: int) -> str:
+    """What the counter says beside what the captures do. `beside`: see `unanswered_beside`."""
+    growth, rule = suspect.growth, suspect.rule
+    text = f"the counter of {describe(rule)} on {segment.start.tap.node} grew by {growth.packets} between the two looks at the node"
+    if beside:
+        text += f"; in the counted part of the capture errors told of {max(claimed, loss.packets)} packets, and of {beside} more none did"
+    else:
+        text += f"; {max(claimed, loss.packets)} packets were lost there in the counted part of the capture"
+    if taken < loss.packets:
+        text += f" ({loss.packets} of them in {taken} frames: the counter counts a super-packet once)"
+    if not growth.exact:
+        text += " (the rule was made or reset between the two looks: it counts from then)"
+    return text
+
+
+def _parts(case: LossCase, loss: Loss, segment: AnySegment, partial: Sequence[_Suspect]) -> Finding:
+    """Rules that each took some of the packets, the one that took most first."""
+    best, node, taken = partial[0], segment.start.tap.node, minimum_counter_growth(loss)
+    total = sum(suspect.growth.packets or 0 for suspect in partial)
+    texts = [
+        f"the counter of {describe(suspect.rule)} on {node} grew by {suspect.growth.packets}, less than {taken}" for suspect in partial
+    ]
+    proofs = [Evidence(kind=EvidenceKind.COUNTER, text=text) for text in texts]
+    if total >= taken:
+        noun = direction_noun(loss.path.direction, loss.packets)
+        names = " and ".join(describe(suspect.rule) for suspect in partial)
+        summary = f"{names} on {node} together account for {loss.packets} {noun} behind {place_text(segment.start)}"
+        return _finding(case, loss, segment, best.rule, Confidence.LIKELY, proofs, doubts=[], summary=summary)
+    doubt = f"another cause for {taken - total} of the packets"
+    return _finding(case, loss, segment, best.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=total)
+
+
+def _uncounted(case: LossCase, loss: Loss, segment: AnySegment, suspect: _Suspect) -> Finding:
+    where = f"{describe(suspect.rule)} on {segment.start.tap.node}"
+    text = f"{where} matches these packets; no growth of a counter of it is known: {suspect.rule.text}"
+    return _finding(
+        case,
+        loss,
+        segment,
+        suspect.rule,
+        Confidence.LIKELY,
+        [Evidence(kind=EvidenceKind.CONFIG, text=text)],
+        doubts=["a drop that another rule or the kernel makes before this rule"],
+    )
+
+
+def _refused(case: LossCase, loss: Loss, segment: AnySegment, refusals: Sequence[IcmpAnswer]) -> Finding:
+    node = segment.start.tap.node
+    summary = f"{node} answered {loss.packets} encapsulated {direction_noun(loss.path.direction, loss.packets)} with {refusals[0].text}"
+    return error_finding(case, loss, HOST_FIREWALL, Confidence.LIKELY, summary, [answer.evidence() for answer in refusals])
+
+
+def _finding(
+    case: LossCase,
+    loss: Loss,
+    segment: AnySegment,
+    rule: Rule,
+    confidence: Confidence,
+    proofs: Sequence[Evidence],
+    *,
+    doubts: Sequence[str],
+    packets: int | None = None,
+    summary: str | None = None,
+) -> Finding:
+    verdict = verdict_on(case, loss, segment, rule)
+    cause = verdict.cause
+    node = segment.start.tap.node
+    verb = "rejected" if rule.target == "REJECT" else "dropped"
+    noun = direction_noun(loss.path.direction, loss.packets)
+    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} behind {place_text(segment.start)}"
+    look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "
+    return error_finding(
+        case,
+        loss,
+        cause,
+        max(confidence, verdict.max_confidence, key=_SUREST_FIRST.index),
+        summary if verdict.note is None else f"{summary}: {verdict.note}",
+        [*proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
+        remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, cause)),
+        packets=packets,
+        not_ruled_out=[*doubts, *verdict.alternatives],
+    )
+
+
+def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, cause: Cause) -> str:
+    if cause != HOST_FIREWALL or segment.kind not in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE):
+        return cause.remediation
+    wanted = traits(case, loss, segment)
+    ports, sources, targets = (
+        ", ".join(sorted(str(value) for value in values)) for values in (wanted.destination_ports, wanted.sources, wanted.destinations)
+    )
+    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remediation}"
+
+
+def describe(rule: Rule) -> str:
+    """A rule in a few words: its comment if that says something, else its text, and its chain."""
+    if rule.text == "policy":
+        return f"the policy {rule.target} of chain {rule.chain}"
+    says = None if rule.comment is None or _FINGERPRINT.fullmatch(rule.comment) else rule.comment
+    return f'the rule "{says or _COMMENT.sub("", rule.text)}" in chain {rule.chain}'
+
+
+def _refusals(case: LossCase, loss: Loss) -> list[IcmpAnswer]:
+    return [answer for answer in icmp_answers(case, loss) if answer.code in _PROHIBITED]
+
+
+def _may_claim(case: Case, other: Loss, segment: AnySegment, rule: Rule) -> bool:
+    """Whether the counter of `rule` may hold the packets of `other` as well."""
+    return any(
+        there.kind is segment.kind
+        and there.start.tap.node == segment.start.tap.node
+        and fit_on(there, rule, traits(case, other, there)) is not Fit.EXCLUDES
+        for there in other.segments
+    )
+
+
+def _plausible(case: LossCase, loss: Loss, packets: int) -> float | None:
+    """The most that a counter between the two looks can have grown by a loss of `packets` alone, if it went on at its rate."""
+    node = loss.start.tap.node
+    first, last = node_facts.before(case, node), node_facts.after(case, node)
+    times = [
+        (capture.started_ns, capture.stopped_ns)
+        for capture in case.recording.captures
+        if capture.task.tap == loss.start.tap and capture.started_ns is not None and capture.stopped_ns is not None
+    ]
+    if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
+        return None
+    window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
+    return packets * _PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2

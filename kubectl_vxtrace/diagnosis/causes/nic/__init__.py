@@ -1,0 +1,1 @@
+"""Causes in NICs, drivers and queues."""

@@ -1,0 +1,1 @@
+"""Causes at a pod's own interface."""

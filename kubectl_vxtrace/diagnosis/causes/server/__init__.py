@@ -1,0 +1,1 @@
+"""Causes at the server, and who answers in its place."""

@@ -1,0 +1,144 @@
+"""Does the server listen, and does it answer, itself?"""
+
+from collections.abc import Iterator, Sequence
+
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, resets
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
+from kubectl_vxtrace.model.address import host_port
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+NOTHING_LISTENING = Cause(
+    slug="nothing-listening",
+    remediation="Check that the process in the pod runs and listens on that port and address (ss -lntu in the pod), and the Service's "
+    "targetPort.",
+    source="RFC 9293, 3.10.7.1; RFC 1122, 4.1.3.1",
+)
+SERVER_SILENT = Cause(
+    slug="server-silent",
+    remediation="Look into the server's pod: process, log, socket queues (ss -lntu), its routes (ip route) and its own firewall.",
+    source="absence of replies at the server's last hop",
+)
+SOCKET_OVERFLOW = Cause(
+    slug="socket-overflow",
+    remediation="Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Mend: "
+    "more replicas or a faster process; a larger backlog and net.core.somaxconn; for UDP a larger SO_RCVBUF and "
+    "net.core.rmem_max.",
+    source="Linux net/ipv4/udp.c (__udp_enqueue_schedule_skb), net/ipv4/tcp_ipv4.c (tcp_v4_syn_recv_sock); listen(2)",
+    admitted=True,
+)
+CAUSES = (
+    NOTHING_LISTENING,
+    SERVER_SILENT,
+    SOCKET_OVERFLOW,
+)
+
+
+# RFC 792: protocol and port unreachable. RFC 4443, 3.1: port unreachable.
+_NO_LISTENER = frozenset({(3, 2), (3, 3), (1, 4)})
+# Linux include/net/dropreason-core.h; include/uapi/linux/snmp.h.
+_NO_ROOM = ("SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM")
+_OVERFLOWS = {"UDP": "Udp.RcvbufErrors", "TCP": "TcpExt.ListenOverflows"}
+
+
+def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
+    answer."""
+    if loss.kind is LossKind.SILENT:
+        yield _overflow(case, loss, segment.start) or _silent(case, loss)
+    elif proofs := _refusals(case, loss):
+        yield _nothing_listens(case, loss, proofs)
+
+
+def _refusals(case: Case, loss: Loss) -> list[Evidence]:
+    """RSTs and port-unreachable errors from the server's own address, seen at its last hop."""
+    server = loss.flow.server
+    proofs = []
+    rows = resets(case, loss, loss.start)
+    if len(rows):
+        text = f"{len(rows)} x TCP RST at {place_text(loss.start)}"
+        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, loss.start.tap, rows)))
+    for answer in icmp_answers(case, loss):
+        if answer.is_one_of(_NO_LISTENER) and server is not None and answer.source in _own_addresses(loss):
+            proofs.append(answer.evidence("port unreachable"))
+    return proofs
+
+
+def _own_addresses(loss: Loss) -> set[str]:
+    """The server's address, and the Service's: on the client's node the error's source is translated back."""
+    service = loss.flow.service
+    server = loss.flow.server
+    addresses = {server.address if server is not None else None, service.address if service is not None else None}
+    return {address for address in addresses if address is not None}
+
+
+def _nothing_listens(case: Case, loss: Loss, proofs: Sequence[Evidence]) -> Finding:
+    where = _server_text(loss)
+    noun = direction_noun(loss.path.direction, loss.packets)
+    summary = f"{where} refused {loss.packets} {noun}, as a host does on whose port nothing listens"
+    return error_finding(
+        case,
+        loss,
+        NOTHING_LISTENING,
+        Confidence.CERTAIN,
+        summary,
+        proofs,
+        not_ruled_out=("a packet filter inside the pod that answers in the server's name",),
+    )
+
+
+def _overflow(case: Case, loss: Loss, last: Hop) -> Finding | None:
+    """The kernel of the server's node took the requests and had no room for them in the server's socket.
+
+    Counters of a pod's own namespace are not read: there only the kernel's own drops speak.
+    """
+    node, server = last.tap.node, loss.flow.server
+    proofs = list(kernel_drop_evidence(case, loss, last, _NO_ROOM))
+    own = server is not None and server.host_network
+    counter = _OVERFLOWS.get(loss.flow.protocol)
+    growth = node_facts.grown(case, node, counter) if own and counter is not None else None
+    counted = growth is not None and growth >= loss.packets
+    if counted:
+        text = f"{counter} of {node} grew by {growth}; {loss.packets} requests got no answer"
+        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
+    if not proofs:
+        return None
+    noun = direction_noun(loss.path.direction, loss.packets)
+    return error_finding(
+        case,
+        loss,
+        SOCKET_OVERFLOW,
+        Confidence.CERTAIN if counted and len(proofs) > 1 else Confidence.LIKELY,
+        f"the socket of {_server_text(loss)} had no room for {loss.packets} {noun}",
+        proofs,
+        not_ruled_out=() if counted else ("the socket of another process that got packets at the same time",),
+    )
+
+
+def _silent(case: Case, loss: Loss) -> Finding:
+    noun = direction_noun(loss.path.direction, loss.packets)
+    absence = Evidence(kind=EvidenceKind.ABSENCE, text=f"no reply of {_server_text(loss)} at {place_text(loss.start)}")
+    return error_finding(
+        case,
+        loss,
+        SERVER_SILENT,
+        Confidence.LIKELY,
+        f"{loss.packets} {noun} reached {_server_text(loss)}, no reply was seen there",
+        [absence],
+        not_ruled_out=(
+            "a packet filter or a full socket queue inside the pod",
+            "no return route in the pod",
+            "a protocol that does not answer",
+        ),
+    )
+
+
+def _server_text(loss: Loss) -> str:
+    server = loss.flow.server
+    return "the server" if server is None else host_port(server.address, server.port)

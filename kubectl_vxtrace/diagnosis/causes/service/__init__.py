@@ -1,0 +1,1 @@
+"""Causes on the way from a Service to its backends."""

@@ -1,0 +1,232 @@
+"""Does the client's node translate the Service's address, and to a backend that is there?"""
+
+from collections.abc import Iterator, Sequence
+
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.rule_backends import NFT_LEGACY_MIX
+from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import PORT_UNREACHABLE, IcmpAnswer, icmp_answers
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
+from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames, frames_between
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
+from kubectl_vxtrace.diagnosis.rules import proxy
+from kubectl_vxtrace.diagnosis.rules.proxy import Portal
+from kubectl_vxtrace.model.cluster import Backend, Service
+from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction, ServiceRef
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+NO_ENDPOINTS = Cause(
+    slug="no-endpoints",
+    remediation="Compare the Service's selector with the pods' labels, and see why the pods are not ready (kubectl get endpointslices, "
+    "kubectl get pods).",
+    source="kube-proxy, iptables mode, rules commented 'has no endpoints'",
+    admitted=True,
+)
+NO_LOCAL_ENDPOINTS = Cause(
+    slug="no-local-endpoints",
+    remediation="Look: kubectl get service NAME -o yaml (internalTrafficPolicy, externalTrafficPolicy), kubectl get endpointslices -o "
+    "wide. Mend: a backend on every node that asks (DaemonSet), or policy Cluster.",
+    source="Kubernetes documentation, Service Internal Traffic Policy; kube-proxy rules commented 'has no local endpoints'",
+    admitted=True,
+)
+KUBE_PROXY_RULE_MISSING = Cause(
+    slug="kube-proxy-rule-missing",
+    remediation="Look: iptables-save -t nat | grep CLUSTERIP (nft list table ip kube-proxy, ipvsadm -Ln), log of kube-proxy on that node. "
+    "Mend: restart kube-proxy; if its rules are in the other iptables backend, see nft-legacy-mix.",
+    source="kubernetes/kubernetes issues 71305, 112477, 109811",
+)
+STALE_ENDPOINT = Cause(
+    slug="stale-endpoint",
+    remediation="Look: conntrack -L -p udp --orig-dst CLUSTERIP on the client's node, kubectl get endpointslices. Mend: conntrack -D -p "
+    "udp --orig-dst CLUSTERIP, restart kube-proxy there, upgrade it.",
+    source="kubernetes/kubernetes issues 125467, 48370, 126130",
+)
+CAUSES = (
+    NO_ENDPOINTS,
+    NO_LOCAL_ENDPOINTS,
+    KUBE_PROXY_RULE_MISSING,
+    STALE_ENDPOINT,
+)
+
+
+def check(case: Case, loss: Loss) -> Iterator[Finding]:
+    """Findings about requests to a Service that vanished on the client's own node while nothing named their backend.
+
+    `no-endpoints`: the node refuses them. `no-local-endpoints`: the Service's policy asks for a backend on that node. `stale-endpoint`:
+    the node translates to an address that is no backend. `kube-proxy-rule-missing`: it does not translate. `nft-legacy-mix`: one of its
+    two sets of rules does one of these, the other does not.
+    """
+    is_request = loss.kind is LossKind.VANISHED and loss.path.direction is Direction.REQUEST
+    if not is_request or loss.flow.server is not None or loss.flow.service is None:
+        return
+    refusals = [answer for answer in icmp_answers(case, loss) if answer.is_one_of(PORT_UNREACHABLE)]
+    service = _service(case, loss)
+    ready = None if service is None else [backend for backend in service.backends if backend.ready]
+    if refusals and not ready:
+        yield _no_endpoints(case, loss, refusals[0], known=ready is not None)
+    elif service is not None and ready:
+        yield from _no_local(case, loss, service, ready)
+        stale = list(_stale(case, loss, loss.flow.service, service))
+        yield from stale or _untranslated(case, loss, loss.flow.service)
+
+
+def _service(case: Case, loss: Loss) -> Service | None:
+    snapshot, reference = case.recording.snapshot, loss.flow.service
+    if snapshot is None or reference is None:
+        return None
+    return next(
+        (
+            service
+            for service in snapshot.services
+            if service.full_name == reference.name or (reference.address is not None and reference.address in service.addresses)
+        ),
+        None,
+    )
+
+
+def _name(service: ServiceRef | None) -> str:
+    return (service.name or service.address if service is not None else None) or "the Service"
+
+
+def _no_endpoints(case: Case, loss: Loss, answer: IcmpAnswer, *, known: bool) -> Finding:
+    name = _name(loss.flow.service)
+    proofs = [answer.evidence("port unreachable")]
+    if known:
+        proofs.append(Evidence(kind=EvidenceKind.CONFIG, text=f"the API names no ready endpoint of {name}"))
+    confidence = Confidence.CERTAIN if known else Confidence.LIKELY
+    return error_finding(
+        case, loss, NO_ENDPOINTS, confidence, f"{name} has no endpoints: {loss.start.tap.node} refuses its packets", proofs
+    )
+
+
+def _no_local(case: Case, loss: Loss, service: Service, ready: Sequence[Backend]) -> Iterator[Finding]:
+    node = loss.start.tap.node
+    if service.internal_traffic_policy != "Local" or any(backend.node == node for backend in ready):
+        return
+    others = sorted({backend.node for backend in ready if backend.node is not None})
+    where = ", ".join(others) or "no known node"
+    text = f"{service.full_name} has internalTrafficPolicy Local; ready endpoints are on {where}, none on {node}"
+    yield error_finding(
+        case,
+        loss,
+        NO_LOCAL_ENDPOINTS,
+        Confidence.LIKELY,
+        f"{service.full_name} asks for an endpoint on {node}, and there is none",
+        [Evidence(kind=EvidenceKind.CONFIG, text=text)],
+        not_ruled_out=(f"another drop on {node}: no counter of a rule speaks of it",),
+    )
+
+
+def _stale(case: Case, loss: Loss, reference: ServiceRef, service: Service) -> Iterator[Finding]:
+    """The node's rules or connections lead to addresses that are no backend of the Service."""
+    node, known = loss.start.tap.node, {backend.address for backend in service.backends}
+    last = node_facts.looks(case, node)[-1:]
+    ruled = {target: portal for facts in last for portal in _portals(facts, loss, reference) for target in portal.targets}
+    tracked = {address for facts in last for address in _tracked(facts, loss, reference)}
+    wrong = sorted(address for address in {*ruled, *tracked} if address not in known)
+    if not wrong:
+        return
+    seen = list(frames_between(case, node, (loss.flow.client.address,), wrong))
+    listed = f"the API has {', '.join(sorted(known)) or 'none'} behind {service.full_name}"
+    where = [f"{ruled[address].backend} {ruled[address].chain} of {node} translates to {address}" for address in wrong if address in ruled]
+    where += [f"a connection on {node} leads to {address}" for address in wrong if address in tracked]
+    proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{'; '.join(where)}; {listed}"), *(frames.evidence() for frames in seen)]
+    full = max((frames.count for frames in seen), default=0) >= minimum_counter_growth(loss)
+    backends = {portal.backend for facts in last for portal in _portals(facts, loss, reference)}
+    mixed = len(backends) > 1 and any(address in ruled for address in wrong)
+    yield error_finding(
+        case,
+        loss,
+        NFT_LEGACY_MIX if mixed else STALE_ENDPOINT,
+        Confidence.CERTAIN if full else Confidence.LIKELY if seen or tracked & set(wrong) else Confidence.POSSIBLE,
+        f"{node} translates {_name(reference)} to {', '.join(wrong)}, which is no endpoint of it",
+        proofs,
+        remediation=None if mixed else _stale_remedy(node, reference, wrong[0]),
+        not_ruled_out=() if full else (f"a drop on {node} of packets to another endpoint",),
+    )
+
+
+def _stale_remedy(node: str, reference: ServiceRef, address: str) -> str:
+    original = reference.address or "CLUSTERIP"
+    return (
+        f"Look: kubectl get endpointslices; on {node}: iptables-save -t nat | grep {address}; conntrack -L --orig-dst {original}. "
+        f"Mend: conntrack -D --orig-dst {original} on {node}; restart kube-proxy there, and see in its log why it does not hear "
+        "from the API."
+    )
+
+
+def _portals(facts: NodeFacts, loss: Loss, reference: ServiceRef) -> tuple[Portal, ...]:
+    return () if reference.address is None else proxy.portals(facts, reference.address, reference.port, loss.flow.protocol)
+
+
+def _tracked(facts: NodeFacts, loss: Loss, reference: ServiceRef) -> Iterator[str]:
+    """To whom connection tracking sends the lost packets, by the client's ports: entries of others may be left from before."""
+    ports = set(loss.traced.journeys.client_port[loss.rows].tolist())
+    for entry in facts.conntrack:
+        of_client = (entry.original_source, entry.original_destination) == (loss.flow.client.address, reference.address)
+        if of_client and entry.original_source_port in ports and entry.unreplied and entry.reply_source != reference.address:
+            yield entry.reply_source
+
+
+def _untranslated(case: Case, loss: Loss, reference: ServiceRef) -> Iterator[Finding]:
+    """The node has no rule, or a broken one, for the Service's port."""
+    node = loss.start.tap.node
+    looks = [facts for facts in node_facts.looks(case, node) if _tells(facts)]
+    gaps = [_gaps(facts, loss, reference) for facts in looks]
+    if not gaps or not gaps[-1] or reference.address is None:
+        return
+    compared = list(_elsewhere(case, loss, reference))
+    if looks[-1].proxy_mode != "ipvs" and not proxy.has_portals(looks[-1]) and not compared:
+        return
+    # What leaves the cluster's networks is masqueraded, and a ClusterIP is in none of them.
+    sources = (loss.flow.client.address, *sorted(node_facts.underlay_addresses(case, node)))
+    bare = list(bare_frames(case, node, sources, (reference.address,)))
+    config = [f"{node}: {'; '.join(gaps[-1])}", *compared]
+    full = sum(frames.count for frames in bare) >= minimum_counter_growth(loss)
+    always = all(gaps)
+    yield error_finding(
+        case,
+        loss,
+        KUBE_PROXY_RULE_MISSING,
+        Confidence.CERTAIN if full and always else Confidence.LIKELY,
+        f"{node} does not translate {_name(reference)} ({reference.address}): {gaps[-1][0]}",
+        [*(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config), *(frames.evidence() for frames in bare)],
+        remediation=(
+            f"Look on {node}: iptables-save -t nat | grep {reference.address} (ipvsadm -Ln in IPVS mode); kubectl -n kube-system logs of "
+            f"its kube-proxy. Mend: restart kube-proxy on {node}; if something else flushes the rules, find it first."
+        ),
+        not_ruled_out=() if full else (f"an earlier drop on {node}: the packets were not seen with the ClusterIP behind it",),
+    )
+
+
+def _tells(facts: NodeFacts) -> bool:
+    """Whether the look can say what kube-proxy has made: not where its rules are nft's own (their maps are not read), nor without any."""
+    return facts.proxy_mode == "ipvs" or (facts.proxy_mode != "nftables" and node_facts.answered(facts, "iptables"))
+
+
+def _gaps(facts: NodeFacts, loss: Loss, reference: ServiceRef) -> tuple[str, ...]:
+    """What is missing between the Service's port and its endpoints, in words."""
+    if facts.proxy_mode == "ipvs":
+        wanted = (loss.flow.protocol, reference.address)
+        servers = [server for server in facts.ipvs if (server.protocol, server.address) == wanted and reference.port in (None, server.port)]
+        return () if any(server.backends for server in servers) else (f"IPVS has no server behind {reference.address}:{reference.port}",)
+    known_portals = _portals(facts, loss, reference)
+    if not known_portals:
+        return (f"no rule of kube-proxy names {reference.address} port {reference.port}",)
+    # The first backend of iptables that translates does so for good: a gap in one of two is none where the other is whole.
+    if any(not portal.faults for portal in known_portals):
+        return ()
+    return tuple(fault for portal in known_portals for fault in portal.faults)
+
+
+def _elsewhere(case: Case, loss: Loss, reference: ServiceRef) -> Iterator[str]:
+    """What the other nodes of the trace have for the same Service."""
+    for facts in case.recording.after:
+        if facts.node == loss.start.tap.node:
+            continue
+        for portal in _portals(facts, loss, reference):
+            if portal.targets and not portal.faults:
+                yield f"{facts.node}: {portal.chain} translates it to {', '.join(portal.targets)}"

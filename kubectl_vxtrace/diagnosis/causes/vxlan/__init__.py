@@ -1,0 +1,1 @@
+"""Causes at the VXLAN devices and the addresses that they use."""

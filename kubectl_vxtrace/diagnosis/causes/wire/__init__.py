@@ -1,0 +1,1 @@
+"""Causes between two nodes' NICs."""

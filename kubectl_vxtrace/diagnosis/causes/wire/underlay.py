@@ -1,0 +1,240 @@
+"""Does the wire between two nodes carry VXLAN: nothing, all but one of several paths, or most?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+
+UNDERLAY_UDP_BLOCKED = Cause(
+    slug="underlay-udp-blocked",
+    remediation="Open the UDP port of VXLAN between all nodes, in both directions.",
+    source="rancher/rke2 issue 2989 (network ACL); projectcalico/calico issues 7178, 9403",
+)
+UNDERLAY_LOSS = Cause(
+    slug="underlay-loss",
+    remediation="Look at errors and drops of NICs and switch ports on the way, and compare the sizes of lost packets with the MTU.",
+    source="loss between two witnesses, without a counter of either node",
+    gives_reason=False,
+)
+UNDERLAY_PATH_SUBSET = Cause(
+    slug="underlay-path-subset",
+    remediation="Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which "
+    "member each takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the "
+    "broken member out of the group.",
+    source="RFC 7348, section 5 (the outer source port is a hash of the inner headers); RFC 2992",
+)
+CAUSES = (
+    UNDERLAY_UDP_BLOCKED,
+    UNDERLAY_LOSS,
+    UNDERLAY_PATH_SUBSET,
+)
+
+
+# Fewer lost packets than this may be an accident and not a rule on the way.
+_FEW_PACKETS = 3
+# Packets larger than this many bytes on the wire may die of the underlay's MTU; RFC 8200, 5: every IPv6 link carries 1280.
+_LARGE_BYTES = 1280
+# So many outer source ports must be lost as a whole before one of several paths is named.
+_FEW_PORTS = 2
+_MOST_PORTS_SHOWN = 8
+
+
+def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    """Findings `underlay-udp-blocked` (nothing arrives), `underlay-path-subset` (some outer source ports never do) and `underlay-loss`
+    for what vanished between two nodes' NICs.
+
+    Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
+    receiving NIC is down, nor those that a reset answered: nothing is said of those.
+    """
+    headers = encapsulations(case, loss, segment.start)
+    if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
+        return
+    if all_reset(case, loss):
+        return
+    if loss.arrived == 0 and not _others_arrive(case, segment, headers):
+        yield _blocked(case, loss, segment, headers[0])
+        return
+    packets = segment_packets(case, segment)
+    ports = _ports(packets)
+    if ports is not None:
+        yield _subset(case, loss, segment, headers[0], ports, list(_look_alikes(packets)))
+    else:
+        yield _partial(case, loss, segment, headers[0])
+
+
+def _elsewhere(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
+    """Whether no outer destination is an address of the node that should receive, or one at which others reach it (behind a 1:1 NAT);
+    False where its addresses are not known."""
+    known = node_facts.underlay_addresses(case, segment.end.tap.node)
+    return bool(known) and known.union(passing_destinations(case, segment)).isdisjoint(header.destination for header in headers)
+
+
+def _others_arrive(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
+    """Whether the receiver's capture, its whole file, holds any VXLAN packet between the same outer addresses."""
+    table = case.tables.get(segment.end.tap)
+    if table is None:
+        return False
+    pairs = {(header.source, header.destination) for header in headers}
+    every_row = np.arange(len(table), dtype=np.int32)
+    return any((header.source, header.destination) in pairs for header in outer_headers(table, every_row))
+
+
+def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
+    sender, receiver = segment.start, segment.end
+    counters, unread = _nic_evidence(case, segment)
+    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
+    confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
+    if loss.packets < _FEW_PACKETS:
+        confidence = Confidence.LIKELY
+        doubts.append(f"an accident: only {loss.packets} of them")
+    smallest = _smallest_bytes(case, loss, segment)
+    if smallest > _LARGE_BYTES:
+        confidence = Confidence.POSSIBLE
+        doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
+    if nic.has_xdp(case, receiver):
+        confidence = Confidence.POSSIBLE
+    doubts.append(f"a drop below {place_text(receiver)}'s tap (NIC ring)")
+    noun = direction_noun(loss.path.direction, loss.packets)
+    outer = f"{header.source} > {header.destination}:{header.port}"
+    return error_finding(
+        case,
+        loss,
+        UNDERLAY_UDP_BLOCKED,
+        confidence,
+        f"{loss.packets} encapsulated {noun} {outer} were handed to {sender.tap.node}'s driver, {receiver.tap.node}'s kernel saw none",
+        [_wire_evidence(segment, counters, unread)],
+        remediation=_remedy(sender.tap.interface, receiver.tap.interface, header),
+        not_ruled_out=doubts,
+    )
+
+
+def _hypervisor(case: Case, segment: Segment) -> list[str]:
+    """The look-alike of a block on VMware: the virtual NIC or NSX takes VXLAN for its own."""
+    ends = (segment.start, segment.end)
+    drivers = {hop: nic.driver(case, hop) for hop in ends}
+    clashing = [f"a hypervisor that takes VXLAN for its own: {place_text(hop)} is vmxnet3" for hop in ends if drivers[hop] == "vmxnet3"]
+    return clashing + [f"a hypervisor's virtual NIC: the driver of {place_text(hop)} is not known" for hop in ends if drivers[hop] is None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    """Outer source ports: those of enough packets that `lost` all and that `passed` all, or all that passed where none of those has
+    enough; of all `total` ports `whole` lost all."""
+
+    lost: list[int]
+    passed: list[int]
+    whole: int
+    total: int
+
+
+def _ports(packets: SegmentPackets) -> _Ports | None:
+    """The outer source ports, if each is lost or passes as a whole.
+
+    None where it is not so: fewer than two ports of three or more packets are lost as a whole, fewer packets than that pass, or a port
+    has both lost and passing packets.
+    """
+    ports, place = np.unique(packets.outer_port, return_inverse=True)
+    total = np.bincount(place.reshape(-1), minlength=len(ports))
+    gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
+    telling = (total >= _FEW_PACKETS) & (ports >= 0)
+    lost, passed = telling & (gone == total), (gone == 0) & (ports >= 0)
+    mixed = (gone > 0) & (gone < total)
+    if lost.sum() < _FEW_PORTS or total[passed].sum() < _FEW_PACKETS or mixed.any():
+        return None
+    if (passed & telling).any():
+        passed &= telling
+    return _Ports(lost=ports[lost].tolist(), passed=ports[passed].tolist(), whole=int((gone == total).sum()), total=len(ports))
+
+
+def _look_alikes(packets: SegmentPackets) -> Iterator[str]:
+    """What else than the port tells the lost packets from those that pass: the flow (protocol, backend, service) or the size."""
+    if not np.intersect1d(packets.flow[packets.lost], packets.flow[~packets.lost]).size:
+        yield "something about the flows: each is lost or passes as a whole"
+    if packets.wire_bytes[packets.lost].min() > packets.wire_bytes[~packets.lost].max():
+        yield "a limit on the size: every lost frame is larger than every one that passes"
+
+
+def _subset(case: Case, loss: Loss, segment: Segment, header: Encapsulation, ports: _Ports, doubts: list[str]) -> Finding:
+    counters, unread = _nic_evidence(case, segment)
+    noun = direction_noun(loss.path.direction, loss.packets)
+    text = f"every packet with the outer source port {_shown(ports.lost)} was lost, every one with {_shown(ports.passed)} passed"
+    return error_finding(
+        case,
+        loss,
+        UNDERLAY_PATH_SUBSET,
+        Confidence.POSSIBLE if doubts else Confidence.LIKELY,
+        f"{loss.packets} {noun} {header.source} > {header.destination} were lost: {ports.whole} of {ports.total} outer source ports "
+        "lost every packet, the others none, so that one of several paths is broken",
+        [Evidence(kind=EvidenceKind.PACKETS, text=text), _wire_evidence(segment, counters, unread)],
+        not_ruled_out=[
+            *counters,
+            *unread,
+            *_programs(case, segment),
+            *doubts,
+            f"a receive queue of {place_text(segment.end)} that does not work: queues are chosen by the same hash",
+        ],
+    )
+
+
+def _shown(ports: list[int]) -> str:
+    shown = ", ".join(str(port) for port in ports[:_MOST_PORTS_SHOWN])
+    return shown if len(ports) <= _MOST_PORTS_SHOWN else f"{shown} and {len(ports) - _MOST_PORTS_SHOWN} more"
+
+
+def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
+    counters, unread = _nic_evidence(case, segment)
+    noun = direction_noun(loss.path.direction, loss.packets)
+    summary = f"{loss.packets} of {loss.sent} encapsulated {noun} {header.source} > {header.destination}:{header.port} were lost on the way"
+    return error_finding(
+        case,
+        loss,
+        UNDERLAY_LOSS,
+        Confidence.POSSIBLE if counters or unread else Confidence.LIKELY,
+        summary,
+        [_wire_evidence(segment, counters, unread)],
+        not_ruled_out=[*counters, *unread, *_programs(case, segment)],
+    )
+
+
+def _remedy(sender: str, receiver: str, header: Encapsulation) -> str:
+    where = f"host {header.source} and udp port {header.port}"
+    return (
+        f"Look for them on the way: tcpdump -ni {receiver or 'NIC'} '{where}' on the receiver, and what the switch or hypervisor "
+        f"between counts (they left through {sender or 'the NIC'}). Then allow UDP {header.port} from {header.source} to "
+        f"{header.destination}, and back (security group, network ACL, firewall between the nodes)."
+    )
+
+
+def _smallest_bytes(case: Case, loss: Loss, segment: Segment) -> int:
+    table = case.tables.get(segment.start.tap)
+    rows = rows_at(loss, segment.start)
+    return 0 if table is None or not len(rows) else int(table.wire_bytes[rows].min())
+
+
+def _wire_evidence(segment: Segment, counters: list[str], unread: list[str]) -> Evidence:
+    sender, receiver = segment.start, segment.end
+    if counters or unread:
+        return Evidence(kind=EvidenceKind.ABSENCE, text="the NICs' own counters do not clear them: " + "; ".join([*counters, *unread]))
+    text = f"no receive-missed or softnet counter of {receiver.tap.node} and no transmit-error counter of {sender.tap.node} grew"
+    return Evidence(kind=EvidenceKind.ABSENCE, text=text)
+
+
+def _nic_evidence(case: Case, segment: Segment) -> tuple[list[str], list[str]]:
+    """Counters of both NICs that grew, and NICs whose counters were not read twice, each as a sentence."""
+    grown = [*nic.sender_losses(case, segment.start), *nic.receiver_losses(case, segment.end), *nic.xdp_drops(case, segment.end)]
+    return [counter.text for counter in grown], nic.unread(case, segment)
+
+
+def _programs(case: Case, segment: Segment) -> list[str]:
+    return [f"the XDP program on {place_text(hop)}" for hop in (segment.start, segment.end) if nic.has_xdp(case, hop)]

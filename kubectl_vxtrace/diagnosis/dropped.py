@@ -1,0 +1,42 @@
+"""Which packets are `dropped`, and which only `lost`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.diagnosis.arbitrate import is_admitted
+from kubectl_vxtrace.diagnosis.losses import losses_of
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.report import Finding
+
+
+def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
+    """For each path of `case` a mask over its packets: True for those that are `dropped`.
+
+    A packet is dropped if it vanished on a leg between two witnesses and the error finding about that flow, direction and leg is
+    admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first.
+    """
+    admitted = {finding.place for finding in findings if is_admitted(finding)}
+    masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
+    for loss in losses_of(case):
+        if loss.place in admitted:
+            masks[case.paths.index(loss.traced)][loss.rows] = True
+    return masks
+
+
+def with_dropped(case: Case, findings: Sequence[Finding]) -> Case:
+    """`case` with the outcome DROPPED on every packet that a finding accounts for. Applying it twice changes nothing."""
+    masks = dropped_packets(case, findings)
+    paths = zip(case.paths, masks, strict=True)
+    return replace(case, paths=tuple(replace(traced, journeys=_marked(traced.journeys, mask)) for traced, mask in paths))
+
+
+def _marked(journey: JourneyTable, mask: NDArray[np.bool_]) -> JourneyTable:
+    if not mask.any():
+        return journey
+    outcome = journey.outcome.copy()
+    outcome[mask] = OutcomeCode.DROPPED
+    outcome.flags.writeable = False
+    return replace(journey, outcome=outcome)

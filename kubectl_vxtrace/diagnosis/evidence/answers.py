@@ -1,0 +1,173 @@
+"""What answered the packets of a loss: ICMP errors, TCP resets, ARP; and which requests got no answer of any kind."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
+from kubectl_vxtrace.diagnosis.reverse_flow import answered, answering
+from kubectl_vxtrace.model.address import packed_address
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.packets import I32, Kind, address_text
+from kubectl_vxtrace.model.path import Direction, Hop, Tap
+from kubectl_vxtrace.model.protocol import TCP_RST, IpProtocol
+from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef
+
+# RFC 792; RFC 4443, 3.1: destination unreachable.
+_ICMP_UNREACHABLE: dict[int, int] = {IpProtocol.ICMP: 3, IpProtocol.ICMPV6: 1}
+# RFC 4443, 3.2.
+_PACKET_TOO_BIG = 2
+# RFC 826.
+_ARP_REQUEST, _ARP_REPLY = 1, 2
+# RFC 1812, 4.3.2.8; Linux Documentation/networking/ip-sysctl.rst: one a second to each host after a few, by default.
+_RATE_SETTINGS = {4: "net.ipv4.icmp_ratelimit", 6: "net.ipv6.icmp.ratelimit"}
+
+PORT_UNREACHABLE = frozenset({(3, 3), (1, 4)})
+"""Type and code in ICMP (RFC 792) and ICMPv6 (RFC 4443, 3.1)."""
+HOST_UNREACHABLE = frozenset({(3, 1), (1, 3)})
+"""The same; what ICMPv6 calls address unreachable."""
+TOO_BIG = frozenset({(3, 4), (2, 0)})
+"""Fragmentation needed (RFC 792, RFC 1191), packet too big (RFC 4443, 3.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IcmpAnswer:
+    """ICMP errors of one kind that quote packets of a loss; `source` is who sent them, `hop` where they were seen."""
+
+    source: str
+    type: int
+    code: int
+    count: int
+    hop: Hop
+    frames: tuple[FrameRef, ...]
+
+    @property
+    def text(self) -> str:
+        """`ICMP 3/1 from 10.128.0.72`, as the RFCs number types and codes."""
+        return f"ICMP {self.type}/{self.code} from {self.source}"
+
+    def is_one_of(self, kinds: Collection[tuple[int, int]]) -> bool:
+        """Whether type and code are among `kinds`."""
+        return (self.type, self.code) in kinds
+
+    def evidence(self, meaning: str | None = None) -> Evidence:
+        """The errors as a proof; `meaning` says in words what type and code say."""
+        said = self.text if meaning is None else f"{self.text} ({meaning})"
+        text = f"{self.count} x {said}, seen at {place_text(self.hop)}"
+        return Evidence(kind=EvidenceKind.PACKETS, text=text, frames=self.frames)
+
+
+def icmp_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
+    """Destination-unreachable errors that quote packets of the loss, seen at the hops that they had passed; nearest to the leg first.
+
+    The same error is seen at several hops on its way back: the hop where most were seen stands for it.
+    """
+    return _icmp_errors(case, loss, _ICMP_UNREACHABLE)
+
+
+def too_big_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
+    """The errors that speak of the packets' size: in ICMP a code of destination unreachable, in ICMPv6 a type of its own."""
+    errors = _icmp_errors(case, loss, _ICMP_UNREACHABLE | {IpProtocol.ICMPV6: _PACKET_TOO_BIG})
+    return tuple(error for error in errors if error.is_one_of(TOO_BIG))
+
+
+def _icmp_errors(case: Case, loss: Loss, types: Mapping[int, int]) -> tuple[IcmpAnswer, ...]:
+    """The errors of those `types`, by IP protocol."""
+    answers: dict[tuple[str, int, int], IcmpAnswer] = {}
+    for hop in reversed(loss.path.hops[: loss.leg.from_]):
+        for answer in _icmp_at(case, loss, hop, types):
+            key = (answer.source, answer.type, answer.code)
+            if key not in answers or answers[key].count < answer.count:
+                answers[key] = answer
+    return tuple(answers.values())
+
+
+def _icmp_at(case: Case, loss: Loss, hop: Hop, types: Mapping[int, int]) -> tuple[IcmpAnswer, ...]:
+    table = case.tables.get(hop.tap)
+    if table is None or not len(table.icmp_quotes):
+        return ()
+    lost = np.unique(table.conversation[rows_at(loss, hop)])
+    quotes = table.icmp_quotes
+    rows = quotes.row[np.isin(quotes.conversation, lost) | np.isin(quotes.inner_conversation, lost)]
+    kinds = np.unique(np.stack([table.conversation[rows], table.flags[rows].astype(np.int32)], axis=1), axis=0)
+    answers = []
+    for conversation, flags in kinds.tolist():
+        protocol = int(table.conversations.protocol[conversation]) if conversation >= 0 else -1
+        if types.get(protocol) != flags >> 8:
+            continue
+        same = rows[(table.conversation[rows] == conversation) & (table.flags[rows] == flags)]
+        source = address_text(table.conversations.source[conversation])
+        frames = frame_refs(case, hop.tap, same)
+        answers.append(IcmpAnswer(source=source, type=flags >> 8, code=flags & 0xFF, count=len(same), hop=hop, frames=frames))
+    return tuple(answers)
+
+
+def resets(case: Case, loss: Loss, hop: Hop) -> I32:
+    """Rows of TCP RSTs at `hop` that answer the loss's packets: the same conversation, turned round."""
+    table = case.tables.get(hop.tap)
+    if table is None:
+        return np.zeros(0, dtype=np.int32)
+    answers = answering(table, rows_at(loss, hop))
+    is_tcp = np.zeros(len(table), dtype=bool)
+    known = table.conversation >= 0
+    is_tcp[known] = table.conversations.protocol[table.conversation[known]] == IpProtocol.TCP
+    return np.flatnonzero(is_tcp & np.isin(table.conversation, answers) & ((table.flags & TCP_RST) != 0)).astype(np.int32)
+
+
+def all_reset(case: Case, loss: Loss) -> bool:
+    """Whether a TCP RST answered each of the loss's packets: what takes packets away in silence did not."""
+    if loss.answered < loss.packets:
+        return False
+    return any(len(resets(case, loss, hop)) for hop in loss.path.hops[: loss.leg.from_])
+
+
+def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
+    """Rows of ARP requests for `address` at a tap, and whether anybody answered there. Text that is no address was never asked for."""
+    table, packed = case.tables.get(tap), packed_address(address)
+    if table is None or packed is None:
+        return np.zeros(0, dtype=np.int32), False
+    raw = np.frombuffer(packed, dtype=np.uint8)
+    arp = np.flatnonzero((table.kind == Kind.ARP) & (table.conversation >= 0))
+    conversation, opcode = table.conversation[arp], table.flags[arp]
+    asked = (opcode == _ARP_REQUEST) & (table.conversations.destination[conversation] == raw).all(axis=1)
+    told = (opcode == _ARP_REPLY) & (table.conversations.source[conversation] == raw).all(axis=1)
+    return arp[asked].astype(np.int32), bool(told.any())
+
+
+def unresolved(case: Case, hop: Hop, address: str) -> tuple[Evidence, ...]:
+    """A proof where `hop` saw ARP requests for `address` that nobody answered there."""
+    rows, told = arp_questions(case, hop.tap, address)
+    if not len(rows) or told:
+        return ()
+    text = f"{len(rows)} x ARP who-has {address} at {place_text(hop)}, never answered"
+    return (Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows)),)
+
+
+def unanswered_beside(case: Case, loss: Loss) -> int:
+    """How many requests, besides the refused ones of `loss`, came as far as these and no further, and got no answer of any kind.
+
+    Refusals are seen of a few, for a kernel sends only so many. At the server that is what it received; after a hop where nothing names the
+    next one, what was seen there last. Elsewhere the captures tell what became of a packet, and there are none.
+    """
+    journey, table = loss.traced.journeys, case.tables.get(loss.start.tap)
+    if loss.path.direction is not Direction.REQUEST or not loss.answered or loss.leg.to is not None or table is None:
+        return 0
+    outcome = OutcomeCode.DELIVERED if loss.kind is LossKind.REFUSED else OutcomeCode.UNDETERMINED
+    last = journey.row.shape[1] - np.argmax(journey.row[:, ::-1] >= 0, axis=1)
+    as_far = np.flatnonzero((journey.outcome == outcome) & (last == loss.leg.from_))
+    silent = as_far[~answered(table, journey.row[as_far, loss.leg.from_ - 1])]
+    return int(journey.weight_packets[silent].sum())
+
+
+def unanswered_text(case: Case, loss: Loss) -> str | None:
+    """Those in words; None if there are none."""
+    count = unanswered_beside(case, loss)
+    if not count:
+        return None
+    text = f"{count} more {direction_noun(Direction.REQUEST, count)} got no answer at all"
+    if not icmp_answers(case, loss):
+        return text
+    setting = _RATE_SETTINGS[6 if ":" in loss.flow.client.address else 4]
+    return f"{text}: a kernel sends ICMP errors at a limited rate ({setting})"

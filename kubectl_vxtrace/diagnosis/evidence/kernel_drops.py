@@ -1,0 +1,151 @@
+"""The kernel's own word on packets that were lost, as far as it can be said to speak of these.
+
+A drop that the kernel names carries no address, length or network namespace (see KernelDrop). It is taken for that of lost packets only
+where nearly each of them has one right after it was last seen, on the node where it was, for a reason that the leg can have, and where
+so many would hardly coincide by chance with what else this kernel drops. Nodes that share a kernel see each other's drops: the word
+explains a loss, and never places it.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
+from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
+from kubectl_vxtrace.model.facts import KernelDrop
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import Evidence, EvidenceKind
+
+# From a tap to the drop a packet takes microseconds; a loaded node takes its time. What waits before it is dropped (for a neighbour, for
+# further fragments) waits seconds, in which too much happens to tell whose drop it is.
+_WITHIN_NS = 10_000_000
+# Where most packets had a drop of their own; and the most that chance may do.
+_SHARE = 0.9
+_CHANCE = 0.002
+# On the wire, a node can drop only behind the sender's tap or before the receiver's: drivers, XDP, the CPU's backlog.
+_WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
+# Reasons of sockets, which a forwarded packet never meets; that of a VXLAN device it does, when it is taken out of UDP.
+_SOCKETS = ("TCP_", "SOCKET_", "UNIX_", "NO_SOCKET", "UDP_CSUM", "ICMP_CSUM", "PROTO_MEM")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelDropMatch:
+    """Drops that the kernel of `node` named, and that fit `packets` of the `lost` packets: each within `within_ns` of its last sighting."""
+
+    node: str
+    reason: str
+    location: str
+    packets: int
+    lost: int
+    within_ns: int
+
+    @property
+    def evidence(self) -> Evidence:
+        """The drops as a proof."""
+        where = f" in {self.location}" if self.location else ""
+        of = f"each of {self.lost} packets" if self.packets == self.lost else f"{self.packets} of {self.lost} packets"
+        milliseconds = math.ceil(self.within_ns / 1_000_000)
+        text = f"the kernel of {self.node} dropped one for {self.reason}{where} within {milliseconds} ms of {of} being seen last"
+        return Evidence(kind=EvidenceKind.KERNEL, text=text)
+
+
+def match_kernel_drops(
+    case: Case, loss: Loss, *, hop: Hop | None = None, reasons: Collection[str] | None = None
+) -> tuple[KernelDropMatch, ...]:
+    """The kernels' drops that fit the loss's packets, the best fit first; usually none or one.
+
+    Args:
+        case: the trace.
+        loss: the lost packets.
+        hop: where they were seen last; by default where the leg begins.
+        reasons: only these; by default all that the leg can have.
+    """
+    hop = hop or loss.start
+    table = case.tables.get(hop.tap)
+    rows = rows_at(loss, hop)
+    if table is None or not len(rows):
+        return ()
+    seen = np.sort(table.time_ns[rows])
+    matches = []
+    for node, ahead_ns, unsure_ns in _clocks(case, loss, hop):
+        for drops in _groups(case, node, loss, reasons):
+            match = _fit(case, drops, seen + ahead_ns, unsure_ns)
+            matches += [match] if match is not None else []
+    return tuple(sorted(matches, key=lambda match: (-match.packets, match.within_ns)))
+
+
+def _clocks(case: Case, loss: Loss, hop: Hop) -> Iterator[tuple[str, int, int]]:
+    """Nodes whose kernels may have dropped the packets: how far each clock is ahead of that at the hop, and the doubt of it (ns)."""
+    yield hop.tap.node, 0, 0
+    for segment in loss.segments:
+        if segment.kind is not SegmentKind.WIRE or segment.end is None:
+            continue
+        for bound in case.clocks:
+            low, high = bound.offset_ns.low, bound.offset_ns.high
+            if low is None or high is None:
+                continue
+            if (bound.reference, bound.node) == (hop.tap.node, segment.end.tap.node):
+                yield bound.node, (low + high) // 2, (high - low) // 2
+            elif (bound.node, bound.reference) == (hop.tap.node, segment.end.tap.node):
+                yield bound.reference, -((low + high) // 2), (high - low) // 2
+
+
+def kernel_drop_evidence(case: Case, loss: Loss, hop: Hop, reasons: Collection[str]) -> tuple[Evidence, ...]:
+    """A proof where the kernel of the hop's node named drops for one of `reasons` that fit the packets seen there, the best fit."""
+    return tuple(match.evidence for match in match_kernel_drops(case, loss, hop=hop, reasons=reasons)[:1])
+
+
+def kernel_drop_on(case: Case, loss: Loss, node: str, reasons: Collection[str]) -> tuple[Evidence, ...]:
+    """A proof where the kernel of `node` named drops for one of `reasons` that fit the loss's packets, seen last where its leg begins."""
+    matches = (match for match in match_kernel_drops(case, loss, reasons=reasons) if match.node == node)
+    return tuple(match.evidence for match in matches)[:1]
+
+
+def _groups(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) -> Iterator[list[KernelDrop]]:
+    """The node's drops that the leg can have, by reason and location."""
+    kinds = {segment.kind for segment in loss.segments}
+    groups: dict[tuple[str, str], list[KernelDrop]] = {}
+    for drop in case.recording.kernel_drops:
+        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop.reason, kinds)):
+            groups.setdefault((drop.reason, drop.location), []).append(drop)
+    yield from groups.values()
+
+
+def _can_be(reason: str, kinds: Collection[SegmentKind]) -> bool:
+    """Whether packets can be dropped for that reason on segments of these kinds."""
+    if kinds == {SegmentKind.WIRE}:
+        return reason in _WIRE
+    if SegmentKind.DELIVER in kinds or SegmentKind.DECAPSULATE in kinds:
+        return True
+    return not reason.startswith(_SOCKETS)
+
+
+def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsure_ns: int) -> KernelDropMatch | None:
+    """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
+    first = drops[0]
+    slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
+    times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
+    lows = np.searchsorted(times, seen - slack, side="left")
+    highs = np.searchsorted(times, seen + _WITHIN_NS + slack, side="right")
+    inside = np.zeros(len(times) + 1, dtype=np.int64)
+    np.add.at(inside, lows, 1)
+    np.add.at(inside, highs, -1)
+    own = int(np.count_nonzero(np.cumsum(inside)[:-1]))
+    packets = min(int(np.count_nonzero(highs > lows)), own)
+    if packets < math.ceil(_SHARE * len(seen)) or _by_chance(case, len(seen), packets, len(times) - own, _WITHIN_NS + 2 * slack) > _CHANCE:
+        return None
+    return KernelDropMatch(
+        node=first.node, reason=first.reason, location=first.location, packets=packets, lost=len(seen), within_ns=_WITHIN_NS + slack
+    )
+
+
+def _by_chance(case: Case, lost: int, packets: int, others: int, window_ns: int) -> float:
+    """How probable it is that `packets` of `lost` windows hold one of drops that come as often as the `others`, which lie in none."""
+    elsewhere_ns = max(case.recording.duration_s * 1e9 - lost * window_ns, window_ns)
+    one = 1.0 - math.exp(-(others + 0.5) / elsewhere_ns * window_ns)
+    ways = math.lgamma(lost + 1) - math.lgamma(packets + 1) - math.lgamma(lost - packets + 1)
+    return math.exp(min(ways + packets * math.log(one), 0.0))

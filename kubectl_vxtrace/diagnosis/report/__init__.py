@@ -1,0 +1,1 @@
+"""From a matched case and its findings to the report."""

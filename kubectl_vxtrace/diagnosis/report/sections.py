@@ -1,0 +1,179 @@
+"""The parts of the report that only restate what was recorded and matched."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kubectl_vxtrace.diagnosis.losses import is_unanswered
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
+from kubectl_vxtrace.model.protocol import rfc3339
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
+from kubectl_vxtrace.model.report import (
+    Blind,
+    CaptureLine,
+    CleanupReport,
+    Completeness,
+    DirectionReport,
+    EndpointReport,
+    FlowReport,
+    HopCount,
+    OverlayDevice,
+    OverlayReport,
+    ServiceReport,
+    Verdict,
+)
+
+_VERDICTS = {
+    OutcomeCode.DELIVERED: Verdict.DELIVERED,
+    OutcomeCode.UNDETERMINED: Verdict.UNDETERMINED,
+    OutcomeCode.REJECTED: Verdict.REJECTED,
+    OutcomeCode.LOST: Verdict.LOST,
+    OutcomeCode.DROPPED: Verdict.DROPPED,
+}
+
+
+def flow_reports(case: Case) -> tuple[FlowReport, ...]:
+    """One report for each flow of the case, whose outcomes are settled; both directions, the request first."""
+    return tuple(
+        FlowReport(
+            id=flow.id,
+            protocol=flow.protocol,
+            connections=case.connections.get(flow.id, 0),
+            client=_endpoint(flow.client),
+            server=None if flow.server is None else _endpoint(flow.server),
+            candidates=tuple(_endpoint(candidate) for candidate in flow.candidates),
+            service=_service(flow),
+            directions=tuple(_direction(case, flow, direction) for direction in (Direction.REQUEST, Direction.REPLY)),
+        )
+        for flow in case.flows
+    )
+
+
+def _direction(case: Case, flow: Flow, direction: Direction) -> DirectionReport:
+    traced = case.traced(flow.id, direction)
+    if traced is None:
+        return DirectionReport(direction=direction, verdict=Verdict.NOT_APPLICABLE, hops=(), legs=())
+    return DirectionReport(direction=direction, verdict=_direction_verdict(case, traced), hops=traced.hops, legs=traced.legs)
+
+
+def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
+    """The worst of a direction's packets. Without a packet: unanswered, unknowable (its first hop is blind), or no traffic."""
+    path, journey = traced.path, traced.journeys
+    if not path.hops:
+        return Verdict.NOT_APPLICABLE
+    if len(journey):
+        return _VERDICTS[OutcomeCode(int(np.max(journey.outcome)))]
+    if path.direction is Direction.REPLY:
+        request = case.traced(traced.flow.id, Direction.REQUEST)
+        if request is not None and is_unanswered(case, request):
+            return Verdict.UNANSWERED
+    first = next((count for count in traced.hops if count.expected), None)
+    return Verdict.NO_TRAFFIC if first is None or first.witness else Verdict.UNDETERMINED
+
+
+def _endpoint(end: Endpoint) -> EndpointReport:
+    return EndpointReport(address=end.address, port=end.port, pod=end.pod, node=end.node)
+
+
+def _service(flow: Flow) -> ServiceReport | None:
+    if flow.service is None:
+        return None
+    return ServiceReport(address=flow.service.address, port=flow.service.port, name=flow.service.name)
+
+
+def overlay_report(overlay: Overlay) -> OverlayReport:
+    """The overlay as the report shows it."""
+    devices = tuple(
+        OverlayDevice(
+            node=vtep.node,
+            interface=vtep.interface or None,
+            vni=vtep.vni,
+            port=vtep.port,
+            mtu=vtep.mtu_bytes,
+            address=vtep.address,
+            underlay_address=vtep.underlay_address,
+        )
+        for vtep in overlay.vteps
+    )
+    return OverlayReport(backend=overlay.backend, devices=devices)
+
+
+def completeness(case: Case) -> Completeness:
+    """What could not be seen: blind hops, captures that are no witnesses, gaps, an early end.
+
+    Where only files were given, a gap that names no node is knowledge that only the cluster has: it is said, and hides nothing.
+    """
+    recording = case.recording
+    blind = dict.fromkeys(_blind(case))
+    files_only = recording.request is None and recording.snapshot is None
+    known = {Blind(node=gap.node, interface=gap.interface, reason=gap.reason) for gap in recording.gaps if files_only and gap.node is None}
+    return Completeness(complete=not set(blind) - known, blind=tuple(blind))
+
+
+def _blind(case: Case) -> Iterator[Blind]:
+    recording = case.recording
+    named: set[tuple[str, str | None]] = set()
+    # Why a whole node could not be seen says more than that its interfaces are not known.
+    for gap in recording.gaps:
+        if gap.node is not None and gap.interface is None and (gap.node, None) not in named:
+            named.add((gap.node, None))
+            yield Blind(node=gap.node, interface=None, reason=gap.reason)
+    for count in (count for traced in case.paths for count in traced.hops):
+        if not count.witness and (count.node, count.interface or None) not in named:
+            named.add((count.node, count.interface or None))
+            yield _blind_hop(count)
+    for capture in recording.captures:
+        place = capture.task.tap.node, capture.task.tap.interface or None
+        reason = _capture_reason(capture)
+        if reason is not None and place not in named:
+            named.add(place)
+            yield Blind(node=place[0], interface=place[1], reason=reason)
+    for gap in recording.gaps:
+        if gap.node is None or (gap.node, gap.interface) not in named:
+            yield Blind(node=gap.node, interface=gap.interface, reason=gap.reason)
+    if recording.interrupted:
+        yield Blind(node=None, interface=None, reason="the trace was interrupted")
+
+
+def _blind_hop(count: HopCount) -> Blind:
+    return Blind(node=count.node, interface=count.interface or None, reason=count.reason or "its capture is not complete")
+
+
+def _capture_reason(capture: CaptureResult) -> str | None:
+    """Why a capture cannot testify, None if it can."""
+    if capture.status in (CaptureStatus.FAILED, CaptureStatus.PARTIAL):
+        return capture.reason or f"the capture is {capture.status.value}"
+    if capture.dropped_by_kernel:
+        return f"the kernel dropped {capture.dropped_by_kernel} packets at the capture"
+    return None
+
+
+def capture_lines(recording: Recording) -> tuple[CaptureLine, ...]:
+    """One line for each capture, in the order of their ids."""
+    return tuple(
+        CaptureLine(
+            id=capture.task.id,
+            node=capture.task.tap.node,
+            interface=capture.task.tap.interface or None,
+            filter=capture.task.filter,
+            argv=capture.task.argv or None,
+            started=None if capture.started_ns is None else rfc3339(capture.started_ns),
+            stopped=None if capture.stopped_ns is None else rfc3339(capture.stopped_ns),
+            snaplen=capture.task.snaplen_bytes,
+            received=capture.received,
+            captured=capture.captured,
+            dropped_by_kernel=capture.dropped_by_kernel,
+            file=capture.file,
+            bytes=capture.size_bytes,
+            sha256=capture.sha256,
+        )
+        for capture in sorted(recording.captures, key=lambda capture: capture.task.id)
+    )
+
+
+def cleanup_report(recording: Recording) -> CleanupReport | None:
+    """Whether the debug pods are gone, None if no debug pod was created."""
+    if recording.cleanup is None:
+        return None
+    return CleanupReport(state=recording.cleanup.state, left=recording.cleanup.left)

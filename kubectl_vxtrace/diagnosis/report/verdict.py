@@ -1,0 +1,108 @@
+"""From a matched case and its findings to the report."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from kubectl_vxtrace.diagnosis.dropped import with_dropped
+from kubectl_vxtrace.diagnosis.report.impact import impact
+from kubectl_vxtrace.diagnosis.report.sections import capture_lines, cleanup_report, completeness, flow_reports, overlay_report
+from kubectl_vxtrace.diagnosis.report.summary import summarise
+from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.model.cluster import CleanupState
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.recording import CaptureStatus, Recording
+from kubectl_vxtrace.model.report import Finding, FlowReport, Impact, Metadata, Severity, TraceReport, Verdict
+
+# Worst first; a direction that cannot exist has no say.
+WORST_FIRST = (
+    Verdict.DROPPED,
+    Verdict.LOST,
+    Verdict.REJECTED,
+    Verdict.UNANSWERED,
+    Verdict.UNDETERMINED,
+    Verdict.NO_TRAFFIC,
+    Verdict.DELIVERED,
+    Verdict.NOT_APPLICABLE,
+)
+_BROKEN = frozenset({Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED})
+
+
+def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
+    """The report of `case`, all of it but `packets`, which need the files. `findings` are those of `diagnose`, the best first."""
+    settled = with_dropped(case, findings)
+    flows = flow_reports(settled)
+    verdict = _verdict(settled, flows)
+    hurt = impact(settled)
+    seen = completeness(settled)
+    top = top_finding(findings) if verdict in _BROKEN else None
+    return TraceReport(
+        verdict=verdict,
+        impact=hurt,
+        cause=top.cause if top is not None else None,
+        summary=summarise(settled, verdict, hurt, seen, top),
+        remediation=top.remediation if top is not None else None,
+        metadata=_metadata(case.recording),
+        completeness=seen,
+        overlay=overlay_report(case.recording.overlay),
+        flows=flows,
+        packets=(),
+        findings=tuple(findings),
+        clocks=case.clocks,
+        captures=capture_lines(case.recording),
+        cleanup=cleanup_report(case.recording),
+    )
+
+
+def top_finding(findings: Sequence[Finding]) -> Finding | None:
+    """The error finding with the highest confidence, then the most packets; `findings` are in that order already."""
+    return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
+
+
+def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:
+    """The exit status that the verdict asks for: DELIVERED, BROKEN or UNDECIDED; what was left in the cluster is not looked at.
+
+    `strict`: a loss that TCP made good counts as well.
+    """
+    if report.verdict in _BROKEN:
+        return ExitCode.DELIVERED if report.impact is Impact.RECOVERED and not strict else ExitCode.BROKEN
+    if report.verdict is Verdict.DELIVERED and report.completeness.complete:
+        return ExitCode.DELIVERED
+    return ExitCode.UNDECIDED
+
+
+def left_behind(report: TraceReport) -> bool:
+    """Whether something may be left in the cluster that nobody asked to keep: LEFT_BEHIND then wins over every other exit code."""
+    cleanup = report.cleanup
+    return (
+        cleanup is not None and cleanup.state is not CleanupState.KEPT and bool(cleanup.left or cleanup.state is CleanupState.UNCONFIRMED)
+    )
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst verdict; `no-traffic` counts only where there is nothing but it (and what is not applicable)."""
+    telling = [verdict for verdict in verdicts if verdict not in (Verdict.NO_TRAFFIC, Verdict.NOT_APPLICABLE)]
+    return min(telling, key=WORST_FIRST.index) if telling else Verdict.NO_TRAFFIC
+
+
+def _verdict(case: Case, flows: Sequence[FlowReport]) -> Verdict:
+    """Of all flows together. Where no flow was seen, it is only `no-traffic` if the clients' first hops could be seen."""
+    if flows:
+        return worst([direction.verdict for flow in flows for direction in flow.directions])
+    firsts = {path.hops[0].tap for path in case.recording.paths if path.direction is Direction.REQUEST and path.hops}
+    blind = {
+        capture.task.tap
+        for capture in case.recording.captures
+        if capture.status in (CaptureStatus.FAILED, CaptureStatus.PARTIAL) or capture.dropped_by_kernel
+    }
+    return Verdict.UNDETERMINED if firsts & blind else Verdict.NO_TRAFFIC
+
+
+def _metadata(recording: Recording) -> Metadata:
+    started = datetime.fromtimestamp(recording.started_ns // 1_000_000_000, tz=UTC)
+    return Metadata(
+        session=recording.session,
+        started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        duration_s=recording.duration_s,
+        version=recording.version,
+    )

@@ -1,0 +1,51 @@
+"""Which connections the trace is about: those that begin at the client's own interface in the form that was asked for.
+
+A pod that is asked directly may be a backend of a Service as well. What the client asks through that Service passes the same hops in
+the same form, but for the client's interface: there it is addressed to the ClusterIP and is another flow.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
+from kubectl_vxtrace.journeys.records import PORTS, REPLY, REQUEST, FlowFrames, Testimony
+from kubectl_vxtrace.model.path import Direction, Role, Tap
+from kubectl_vxtrace.model.recording import Recording
+
+
+def begun_at_client(
+    recording: Recording, groups: Sequence[FlowGroup], frames_of: Mapping[Tap, FlowFrames], testimonies: Mapping[Tap, Testimony]
+) -> dict[Tap, FlowFrames]:
+    """`frames_of` without the connections of which requests were seen, but nothing at the client's own interface, though it could testify.
+
+    A reply is enough there: the one request may have passed before that capture ran, and a Service's replies come from its own address.
+    A client port whose requests nothing saw stays; so does everything where that interface is blind, or where the client has none of
+    its own (the host's network).
+    """
+    kept = dict(frames_of)
+    for number, group in enumerate(groups):
+        client_taps = _client_taps(recording, group)
+        if not client_taps or not all(tap in testimonies and testimonies[tap].witness for tap in client_taps):
+            continue
+        elsewhere = _ports(kept, number, set(kept) - client_taps, (REQUEST,)) & ~_ports(kept, number, client_taps, (REQUEST, REPLY))
+        if elsewhere.any():
+            kept = {tap: frames.take(~((frames.group == number) & elsewhere[frames.client_port])) for tap, frames in kept.items()}
+    return kept
+
+
+def _client_taps(recording: Recording, group: FlowGroup) -> set[Tap]:
+    """The client's own interface, as the request paths of the group's flows name it."""
+    flows = {recording.flows[backend.planned].id for backend in group.backends}
+    hops = [path.hops[0] for path in recording.paths if path.flow in flows and path.direction is Direction.REQUEST and path.hops]
+    return {hop.tap for hop in hops} if all(hop.role is Role.POD for hop in hops) else set()
+
+
+def _ports(frames_of: Mapping[Tap, FlowFrames], group: int, taps: set[Tap], directions: Sequence[int]) -> NDArray[np.bool_]:
+    """For each client port whether anything of the group in one of the directions was seen at one of the taps."""
+    seen = np.zeros(PORTS, dtype=np.bool_)
+    for tap in taps & set(frames_of):
+        frames = frames_of[tap]
+        seen[frames.client_port[(frames.group == group) & np.isin(frames.direction, directions)]] = True
+    return seen

@@ -1,0 +1,147 @@
+"""What became of the packets of each flow, and what each hop saw of them.
+
+context          what all paths share
+counted          which packets are counted
+contradictions   witnesses that packets contradict
+arrivals         how far packets have come though no tap saw them there: answered means arrived
+outcomes         delivered, lost or undetermined
+rejections       answered by an RST or an ICMP error
+hop_counts       what each hop saw
+leg_tallies      what each leg did to packets, and how long that took
+selection        which packets a report lists
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
+from kubectl_vxtrace.journeys.judge.context import Context
+from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
+from kubectl_vxtrace.journeys.judge.counted import counted
+from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
+from kubectl_vxtrace.journeys.judge.leg_tallies import leg_tallies, open_leg
+from kubectl_vxtrace.journeys.judge.outcomes import (
+    Outcomes,
+    mark_merged_acks,
+    mark_undetermined,
+    outcomes_of,
+    possibly_resegmented,
+)
+from kubectl_vxtrace.journeys.judge.rejections import mark_rejected
+from kubectl_vxtrace.journeys.match.trajectories import Trajectories, merging_hops, reference_times
+from kubectl_vxtrace.journeys.records import Candidate, CandidatePath, Testimony
+from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
+from kubectl_vxtrace.model.packets import I32
+from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+
+
+def judge_flow(context: Context, paths: Sequence[CandidatePath], matched: Sequence[Trajectories]) -> list[TracedPath]:
+    """All paths of one flow, each with its packets: outcomes of requests depend on what the replies say."""
+    if context.recording.request is not None and context.recording.request.filter is not None:
+        matched = _picked(matched)
+    by_direction = {packets.frames.path.direction: packets for packets in matched}
+    judged = []
+    for path, packets in zip(paths, matched, strict=True):
+        traced = _judge_path(context, path, packets, by_direction.get(path.frames.path.direction.reverse))
+        if path.candidate.flow.server is None and path.frames.path.direction is Direction.REPLY and not len(traced.journeys):
+            continue
+        judged.append(traced)
+    return judged
+
+
+def _picked(matched: Sequence[Trajectories]) -> list[Trajectories]:
+    """What the user's filter picked, which the capture applied to what the client sends at its first hop; and the replies to that."""
+    is_request = [packets.frames.path.direction is Direction.REQUEST for packets in matched]
+    at_client = [packets.client_port[packets.first == 0] for packets, request in zip(matched, is_request, strict=True) if request]
+    ports = np.concatenate(at_client or [np.zeros(0, np.int32)])
+    return [
+        packets.take(np.flatnonzero(packets.first == 0 if request else np.isin(packets.client_port, ports)))
+        for packets, request in zip(matched, is_request, strict=True)
+    ]
+
+
+def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, back: Trajectories | None) -> TracedPath:
+    is_request = path.frames.path.direction is Direction.REQUEST
+    answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks)
+    passed = np.where(answers.proven, np.int32(packets.frame.shape[1] + 1), np.int32(0))
+    if is_request:
+        passed = np.maximum(passed, passed_by_rejections(packets, context.quoted, path.candidate.group))
+    # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
+    is_counted = counted(packets, context.window)
+    testimonies = _testimonies(context, path, packets, passed, is_counted)
+    witness = [testimony.witness for testimony in testimonies]
+    outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
+    mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
+    if is_request:
+        mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
+    inside = np.flatnonzero(is_counted)
+    inside = inside[np.argsort(reference_times(packets, context.clocks)[inside], kind="stable")]
+    chosen = packets.take(inside)
+    journeys = _journeys(chosen, outcomes, inside)
+    legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
+    if is_request and path.candidate.flow.server is None:
+        legs += open_leg(chosen, journeys)
+    return TracedPath(
+        flow=path.candidate.flow,
+        path=path.frames.path,
+        journeys=journeys,
+        hops=hop_counts(chosen, context, testimonies) + unexpected_counts(path.unexpected, path.frames.path, context),
+        legs=legs,
+    )
+
+
+def _testimonies(
+    context: Context, path: CandidatePath, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_]
+) -> list[Testimony]:
+    """The testimonies of a path's hops, less those that the packets contradict."""
+    testimonies = [context.testimony_of(hop.tap) for hop in path.frames.path.hops]
+    noticed = packets.seen | bridged_locally(packets, path.candidate.flow)
+    missed = contradicted(noticed[is_counted], passed[is_counted], [testimony.witness for testimony in testimonies])
+    reason = "did not see {} packets that hops before and after it saw"
+    return [
+        replace(testimony, witness=False, reason=reason.format(count)) if count else testimony
+        for testimony, count in zip(testimonies, missed, strict=True)
+    ]
+
+
+def _outcomes(
+    context: Context, candidate: Candidate, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_], witness: Sequence[bool]
+) -> Outcomes:
+    """The outcome of each packet of a path, before anything is known of rejections."""
+    is_beginning = candidate.flow.server is None and packets.frames.path.direction is Direction.REQUEST
+    next_taps = [context.testimony_of(tap).witness for tap in candidate.next_taps]
+    continues_at_witnesses = is_beginning and bool(next_taps) and all(next_taps)
+    outcomes = outcomes_of(packets.seen, passed, witness, arrives=not is_beginning, continues_at_witnesses=continues_at_witnesses)
+    if packets.frames.tcp:
+        flags = packets.flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)
+        mark_merged_acks(outcomes, (packets.largest_payload_bytes == 0) & (flags == TCP_ACK), merging_hops(packets))
+    else:
+        mark_undetermined(outcomes, possibly_resegmented(outcomes, packets, is_counted, witness), OutcomeCode.LOST)
+    if not packets.frames.comparable or candidate.group in context.undecided:
+        mark_undetermined(outcomes, np.ones(len(packets), dtype=np.bool_), OutcomeCode.LOST)
+    mark_undetermined(outcomes, packets.undecided, OutcomeCode.LOST, OutcomeCode.DELIVERED)
+    return outcomes
+
+
+def _journeys(packets: Trajectories, outcomes: Outcomes, which: NDArray[np.intp]) -> JourneyTable:
+    """The journeys of `packets`; `which` are their rows in `outcomes`."""
+    row = np.empty_like(packets.frame)
+    for hop, frames in enumerate(packets.frames.hops):
+        row[:, hop] = np.append(frames.row, np.int32(-1))[packets.frame[:, hop]]  # -1, unseen, is the index of what is appended
+    table = JourneyTable(
+        path=packets.frames.path,
+        row=row,
+        outcome=outcomes.code[which],
+        lost_from=outcomes.lost_from[which],
+        lost_to=outcomes.lost_to[which],
+        weight_packets=packets.weight,
+        client_port=packets.client_port,
+        time_ns=packets.time_ns,
+    )
+    for column in (table.row, table.outcome, table.lost_from, table.lost_to, table.weight_packets, table.client_port, table.time_ns):
+        column.setflags(write=False)
+    return table

@@ -1,0 +1,29 @@
+"""IP addresses as text and as bytes, written once for the whole package."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+ADDRESS_BYTES = 16
+IPV4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+"""IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), so that both families share one layout."""
+
+
+def packed_address(text: str) -> bytes | None:
+    """The 16 bytes under which a PacketTable holds an address; None if `text` is none."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text)
+    except ValueError:
+        return None
+    return IPV4_MAPPED_PREFIX + address.packed if isinstance(address, IPv4Address) else address.packed
+
+
+def host_port(address: str, port: int | None) -> str:
+    """`address:port`, with brackets around IPv6 (RFC 3986, 3.2.2); the bare address where there is no port."""
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def unique(texts: Iterable[str | None]) -> tuple[str, ...]:
+    """The different texts in order of their first occurrence, without None and empty ones."""
+    return tuple(dict.fromkeys(text for text in texts if text))

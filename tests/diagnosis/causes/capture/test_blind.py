@@ -1,0 +1,45 @@
+"""capture-blind, and hops that only look blind."""
+
+from dataclasses import replace
+
+import pytest
+
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.causes.capture import blind
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.report import Confidence, Severity
+from tests.diagnosis.asked import asked
+from tests.diagnosis.build import HEALTHY, Fate, lost
+
+DROPPED = "the kernel dropped 1438 of its packets"
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3, 4, 5, 6])
+def test_a_capture_that_the_kernel_took_packets_from_is_blind_and_no_fault(hop: int) -> None:
+    case = replace(HEALTHY, blind={hop: DROPPED}).case()
+    (found,) = diagnose(case)
+    assert (found.cause, found.severity, found.confidence, found.packets) == ("capture-blind", Severity.WARNING, Confidence.CERTAIN, 0)
+    assert case.paths[0].path.hops[hop - 1].tap.interface in found.summary
+    assert DROPPED in found.summary
+    assert found.leg is None
+
+
+def cut_off() -> Case:
+    """Captures that were stopped with packets in the ring: that only moves the end of what is judged."""
+    case = HEALTHY.case()
+    captures = tuple(replace(one, received=60, captured=48) for one in case.recording.captures)
+    return replace(case, recording=replace(case.recording, captures=captures))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(HEALTHY.case(), id="all is seen"),
+        pytest.param(replace(HEALTHY, requests=(lost(24, 4, 5),), replies=()).case(), id="a witness that saw nothing"),
+        pytest.param(replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), zero={5: "it was down"}).case(), id="a device that was down"),
+        pytest.param(replace(HEALTHY, requests=(lost(2, 3, 4), Fate(count=22))).case(), id="some are lost"),
+        pytest.param(cut_off(), id="the last packets were still in the ring"),
+    ],
+)
+def test_what_is_not_blind(case: Case) -> None:
+    assert "capture-blind" not in {found.cause for found in asked(case, blind)}

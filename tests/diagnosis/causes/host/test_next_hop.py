@@ -1,0 +1,203 @@
+"""fdb-missing, neighbour-missing, pod-unreachable."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
+from kubectl_vxtrace.model.facts import FdbEntry, Neighbour, NodeFacts
+from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.path import Direction, Endpoint
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
+from tests.diagnosis.build import (
+    HEALTHY,
+    MAC_B,
+    NIC_A,
+    POD_B,
+    SERVER,
+    VTEP_A,
+    VTEP_B,
+    VX,
+    A,
+    B,
+    Fate,
+    Frame,
+    World,
+    arp,
+    facts,
+    icmp,
+    lost,
+    rule,
+    with_flow,
+)
+
+BEFORE, AFTER = facts(A), facts(A, later=True)
+
+
+def no_fdb(look: NodeFacts) -> NodeFacts:
+    return replace(look, fdb=tuple(entry for entry in look.fdb if entry.device != VX))
+
+
+def no_neighbour(look: NodeFacts, *states: str) -> NodeFacts:
+    others = tuple(entry for entry in look.neighbours if entry.address != VTEP_B)
+    failed = (Neighbour(address=VTEP_B, device=VX, states=states),) if states else ()
+    return replace(look, neighbours=others + failed)
+
+
+def sending(
+    leg: tuple[int, int], before: NodeFacts | None, after: NodeFacts, *, extra: Mapping[int, tuple[Frame, ...]] | None = None
+) -> World:
+    looks = (before, facts(B)) if before is not None else (facts(B),)
+    return replace(HEALTHY, requests=(lost(24, *leg),), replies=(), before=looks, after=(after, facts(B)), extra=extra or {})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "confidence", "admitted"),
+    [
+        pytest.param(no_fdb(BEFORE), no_fdb(facts(A, vx={"tx.dropped": 27})), Confidence.CERTAIN, 24, id="missing, all counted"),
+        pytest.param(BEFORE, no_fdb(facts(A, vx={"tx.dropped": 27})), Confidence.LIKELY, 24, id="missing in one look"),
+        pytest.param(no_fdb(BEFORE), no_fdb(facts(A, vx={"tx.dropped": 9})), Confidence.POSSIBLE, 0, id="fewer counted"),
+        pytest.param(None, no_fdb(AFTER), Confidence.LIKELY, 0, id="no counter"),
+    ],
+)
+def test_no_forwarding_entry(before: NodeFacts | None, after: NodeFacts, confidence: Confidence, admitted: int) -> None:
+    case = sending((2, 3), before, after).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("fdb-missing", confidence, Leg(from_=2, to=3))
+    assert MAC_B in findings[0].summary
+    assert dropped_packets(case, findings)[0].sum() == admitted
+
+
+def unread(look: NodeFacts) -> NodeFacts:
+    return replace(no_fdb(look), absent={"fdb": "bridge is not installed"})
+
+
+DROPPED = facts(A, vx={"tx.dropped": 24})
+DEFAULT = FdbEntry(mac="00:00:00:00:00:00", device=VX, destination="10.128.0.95")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(BEFORE, facts(A, vx={"tx.dropped": 500}), id="tx.dropped alone is background noise"),
+        pytest.param(no_fdb(BEFORE), no_fdb(AFTER), id="missing, but nothing was dropped in the device"),
+        pytest.param(replace(BEFORE, fdb=(DEFAULT,)), replace(DROPPED, fdb=(DEFAULT,)), id="a default destination"),
+        pytest.param(unread(BEFORE), unread(DROPPED), id="not read"),
+        pytest.param(replace(no_fdb(BEFORE), lookups=()), replace(no_fdb(DROPPED), lookups=()), id="no route known"),
+    ],
+)
+def test_forwarding_entry_near_misses(before: NodeFacts, after: NodeFacts) -> None:
+    assert diagnose(sending((2, 3), before, after).case())[0].cause == "unknown"
+
+
+def test_counters_of_a_device_that_was_made_anew_are_not_compared() -> None:
+    after = no_fdb(facts(A, vx={"tx.dropped": 24}))
+    anew = replace(after, links=tuple(replace(link, index=link.index + 10) for link in after.links))
+    found = diagnose(sending((2, 3), no_fdb(BEFORE), anew).case())[0]
+    assert (found.cause, found.confidence) == ("fdb-missing", Confidence.LIKELY)
+
+
+def test_an_output_rule_explains_the_same_leg_and_counter() -> None:
+    """A packet that OUTPUT drops counts as tx dropped of the VXLAN device as well; the entry is there."""
+    drop = rule("OUTPUT", "-p udp --dport 4789 -j DROP", 0, hook="output")
+    after = replace(facts(A, vx={"tx.dropped": 24}), rules=(replace(drop, packets=24),))
+    found = diagnose(sending((2, 3), replace(BEFORE, rules=(drop,)), after).case())[0]
+    assert (found.cause, found.confidence) == ("host-firewall", Confidence.CERTAIN)
+
+
+ASKING = {2: (arp(VTEP_A, VTEP_B), arp(VTEP_A, VTEP_B))}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "extra", "confidence"),
+    [
+        pytest.param(no_neighbour(BEFORE), no_neighbour(AFTER, "FAILED"), ASKING, Confidence.CERTAIN, id="asked in vain"),
+        pytest.param(no_neighbour(BEFORE), no_neighbour(AFTER, "INCOMPLETE"), ASKING, Confidence.CERTAIN, id="incomplete"),
+        pytest.param(BEFORE, no_neighbour(AFTER), ASKING, Confidence.LIKELY, id="missing in one look"),
+        pytest.param(no_neighbour(BEFORE), no_neighbour(AFTER), {}, Confidence.POSSIBLE, id="nobody was seen asking"),
+    ],
+)
+def test_no_neighbour(before: NodeFacts, after: NodeFacts, extra: dict[int, tuple[Frame, ...]], confidence: Confidence) -> None:
+    case = sending((1, 2), before, after, extra=extra).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("neighbour-missing", confidence, Leg(from_=1, to=2))
+    assert any(proof.kind is EvidenceKind.CONFIG and VTEP_B in proof.text for proof in findings[0].evidence)
+    assert not dropped_packets(case, findings)[0].any()
+
+
+def test_host_unreachable_is_evidence_and_leaves_the_packets_rejected() -> None:
+    quoted = HEALTHY.frame(Direction.REQUEST, 0, 40000, Fate())
+    world = sending((1, 2), no_neighbour(BEFORE), no_neighbour(AFTER), extra={1: (icmp(NIC_A, 1, quoted),)})
+    case = replace(world, requests=(lost(24, 1, 2, outcome=OutcomeCode.REJECTED),)).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence) == ("neighbour-missing", Confidence.CERTAIN)
+    assert any(proof.frames and "ICMP 3/1 from 10.128.0.72" in proof.text for proof in findings[0].evidence)
+    assert not dropped_packets(case, findings)[0].any()
+
+
+def test_a_setting_that_was_not_read_does_not_hide_the_table() -> None:
+    unread = {"sysctl.net.ipv4.neigh.default.gc_thresh3": "the node has no such setting"}
+    before, after = (replace(no_neighbour(look), absent=unread) for look in (BEFORE, AFTER))
+    assert diagnose(sending((1, 2), before, after, extra=ASKING).case())[0].cause == "neighbour-missing"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "extra"),
+    [
+        pytest.param(BEFORE, AFTER, ASKING, id="the entry is there"),
+        pytest.param(BEFORE, no_neighbour(AFTER), {}, id="missing in one look, nobody asked"),
+        pytest.param(BEFORE, no_neighbour(AFTER), {2: (arp(VTEP_A, VTEP_B), arp(VTEP_B, VTEP_A, reply=True))}, id="asked and answered"),
+        pytest.param(
+            replace(no_neighbour(BEFORE), absent={"neighbours": "timeout"}),
+            replace(no_neighbour(AFTER), absent={"neighbours": "timeout"}),
+            ASKING,
+            id="not read",
+        ),
+    ],
+)
+def test_neighbour_near_misses(before: NodeFacts, after: NodeFacts, extra: dict[int, tuple[Frame, ...]]) -> None:
+    assert diagnose(sending((1, 2), before, after, extra=extra).case())[0].cause == "unknown"
+
+
+def test_a_gateway_that_is_no_address_breaks_nothing() -> None:
+    odd = replace(BEFORE, lookups=tuple(replace(lookup, gateway="\x1b[0m; rm") for lookup in BEFORE.lookups))
+    found = diagnose(sending((1, 2), odd, odd).case())[0]
+    assert (found.cause, found.confidence) == ("neighbour-missing", Confidence.POSSIBLE)
+
+
+def test_the_candidates_of_an_unnamed_backend_lead_to_the_neighbour() -> None:
+    world = sending((1, 2), no_neighbour(BEFORE), no_neighbour(AFTER), extra=ASKING)
+    case = replace(world, server=None, hops=3, replies=None).case()
+    nameless = replace(case.flows[0], candidates=(Endpoint(address=SERVER, port=53, node=B),))
+    assert diagnose(with_flow(case, nameless))[0].cause == "neighbour-missing"
+
+
+def test_a_pod_that_answers_no_arp_is_unreachable() -> None:
+    def gone(look: NodeFacts) -> NodeFacts:
+        failed = Neighbour(address=SERVER, device=POD_B, states=("FAILED",))
+        return replace(look, neighbours=(*(entry for entry in look.neighbours if entry.address != SERVER), failed))
+
+    world = replace(
+        HEALTHY,
+        requests=(lost(24, 5, 6),),
+        replies=(),
+        before=(facts(A), gone(facts(B))),
+        after=(facts(A), gone(facts(B, later=True))),
+        extra={6: (arp("10.128.0.95", SERVER),)},
+    )
+    found = diagnose(world.case())[0]
+    assert (found.cause, found.confidence, found.leg) == ("pod-unreachable", Confidence.CERTAIN, Leg(from_=5, to=6))
+
+
+def test_a_pod_that_nobody_asked_for_is_not_unreachable() -> None:
+    """No packet got as far as to need its MAC address."""
+
+    def unasked(look: NodeFacts) -> NodeFacts:
+        return replace(look, neighbours=tuple(entry for entry in look.neighbours if entry.address != SERVER))
+
+    looks = unasked(facts(B)), unasked(facts(B, later=True))
+    world = replace(HEALTHY, requests=(lost(24, 5, 6),), replies=(), before=(facts(A), looks[0]), after=(facts(A), looks[1]))
+    (found,) = diagnose(world.case())
+    assert found.cause == "unknown"

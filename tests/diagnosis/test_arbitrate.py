@@ -1,0 +1,79 @@
+"""Which of several explanations of one loss stands, and what becomes of the others."""
+
+import pytest
+
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate
+from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
+
+
+def finding(cause: str, confidence: Confidence, *kinds: EvidenceKind) -> Finding:
+    """An error about the same loss, with one proof of each kind."""
+    return Finding(
+        cause=cause,
+        confidence=confidence,
+        severity=Severity.ERROR,
+        packets=24,
+        summary=f"so says {cause}",
+        flow=1,
+        direction=Direction.REQUEST,
+        leg=Leg(from_=3, to=4),
+        evidence=tuple(Evidence(kind=kind, text=f"{kind} of {cause}") for kind in kinds),
+    )
+
+
+def doubts(*found: Finding) -> list[tuple[str, Severity, tuple[str, ...]]]:
+    return [(one.cause, one.severity, one.not_ruled_out) for one in arbitrate(found)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "open_"),
+    [
+        pytest.param(Confidence.POSSIBLE, Confidence.POSSIBLE, True, id="both possible"),
+        pytest.param(Confidence.LIKELY, Confidence.LIKELY, True, id="both likely"),
+        pytest.param(Confidence.CERTAIN, Confidence.LIKELY, True, id="certain and likely"),
+        pytest.param(Confidence.LIKELY, Confidence.POSSIBLE, False, id="likely and possible"),
+        pytest.param(Confidence.CERTAIN, Confidence.POSSIBLE, False, id="certain and possible"),
+    ],
+)
+def test_a_weaker_explanation_is_left_open_unless_the_first_is_surer_than_possible(
+    first: Confidence, second: Confidence, open_: bool
+) -> None:
+    rival = finding("server-silent", second)
+    said = doubts(finding("underlay-loss", first), rival)
+    assert said == [("underlay-loss", Severity.ERROR, ("server-silent: so says server-silent",) if open_ else ())]
+
+
+def test_what_a_counter_admits_stands_before_what_is_surer() -> None:
+    said = doubts(finding("underlay-udp-blocked", Confidence.CERTAIN), finding("xdp-drop", Confidence.LIKELY, EvidenceKind.COUNTER))
+    assert [cause for cause, _, _ in said] == ["xdp-drop"]
+
+
+def test_a_counter_of_a_merely_possible_cause_admits_nothing() -> None:
+    said = doubts(finding("underlay-udp-blocked", Confidence.CERTAIN), finding("xdp-drop", Confidence.POSSIBLE, EvidenceKind.COUNTER))
+    assert [cause for cause, _, _ in said] == ["underlay-udp-blocked"]
+
+
+@pytest.mark.parametrize("confidence", [Confidence.LIKELY, Confidence.POSSIBLE])
+def test_a_weaker_explanation_that_rests_on_configuration_will_hurt_later(confidence: Confidence) -> None:
+    said = doubts(finding("underlay-loss", Confidence.CERTAIN), finding("vni-mismatch", confidence, EvidenceKind.CONFIG))
+    assert said == [("underlay-loss", Severity.ERROR, ()), ("vni-mismatch", Severity.WARNING, ())]
+
+
+@pytest.mark.parametrize("cause", ["xdp-drop", "vmware-vxlan-clash", "underlay-mtu"])
+def test_a_program_a_driver_or_a_size_alone_is_no_mistake_that_will_hurt_later(cause: str) -> None:
+    rival = finding(cause, Confidence.POSSIBLE, EvidenceKind.CONFIG)
+    assert doubts(finding("underlay-loss", Confidence.LIKELY), rival) == [("underlay-loss", Severity.ERROR, ())]
+    said = doubts(finding("underlay-udp-blocked", Confidence.POSSIBLE), rival)
+    assert said == [("underlay-udp-blocked", Severity.ERROR, (f"{cause}: so says {cause}",))]
+
+
+def test_the_same_cause_twice_is_one_finding_with_both_proofs() -> None:
+    found = arbitrate(
+        [
+            finding("vni-mismatch", Confidence.LIKELY, EvidenceKind.CONFIG),
+            finding("vni-mismatch", Confidence.CERTAIN, EvidenceKind.COUNTER),
+        ]
+    )
+    assert [(one.cause, one.confidence) for one in found] == [("vni-mismatch", Confidence.CERTAIN)]
+    assert [proof.kind for proof in found[0].evidence] == [EvidenceKind.COUNTER, EvidenceKind.CONFIG]
