@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kubectl_vxtrace import packets
 from kubectl_vxtrace.errors import CannotRunError, PcapError
-from kubectl_vxtrace.handover.interfaces import Capture, Read, captures_in, with_silent_interfaces
+from kubectl_vxtrace.handover.interfaces import Capture, Read, captures_in, with_silent_interfaces, without_copies
 from kubectl_vxtrace.handover.results import failed, presumed, without_strangers
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
@@ -35,7 +35,7 @@ def settle(recording: Recording) -> Settled:
         raise CannotRunError(
             "\n".join(["there is no capture to look into", *reasons]), "give pcap or pcapng files, also packed or in archives"
         )
-    captures = captures_in(read)
+    captures, copies = without_copies(captures_in(read))
     captures, placed = with_silent_interfaces(captures, place([capture.handed for capture in captures], recording.node_addresses))
     tables = {tap: replace(captures[number].table, tap=tap, stopped_at=None) for number, tap in placed.taps.items()}
     end_ns = max(int(table.time_ns.max(initial=0)) for table in tables.values()) if tables else 0
@@ -43,7 +43,14 @@ def settle(recording: Recording) -> Settled:
     unplaced = [file for file in unread if failed(file) is None]
     results += [result for file in unread if (result := failed(file)) is not None]
     kept = {result.task.tap for result in results if result.status is not CaptureStatus.FAILED}
-    notes = (*placed.notes, *_layered(captures), *strangers, *(f"{file.name} cannot be read: {file.failure}" for file in unplaced))
+    notes = (
+        *copies,
+        *placed.notes,
+        *_layered(captures),
+        *_ignored_roles(captures),
+        *strangers,
+        *(f"{file.name} cannot be read: {file.failure}" for file in unplaced),
+    )
     return Settled(
         recording=replace(
             recording,
@@ -68,6 +75,13 @@ def _read(files: Sequence[LooseFile]) -> tuple[list[Read], list[LooseFile]]:
         else:
             read.append((file, found))
     return read, unread
+
+
+def _ignored_roles(captures: Sequence[Capture]) -> list[str]:
+    names = dict.fromkeys(
+        file.name for capture in captures for file in capture.files if file.role is not None and capture.handed.role is None
+    )
+    return [f"{name} is of several interfaces: the role of --hop was not used, each has its own" for name in names]
 
 
 def _layered(captures: Sequence[Capture]) -> list[str]:

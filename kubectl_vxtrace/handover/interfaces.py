@@ -127,6 +127,31 @@ def _layers(capture: Capture) -> Iterator[Capture]:
         yield capture
 
 
+def without_copies(captures: Sequence[Capture]) -> tuple[list[Capture], list[str]]:
+    """The captures without those that are copies of others, and what is said of these.
+
+    Packets at the very same times in two files are one capture, unless both names say where they were made and contradict each other.
+    """
+    kept: list[Capture] = []
+    notes: list[str] = []
+    for capture in captures:
+        original = next((other for other in kept if _is_copy(capture, other)), None)
+        if original is None:
+            kept.append(capture)
+        else:
+            notes.append(f"{capture.handed.name} was passed over: it is a copy of {original.handed.name}")
+    return kept, notes
+
+
+def _is_copy(capture: Capture, other: Capture) -> bool:
+    one, two = capture.handed, other.handed
+    told = [each.node is not None or each.hint.certain for each in (one, two)]
+    if all(told) and (one.node or one.hint.node, one.role or one.hint.role) != (two.node or two.hint.node, two.role or two.hint.role):
+        return False
+    columns = ((getattr(one.table, name), getattr(two.table, name)) for name in ("time_ns", "captured_bytes", "ip_id", "ttl"))
+    return len(one.table) > 0 and all(np.array_equal(*pair) for pair in columns)
+
+
 def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple[list[Capture], Placed]:
     """A capture of all interfaces watched also those that no packet passed: of each role that it lacks it is a capture without packets."""
     taps, roles = dict(placed.taps), dict(placed.roles)

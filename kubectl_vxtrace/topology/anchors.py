@@ -124,7 +124,12 @@ class _Judged:
     def _alike(self, between: Mapping[Tap, frozenset[str]]) -> frozenset[Tap]:
         open_nics = [at for at, sight in enumerate(self._sights) if sight.tap in between and sight.role is Role.UNDERLAY]
         tables = [sight.table for sight in self._sights]
-        pairs = [pair for pair in combinations(open_nics, _PAIR) if same_packets(tables, self._channels, *pair)]
+        # What was seen at the very same times is a copy of the file, and not another NIC.
+        pairs = [
+            (one, other)
+            for one, other in combinations(open_nics, _PAIR)
+            if not np.array_equal(tables[one].time_ns, tables[other].time_ns) and same_packets(tables, self._channels, one, other)
+        ]
         return frozenset(self._sights[at].tap for pair in pairs for at in pair)
 
     def _order(self, one: int, other: int, node: str) -> int:

@@ -68,6 +68,13 @@ def looks_of(table: PacketTable) -> Looks:
     return Looks(look=found.look, encapsulated=tunnelled > 0 or others, address=found.address)
 
 
+def first_sent_ns(table: PacketTable, address: str) -> int:
+    """When the first packet from an address was seen, else when the first of all was."""
+    own = np.array([address_text(source) == address for source in table.conversations.source], dtype=np.bool_)
+    sent = np.append(own, False)[table.conversation]
+    return int(table.time_ns[sent].min() if sent.any() else table.time_ns.min())
+
+
 def is_mixed(table: PacketTable) -> bool:
     """Whether a capture holds most of its encapsulated packets bare as well: it was merged of captures of several interfaces."""
     there, tunnel = table.conversation[:_TELLING] >= 0, table.tunnel[:_TELLING]

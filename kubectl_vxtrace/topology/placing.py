@@ -13,7 +13,7 @@ import numpy as np
 from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.topology.anchors import Anchors, find_anchors
-from kubectl_vxtrace.topology.looks import Look, Looks, looks_of
+from kubectl_vxtrace.topology.looks import Look, Looks, first_sent_ns, looks_of
 from kubectl_vxtrace.topology.naming import NameHint
 from kubectl_vxtrace.topology.places import Sight, carried_at
 
@@ -90,7 +90,21 @@ def _roles(handed: Sequence[Handed]) -> tuple[dict[int, Role], list[str]]:
             )
         else:
             roles[number] = named
+    roles.update(dict.fromkeys(_bridges(handed, looks, roles), Role.BRIDGE))
     return roles, notes
+
+
+def _bridges(handed: Sequence[Handed], looks: Sequence[Looks], roles: Mapping[int, Role]) -> list[int]:
+    """Of all interfaces of a machine those that look like a pod's and are the bridge's behind it, where the pod's packets come later."""
+    alike: defaultdict[tuple[str | None, str], list[int]] = defaultdict(list)
+    for number, each in enumerate(handed):
+        address = looks[number].address
+        if each.everywhere and each.role is each.hint.role is None and roles.get(number) is Role.POD and address is not None:
+            alike[each.node or each.hint.node, address].append(number)
+    found: list[int] = []
+    for (_, address), numbers in alike.items():
+        found += sorted(numbers, key=lambda number: first_sent_ns(handed[number].table, address))[1:]
+    return found
 
 
 def _seen_role(looks: Looks, inside: frozenset[str]) -> Role | None:

@@ -7,6 +7,7 @@ import pytest
 from kubectl_vxtrace.model.report import Verdict
 from tests.handover import build
 from tests.handover.build import SERVER_NODE
+from tests.wire import links
 from tests.wire.places import CLIENT, CLIENT_NODE, FIRST, NIC, PODS, UNDERLAY, VXLAN
 
 SHOTS = build.recorded()
@@ -149,3 +150,37 @@ def test_an_end_that_no_capture_can_see_is_blind(tmp_path: Path) -> None:
     assert report.verdict is Verdict.UNDETERMINED
     assert not report.completeness.complete
     assert [blind.node for blind in report.completeness.blind] == [UNDERLAY[CLIENT_NODE]]
+
+
+def test_a_copy_of_a_file_is_no_other_node(tmp_path: Path) -> None:
+    content = build.pcap(build.recorded(one_way=True, lost=False)[CLIENT_NIC])
+    report = build.report_of(tmp_path, {"x.pcap": content, "y.pcap": content})
+    assert [note for note in report.completeness.notes if "is a copy of" in note]
+    assert len(report.captures) == 1
+    assert [hop.witness for hop in report.flows[0].directions[0].hops] == [False, False, True, False, False, False]
+
+
+def test_in_a_capture_of_all_interfaces_the_bridge_is_behind_the_pod(tmp_path: Path) -> None:
+    """Both see one address and fresh packets; the pod's own come to its bridge after its interface."""
+    bridged = {
+        **SHOTS,
+        (CLIENT_NODE, "cni0"): [
+            (time_ns + (2_000 if number % 2 == 0 else -2_000), frame) for number, (time_ns, frame) in enumerate(SHOTS[CLIENT_POD])
+        ],
+    }
+    indices = {NIC: 2, VXLAN: 5, "cni0": 9}
+    every = sorted(
+        (time_ns, links.sll2(frame[14:], interface=indices.get(interface, 17)))
+        for (node, interface), each in bridged.items()
+        if node == CLIENT_NODE
+        for time_ns, frame in each
+    )
+    report = build.report_of(tmp_path, {"n1-any.pcap": build.pcap(every, links.SLL2)})
+    hops = report.flows[0].directions[0].hops
+    assert [(hop.role, hop.interface) for hop in hops[:4]] == [("pod", "if17"), ("bridge", "if9"), ("vxlan", "if5"), ("underlay", "if2")]
+
+
+def test_a_role_for_a_file_of_several_interfaces_is_said_not_to_be_used(tmp_path: Path) -> None:
+    report = build.report_of(tmp_path, build.pcapng_of_each_node(SHOTS), f"--hop={CLIENT_NODE}:pod={CLIENT_NODE}.pcapng")
+    assert build.lost(report) == TRUTH
+    assert [note for note in report.completeness.notes if "the role of --hop was not used" in note]
