@@ -81,10 +81,16 @@ class Hops:
         return [*(near or self._unrecorded(client.address, server.node)), *self._switches(flow), *far[::-1]], note
 
     def _switches(self, flow: Flow) -> list[Step]:
-        """Captures between the nodes that saw the flow, or other packets between the two ends: the way leads past them."""
+        """Captures between the nodes that saw the flow, or other packets between the two ends: the way leads past them.
+
+        A NIC of which nothing tells whether it is the one node's or the other's is somewhere between both as well.
+        """
         ends = {flow.client.address, flow.server.address if flow.server is not None else None}
         seen = {tap for channel, taps in self._seen.items() if {channel.client, channel.server} == ends for tap in taps}
         found = [sight.tap for sight in self._between if sight.tap in seen]
+        placed = {flow.client.node, flow.server.node if flow.server is not None else None}
+        nics = [tap for tap in seen if tap.node in self._underlay.open and tap.node not in placed and self._roles[tap] is Role.UNDERLAY]
+        found += nics if len(nics) == 1 else []
         # One that is called after a node is next to it.
         found.sort(key=lambda tap: (tap.node != flow.client.node, flow.server is not None and tap.node == flow.server.node))
         return [(Role.UNDERLAY, tap) for tap in found]

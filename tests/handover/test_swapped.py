@@ -157,7 +157,26 @@ def test_a_copy_of_a_file_is_no_other_node(tmp_path: Path) -> None:
     report = build.report_of(tmp_path, {"x.pcap": content, "y.pcap": content})
     assert [note for note in report.completeness.notes if "is a copy of" in note]
     assert len(report.captures) == 1
-    assert [hop.witness for hop in report.flows[0].directions[0].hops] == [False, False, True, False, False, False]
+
+
+def test_a_nic_that_may_be_either_node_s_is_between_both(tmp_path: Path) -> None:
+    """What left the client's pod and was not seen there was lost before, whichever it is."""
+    shots = build.recorded(one_way=True)
+    files = {"x-primary-interface.pcap": build.pcap(shots[SERVER_NIC]), "n1-pod.pcap": build.pcap(shots[CLIENT_POD])}
+    without_outer = build.report_of(tmp_path, files)
+    hops = without_outer.flows[0].directions[0].hops
+    assert (hops[0].role, hops[0].node) == ("pod", "n1")
+    assert [(leg.from_, leg.lost) for leg in without_outer.flows[0].directions[0].legs if leg.lost] == [(1, build.LOST_REQUESTS)]
+
+
+def test_a_nic_alone_counts_what_it_saw(tmp_path: Path) -> None:
+    shots = build.recorded(one_way=True)
+    report = build.report_of(tmp_path, {"x.pcap": build.pcap(shots[CLIENT_NIC])})
+    hops = report.flows[0].directions[0].hops
+    assert [(hop.packets, hop.node) for hop in hops if hop.witness] == [(build.PINGS, "x")]
+    assert report.verdict is Verdict.UNDETERMINED
+    assert {blind.node for blind in report.completeness.blind} == {UNDERLAY[CLIENT_NODE], UNDERLAY[SERVER_NODE]}
+    assert all("nothing tells whether" in blind.reason for blind in report.completeness.blind)
 
 
 def test_in_a_capture_of_all_interfaces_the_bridge_is_behind_the_pod(tmp_path: Path) -> None:
