@@ -20,8 +20,8 @@ def infer(recording: Recording, tables: Mapping[Tap, PacketTable], fabric: Set[T
     """Fill a recording's flows, paths and overlay from what its captures saw; the basis of the paths is `inferred`.
 
     Followed is what a pod tap saw, if another tap saw it as well or the tap's own pod asked; without pod taps everything that was
-    encapsulated. A Service is learned from packets that reappear with another server. A client's packets that no other tap saw make a
-    flow without server, with the servers of that port elsewhere as candidates.
+    encapsulated; where there is neither, what the pods were asked. A Service is learned from packets that reappear with another server. A
+    client's packets that no other tap saw make a flow without server, with the servers of that port elsewhere as candidates.
 
     Args:
         recording: its captures say each tap's role; the rest is replaced.
@@ -94,7 +94,9 @@ class _Evidence:
         """Flows in the order of their addresses, without doubles; their ids are still to be given."""
         found: dict[tuple[Channel, Channel | None], None] = {}
         translated = {other for others in self._translations.values() for other in others}
-        for channel in sorted(self._followed(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)):
+        for channel in sorted(
+            list(self._followed()) or self._served(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)
+        ):
             if channel in self._translations:
                 found.update(dict.fromkeys((channel, other) for other in sorted(self._translations[channel], key=str)))
             elif channel not in translated or self._from_own_pod(channel):
@@ -110,6 +112,10 @@ class _Evidence:
                     yield channel
             elif at_pods.intersection(seen) and (len(seen) > 1 or self._from_own_pod(channel)):
                 yield channel
+
+    def _served(self) -> Iterable[Channel]:
+        """Where nothing else is worth following, what the recorded pods were asked."""
+        return [channel for channel, seen in self._seen.items() if any(self._places.pod_address.get(tap) == channel.server for tap in seen)]
 
     def _is_known_server(self, channel: Channel) -> bool:
         """Whether the address that the client used is the server's own: a pod's, or seen at another tap, or all was answered from it."""

@@ -143,6 +143,14 @@ def test_an_empty_capture_of_all_interfaces_is_an_empty_receiver_as_well(tmp_pat
     assert build.nodes_of(report) == (CLIENT_NODE, SERVER_NODE)
 
 
+def test_the_server_s_pod_alone_saw_traffic(tmp_path: Path) -> None:
+    report = build.report_of(tmp_path, {build.procedure_name(SERVER_POD): build.pcap(SHOTS[SERVER_POD])})
+    assert report.verdict is Verdict.UNDETERMINED
+    assert [(hop.node, hop.packets) for hop in report.flows[0].directions[0].hops if hop.witness] == [
+        (SERVER_NODE, build.PINGS - build.LOST_REQUESTS)
+    ]
+
+
 def test_an_end_that_no_capture_can_see_is_blind(tmp_path: Path) -> None:
     """The server's node alone: its answers died behind its NIC, where nobody looked."""
     far = {name: each for name, each in build.by_procedure(SHOTS).items() if name.startswith(SERVER_NODE)}
