@@ -119,7 +119,7 @@ def _no_capture(name: str, head: bytes) -> tuple[str, str]:
     if head.startswith((GZIP, ZSTD)):
         return "it is damaged, or what is packed in it is no capture", "was it transferred whole?"
     if _TEXT.issuperset(head):
-        return "it is text and no packets", "record with tcpdump -w FILE, which writes the packets themselves"
+        return "it is not a capture but text", "record with tcpdump -w FILE, which writes the packets themselves"
     return "it is not a capture file", "give what tcpdump or Wireshark wrote: pcap or pcapng"
 
 

@@ -27,7 +27,7 @@ def open_recording(paths: Sequence[Path], scratch: Path, given: Given = _NOTHING
     found = gather([*paths, *_only_in(given, paths)], scratch)
     if not found.recordings:
         return _by_hand(paths, found, given)
-    if len(found.recordings) > 1 or found.files:
+    if len(found.recordings) > 1 or found.files or len(paths) > 1:
         raise UsageError(
             f"{_names(paths)}: a bundle is one whole recording and cannot be put together with anything else",
             "analyze one bundle at a time; loose capture files may be many",

@@ -11,7 +11,7 @@ from typing import Final
 
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.path import Role
-from kubectl_vxtrace.topology.cni import BRIDGES, CNIS
+from kubectl_vxtrace.topology.cni import BRIDGES, CNIS, is_known_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,13 +167,8 @@ def _role(word: re.Match[str] | None, device: re.Match[str] | None) -> Role | No
 
 
 def _interface(device: re.Match[str] | None) -> str:
-    """The device's name as the kernel has it: a network's with that network's own signs."""
+    """The device's name as the kernel has it; not known where the file's name writes a network's device with other signs."""
     if device is None or device["any"] is not None:
         return ""
-    for cni in CNIS:
-        if re.fullmatch(_spelled(cni.device), device[0], re.IGNORECASE):
-            signs = iter(_SIGN.findall(cni.device))
-            head, *rest = _SIGN.split(device[0])
-            head, rest = (f"{head}-v6", rest[1:]) if rest[0] == "v6" else (head, rest)
-            return head + "".join(next(signs, "") + part for part in rest)
-    return device[0]
+    respelled = any(re.fullmatch(_spelled(cni.device), device[0], re.IGNORECASE) for cni in CNIS)
+    return device[0] if not respelled or is_known_device(device[0]) else ""

@@ -113,7 +113,7 @@ def zstandard_header() -> bytes:
     ("name", "content", "says"),
     [
         ("n1-pod.pcap", b"", "tcpdump was killed before it wrote"),
-        ("n1-pod.pcap", b"tcpdump: listening on eth0\n", "it is text"),
+        ("n1-pod.pcap", b"tcpdump: listening on eth0\n", "not a capture but text"),
         ("n1-pod.pcap", b"\xff\xfe\xd4\x00\xc3\x00", "PowerShell"),
         ("n1-pod.pcap", b"\x00\x01\x02", "not a capture file"),
         ("n1-pod.pcap.gz", gzip.compress(b"nothing")[:-4], "damaged, or what is packed in it is no capture"),

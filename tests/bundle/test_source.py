@@ -72,7 +72,7 @@ def test_nothing_that_is_a_capture(scratch: Path, tmp_path: Path) -> None:
     (tmp_path / "pod.pcap").write_text("12:00:01 IP 10.1.0.1 > 10.1.0.2: ICMP echo request\n")
     with pytest.raises(CannotRunError, match=r"no capture file found") as caught:
         source.open_recording([tmp_path / "pod.pcap"], scratch)
-    assert "it is text" in caught.value.message
+    assert "not a capture but text" in caught.value.message
     assert "tcpdump -w" in caught.value.message
 
 
@@ -83,7 +83,7 @@ def test_a_missing_path_is_a_usage_error(scratch: Path, tmp_path: Path) -> None:
 
 def test_a_bundle_is_read_alone(hand: Path, scratch: Path, tmp_path: Path) -> None:
     bundle = _zip(tmp_path / "b.zip", folder.RECORDING, "n1-pod.pcap")
-    for number, paths in enumerate(([bundle, hand], [hand, bundle])):
+    for number, paths in enumerate(([bundle, hand], [hand, bundle], [bundle, bundle])):
         (scratch / str(number)).mkdir()
         with pytest.raises(UsageError, match="one whole recording"):
             source.open_recording(paths, scratch / str(number))

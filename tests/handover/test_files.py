@@ -83,7 +83,7 @@ def test_a_quiet_capture_that_ends_before_the_others_begin_is_none_of_another_ti
     ("content", "says"),
     [
         (b"", "tcpdump was killed before it wrote"),
-        (b"tcpdump: eth0: No such device\n", "it is text"),
+        (b"tcpdump: eth0: No such device\n", "not a capture but text"),
         (FILES[NAMES[0]][:10], "ends inside its file header"),
     ],
 )

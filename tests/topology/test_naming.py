@@ -14,8 +14,8 @@ POD, BRIDGE, VXLAN, NIC = Role.POD, Role.BRIDGE, Role.VXLAN, Role.UNDERLAY
         # the by-hand procedure, and what this tool makes of it
         ("ada-ec-1-pod.pcap", "ada-ec-1", POD, ""),
         ("ada-ec-1-pod-cali123456.pcap", "ada-ec-1", POD, "cali123456"),
-        ("ada-ec-1-vxlan-calico.pcap", "ada-ec-1", VXLAN, "vxlan.calico"),
-        ("ada-ec-1-vxlan-flannel-1.pcapng.gz", "ada-ec-1", VXLAN, "flannel.1"),
+        ("ada-ec-1-vxlan-calico.pcap", "ada-ec-1", VXLAN, ""),
+        ("ada-ec-1-vxlan-flannel-1.pcapng.gz", "ada-ec-1", VXLAN, ""),
         ("ada-ec-1-bridge.pcap", "ada-ec-1", BRIDGE, ""),
         ("ada-ec-1-primary-interface.pcap", "ada-ec-1", NIC, ""),
         ("ip-10-0-0-1.ec2.internal-primary-interface-eth1.pcap", "ip-10-0-0-1.ec2.internal", NIC, "eth1"),
