@@ -7,7 +7,17 @@ from typing import Any
 from kubectl_vxtrace.facts.frames import UnreadableError
 
 Record = dict[str, Any]
+# A whole pair, or one half of it.
+_SURROGATE = re.compile(r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _FAILED = re.compile(r"Command failed .*:(\d{1,6})")
+
+
+def json_text(raw: bytes) -> str:
+    """JSON's text. Bytes that are no UTF-8, and escapes of half a surrogate pair, which no UTF-8 can say, become U+FFFD."""
+    text = raw.decode("utf-8", "replace")
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _SURROGATE.sub(lambda match: match[0] if match[1] else "\\ufffd", text)
 
 
 def documents(raw: bytes) -> list[Any]:
@@ -16,7 +26,7 @@ def documents(raw: bytes) -> list[Any]:
     Raises:
         UnreadableError: something in it is not JSON.
     """
-    text = raw.decode("utf-8", "replace")
+    text = json_text(raw)
     decoder = json.JSONDecoder()
     values = []
     position = _skip_space(text, 0)

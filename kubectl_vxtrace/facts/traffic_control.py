@@ -3,7 +3,7 @@
 import json
 import re
 
-from kubectl_vxtrace.facts.reading import Record, child, children, number, refused_lines, text
+from kubectl_vxtrace.facts.reading import Record, child, children, json_text, number, refused_lines, text
 from kubectl_vxtrace.model.datapath import TcFilter
 
 _ASKED = re.compile(r"filter show dev (\S+) (ingress|egress)")
@@ -25,7 +25,7 @@ def read_tc(asked: bytes, stdout: bytes, stderr: bytes) -> tuple[TcFilter, ...]:
     questions = [(match[1], match[2]) for line in asked.decode("ascii", "replace").splitlines() if (match := _ASKED.fullmatch(line))]
     refused = refused_lines(stderr)
     answered = [question for number_, question in enumerate(questions, 1) if number_ not in refused]
-    lines = stdout.decode("utf-8", "replace").splitlines()
+    lines = json_text(stdout).splitlines()
     if len(lines) != len(answered):
         return tuple(TcFilter(device=device, direction=direction, kind="unreadable") for device, direction in answered)
     return tuple(found for (device, direction), line in zip(answered, lines, strict=True) for found in _filters(device, direction, line))

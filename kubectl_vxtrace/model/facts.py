@@ -407,9 +407,11 @@ class KernelDrop:
     """A packet that the kernel of `node` said it dropped (tracepoint `skb:kfree_skb`).
 
     `reason` is the kernel's word without its prefix (`NETFILTER_DROP`, `IP_RPFILTER`, `VXLAN_VNI_NOT_FOUND`; enum skb_drop_reason in
-    include/net/dropreason-core.h), `location` the function that freed it (`nf_hook_slow`), `ethertype` what it carried (0x0800).
+    include/net/dropreason-core.h), a number (`0x20001`) where the tracepoint knows no word for it. `location` is the function that freed
+    it (`nf_hook_slow`), `module` the kernel module that the function is in, `address` stands where the function is not known.
+    `ethertype` is what it carried (0x0800); `socket` says whether it was on its way into one, None where the kernel does not.
     `time_ns` is Unix time by the node's clock, true within `uncertainty_ns` on either side. The event names no address, length,
-    interface or network namespace: nodes that share a kernel see each other's drops.
+    interface or network namespace: nodes that share a kernel see each other's drops, and those in pods' namespaces are here too.
     """
 
     node: str
@@ -418,3 +420,6 @@ class KernelDrop:
     location: str
     uncertainty_ns: int = 0
     ethertype: int | None = None
+    module: str | None = None
+    address: str | None = None
+    socket: bool | None = None

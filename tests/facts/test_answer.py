@@ -2,13 +2,15 @@
 
 import json
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_vxtrace.facts import parse, texts
 from kubectl_vxtrace.facts.answer import QUESTIONS
 from kubectl_vxtrace.model.cluster import AnswerStatus
-from kubectl_vxtrace.model.facts import ClockReading
+from kubectl_vxtrace.model.facts import ClockReading, NodeFacts
 from tests.facts.samples import answer, framed, nft_table, recorded, said
 
 _FILES = {
@@ -134,6 +136,16 @@ def test_texts_keep_every_answer_raw() -> None:
     kept = texts(answer(framed({"links": ("0", b"[]", b"warning"), "nft": ("absent", b"", b"nft is not installed")})))
     assert kept == {"links": b"[]", "nft": b"nft is not installed"}
     assert texts(answer(b"sh: no", stderr=b"!")) == {"look": b"sh: no!"}
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [(b"a\\ud800", "a\ufffd"), (b"\\uDC00\\uD83D", "\ufffd\ufffd"), (b"\\ud83d\\ude00", "\U0001f600"), (b"\xff\\u00e9", "\ufffd\xe9")],
+)
+def test_half_a_surrogate_pair_cannot_keep_facts_from_being_written(said: bytes, name: str) -> None:
+    facts = parse(answer(framed({"links": ("0", b'[{"ifindex":1,"ifname":"%b"}]' % said, b"")})))
+    assert [link.name for link in facts.links] == [name]
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=NodeFacts) == facts
 
 
 _KEYS = [

@@ -4,6 +4,7 @@ context          what all paths share
 counted          which packets are counted
 contradictions   witnesses that packets contradict
 arrivals         how far packets have come though no tap saw them there: answered means arrived
+asked_form       replies that come back in another form than was asked for
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
 hop_counts       what each hop saw
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
+from kubectl_vxtrace.journeys.judge.asked_form import untranslated
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
@@ -27,6 +29,7 @@ from kubectl_vxtrace.journeys.judge.outcomes import (
     Outcomes,
     mark_merged_acks,
     mark_undetermined,
+    mark_untranslated,
     outcomes_of,
     possibly_resegmented,
 )
@@ -69,13 +72,18 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks)
     passed = np.where(answers.proven, np.int32(packets.frame.shape[1] + 1), np.int32(0))
     if is_request:
-        passed = np.maximum(passed, passed_by_rejections(packets, context.quoted, path.candidate.group))
+        hops = path.frames.path.hops
+        last_is_witness = bool(hops) and context.testimony_of(hops[-1].tap).witness
+        rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
+        passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     is_counted = counted(packets, context.window)
     testimonies = _testimonies(context, path, packets, passed, is_counted)
     witness = [testimony.witness for testimony in testimonies]
     outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
     mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
+    if not is_request:
+        mark_untranslated(outcomes, untranslated(context, packets, back), hops=packets.frame.shape[1])
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
     inside = np.flatnonzero(is_counted)
@@ -83,7 +91,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     chosen = packets.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
     legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
-    if is_request and path.candidate.flow.server is None:
+    if not is_request or path.candidate.flow.server is None:
         legs += open_leg(chosen, journeys)
     return TracedPath(
         flow=path.candidate.flow,

@@ -30,16 +30,18 @@ UNREACHABLE_V6, TIME_EXCEEDED_V6 = 1, 3
 class QuotedRequests:
     """ICMP errors that quote a request, n rows: whose request, its client port and IP ID, when (in the reference clock).
 
-    by_server: the error comes from the address to which the request went, behind all translation. node: index in `nodes` of the node
-    whose tunnel brought the error, -1 where it came without one.
+    tap: index in `taps` of where it was seen. by_server: it comes from the address to which the request went, behind all translation.
+    node: index in `nodes` of the node whose tunnel brought the error, -1 where it came without one.
     """
 
     group: I32
     client_port: I32
     ip_id: I32
     time_ns: I64
+    tap: I32
     by_server: NDArray[np.bool_]
     node: I32
+    taps: tuple[Tap, ...]
     nodes: tuple[str, ...]
 
     @property
@@ -63,13 +65,16 @@ def quoted_requests(
     columns = [_quoted_at(tap, table, memberships[tap][REQUEST], clocks, index_of) for tap, table in tables.items()]
     whole = [np.concatenate(column) for column in zip(*columns, strict=True)] if columns else [np.zeros(0, np.int64)] * 6
     group, client_port, ip_id, time_ns, by_server, node = whole
+    at_tap = [np.full(len(of_tap[0]), number) for number, of_tap in enumerate(columns)]
     return QuotedRequests(
         group=group.astype(np.int32),
         client_port=client_port.astype(np.int32),
         ip_id=ip_id.astype(np.int32),
         time_ns=time_ns,
+        tap=np.concatenate(at_tap or [np.zeros(0, np.int64)]).astype(np.int32),
         by_server=by_server.astype(np.bool_),
         node=node.astype(np.int32),
+        taps=tuple(tables),
         nodes=nodes,
     )
 
