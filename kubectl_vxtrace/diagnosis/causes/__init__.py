@@ -5,7 +5,7 @@ kinds of segments that it is about. Of explanations that are equally sure the on
 """
 
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.capture import blind, unexplained
+from kubectl_vxtrace.diagnosis.causes.capture import blind, not_followed, unexplained
 from kubectl_vxtrace.diagnosis.causes.host import (
     asymmetric,
     bridging,
@@ -78,6 +78,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     connections.check_case,
     pod_source.check_case,
     blind.check_case,
+    not_followed.check_case,
 )
 
 _MODULES = (
