@@ -102,11 +102,12 @@ def passing(ports: Sequence[int], local: Sequence[str]) -> str:
     return all_of(["ip or ip6", *away, *([any_of(f"dst port {port}" for port in ports)] if ports else [])])
 
 
-def underlay(ends: Ends) -> str:
+def underlay(ends: Ends, *, ethernet: bool = True) -> str:
     """At a NIC: the encapsulated packets of the inner hosts, whatever their outer addresses and VNI; the same packets bare.
 
     Also later fragments of the nodes, ICMP, ARP and the nodes' own TCP handshakes, which prove the tap alive where the rest is silent.
-    Tagged or not: live, the kernel has taken a received tag off before the tap, while in a file it is there again.
+    Tagged or not: live, the kernel has taken a received tag off before the tap, while in a file it is there again. Without `ethernet`,
+    as at a tun or WireGuard device, there are no tags, and libpcap refuses to be asked for them ("no VLAN support for Raw IP").
     """
     parts = [
         _encapsulated(ends),
@@ -119,7 +120,7 @@ def underlay(ends: Ends) -> str:
         all_of([_TCP_SYN, _one_of("src host", ends.nodes), _one_of("dst host", ends.nodes)]),
         "arp",
     ]
-    return tagged_or_not(any_of(parts))
+    return tagged_or_not(any_of(parts)) if ethernet else any_of(parts)
 
 
 def _encapsulated(ends: Ends) -> str:

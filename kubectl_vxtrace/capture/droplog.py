@@ -17,12 +17,15 @@ from kubectl_vxtrace.model.facts import KernelDrop
 _MOST_DROPS = 20_000
 _HEAD = re.compile(rb"vxtrace-droplog 1 (ok|absent ?([^\n]*))\n")
 # "  ping-12    [001] ..s2. 16395.959216: kfree_skb: skbaddr=00.. rx_sk=00.. protocol=2048 location=nft_do_chain+0x3e8/0x610 reason: X"
-# A task's name may be anything, so the parts are found from the right. Before Linux 6.0 the location is a hashed address.
+# A task's name may be anything, so the parts are found from the right. A function in a module is followed by " [vxlan]". Before Linux 6.1
+# the location is an address, hashed where the node's symbols may not be read.
 _DROP = re.compile(
-    rb"\] \S{4,8} +(\d{1,9})\.(\d{6}): kfree_skb: skbaddr=\S+ (?:rx_sk=\S+ )?protocol=(\d{1,5}) location=(\S+) reason: (\w{1,60})"
+    rb"\] \S{4,8} +(\d{1,9})\.(\d{6}): kfree_skb: skbaddr=\S+ (?:rx_sk=(\S+) )?protocol=(\d{1,5})"
+    rb" location=(\S+)(?: \[(\w{1,60})[^]\n]{0,60}\])? reason: (\w{1,60})"
 )
 _MARK = re.compile(rb"\] \S{4,8} +(\d{1,9})\.(\d{6}): tracing_mark_write: vxtrace-clock (\d{19})")
 _SYMBOL = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]{0,80})(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?")
+_ADDRESS = re.compile(rb"(?:0x)?[0-9a-f]{8,16}")
 _LOST = re.compile(rb"^CPU:\d+ \[LOST (\d+) EVENTS\]", re.MULTILINE)
 _SECOND_NS = 1_000_000_000
 
@@ -114,15 +117,19 @@ def _clock(text: bytes) -> tuple[int, int] | None:
 
 def _drop(node: str, match: re.Match[bytes], clock: tuple[int, int]) -> KernelDrop:
     low, high = clock
-    symbol = _SYMBOL.fullmatch(match[4])
-    is_name = symbol is not None and not re.fullmatch(rb"(?:0x)?[0-9a-f]{8,16}", match[4])
+    seconds, microseconds, socket, protocol, place, module, reason = match.groups()
+    is_address = _ADDRESS.fullmatch(place) is not None
+    symbol = None if is_address else _SYMBOL.fullmatch(place)
     return KernelDrop(
         node=node,
-        time_ns=_nanoseconds(match[1], match[2]) + (low + high) // 2,
+        time_ns=_nanoseconds(seconds, microseconds) + (low + high) // 2,
         uncertainty_ns=(high - low) // 2 + 1_000,
-        reason=match[5].decode("ascii").removeprefix("SKB_DROP_REASON_"),
-        location=symbol[1].decode("ascii") if symbol is not None and is_name else "",
-        ethertype=int(match[3]),
+        reason=reason.decode("ascii").removeprefix("SKB_DROP_REASON_"),
+        location=symbol[1].decode("ascii") if symbol is not None else "",
+        ethertype=int(protocol),
+        module=module.decode("ascii") if module is not None else None,
+        address=place.decode("ascii") if is_address else None,
+        socket=socket.strip(b"0") not in (b"", b"(null)") if socket is not None else None,
     )
 
 

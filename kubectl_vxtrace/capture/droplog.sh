@@ -43,6 +43,63 @@ without() {
     done
 }
 
+# places: of drops without a word, which some kernels count by the thousand, those in functions where the place tells what happened: a queue
+# that nobody reads, a route that refuses, a port that a bridge must not use, a VXLAN device of a kernel that has no words for it.
+places() {
+    grep -E ' [tT] (nf_queue|ip_error|br_handle_frame_finish|br_forward|__br_forward|vxlan_rcv|vxlan_xmit|vxlan_xmit_one)([[:space:]]|$)' \
+        /proc/kallsyms | while read -r _ _ name _; do printf ' || location.function == %s ' "$name"; done
+}
+
+# filter: sets the tracepoint's. Kernels before 6.5 know no functions in filters, and then nothing without a word is logged.
+filter() {
+    wanted="(protocol == 2048 || protocol == 34525 || protocol == 2054)$(without SOCKET_CLOSE SOCKET_FILTER UNIX_DISCONNECT UNIX_SKIP_OOB \
+        TCP_OFOMERGE TCP_OLD_DATA TCP_OLD_ACK QUEUE_PURGE PACKET_SOCK_ERROR TAP_FILTER TAP_TXFILTER)"
+    unsaid=$(without NOT_SPECIFIED)
+    [ -n "$unsaid" ] || { echo "$wanted" >"$event/filter" && return; }
+    { echo "$wanted && (${unsaid# && }$(places) )" >"$event/filter"; } 2>/dev/null || echo "$wanted$unsaid" >"$event/filter"
+}
+
+# has_symbols: whether functions can be told by their addresses; to a user who may not read those they are zeros.
+has_symbols() {
+    command -v awk >/dev/null || return 1
+    address=0
+    read -r address _ </proc/kallsyms
+    case $address in *[!0]*) ;; *) return 1 ;; esac
+} 2>/dev/null
+
+# named LOG: the log with the functions that lie at its locations instead of their addresses, twelve at most, and no other address of the
+# kernel; a log of names as it is.
+named() {
+    if ! grep -qE 'location=[0-9a-f]{16} ' "$1" || ! has_symbols; then
+        cat "$1"
+        return
+    fi
+    awk '
+        FILENAME != "/proc/kallsyms" && !ready {
+            if (match($0, /location=[0-9a-f]+ /)) {
+                place = substr($0, RSTART + 9, RLENGTH - 10)
+                if (length(place) == 16 && !(place in best) && count < 12) { best[place] = ""; count++ }
+            }
+            next
+        }
+        FILENAME == "/proc/kallsyms" {
+            ready = 1
+            if ($2 ~ /[tTwW]/) for (place in best) if ($1 <= place && $1 > best[place]) { best[place] = $1; name[place] = $3 $4 }
+            next
+        }
+        {
+            if (match($0, /location=[0-9a-f]+ /)) {
+                place = substr($0, RSTART + 9, RLENGTH - 10)
+                told = place in name ? name[place] : "unknown"
+                sub(/\[/, " [", told)
+                $0 = substr($0, 1, RSTART + 8) told substr($0, RSTART + RLENGTH - 1)
+            }
+            gsub(/(skbaddr|rx_sk)=[0-9a-f]*[1-9a-f][0-9a-f]*/, "&#")
+            gsub(/=[0-9a-f]+#/, "=1")
+            print
+        }' "$1" /proc/kallsyms "$1"
+}
+
 mark() { echo "vxtrace-clock $(now)" >"$instance/trace_marker"; }
 
 start() {
@@ -68,12 +125,12 @@ END
     size_kb=$((8192 / $#))
     [ "$size_kb" -gt 64 ] || size_kb=64
     [ "$size_kb" -lt 1024 ] || size_kb=1024
+    # Where locations are addresses, they are hashed unless they can be told as functions before anybody sees them.
+    if grep -q 'location=%p ' "$event/format" && has_symbols; then echo 0 2>/dev/null >"$instance/options/hash-ptr"; fi
     {
         echo "$size_kb" >"$instance/buffer_size_kb"
         echo mono >"$instance/trace_clock"
-        echo "(protocol == 2048 || protocol == 34525 || protocol == 2054)$(without NOT_SPECIFIED SOCKET_CLOSE SOCKET_FILTER \
-            UNIX_DISCONNECT UNIX_SKIP_OOB TCP_OFOMERGE TCP_OLD_DATA TCP_OLD_ACK QUEUE_PURGE PACKET_SOCK_ERROR TAP_FILTER TAP_TXFILTER)" \
-            >"$event/filter"
+        filter
         echo 1 >"$event/enable"
     } 2>.drops.err
     [ -s .drops.err ] && absent "the tracepoint cannot be used: $(head -n 1 .drops.err)"
@@ -86,11 +143,12 @@ stop() {
     [ -s .drops ] || absent 'it was never started'
     read -r instance <.drops
     [ -d "$instance" ] || absent 'the trace instance is gone'
-    trap 'remove "$instance" && rm -f .drops .finish' EXIT
+    trap 'remove "$instance" && rm -f .drops .drops.log .finish' EXIT
     mark && mark
     echo 0 >"$instance/tracing_on"
     echo 'vxtrace-droplog 1 ok'
-    head -c 4194304 "$instance/trace"
+    head -c 4194304 "$instance/trace" >.drops.log
+    named .drops.log
 }
 
 if [ ! -d "$traces/instances" ]; then

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from kubectl_vxtrace.capture import bpf, tcpdump
+from kubectl_vxtrace.capture.linktype import has_ethernet
 from kubectl_vxtrace.capture.local import local_networks
 from kubectl_vxtrace.capture.names import file_name, usable_interface
 from kubectl_vxtrace.capture.usersfilter import checked
@@ -70,7 +71,7 @@ def plan_captures(
         name = file_name(tap, watched.role, taken)
         taken.add(name)
         others = at_home.get(tap.node) if watched.behind else None
-        expression = _expression(watched, ends, flows, others)
+        expression = _expression(watched, ends, flows, others, ethernet=has_ethernet(facts, tap))
         mine = [flow for flow in flows if firsts.get(flow.id) == tap]
         if users is not None and mine:
             expression = bpf.restricted(expression, users, mine[0].client.address)
@@ -162,13 +163,13 @@ def _refuse_without_pod(flows: Sequence[Flow], firsts: dict[int, Tap], taps: dic
             )
 
 
-def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow], others: Sequence[str] | None) -> str:
+def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow], others: Sequence[str] | None, *, ethernet: bool) -> str:
     """`others`: all networks but these may send what the filter of a VXLAN device picks; None: it picks what is the ends' alone."""
     if watched.role is Role.VXLAN:
         mine = [flow for flow in flows if flow.client.address in watched.behind]
         return bpf.overlay(ends) if others is None else bpf.any_of([bpf.overlay(ends), bpf.passing(_ports(mine), others)])
     if watched.role is Role.UNDERLAY:
-        return bpf.underlay(ends)
+        return bpf.underlay(ends, ethernet=ethernet)
     own = []
     for client in watched.clients:
         mine = [flow for flow in flows if flow.client.address == client]

@@ -1,13 +1,12 @@
-"""BPF programs that can take packets away: `bpftool -j net show`, `tc filter show`, and XDP as `ip -d -j link` shows it."""
+"""BPF programs that can take packets away: at XDP as `ip -d -j link` shows them, at tc as `tc filter` does, at tcx as the kernel says."""
 
-import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 
 from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, text
+from kubectl_vxtrace.model.datapath import TcFilter
 from kubectl_vxtrace.model.facts import BpfProgram
-
-# "filter protocol all pref 49152 bpf chain 0 handle 0x1 cal_to_wep.o:[calico] direct-action not_in_hw id 41 tag ..."
-_FILTER = re.compile(rb"handle \S+ (\S+)")
-_ID = re.compile(rb" id (\d{1,9})\b")
 
 
 def read_xdp(raw: bytes) -> tuple[BpfProgram, ...]:
@@ -24,19 +23,6 @@ def read_xdp(raw: bytes) -> tuple[BpfProgram, ...]:
             known = [program for program in programs if program] or [{}]
             found += [BpfProgram(device=device, hook="xdp", name=text(each, "name"), id=number(each, "id")) for each in known]
     return tuple(dict.fromkeys(found))
-
-
-def read_tc_filters(device: str, hook: str, raw: bytes) -> tuple[BpfProgram, ...]:
-    """BPF filters in the plain text of `tc filter show dev DEVICE ingress|egress`; `hook` is `tc/ingress` or `tc/egress`."""
-    lines = [line for line in raw.splitlines() if line.startswith(b"filter ") and b" bpf" in line]
-    # Each filter is listed twice: the first line, without a handle, is the list that it stands in.
-    programs = [(handle[1], _ID.search(line)) for line in lines if (handle := _FILTER.search(line))]
-    if lines and not programs:
-        return (BpfProgram(device=device, hook=hook),)
-    return tuple(
-        BpfProgram(device=device, hook=hook, name=name.decode("utf-8", "replace"), id=int(identity[1]) if identity else None)
-        for name, identity in programs
-    )
 
 
 def read_bpftool(raw: bytes) -> tuple[BpfProgram, ...]:
@@ -58,3 +44,42 @@ def _attached(kind: str, hook: Record) -> BpfProgram | None:
     where = "xdp" if kind == "xdp" else (text(hook, "kind") or "tc").replace("clsact/", "tc/")
     identity = number(hook, "prog_id")
     return BpfProgram(device=device, hook=where, name=text(hook, "name"), id=number(hook, "id") if identity is None else identity)
+
+
+def read_tcx(raw: bytes) -> tuple[BpfProgram, ...]:
+    """Programs as look.sh lists those at tcx and netkit: `ens4 tcx/ingress 41 cil_from_netdev`, `-` for a name that is not known."""
+    words = (line.split() for line in raw.decode("utf-8", "replace").splitlines())
+    return tuple(
+        BpfProgram(device=line[0], hook=line[1], name=None if line[3] == "-" else line[3], id=int(line[2]))
+        for line in words
+        if len(line) == 4 and line[2].isdecimal() and len(line[2]) < 11
+    )
+
+
+def of_filters(filters: Iterable[TcFilter]) -> tuple[BpfProgram, ...]:
+    """The programs among filters of tc; one where filters cannot be read, since it may be one."""
+    return tuple(
+        BpfProgram(device=each.device, hook=f"tc/{each.direction}", name=each.name, id=each.id)
+        for each in filters
+        if each.kind in ("bpf", "unreadable")
+    )
+
+
+def in_order(programs: Iterable[BpfProgram]) -> tuple[BpfProgram, ...]:
+    """Each program once, with its name if any tool knows it, and its place among those at its hook.
+
+    Args:
+        programs: what several tools say; each lists those of one hook in the order in which they run.
+    """
+    known: dict[tuple[str, str, int | str | None], BpfProgram] = {}
+    for program in programs:
+        key = (program.device, program.hook, program.name if program.id is None else program.id)
+        if key not in known or known[key].name is None:
+            known[key] = program
+    places: Counter[tuple[str, str]] = Counter()
+    found = []
+    for program in known.values():
+        hook = (program.device, program.hook)
+        found.append(replace(program, position=places[hook]))
+        places[hook] += 1
+    return tuple(found)

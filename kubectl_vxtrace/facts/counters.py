@@ -65,6 +65,19 @@ def read_statistics(prefix: str, raw: bytes) -> dict[str, int]:
     return sums
 
 
+def read_conntrack_statistics(raw: bytes) -> dict[str, int]:
+    """/proc/net/stat/nf_conntrack, or `conntrack -S`: a line of `cpu=0 found=0 invalid=3 ... drop=0` for each CPU."""
+    if not raw.startswith(b"cpu="):
+        return read_statistics("conntrack", raw)
+    sums: dict[str, int] = {}
+    for word in raw.decode("ascii", "replace").split():
+        name, _, number = word.partition("=")
+        value = _number(number)
+        if value is not None and name != "cpu":
+            sums[f"conntrack.{name}"] = sums.get(f"conntrack.{name}", 0) + value
+    return sums
+
+
 def read_ethtool_counters(device: str, raw: bytes) -> dict[str, int]:
     """`ethtool -S`: `     rx_dropped: 0`, as `ethtool.<device>.<name>`. Drivers choose the names, spaces included."""
     return {f"ethtool.{device}.{name}": value for name, words in _colon_lines(raw) if (value := _number(words)) is not None}

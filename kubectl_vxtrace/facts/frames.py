@@ -14,17 +14,20 @@ _LIMITS = {
     "links": 4194304,
     "udp": 1048576,
     "udp6": 1048576,
+    "listeners": 1048576,
     "addresses": 1048576,
     "routes": 2097152,
     "rules": 262144,
     "rules6": 262144,
     "exceptions": 1048576,
     "exceptions6": 1048576,
-    "neighbours": 2097152,
+    "neighbours": 4194304,
+    "proxies": 262144,
     "fdb": 2097152,
     "lookups": 1048576,
     "pairs": 1048576,
     "tuples": 1048576,
+    "outer": 1048576,
     "conntrack": 4194304,
     "iptables": 16777216,
     "iptables-legacy": 4194304,
@@ -32,13 +35,19 @@ _LIMITS = {
     "ip6tables-legacy": 4194304,
     "nft": 65536,
     "nft-sets": 4194304,
+    "nft-maps": 8388608,
     "ipset": 4194304,
     "ipvs": 2097152,
     "ipvs-connections": 1048576,
     "bpf": 1048576,
+    "tc": 2097152,
+    "tcx": 262144,
+    "xfrm-policy": 1048576,
+    "xfrm-state": 1048576,
+    "pod-namespaces": 2097152,
     "qdiscs": 1048576,
 }
-_TABLE_LIMIT = 4194304  # of each nft-table.N
+_NUMBERED_LIMITS = {"nft-table.": 4194304, "nft-proxy.": 16777216}  # of each nft-table.N
 
 
 class UnreadableError(ValueError):
@@ -60,7 +69,7 @@ class Frame:
         said = _first_line(self.stderr)
         if self.status is None:
             return said or "not there"
-        limit = _TABLE_LIMIT if self.key.startswith("nft-table.") else _LIMITS.get(self.key)
+        limit = _LIMITS.get(self.key) or next((most for start, most in _NUMBERED_LIMITS.items() if self.key.startswith(start)), None)
         if limit is not None and len(self.stdout) >= limit:
             return f"the answer is longer than {limit} bytes"
         if self.status in (124, 137, 143):  # timeout(1) of coreutils and of busybox, with KILL and with TERM

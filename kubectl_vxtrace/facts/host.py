@@ -1,4 +1,4 @@
-"""The node itself: its clock, its own UDP sockets, WireGuard peers, counts of IPsec states."""
+"""The node itself: its clock, its own sockets, readers of packet queues, WireGuard peers, counts of IPsec states."""
 
 import re
 import socket
@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.model.cluster import NodeAnswer
+from kubectl_vxtrace.model.datapath import Listener, QueueListener
 from kubectl_vxtrace.model.facts import ClockReading, TimeSync, UdpSocket, WireguardPeer
 
 # include/uapi/linux/timex.h
@@ -82,6 +83,34 @@ def _address(word: str) -> str:
     """The kernel prints 32-bit words as the machine holds them; every machine that Kubernetes runs on but s390x is little-endian."""
     packed = b"".join(struct.pack("<I", int(word[place : place + 8], 16)) for place in range(0, len(word), 8))
     return socket.inet_ntoa(packed) if len(packed) == 4 else str(IPv6Address(packed))
+
+
+def read_listeners(raw: bytes) -> tuple[Listener, ...]:
+    """`ss -H -l -t -n`: `LISTEN 1 4096 127.0.0.1:8080 0.0.0.0:*`; `*` is every address of both families. Other lines are passed over."""
+    return tuple(found for line in raw.decode("utf-8", "replace").splitlines() if (found := _listener(line.split())) is not None)
+
+
+def _listener(words: list[str]) -> Listener | None:
+    if len(words) < 4 or words[0] != "LISTEN":
+        return None
+    address, _, port = words[3].rpartition(":")
+    waiting, limit, number = (_number(word) for word in (words[1], words[2], port))
+    if not address or waiting is None or number is None:
+        return None
+    return Listener(address=address.strip("[]"), port=number, waiting=waiting, limit=limit)
+
+
+def read_queues(raw: bytes) -> tuple[QueueListener, ...]:
+    """/proc/net/netfilter/nfnetlink_queue, a line a queue that is read: number, port, waiting, copy mode and range, dropped, lost, and two.
+
+    Source: seq_show in net/netfilter/nfnetlink_queue.c.
+    """
+    rows = ([_number(word) for word in line.split()] for line in raw.decode("ascii", "replace").splitlines())
+    return tuple(
+        QueueListener(number=number, waiting=waiting, dropped=dropped, lost=lost)
+        for number, _, waiting, _, _, dropped, lost, *_ in (row for row in rows if len(row) == 9)
+        if number is not None and waiting is not None and dropped is not None and lost is not None
+    )
 
 
 def read_xfrm_count(raw: bytes) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kubectl_vxtrace.facts.reading import Record, child, children, number, records, strings, text
+from kubectl_vxtrace.model.datapath import BridgePort
 from kubectl_vxtrace.model.facts import Link, VxlanDevice
 
 
@@ -46,6 +47,13 @@ def _link(record: Record, prefixes: dict[str, tuple[str, ...]], bpf: Collection[
         addresses=tuple(prefix.partition("/")[0] for prefix in prefixes.get(name, ())),
         prefixes=prefixes.get(name, ()),
         lower=text(record, "link") if kind not in ("veth", "vxlan") else None,
+        flags=strings(record, "flags"),
+        link_type=text(record, "link_type"),
+        qdisc=text(record, "qdisc"),
+        peer_index=number(record, "link_index"),
+        peer_namespace=number(record, "link_netnsid"),
+        port=_port(child(record, "linkinfo")),
+        details=_details(child(child(record, "linkinfo"), "info_data")) if kind != "vxlan" else {},
         vxlan=_vxlan(child(child(record, "linkinfo"), "info_data")) if kind == "vxlan" else None,
         xdp=bool(child(record, "xdp")),
         bpf=name in bpf,
@@ -64,6 +72,26 @@ def _vxlan(data: Record) -> VxlanDevice:
         zero_checksum6_sent=_flag(data, "udp_zero_csum6_tx"),
         zero_checksum6_accepted=_flag(data, "udp_zero_csum6_rx"),
     )
+
+
+def _port(info: Record) -> BridgePort | None:
+    """What a bridge says of its port; of a bond's slave or a VRF's nothing is said here."""
+    if text(info, "info_slave_kind") != "bridge":
+        return None
+    data = child(info, "info_slave_data")
+    return BridgePort(
+        state=text(data, "state"),
+        hairpin=_flag(data, "hairpin"),
+        isolated=_flag(data, "isolated"),
+        learning=_flag(data, "learning"),
+        flood=_flag(data, "flood"),
+        locked=_flag(data, "locked"),
+    )
+
+
+def _details(data: Record) -> dict[str, str | int | bool]:
+    """The scalars of a kind's own data; timers of a bridge are fractions, and left out."""
+    return {name: value for name, value in data.items() if isinstance(value, str | int)}
 
 
 def _flag(data: Record, name: str) -> bool | None:

@@ -1,11 +1,11 @@
-"""Neighbour table (`ip -j neigh`) and forwarding database (`bridge -j fdb`)."""
+"""Neighbour table (`ip -s -j neigh`, `ip -j neigh show proxy`) and forwarding database (`bridge -j fdb`)."""
 
 from kubectl_vxtrace.facts.reading import Record, number, records, strings, text
 from kubectl_vxtrace.model.facts import FdbEntry, Neighbour
 
 
 def read_neighbours(raw: bytes) -> tuple[Neighbour, ...]:
-    """ARP and ND entries.
+    """ARP and ND entries, and addresses for which the node answers.
 
     Raises:
         UnreadableError: it is not that tool's JSON.
@@ -14,8 +14,22 @@ def read_neighbours(raw: bytes) -> tuple[Neighbour, ...]:
     for record in records(raw):
         address, device = text(record, "dst"), text(record, "dev")
         if address is not None and device is not None:
-            found.append(Neighbour(address=address, device=device, mac=text(record, "lladdr"), states=strings(record, "state")))
+            found.append(_neighbour(address, device, record))
     return tuple(found)
+
+
+def _neighbour(address: str, device: str, record: Record) -> Neighbour:
+    return Neighbour(
+        address=address,
+        device=device,
+        mac=text(record, "lladdr"),
+        states=strings(record, "state"),
+        probes=number(record, "probes"),
+        used_s=number(record, "used"),
+        confirmed_s=number(record, "confirmed"),
+        updated_s=number(record, "updated"),
+        proxy="proxy" in record,
+    )
 
 
 def read_fdb(raw: bytes) -> tuple[FdbEntry, ...]:

@@ -3,11 +3,25 @@
 import json
 from typing import Any
 
-from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, text
+from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, strings, text
 from kubectl_vxtrace.facts.rules import numbered
 from kubectl_vxtrace.model.facts import Rule
 
-_VERDICTS = ("accept", "drop", "reject", "return", "queue", "masquerade", "redirect", "dnat", "snat", "notrack")
+_VERDICTS = (
+    "accept",
+    "drop",
+    "reject",
+    "return",
+    "queue",
+    "masquerade",
+    "redirect",
+    "dnat",
+    "snat",
+    "tproxy",
+    "synproxy",
+    "fwd",
+    "notrack",
+)
 _FAMILIES = {"ip": 4, "ip6": 6}  # inet, bridge and netdev see both
 _QUIET = ("accept", "drop", "return", "notrack", "masquerade")
 
@@ -18,14 +32,26 @@ def read_nft(raw: bytes) -> tuple[Rule, ...]:
     Raises:
         UnreadableError: it is not nft's JSON.
     """
-    items = [item for document in documents(raw) if isinstance(document, dict) for item in children(document, "nftables")]
+    return rules_of(read_items(raw))
+
+
+def read_items(raw: bytes) -> list[Record]:
+    """What nft lists, item by item: `{"rule": {...}}`, `{"chain": {...}}`, `{"map": {...}}`.
+
+    Raises:
+        UnreadableError: it is not nft's JSON.
+    """
+    return [item for document in documents(raw) if isinstance(document, dict) for item in children(document, "nftables")]
+
+
+def rules_of(items: list[Record]) -> tuple[Rule, ...]:
+    """The rules and base chain policies among `items`, in order."""
     counters = {(*_place(item), text(item, "name")): number(item, "packets") for item in _of_kind(items, "counter")}
-    chains = {(*_place(item), text(item, "name")): text(item, "hook") for item in _of_kind(items, "chain")}
+    chains = {(*_place(item), text(item, "name")): item for item in _of_kind(items, "chain")}
     policies = [rule for item in _of_kind(items, "chain") if (rule := _policy(item)) is not None]
     rules = []
     for item in _of_kind(items, "rule"):
-        hook = chains.get((*_place(item), text(item, "chain")))
-        rules.append(_rule(item, hook, counters))
+        rules.append(_rule(item, chains.get((*_place(item), text(item, "chain")), {}), counters))
     return numbered(policies + rules)
 
 
@@ -50,10 +76,16 @@ def _policy(chain: Record) -> Rule | None:
         target=policy.upper(),
         hook=hook,
         family=_FAMILIES.get(_place(chain)[0]),
+        device=_device(chain),
     )
 
 
-def _rule(item: Record, hook: str | None, counters: dict[tuple[str, str, str | None], int | None]) -> Rule:
+def _device(chain: Record) -> str | None:
+    """The device of a base chain at one; of several, which stand in a list, all."""
+    return text(chain, "dev") or " ".join(strings(chain, "dev")) or None
+
+
+def _rule(item: Record, chain: Record, counters: dict[tuple[str, str, str | None], int | None]) -> Rule:
     expressions = children(item, "expr")
     return Rule(
         id="",
@@ -64,8 +96,9 @@ def _rule(item: Record, hook: str | None, counters: dict[tuple[str, str, str | N
         target=_target(expressions),
         comment=text(item, "comment"),
         packets=_packets(expressions, _place(item), counters),
-        hook=hook,
+        hook=text(chain, "hook"),
         family=_FAMILIES.get(_place(item)[0]),
+        device=_device(chain),
     )
 
 
@@ -85,6 +118,8 @@ def _target(expressions: list[Record]) -> str | None:
                 return name.upper()
             if name in ("jump", "goto"):
                 return text(child(expression, name), "target")
+            if name == "xt" and text(child(expression, name), "type") == "target":
+                return text(child(expression, name), "name")
     return None
 
 
@@ -101,6 +136,8 @@ def _words(expression: Record) -> str:
         return name
     if name in ("jump", "goto") and isinstance(value, dict):
         return f"{name} {value.get('target')}"
+    if name == "vmap" and isinstance(value, dict):
+        return f"{_operand(value.get('key'))} vmap {_operand(value.get('data'))}"
     if name == "reject":
         return "reject" if not isinstance(value, dict) else f"reject with {value.get('type')} {value.get('expr', '')}".rstrip()
     return f"{name} {_json(value)}" if value is not None else name
@@ -115,8 +152,12 @@ def _operand(value: Any) -> str:
             return f"{name} {inner.get('key')}"
         if name == "prefix" and isinstance(inner, dict):
             return f"{inner.get('addr')}/{inner.get('len')}"
+        if name == "concat" and isinstance(inner, list):
+            return " . ".join(_operand(item) for item in inner)
         if name == "set" and isinstance(inner, list):
             return "{ " + ", ".join(_operand(item) for item in inner) + " }"
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict):
+        return f"{_operand(value[0])} : {_words(value[1])}"
     return str(value) if isinstance(value, str | int) else _json(value)
 
 

@@ -1,6 +1,7 @@
 """The one batch of questions that a look at a node is."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.resources import files
 from ipaddress import ip_address
 
@@ -12,6 +13,8 @@ TIMEOUT_S = 30.0
 # More than the sum of the bounds of what can be long at once: iptables, nft's tables, connections, sets.
 MAX_BYTES = 64 * 1024 * 1024
 _PORTED = ("TCP", "UDP", "SCTP")
+# One script in parts: how a question is asked and answered, what is asked of each subject, and the order of it all.
+_PARTS = ("look", "routes", "filters", "devices", "kernel", "everything")
 
 
 def look(
@@ -46,9 +49,16 @@ def look(
         *dict.fromkeys(f"tuple:{word.lower()},{port},{_checked(node, to)}" for word, port, to in tuples if word in _PORTED),
         *(["only:conntrack"] if connections_only else []),
     ]
-    script = files(__package__).joinpath("look.sh").read_text(encoding="utf-8")
-    argv = ("sh", "-c", script, "vxtrace-look", *arguments)
+    argv = ("sh", "-c", _script(), "vxtrace-look", *arguments)
     return NodeCommand(node=node, key="look", argv=argv, timeout_s=TIMEOUT_S, max_bytes=MAX_BYTES)
+
+
+@cache
+def _script() -> str:
+    """The parts as one, without comments and indentation: an exec carries its command in the request's address, which proxies bound."""
+    texts = (files(__package__).joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in _PARTS)
+    lines = (line.strip() for text in texts for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
 def _arguments(node: str, kind: str, addresses: Iterable[str]) -> list[str]:

@@ -1,11 +1,23 @@
 """Tolerant reading of tools' JSON: what is not as it should be becomes None, never an exception but UnreadableError."""
 
 import json
+import re
 from typing import Any
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 
 Record = dict[str, Any]
+# A whole pair, or one half of it.
+_SURROGATE = re.compile(r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_FAILED = re.compile(r"Command failed .*:(\d{1,6})")
+
+
+def json_text(raw: bytes) -> str:
+    """JSON's text. Bytes that are no UTF-8, and escapes of half a surrogate pair, which no UTF-8 can say, become U+FFFD."""
+    text = raw.decode("utf-8", "replace")
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _SURROGATE.sub(lambda match: match[0] if match[1] else "\\ufffd", text)
 
 
 def documents(raw: bytes) -> list[Any]:
@@ -14,7 +26,7 @@ def documents(raw: bytes) -> list[Any]:
     Raises:
         UnreadableError: something in it is not JSON.
     """
-    text = raw.decode("utf-8", "replace")
+    text = json_text(raw)
     decoder = json.JSONDecoder()
     values = []
     position = _skip_space(text, 0)
@@ -46,6 +58,23 @@ def records(raw: bytes) -> list[Record]:
             raise UnreadableError("not a JSON array")
         found += [item for item in value if isinstance(item, dict)]
     return found
+
+
+def refused_lines(stderr: bytes) -> dict[int, str]:
+    """Lines of a batch that `ip` or `tc` refused, by their number, with the reason that each gave.
+
+    The reason stands on the line before: "RTNETLINK answers: Network is unreachable", then "Command failed FILE:3" (or "-:3").
+    """
+    refused = {}
+    reason = ""
+    for line in stderr.decode("utf-8", "replace").splitlines():
+        match = _FAILED.search(line)
+        if match:
+            refused[int(match[1])] = reason or "refused"
+            reason = ""
+        else:
+            reason = line.removeprefix("RTNETLINK answers: ").strip()
+    return refused
 
 
 def text(record: Record, *names: str) -> str | None:

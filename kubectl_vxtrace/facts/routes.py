@@ -4,12 +4,12 @@ import re
 from dataclasses import replace
 
 from kubectl_vxtrace.facts.frames import UnreadableError
-from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, strings, text
+from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, records, refused_lines, strings, text
 from kubectl_vxtrace.model.facts import Route, RouteException, RouteLookup, RoutingRule
 
-_ASKED = re.compile(r"route get (\S+)(?: from (\S+))?(?: iif (\S+))?(?: ipproto (\S+) dport (\d+))?")
-# iproute2 says why on the line before: "RTNETLINK answers: Network is unreachable" / "Command failed FILE:3" (or "-:3").
-_FAILED = re.compile(r"Command failed .*:(\d{1,6})")
+_ASKED = re.compile(
+    r"route get (\S+)(?: from (\S+))?(?: iif (\S+))?(?: oif (\S+))?(?: ipproto (\S+) dport (\d{1,5}))?(?: mark (0x[0-9a-f]{1,8}))?"
+)
 
 
 def read_routes(raw: bytes) -> tuple[Route, ...]:
@@ -74,6 +74,7 @@ def read_routing_rules(raw: bytes, *, family: int) -> tuple[RoutingRule, ...]:
 
 def _routing_rule(record: Record, family: int) -> RoutingRule:
     """`{"priority":99,"src":"10.1.0.0","srclen":16,"fwmark":"0x1","fwmask":"0xff","iif":"ens4","table":"100"}`; "not" has no value."""
+    protocol, goto = text(record, "ipproto"), number(record, "goto")
     mark = text(record, "fwmark")
     if mark is not None and (mask := text(record, "fwmask")) is not None:
         mark = f"{mark}/{mask}"
@@ -86,10 +87,21 @@ def _routing_rule(record: Record, family: int) -> RoutingRule:
         output=text(record, "oif"),
         mark=mark,
         table=text(record, "table"),
-        action=text(record, "action"),
+        action=text(record, "action") or ("goto" if goto is not None else None),
+        goto=goto,
+        protocol=protocol.upper() if protocol else None,
+        ports=_ports(record),
         inverted="not" in record,
         text=" ".join(_words(record)),
     )
+
+
+def _ports(record: Record) -> tuple[int, int] | None:
+    """The destination ports of a rule: `"dport":53`, or `"dport_start":53,"dport_end":60`."""
+    single, first, last = (number(record, name) for name in ("dport", "dport_start", "dport_end"))
+    if single is not None:
+        return single, single
+    return None if first is None or last is None else (first, last)
 
 
 def _prefix(record: Record, name: str) -> str | None:
@@ -139,18 +151,11 @@ def read_lookups(asked: bytes, stdout: bytes, stderr: bytes) -> tuple[RouteLooku
     Raises:
         UnreadableError: answers and questions do not add up.
     """
-    questions = [match.groups() for line in asked.decode("ascii", "replace").splitlines() if (match := _ASKED.fullmatch(line))]
-    refused = _refusals(stderr.decode("utf-8", "replace"))
+    questions = [_question(match) for line in asked.decode("ascii", "replace").splitlines() if (match := _ASKED.fullmatch(line))]
+    refused = refused_lines(stderr)
     answers = iter(documents(stdout))
     found = []
-    for line, (destination, source, device, protocol, port) in enumerate(questions, 1):
-        asked_for = RouteLookup(
-            destination=destination,
-            source=source,
-            input=device,
-            protocol=protocol.upper() if protocol else None,
-            port=int(port) if port else None,
-        )
+    for line, asked_for in enumerate(questions, 1):
         if line in refused:
             found.append(replace(asked_for, error=refused[line]))
             continue
@@ -163,17 +168,17 @@ def read_lookups(asked: bytes, stdout: bytes, stderr: bytes) -> tuple[RouteLooku
     return tuple(found)
 
 
-def _refusals(stderr: str) -> dict[int, str]:
-    refused = {}
-    reason = ""
-    for line in stderr.splitlines():
-        match = _FAILED.search(line)
-        if match:
-            refused[int(match[1])] = reason or "refused"
-            reason = ""
-        else:
-            reason = line.removeprefix("RTNETLINK answers: ").strip()
-    return refused
+def _question(match: re.Match[str]) -> RouteLookup:
+    destination, source, device, lower, protocol, port, mark = match.groups()
+    return RouteLookup(
+        destination=destination,
+        source=source,
+        input=device,
+        output=lower,
+        protocol=protocol.upper() if protocol else None,
+        port=int(port) if port else None,
+        mark=mark,
+    )
 
 
 def _lookup(asked_for: RouteLookup, answer: Record) -> RouteLookup:

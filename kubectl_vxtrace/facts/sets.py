@@ -1,6 +1,7 @@
 """Sets that packet filter rules look into: `ipset list`, and the sets and maps of `nft -j`."""
 
 import json
+from collections.abc import Sequence
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.facts.reading import Record, child, children, documents, text
@@ -30,7 +31,7 @@ def read_ipset(raw: bytes) -> tuple[AddressSet, ...]:
 
 
 def read_nft_sets(raw: bytes) -> tuple[AddressSet, ...]:
-    """The named sets of `nft -j list sets`, and maps where they are listed; of a map the keys.
+    """The named sets of `nft -j list sets`, or the maps of `nft -j list maps`.
 
     Raises:
         UnreadableError: it is not nft's JSON.
@@ -44,8 +45,26 @@ def _nft_set(item: Record) -> AddressSet:
     name = " ".join(part for key in ("family", "table", "name") if (part := text(item, key)))
     kind = item.get("type")
     members = item.get("elem")
-    words = [_element(element) for element in members] if isinstance(members, list) else []
-    return _set(name, "nft", kind if isinstance(kind, str) else " . ".join(map(str, kind)) if isinstance(kind, list) else None, words)
+    members = members if isinstance(members, list) else []
+    is_map = "map" in item and all(isinstance(member, list) and len(member) == 2 for member in members)
+    return _set(
+        name,
+        "nft",
+        kind if isinstance(kind, str) else " . ".join(map(str, kind)) if isinstance(kind, list) else None,
+        [_element(member) for member in members],
+        [verdict(member[1]) for member in members] if is_map else [],
+    )
+
+
+def verdict(value: object) -> str:
+    """A map's value in nft's words: `drop`, `goto CHAIN`, or what it is mapped to."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, inner),) = value.items()
+        if inner is None:
+            return str(name)
+        if name in ("goto", "jump") and isinstance(inner, dict):
+            return f"{name} {inner.get('target')}"
+    return _element(value)
 
 
 def _element(element: object) -> str:
@@ -65,6 +84,7 @@ def _element(element: object) -> str:
     return str(element) if isinstance(element, str | int) else json.dumps(element, separators=(",", ":"), sort_keys=True)
 
 
-def _set(name: str, backend: str, kind: str | None, members: list[str]) -> AddressSet:
-    whole = len(members) <= _MOST_MEMBERS
-    return AddressSet(name=name, backend=backend, type=kind, members=tuple(members) if whole else (), complete=whole)
+def _set(name: str, backend: str, kind: str | None, members: Sequence[str], values: Sequence[str] = ()) -> AddressSet:
+    if len(members) > _MOST_MEMBERS:
+        return AddressSet(name=name, backend=backend, type=kind, complete=False)
+    return AddressSet(name=name, backend=backend, type=kind, members=tuple(members), values=tuple(values))

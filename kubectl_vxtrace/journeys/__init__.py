@@ -67,7 +67,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         clocks=clocks,
         window=window,
         frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
-        quoted=quoted_requests(tables, attributed.memberships, clocks),
+        quoted=quoted_requests(tables, attributed.memberships, clocks, recording.overlay),
         undecided=attributed.undecided,
     )
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]

@@ -2,6 +2,17 @@
 
 from dataclasses import dataclass, field
 
+from kubectl_vxtrace.model.datapath import (
+    BridgePort,
+    IpsecPolicy,
+    IpsecState,
+    Listener,
+    PodNamespace,
+    QueueListener,
+    ServiceTranslation,
+    TcFilter,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VxlanDevice:
@@ -28,8 +39,11 @@ class Link:
     and those of its queueing discipline, `qdisc.dropped`, `qdisc.overlimits`, `qdisc.requeues`.
 
     `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may. `addresses` are plain, `prefixes` the
-    same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent); of one in
-    another namespace (a pod's end of a veth) nothing is said.
+    same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent). One whose other end is
+    in another namespace (a pod's veth) has that end's `peer_index` there, and the namespace's number as `peer_namespace` (PodNamespace.id).
+    `flags` are iproute2's (`NOARP`, `LOWER_UP`), and so is `link_type` (`ether`, `none`); `qdisc` is the root discipline's kind. `port`
+    says how the bridge `master` treats it. `details` are the scalars of its kind in iproute2's words (`vlan_filtering` of a bridge,
+    `mode` of a bond, `table` of a VRF).
     """
 
     name: str
@@ -46,6 +60,13 @@ class Link:
     vxlan: VxlanDevice | None = None
     xdp: bool = False
     bpf: bool = False
+    flags: tuple[str, ...] = ()
+    link_type: str | None = None
+    qdisc: str | None = None
+    peer_index: int | None = None
+    peer_namespace: int | None = None
+    port: BridgePort | None = None
+    details: dict[str, str | int | bool] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -75,7 +96,8 @@ class RoutingRule:
     """A line of `ip rule`: who is sent to which `table` (`local`, `main`, a number). `text` is all of it in iproute2's words.
 
     `source` and `destination` are None for all, else an address or prefix. `action` is None for a look into `table`, else
-    `blackhole`, `unreachable`, `prohibit`, `nop`. `inverted` for a rule with `not`.
+    `blackhole`, `unreachable`, `prohibit`, `nop`, or `goto` with the priority of the rule that comes next in `goto`. `inverted` for a rule
+    with `not`. `protocol` (`UDP`) and `ports` (the lowest and highest of the destination) narrow it to such packets.
     """
 
     priority: int
@@ -87,6 +109,9 @@ class RoutingRule:
     mark: str | None = None
     table: str | None = None
     action: str | None = None
+    goto: int | None = None
+    protocol: str | None = None
+    ports: tuple[int, int] | None = None
     inverted: bool = False
     text: str = ""
 
@@ -104,10 +129,11 @@ class RouteException:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteLookup:
-    """The kernel's answer to `ip route get DESTINATION [from SOURCE iif INPUT] [ipproto PROTOCOL dport PORT]`; `error` where it refused.
+    """The kernel's answer to `ip route get DESTINATION [from SOURCE] [iif INPUT] [oif OUTPUT] [ipproto PROTOCOL dport PORT] [mark MARK]`;
+    `error` where it refused.
 
     `mtu_bytes` only where a route or an exception sets one; otherwise it is the device's. `table` as in Route. `protocol` (`UDP`) and
-    `port` only where a flow's own tuple was asked.
+    `port` only where a tuple was asked, `output` and `mark` (`0x10`) only for outer packets.
     """
 
     destination: str
@@ -122,16 +148,27 @@ class RouteLookup:
     table: str | None = None
     protocol: str | None = None
     port: int | None = None
+    output: str | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """An ARP or ND entry; `states` as iproute2 spells them (`PERMANENT`, `REACHABLE`, `FAILED`)."""
+    """An ARP or ND entry; `states` as iproute2 spells them (`PERMANENT`, `REACHABLE`, `FAILED`).
+
+    `probes` were sent for it; `used_s`, `confirmed_s` and `updated_s` ago it was looked at, answered, changed (ip-neighbour(8), -s).
+    A `proxy` one is none: the node answers for that address on that device.
+    """
 
     address: str
     device: str
     mac: str | None = None
     states: tuple[str, ...] = ()
+    probes: int | None = None
+    used_s: int | None = None
+    confirmed_s: int | None = None
+    updated_s: int | None = None
+    proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +193,7 @@ class Rule:
     `REJECT`, `ACCEPT`, `DNAT`, a chain's name as it is); a chain's policy is a Rule whose `text` is `policy`.
     `backend` is `iptables-nft`, `iptables-legacy`, `ip6tables-nft`, `ip6tables-legacy` or `nft`; of the last, `table` holds the family
     too (`inet firewalld`), and `hook` is that of a base chain (`input`, `forward`), whose name may be anything there. `family` is 4 or
-    6 where the table sees only such packets, else None.
+    6 where the table sees only such packets, else None. `device` is that of a base chain of nft at a device (hook `ingress`, `egress`).
     """
 
     id: str
@@ -169,6 +206,7 @@ class Rule:
     packets: int | None = None
     hook: str | None = None
     family: int | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,24 +214,29 @@ class AddressSet:
     """A set that packet filter rules look into: of ipset (`backend` `ipset`, `type` `hash:ip`) or of nft (`nft`, `ipv4_addr`).
 
     `name` is as rules spell it; of nft it is `FAMILY TABLE NAME`. `members` are in the tool's words, without time-outs and counters;
-    `complete` is False where there are more than are kept.
+    `complete` is False where there are more than are kept. A map of nft has as many `values`: of a verdict map `drop`, `goto CHAIN`.
     """
 
     name: str
     backend: str = "ipset"
     type: str | None = None
     members: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BpfProgram:
-    """A program that can take packets away: `hook` is `xdp`, `tc/ingress`, `tc/egress`, `tcx/ingress`, `tcx/egress`, `netkit`."""
+    """A program that can take packets away: `hook` is `xdp`, `tc/ingress`, `tc/egress`, `tcx/ingress`, `tcx/egress`, `netkit`.
+
+    Those at tcx come before those at tc, and at one hook those of a lower `position` first (net/core/dev.c, sch_handle_ingress).
+    """
 
     device: str
     hook: str
     name: str | None = None
     id: int | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,13 +348,17 @@ class NodeFacts:
 
     `counters` are those of /proc/net: snmp and netstat (`Udp.NoPorts`, `Udp.RcvbufErrors`, `TcpExt.IPReversePathFilter`), snmp6
     (`Udp6InErrors`), softnet_stat (`softnet.dropped`, `softnet.time_squeeze`, `softnet.flow_limit`), stat/nf_conntrack
-    (`conntrack.insert_failed`), stat/arp_cache and stat/ndisc_cache (`arp_cache.entries`, `arp_cache.table_fulls`), xfrm_stat
+    (`conntrack.insert_failed`), stat/arp_cache and stat/ndisc_cache (`arp_cache.entries`, `arp_cache.table_fulls`), stat/rt_cache
+    (`rt_cache.in_no_route`, `rt_cache.in_martian_src`: those of all network namespaces together), xfrm_stat
     (`XfrmInNoStates`), `xfrm.states` and `xfrm.policies`; and `ethtool.<interface>.<name>`. What gro_cells drop on a VXLAN device
     is in its `rx.dropped`. They are absolute; only growth between two looks is evidence, and a fall is none.
     `sysctls` are spelled as sysctl(8) prints them, so that a dot in an interface's name is a slash
     (`net.ipv4.conf.vxlan/calico.rp_filter`). `ethtool` holds, as `<interface>.<name>`, what `ethtool -k`, `-i` and `-g` say: features
     (`on`, `off`), `driver`, `version`, `firmware-version`, `ring.rx`, `ring.rx-max`.
-    `lookups` are plain ones first, then those between the flow's ends; `tuple_lookups` ask the same with protocol and port.
+    `lookups` are plain ones first, then those between the flow's ends; `tuple_lookups` ask the same with protocol and port, and
+    `outer_lookups` what a VXLAN device asks for what it sends to other nodes: from its own address, by its lower device, with UDP and its
+    port, also with each mark that `routing_rules` look at. `routing_rules` are in the kernel's order, those of IPv4 first.
+    `pod_namespaces` are those that have a local end's address; absent as `pod-namespaces` where none has.
     `proxy_mode` is `iptables`, `ipvs` or `nftables`, by what kube-proxy has made here; None where it made nothing.
     """
 
@@ -325,16 +372,24 @@ class NodeFacts:
     exceptions: tuple[RouteException, ...] = ()
     lookups: tuple[RouteLookup, ...] = ()
     tuple_lookups: tuple[RouteLookup, ...] = ()
+    outer_lookups: tuple[RouteLookup, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
     rules: tuple[Rule, ...] = ()
     sets: tuple[AddressSet, ...] = ()
     bpf_programs: tuple[BpfProgram, ...] = ()
+    tc_filters: tuple[TcFilter, ...] = ()
+    queue_listeners: tuple[QueueListener, ...] = ()
+    service_translations: tuple[ServiceTranslation, ...] = ()
+    ipsec_policies: tuple[IpsecPolicy, ...] = ()
+    ipsec_states: tuple[IpsecState, ...] = ()
+    pod_namespaces: tuple[PodNamespace, ...] = ()
     conntrack: tuple[ConntrackEntry, ...] = ()
     ipvs: tuple[IpvsService, ...] = ()
     ipvs_connections: tuple[IpvsConnection, ...] = ()
     proxy_mode: str | None = None
     udp_sockets: tuple[UdpSocket, ...] = ()
+    listeners: tuple[Listener, ...] = ()
     wireguard: tuple[WireguardPeer, ...] = ()
     time_sync: TimeSync | None = None
     counters: dict[str, int] = field(default_factory=dict)
@@ -352,9 +407,11 @@ class KernelDrop:
     """A packet that the kernel of `node` said it dropped (tracepoint `skb:kfree_skb`).
 
     `reason` is the kernel's word without its prefix (`NETFILTER_DROP`, `IP_RPFILTER`, `VXLAN_VNI_NOT_FOUND`; enum skb_drop_reason in
-    include/net/dropreason-core.h), `location` the function that freed it (`nf_hook_slow`), `ethertype` what it carried (0x0800).
+    include/net/dropreason-core.h), a number (`0x20001`) where the tracepoint knows no word for it. `location` is the function that freed
+    it (`nf_hook_slow`), `module` the kernel module that the function is in, `address` stands where the function is not known.
+    `ethertype` is what it carried (0x0800); `socket` says whether it was on its way into one, None where the kernel does not.
     `time_ns` is Unix time by the node's clock, true within `uncertainty_ns` on either side. The event names no address, length,
-    interface or network namespace: nodes that share a kernel see each other's drops.
+    interface or network namespace: nodes that share a kernel see each other's drops, and those in pods' namespaces are here too.
     """
 
     node: str
@@ -363,3 +420,6 @@ class KernelDrop:
     location: str
     uncertainty_ns: int = 0
     ethertype: int | None = None
+    module: str | None = None
+    address: str | None = None
+    socket: bool | None = None

@@ -31,6 +31,22 @@ class Kind(IntEnum):
     CUT = 4
 
 
+class Encapsulation(IntEnum):
+    """What carries other packets. VXLAN is opened, once: its packets have a `tunnel`. The others are only named.
+
+    VXLAN: on the ports that were told, and by its content on any UDP port. Geneve: UDP 6081. IP_IN_IP: protocols 4 and 41. GRE: 47.
+    WireGuard: by its content on any UDP port. ESP (IPsec): protocol 50, and UDP 4500 (RFC 3948).
+    """
+
+    NONE = 0
+    VXLAN = 1
+    GENEVE = 2
+    IP_IN_IP = 3
+    GRE = 4
+    WIREGUARD = 5
+    ESP = 6
+
+
 def address_text(raw: U8) -> str:
     """The text of a 16-byte address; IPv4-mapped ones in dotted form."""
     address = IPv6Address(raw.tobytes())
@@ -89,12 +105,57 @@ class IcmpQuotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PacketTable:
-    """The frames of one capture file, n rows, in file order.
+class Neighbours:
+    """ARP and IPv6 neighbour discovery: `row` is the message's row, ascending; `address` what it is about.
 
-    frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. wire_bytes, captured_bytes: frame
-    lengths. kind: Kind. conversation, tunnel: rows of the small tables, -1 for none. All others are the innermost packet's:
+    answer: it tells where the address is (a reply, an advertisement, an announcement nobody asked for); else it asks for it, and the
+    asker is the source of the row's conversation. mac: of the answer, what it tells; of a question, the asker's; 0 where it is not said.
+    """
+
+    row: I32
+    address: U8
+    answer: NDArray[np.bool_]
+    mac: U64
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ethernets:
+    """Distinct pairs of outermost Ethernet addresses, 48 bits in a uint64: of the frames themselves, whatever they carry."""
+
+    source: U64
+    destination: U64
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureInterface:
+    """An interface that a capture file was recorded on.
+
+    name: as a pcapng file's interface description gives it, else None. index: the kernel's number of the interface, which stands in the
+    header of each frame of link type LINUX_SLL2 (`tcpdump -i any`), else None. link_type: its number at tcpdump.org (1: Ethernet).
+    """
+
+    name: str | None = None
+    index: int | None = None
+    link_type: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PacketTable:
+    """The frames of one capture file, n rows, in file order; or only those of one of its interfaces (see InterfaceTable).
+
+    frame: number in the file, from 1. offset: of the record header in the file. time_ns: Unix ns. captured_bytes: of the frame.
+    wire_bytes: the frame's length; where its link has no Ethernet header, as if one stood in place of the link's own, so that lengths
+    at different taps compare. kind: Kind. interface: a row of `interfaces`. ethernet: a row of `ethernets`, -1 where the link has no
+    Ethernet header (raw IP, loopback, Linux cooked) or it was not captured. conversation, tunnel: rows of the small tables, -1 for none.
+    All others are the innermost packet's:
     payload_bytes: L4 payload by the IP length (not by what was captured). ip_id, ttl. fragment: IPv4 flags and offset field.
+    encapsulation: what an innermost packet carries that was not followed: an Encapsulation, VXLAN only where it lies in another VXLAN.
     seq, ack: TCP numbers, or ICMP echo sequence in seq. flags: TCP flags; ICMP type << 8 | code; ARP opcode.
     outer_id: IP ID of the outer packet, 0 for bare ones. digest: hash of the first bytes of L4 payload (96, or what read_pcap was told)
     and of how many these are; 0 where not so many were captured as there are.
@@ -117,13 +178,19 @@ class PacketTable:
     outer_id: U16
     ttl: U8
     fragment: U16
+    encapsulation: U8
     seq: U32
     ack: U32
     flags: U16
     digest: U64
+    interface: I32
+    ethernet: I32
     conversations: Conversations
     tunnels: Tunnels
+    ethernets: Ethernets
     icmp_quotes: IcmpQuotes
+    neighbours: Neighbours
+    interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96
 
@@ -134,3 +201,12 @@ class PacketTable:
     def whole(self) -> bool:
         """Whether the file ended behind a record."""
         return self.stopped_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InterfaceTable:
+    """The frames of one interface of a capture file; `frame` and `offset` are those in the file. name, index: see CaptureInterface."""
+
+    name: str | None
+    index: int | None
+    table: PacketTable

@@ -10,6 +10,11 @@ class Direction(StrEnum):
     REQUEST = "request"
     REPLY = "reply"
 
+    @property
+    def reverse(self) -> "Direction":
+        """The other one."""
+        return Direction.REPLY if self is Direction.REQUEST else Direction.REQUEST
+
 
 class Role(StrEnum):
     """What an interface is to a path."""

@@ -55,9 +55,10 @@ def first(frames: Frames) -> Cursor:
 class Columns:
     """What decoding says of n frames; see PacketTable. Rows that nothing is written to are OTHER.
 
-    payload_at: index of the L4 payload in the batch's data, -1 where there is none.
+    payload_at: index of the L4 payload in the batch's data, of ARP's header in ARP; -1 where there is neither.
     conversation: the key as five columns: source (high, low), destination (high, low), ports and protocol.
     tunnel: seven columns: source, destination, UDP ports and VNI, inner source and destination MAC; `tunneled` says where they count.
+    ethernet: bytes 0 to 7 and 8 to 11 of the frame, as they lie in memory: both addresses; `addressed` says where they count.
     """
 
     kind: U8
@@ -67,12 +68,15 @@ class Columns:
     outer_id: U16
     ttl: U8
     fragment: U16
+    encapsulation: U8
     seq: U32
     ack: U32
     flags: U16
     conversation: tuple[U64, ...]
     tunnel: tuple[U64, ...]
     tunneled: BOOL
+    ethernet: tuple[U64, ...]
+    addressed: BOOL
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -104,6 +108,7 @@ class Columns:
 
 CONVERSATION_COLUMNS = 5
 TUNNEL_COLUMNS = 7
+ETHERNET_COLUMNS = 2
 
 
 def columns(rows: int) -> Columns:
@@ -116,10 +121,13 @@ def columns(rows: int) -> Columns:
         outer_id=np.zeros(rows, np.uint16),
         ttl=np.zeros(rows, np.uint8),
         fragment=np.zeros(rows, np.uint16),
+        encapsulation=np.zeros(rows, np.uint8),
         seq=np.zeros(rows, np.uint32),
         ack=np.zeros(rows, np.uint32),
         flags=np.zeros(rows, np.uint16),
         conversation=tuple(np.zeros(rows, np.uint64) for _ in range(CONVERSATION_COLUMNS)),
         tunnel=tuple(np.zeros(rows, np.uint64) for _ in range(TUNNEL_COLUMNS)),
         tunneled=np.zeros(rows, np.bool_),
+        ethernet=tuple(np.zeros(rows, np.uint64) for _ in range(ETHERNET_COLUMNS)),
+        addressed=np.zeros(rows, np.bool_),
     )

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.packets.pcap import ETHERNET, RECORD_HEADER_BYTES, is_pcap
+from kubectl_vxtrace.packets.links import missing_bytes
+from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
 from kubectl_vxtrace.packets.pcapng import PACKET_HEADER_BYTES
 from kubectl_vxtrace.packets.source import Source, unreadable
 from kubectl_vxtrace.packets.streams import Stream
 
-_NANOSECOND_MAGIC = 0xA1B23C4D
+_SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
+_NANOSECONDS = struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)  # if_tsresol, end of options
 _SNAPLEN_BYTES = 262144
 
 
@@ -26,7 +28,7 @@ def read_frames(path: str | Path, table: PacketTable, rows: Sequence[int]) -> tu
             stream = source.stream()
             magic = bytearray(4)
             stream.fill(memoryview(magic))
-            before = RECORD_HEADER_BYTES if is_pcap(bytes(magic)) else PACKET_HEADER_BYTES
+            before = record_header_bytes(bytes(magic)) if is_pcap(bytes(magic)) else PACKET_HEADER_BYTES
             found = _read_in_order(stream, len(magic), table, sorted(set(rows)), before)
         except OSError as error:
             raise unreadable(error) from error
@@ -48,19 +50,31 @@ def _read_in_order(stream: Stream, at: int, table: PacketTable, rows: Sequence[i
 
 
 def cut(path: str | Path, table: PacketTable, rows: Sequence[int], destination: str | Path, *, snaplen_bytes: int | None = None) -> None:
-    """Write a pcap with nanoseconds that holds only `rows`, in their order, each cut to `snaplen_bytes` if given.
+    """Write a pcapng with nanoseconds that holds only `rows`, in their order, each cut to `snaplen_bytes` if given.
+
+    It has an interface for each of the table's, as those may be of several link types.
 
     Raises:
         PcapError: as read_frames, or the destination cannot be written.
     """
     frames = read_frames(path, table, rows)
+    blocks = [_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
+    blocks += [_block(_INTERFACE, struct.pack("<HHI", each.link_type, 0, _SNAPLEN_BYTES) + _NANOSECONDS) for each in table.interfaces]
+    for row, frame in zip(rows, frames, strict=True):
+        captured = frame[:snaplen_bytes]
+        high, low = divmod(int(table.time_ns[row]) & 0xFFFFFFFF_FFFFFFFF, 1 << 32)
+        interface = int(table.interface[row])
+        wire_bytes = int(table.wire_bytes[row]) - missing_bytes(table.interfaces[interface].link_type)
+        head = struct.pack("<IIIII", interface, high, low, len(captured), wire_bytes)
+        blocks.append(_block(_ENHANCED_PACKET, head + captured))
     try:
-        with Path(destination).open("wb") as file:
-            file.write(struct.pack("<IHHiIII", _NANOSECOND_MAGIC, 2, 4, 0, 0, _SNAPLEN_BYTES, ETHERNET))
-            for row, frame in zip(rows, frames, strict=True):
-                captured = frame[:snaplen_bytes]
-                seconds, fraction_ns = divmod(int(table.time_ns[row]), 1_000_000_000)
-                wire_bytes = int(table.wire_bytes[row])
-                file.write(struct.pack("<IIII", seconds & 0xFFFFFFFF, fraction_ns, len(captured), wire_bytes) + captured)
+        Path(destination).write_bytes(b"".join(blocks))
     except OSError as error:
         raise PcapError(f"the cut packets cannot be written: {error.strerror or 'input/output error'}", "check free space") from error
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    """A pcapng block."""
+    body += bytes(-len(body) % 4)
+    length = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + length + body + length

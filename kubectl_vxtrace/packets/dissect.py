@@ -57,9 +57,10 @@ def dissect(path: str | Path, table: PacketTable, rows: Sequence[int], *, vxlan_
     if not chosen:
         return {}
     with tempfile.TemporaryDirectory(prefix="vxtrace-") as folder:
-        small = Path(folder) / "packets.pcap"
+        small = Path(folder) / "packets.pcapng"
         cut(path, table, chosen, small, snaplen_bytes=_SNAPLEN_BYTES)
-        lines, failure = _run(tshark, small, vxlan_ports)
+        # Tunnels that were known by their content are on ports that tshark has to be told.
+        lines, failure = _run(tshark, small, {*vxlan_ports, *table.tunnels.port.tolist()})
     if failure is not None and not lines:
         raise DissectError(
             f"tshark could not dissect the packets: {clean(failure.encode(), 200, spaces=True)}", "try tshark -r on the capture"

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U8, U64
+from kubectl_vxtrace.model.packets import I32, I64, U8, U16, U64
+
+MAX_WIRE_BYTES = 2**31 - 1
+"""Longer lengths on the wire are read as this."""
 
 ROWS = 16384
 """Frames decoded together: their columns stay in the processor's cache."""
@@ -17,6 +20,7 @@ class Frames:
     """n captured frames. `at` indexes `data`, in which at least 128 bytes follow the last frame.
 
     offset: of the record in the file. time_ns: Unix ns. wire_bytes, captured_bytes: lengths; `captured_bytes` all lie in `data`.
+    link_type: each frame's; None where all are Ethernet. interface: the reader's number of each frame's interface; None where all are 0.
     """
 
     data: U8
@@ -25,6 +29,8 @@ class Frames:
     wire_bytes: I64
     time_ns: I64
     offset: I64
+    link_type: U16 | None = None
+    interface: I32 | None = None
 
     def __len__(self) -> int:
         return len(self.at)
@@ -32,7 +38,16 @@ class Frames:
     def part(self, start: int, stop: int) -> "Frames":
         """Rows `start` to `stop`."""
         rows = slice(start, stop)
-        return Frames(self.data, self.at[rows], self.captured_bytes[rows], self.wire_bytes[rows], self.time_ns[rows], self.offset[rows])
+        return Frames(
+            self.data,
+            self.at[rows],
+            self.captured_bytes[rows],
+            self.wire_bytes[rows],
+            self.time_ns[rows],
+            self.offset[rows],
+            None if self.link_type is None else self.link_type[rows],
+            None if self.interface is None else self.interface[rows],
+        )
 
     def take(self, at: I64, dtype: np.dtype[Any]) -> NDArray[Any]:
         """One `dtype` record from each place. The caller has checked that it was captured there."""

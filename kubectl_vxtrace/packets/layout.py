@@ -7,6 +7,25 @@ from kubectl_vxtrace.model import protocol
 ETHERNET = np.dtype([("destination_high", ">u2"), ("destination", ">u4"), ("source_high", ">u2"), ("source", ">u4"), ("type", ">u2")])
 """IEEE 802.3, DIX framing."""
 
+SLL = np.dtype([("packet", ">u2"), ("hardware", ">u2"), ("length", ">u2"), ("address", "V8"), ("type", ">u2")])
+"""https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html"""
+
+SLL2 = np.dtype(
+    [
+        ("type", ">u2"),
+        ("reserved", ">u2"),
+        ("interface", ">u4"),
+        ("hardware", ">u2"),
+        ("packet", "u1"),
+        ("length", "u1"),
+        ("address", "V8"),
+    ]
+)
+"""https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html"""
+
+FAMILY = np.dtype(">u4")
+"""What precedes packets of the link types NULL and LOOP."""
+
 TAG = np.dtype([("control", ">u2"), ("type", ">u2")])
 """IEEE 802.1Q: behind the tag's own type."""
 
@@ -82,13 +101,17 @@ ARP = np.dtype(
         ("hardware_length", "u1"),
         ("protocol_length", "u1"),
         ("operation", ">u2"),
-        ("sender_mac", "V6"),
+        ("sender_mac_high", ">u2"),
+        ("sender_mac", ">u4"),
         ("sender", ">u4"),
         ("target_mac", "V6"),
         ("target", ">u4"),
     ]
 )
 """RFC 826 for Ethernet and IPv4."""
+
+ND_TARGET = np.dtype([("high", ">u8"), ("low", ">u8")])
+"""RFC 4861, 4.3: the address that is asked for, behind the 8 bytes that all ICMP messages have."""
 
 ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = protocol.ETHERTYPE_IPV4, protocol.ETHERTYPE_ARP, protocol.ETHERTYPE_IPV6
 ETHERTYPE_TAGS = (0x8100, 0x88A8, 0x9100)

@@ -73,7 +73,11 @@ def ethernet(frames: Frames, cursor: Cursor, out: Columns) -> tuple[Cursor, U16]
     """Step over Ethernet and its tags. The rows that go on, and their ethertype."""
     cursor = out.need(cursor, layout.ETHERNET.itemsize)
     types = frames.take(cursor.at + 12, np.dtype(">u2")).astype(np.uint16)
-    cursor = cursor.moved(cursor.at + layout.ETHERNET.itemsize)
+    return tags(frames, cursor.moved(cursor.at + layout.ETHERNET.itemsize), types, out)
+
+
+def tags(frames: Frames, cursor: Cursor, types: U16, out: Columns) -> tuple[Cursor, U16]:
+    """Step over the 802.1Q tags that follow these ethertypes. The rows that go on, and their ethertype."""
     for _ in range(layout.MOST_TAGS):
         tagged = is_tag(types)
         if not tagged.any():
@@ -215,6 +219,7 @@ def arp(frames: Frames, cursor: Cursor, out: Columns) -> None:
     known &= (header["hardware_length"] == 6) & (header["protocol_length"] == 4)
     cursor, header = cursor.keep(known), header[known]
     out.put(out.kind, cursor, Kind.ARP)
+    out.put(out.payload_at, cursor, cursor.at)
     out.put(out.flags, cursor, header["operation"])
     out.put(out.conversation[1], cursor, u64(header["sender"]) | MAPPED_IPV4)
     out.put(out.conversation[3], cursor, u64(header["target"]) | MAPPED_IPV4)

@@ -1,58 +1,57 @@
-"""The classic capture file (pcap-savefile(5)): microseconds or nanoseconds, either byte order, Ethernet."""
+"""The classic capture file (pcap-savefile(5)): microseconds or nanoseconds, either byte order; and its modified kind."""
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import I64, U8, U32
+from kubectl_vxtrace.model.packets import I64, U8, U32, CaptureInterface
 from kubectl_vxtrace.packets.chain import IMPOSSIBLE, walk
-from kubectl_vxtrace.packets.frames import Frames, i64, take
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, i64, take
+from kubectl_vxtrace.packets.links import check_link_type, link_types
 from kubectl_vxtrace.packets.source import Window
 
 MAX_CAPTURED_BYTES = 262144
 """Longest record that libpcap writes or reads (MAXIMUM_SNAPLEN in pcap-int.h); a longer one is garbage."""
 
-MAX_WIRE_BYTES = 2**31 - 1
-"""Longer lengths on the wire are read as this."""
-
 FILE_HEADER_BYTES = 24
 RECORD_HEADER_BYTES = 16
-
-ETHERNET = 1
 _LINK_TYPE_MASK = 0x03FFFFFF
-_NOT_ETHERNET = {
-    0: "loopback (NULL)",
-    101: "raw IP",
-    105: "802.11",
-    113: 'Linux "cooked" (tcpdump -i any)',
-    228: "raw IPv4",
-    276: 'Linux "cooked" v2 (tcpdump -i any)',
-}
-_MAGICS = {
-    b"\xd4\xc3\xb2\xa1": ("<", 1000),
-    b"\xa1\xb2\xc3\xd4": (">", 1000),
-    b"\x4d\x3c\xb2\xa1": ("<", 1),
-    b"\xa1\xb2\x3c\x4d": (">", 1),
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the records of a file are written. A modified file's record headers are longer."""
+
+    order: str
+    fraction_ns: int
+    header_bytes: int = RECORD_HEADER_BYTES
+
+
+_FORMS = {
+    b"\xd4\xc3\xb2\xa1": _Form("<", 1000),
+    b"\xa1\xb2\xc3\xd4": _Form(">", 1000),
+    b"\x4d\x3c\xb2\xa1": _Form("<", 1),
+    b"\xa1\xb2\x3c\x4d": _Form(">", 1),
+    # Kuznetzov's: interface index, protocol, packet type and padding follow (sf-pcap.c of libpcap, struct pcap_sf_patched_pkthdr).
+    b"\x34\xcd\xb2\xa1": _Form("<", 1000, 24),
+    b"\xa1\xb2\xcd\x34": _Form(">", 1000, 24),
 }
 _SAME_TIME_S = 30 * 86400
 
 
 def is_pcap(magic: bytes) -> bool:
     """Whether the first four bytes are those of a classic pcap."""
-    return magic in _MAGICS
+    return magic in _FORMS
 
 
-def check_link_type(number: int) -> None:
-    """Raise PcapError unless frames are Ethernet."""
-    if number != ETHERNET:
-        name = _NOT_ETHERNET.get(number, "another kind of link")
-        raise PcapError(
-            f"its link type is {number}, {name}; only Ethernet (1) can be read", "capture on one interface: tcpdump -i INTERFACE"
-        )
+def record_header_bytes(magic: bytes) -> int:
+    """From the start of a record to its frame, in a classic pcap that begins with `magic`."""
+    return _FORMS[magic].header_bytes
 
 
 class PcapReader:
@@ -62,19 +61,21 @@ class PcapReader:
         header = window.data[: min(window.size, FILE_HEADER_BYTES)].tobytes()
         if len(header) < FILE_HEADER_BYTES:
             raise PcapError("it ends inside its file header", "record it again; the capture wrote nothing")
-        self._order, self._fraction_ns = _MAGICS[header[:4]]
-        major, _, _, _, _, link_type = struct.unpack(self._order + "HHiIII", header[4:])
+        self._form = _FORMS[header[:4]]
+        major, _, _, _, _, link_type = struct.unpack(self._form.order + "HHiIII", header[4:])
         if major != 2:
             raise PcapError(f"it is a pcap of version {major}; only version 2 can be read", "convert it with: editcap -F pcap OLD NEW")
-        check_link_type(link_type & _LINK_TYPE_MASK)
+        self._link_type = link_type & _LINK_TYPE_MASK
+        check_link_type(self._link_type)
         self._window = window
+        self.interfaces = [CaptureInterface(link_type=self._link_type)]
         self.stopped_at: int | None = None
 
     def __iter__(self) -> Iterator[Frames]:
-        window, at = self._window, FILE_HEADER_BYTES
+        window, at, form = self._window, FILE_HEADER_BYTES, self._form
         while True:
-            form = RecordFormat(self._order, self._fraction_ns).near(window.data, window.size, at)
-            chain = walk(window.data, window.size, at, form)
+            records = RecordFormat(form.order, form.fraction_ns, header_bytes=form.header_bytes).near(window.data, window.size, at)
+            chain = walk(window.data, window.size, at, records)
             if len(chain.offsets):
                 yield self._frames(chain.offsets)
             if chain.stuck or window.ended:
@@ -86,23 +87,23 @@ class PcapReader:
 
     def _frames(self, offsets: I64) -> Frames:
         window = self._window
-        fields = take(window.data, offsets, _record(self._order))
+        fields = take(window.data, offsets, _record(self._form.order))
         return Frames(
             data=window.data,
-            at=offsets + RECORD_HEADER_BYTES,
+            at=offsets + self._form.header_bytes,
             captured_bytes=i64(fields["captured"]),
             wire_bytes=np.minimum(i64(fields["wire"]), MAX_WIRE_BYTES),
-            time_ns=i64(fields["seconds"]) * 1_000_000_000 + i64(fields["fraction"]) * self._fraction_ns,
+            time_ns=i64(fields["seconds"]) * 1_000_000_000 + i64(fields["fraction"]) * self._form.fraction_ns,
             offset=offsets + window.base,
+            link_type=link_types(self._link_type, len(offsets)),
         )
 
 
 class RecordFormat:
     """How records follow one another (see chain.Format): seconds, fraction, captured length, length on the wire."""
 
-    header_bytes = RECORD_HEADER_BYTES
-
-    def __init__(self, order: str, fraction_ns: int, seconds: int = 0) -> None:
+    def __init__(self, order: str, fraction_ns: int, seconds: int = 0, header_bytes: int = RECORD_HEADER_BYTES) -> None:
+        self.header_bytes = header_bytes
         self._number = np.dtype(order + "u4")
         self._record = _record(order)
         self._captured = struct.Struct(order + "I")
@@ -124,13 +125,13 @@ class RecordFormat:
     def step(self, data: U8, at: I64) -> I64:
         """See Format."""
         captured = i64(take(data, at + 8, self._number))
-        behind: I64 = np.where(captured <= MAX_CAPTURED_BYTES, at + (RECORD_HEADER_BYTES + captured), IMPOSSIBLE)
+        behind: I64 = np.where(captured <= MAX_CAPTURED_BYTES, at + (self.header_bytes + captured), IMPOSSIBLE)
         return behind
 
     def step_one(self, data: memoryview, at: int) -> int:
         """See Format."""
         (captured,) = self._captured.unpack_from(data, at + 8)
-        return at + RECORD_HEADER_BYTES + int(captured) if captured <= MAX_CAPTURED_BYTES else IMPOSSIBLE
+        return at + self.header_bytes + int(captured) if captured <= MAX_CAPTURED_BYTES else IMPOSSIBLE
 
     def look(self, words: U32) -> NDArray[np.bool_]:
         """See Format: seconds within a month of the first record's."""

@@ -1,4 +1,4 @@
-"""The pcapng capture file (draft-ietf-opsawg-pcapng): several sections and interfaces, Ethernet."""
+"""The pcapng capture file (draft-ietf-opsawg-pcapng): several sections and interfaces."""
 
 import struct
 from collections.abc import Iterator
@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.errors import PcapError
-from kubectl_vxtrace.model.packets import I64, U8, U32
+from kubectl_vxtrace.model.packets import I64, U8, U32, CaptureInterface
 from kubectl_vxtrace.packets.chain import IMPOSSIBLE, walk
-from kubectl_vxtrace.packets.frames import Frames, i64, take, u64
-from kubectl_vxtrace.packets.interfaces import Interfaces
-from kubectl_vxtrace.packets.pcap import MAX_WIRE_BYTES
+from kubectl_vxtrace.packets.frames import MAX_WIRE_BYTES, Frames, i64, take, u64
+from kubectl_vxtrace.packets.interfaces import Described, Interfaces
 from kubectl_vxtrace.packets.source import Window
 
 SECTION_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -37,7 +36,8 @@ class PcapngReader:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._order = "<"
-        self._interfaces = Interfaces("<")
+        self._described = Described()
+        self._interfaces = Interfaces("<", self._described)
         self._sections = 0
         self.stopped_at: int | None = None
         if window.size < 16:
@@ -46,6 +46,11 @@ class PcapngReader:
             raise PcapError(
                 "its first block is damaged, or not of pcapng version 1", "record it again, or convert it with: editcap OLD NEW"
             )
+
+    @property
+    def interfaces(self) -> list[CaptureInterface]:
+        """Those that were described so far; packets name them by their place."""
+        return self._described.interfaces
 
     def __iter__(self) -> Iterator[Frames]:
         window, at, reach = self._window, 0, _FIRST_REACH_BYTES
@@ -90,7 +95,7 @@ class PcapngReader:
             return IMPOSSIBLE
         behind = BlockFormat(order, self._window.size, sections=True).step_one(self._window.data.data, at)
         if behind <= self._window.size:
-            self._order, self._interfaces = order, Interfaces(order)
+            self._order, self._interfaces = order, Interfaces(order, self._described)
             self._sections += 1
             if self._sections > MAX_SECTIONS:
                 raise PcapError(f"it has more than {MAX_SECTIONS:,} sections", "write it as one section: mergecap -w NEW OLD")
@@ -116,6 +121,7 @@ class PcapngReader:
         number = i64(fields["interface"])
         if obsolete.any():
             number = np.where(obsolete, i64(take(window.data, offsets + 8, np.dtype(self._order + "u2"))), number)
+        self._interfaces.check(number)
         # A captured length that points behind its block ends with the block.
         room = i64(fields["length"]) - PACKET_HEADER_BYTES - 4
         return Frames(
@@ -125,6 +131,8 @@ class PcapngReader:
             wire_bytes=np.minimum(i64(fields["wire"]), MAX_WIRE_BYTES),
             time_ns=self._interfaces.times_ns((u64(fields["high"]) << np.uint64(32)) | u64(fields["low"]), number),
             offset=offsets + window.base,
+            link_type=self._interfaces.link_types(number),
+            interface=self._interfaces.numbers(number),
         )
 
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U16, U64, Kind
+from kubectl_vxtrace.model.packets import I64, U8, U16, U64, Encapsulation, Kind
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, columns
+from kubectl_vxtrace.packets.encapsulations import carried_by_udp
 from kubectl_vxtrace.packets.frames import Frames
 from kubectl_vxtrace.packets.network import Network, ethernet, ipv4, ipv6, packets
-from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, is_icmp, is_vxlan, open_tunnels
+from kubectl_vxtrace.packets.transport import Segment, conversation_key, is_echo, is_icmp, open_tunnels
 
 _ERRORS_4 = (3, 4, 5, 11, 12)
 _ERRORS_6 = (1, 2, 3, 4)
@@ -32,7 +33,7 @@ class Quotes:
     inner_ip_id: U16
 
 
-def read_quotes(frames: Frames, decoded: Columns, vxlan: BOOL) -> Quotes | None:
+def read_quotes(frames: Frames, decoded: Columns, ports: U8) -> Quotes | None:
     """What the ICMP errors among the decoded frames quote; None where there is no error. Quotes too short to have ports are left out."""
     is4, is6 = error_rows(decoded)
     if not (is4.any() or is6.any()):
@@ -51,7 +52,7 @@ def read_quotes(frames: Frames, decoded: Columns, vxlan: BOOL) -> Quotes | None:
         if not mask.any():
             continue
         network = _ports(frames, decode(frames, cursor.keep(mask), columns(len(rows))), quoted)
-        _inner(frames, network, inner, vxlan)
+        _inner(frames, network, inner, ports)
     known = quoted.kind == Kind.IP
     return Quotes(
         row=rows[known],
@@ -109,14 +110,13 @@ def _write(network: Network, source_port: NDArray[Any] | int, destination_port: 
     quoted.ip_id[cursor.rows] = network.ip_id
 
 
-def _inner(frames: Frames, network: Network, inner: Columns, vxlan: BOOL) -> None:
+def _inner(frames: Frames, network: Network, inner: Columns, ports: U8) -> None:
     """Write the inner conversations of quoted VXLAN packets, as far as they were quoted."""
     cursor = network.cursor
     room = cursor.at + layout.ENCAPSULATION.itemsize <= cursor.captured_end
     network = network.keep(room & (network.protocol == IpProtocol.UDP))
-    port = frames.take(network.cursor.at + 2, np.dtype(">u2")).astype(np.uint16)
-    network = network.keep(vxlan[port])
-    network = network.keep(is_vxlan(frames, network.cursor))
+    carried = carried_by_udp(frames, network.cursor, frames.take(network.cursor.at, layout.UDP), ports)
+    network = network.keep(carried == Encapsulation.VXLAN)
     if not len(network):
         return
     scratch = columns(len(inner))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kubectl_vxtrace.model.address import host_port
-from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, Encapsulation, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.protocol import (
     ECHO_TYPES,
     FRAGMENT_OFFSET,
@@ -22,8 +22,10 @@ from kubectl_vxtrace.model.protocol import (
 )
 from kubectl_vxtrace.packets import dns
 from kubectl_vxtrace.packets.cut import read_frames
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
-from kubectl_vxtrace.packets.headers import decode, port_table
+from kubectl_vxtrace.packets.headers import decode
+from kubectl_vxtrace.packets.links import missing_bytes
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 
 DNS_PORTS = frozenset({53, 1053, 5353, 8053})
@@ -64,6 +66,16 @@ _ICMPV6 = {
 }
 
 
+_ENCAPSULATIONS = {
+    Encapsulation.VXLAN: "VXLAN in VXLAN",
+    Encapsulation.GENEVE: "Geneve",
+    Encapsulation.IP_IN_IP: "IP in IP",
+    Encapsulation.GRE: "GRE",
+    Encapsulation.WIREGUARD: "WireGuard",
+    Encapsulation.ESP: "IPsec ESP",
+}
+
+
 def summarise(path: str | Path, table: PacketTable, rows: Sequence[int]) -> tuple[str, ...]:
     """What each of `rows` says, in one line of printable ASCII: `DNS A? kubernetes.default`, `TCP SYN 41234 > 80 seq 1 len 0`.
 
@@ -80,8 +92,10 @@ def _payloads(raw: Sequence[bytes], table: PacketTable, rows: Sequence[int]) -> 
     captured = np.array([len(frame) for frame in raw], np.int64)
     at = np.cumsum(captured) - captured
     index = np.array(rows, np.int64)
-    frames = Frames(data, at, captured, table.wire_bytes[index].astype(np.int64), table.time_ns[index], table.offset[index])
-    decoded = decode(frames, port_table(np.unique(table.tunnels.port).tolist()))
+    links = np.array([each.link_type for each in table.interfaces], np.uint16)[table.interface[index]]
+    wire_bytes = table.wire_bytes[index].astype(np.int64) - np.array([missing_bytes(link) for link in links.tolist()], np.int64)
+    frames = Frames(data, at, captured, wire_bytes, table.time_ns[index], table.offset[index], links)
+    decoded = decode(frames, carrier_ports(np.unique(table.tunnels.port).tolist()))
     payloads = []
     for number, frame in enumerate(raw):
         start = int(decoded.payload_at[number] - at[number])
@@ -96,6 +110,8 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
     if kind is not Kind.IP:
         words = {Kind.OTHER: "not IP", Kind.MALFORMED: "malformed", Kind.CUT: "headers not captured"}
         return f"{words[kind]}, {int(table.wire_bytes[row])} bytes"
+    if table.encapsulation[row]:
+        return _encapsulation(table, row)
     conversation = int(table.conversation[row])
     protocol = int(table.conversations.protocol[conversation])
     if (offset := int(table.fragment[row]) & FRAGMENT_OFFSET) > 0:
@@ -105,11 +121,37 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
     if protocol == IpProtocol.UDP:
         return _udp(table, row, payload)
     if protocol in (IpProtocol.ICMP, IpProtocol.ICMPV6):
-        return _icmp(table, row, protocol)
+        return _discovery(table, row) or _icmp(table, row, protocol)
     if protocol == IpProtocol.SCTP:
         source, destination = _ports(table, row)
         return f"SCTP {source} > {destination} len {int(table.payload_bytes[row])}"
     return f"IP protocol {protocol} len {int(table.payload_bytes[row])}"
+
+
+def _encapsulation(table: PacketTable, row: int) -> str:
+    """`Geneve UDP 41000 > 6081 len 130, not opened`, `GRE len 84, not opened`."""
+    source, destination = _ports(table, row)
+    over = f" UDP {source} > {destination}" if source or destination else ""
+    name = _ENCAPSULATIONS[Encapsulation(int(table.encapsulation[row]))]
+    return f"{name}{over} len {int(table.payload_bytes[row])}, not opened"
+
+
+def _discovery(table: PacketTable, row: int) -> str | None:
+    """IPv6 neighbour discovery, of which the table has the address; None where the row is none."""
+    place = _place(table.neighbours.row, row)
+    if place is None:
+        return None
+    address = address_text(table.neighbours.address[place])
+    if table.neighbours.answer[place]:
+        return f"ICMPv6 neighbour advertisement: {address} answers"
+    asker = address_text(table.conversations.source[int(table.conversation[row])])
+    return f"ICMPv6 neighbour solicitation: who has {address}? tell {asker}"
+
+
+def _place(rows: I32, row: int) -> int | None:
+    """Where `row` stands among ascending rows."""
+    place = int(np.searchsorted(rows, row))
+    return place if place < len(rows) and int(rows[place]) == row else None
 
 
 def _ports(table: PacketTable, row: int) -> tuple[int, int]:
@@ -155,8 +197,8 @@ def _icmp(table: PacketTable, row: int, protocol: int) -> str:
 def _quoted(table: PacketTable, row: int) -> str:
     """What an ICMP error is about: the quoted packet, the inner one where it was a VXLAN packet."""
     quotes = table.icmp_quotes
-    place = int(np.searchsorted(quotes.row, row))
-    if place >= len(quotes) or int(quotes.row[place]) != row:
+    place = _place(quotes.row, row)
+    if place is None:
         return ""
     inner = int(quotes.inner_conversation[place])
     conversation = inner if inner >= 0 else int(quotes.conversation[place])
@@ -175,6 +217,8 @@ def _arp(table: PacketTable, row: int) -> str:
     sender = address_text(table.conversations.source[conversation])
     target = address_text(table.conversations.destination[conversation])
     operation = int(table.flags[row])
+    if operation == 1 and sender == target:
+        return f"ARP {sender} announces itself"
     if operation == 1:
         return f"ARP who has {target}? tell {sender}"
     if operation == 2:

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I64, U16, Kind
+from kubectl_vxtrace.model.packets import I64, U8, Encapsulation, Kind
 from kubectl_vxtrace.model.protocol import ECHO_TYPES, IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor
+from kubectl_vxtrace.packets.encapsulations import carried_by_ip, carried_by_udp
 from kubectl_vxtrace.packets.frames import Frames, i64, u64
-from kubectl_vxtrace.packets.network import Network, is_tag
+from kubectl_vxtrace.packets.network import Network
 
 _TCP_FLAGS = 0x01FF
 _UDP_HEADER_BYTES = layout.UDP.itemsize
-_ARP_ETHERNET = 1  # RFC 826: the hardware space
 _VXLAN_BYTES = layout.ENCAPSULATION.itemsize
 
 
@@ -54,10 +54,10 @@ def _wide(port: NDArray[Any] | int) -> Any:
     return np.uint64(port) if isinstance(port, int) else u64(port)
 
 
-def finish(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -> Network | None:
+def finish(frames: Frames, network: Network, out: Columns, ports: U8, *, follow: bool) -> Network | None:
     """Write the L4 part of all packets, but not of VXLAN packets: those are returned, on their UDP header.
 
-    `vxlan[port]` says which UDP ports carry VXLAN; None where a tunnel inside a tunnel is not opened.
+    `ports`: see carrier_ports. Without `follow` VXLAN packets are written, too: a tunnel inside a tunnel is not opened.
     """
     later = network.later
     protocol = network.protocol
@@ -66,11 +66,12 @@ def finish(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -
     if not known.all():
         opaque = network.keep(~known)
         write(Segment(opaque, 0, 0, opaque.cursor.at), out)
+        out.put(out.encapsulation, opaque.cursor, carried_by_ip(opaque.protocol))
         network = network.keep(known)
     tunnels = None
     udp_rows = network.protocol == IpProtocol.UDP
     if udp_rows.any():
-        tunnels = _udp(frames, network.keep(udp_rows), out, vxlan)
+        tunnels = _udp(frames, network.keep(udp_rows), out, ports, follow)
     tcp_rows = network.protocol == IpProtocol.TCP
     if tcp_rows.any():
         _tcp(frames, network.keep(tcp_rows), out)
@@ -89,7 +90,7 @@ def is_icmp(network: Network) -> BOOL:
     return found
 
 
-def _udp(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -> Network | None:
+def _udp(frames: Frames, network: Network, out: Columns, ports: U8, follow: bool) -> Network | None:
     network = network.at(out.need(network.cursor, _UDP_HEADER_BYTES))
     cursor = network.cursor
     header = frames.take(cursor.at, layout.UDP)
@@ -99,65 +100,16 @@ def _udp(frames: Frames, network: Network, out: Columns, vxlan: BOOL | None) -> 
     if not sound.all():
         network = network.at(out.need(cursor, 0, sound))
         cursor, header = network.cursor, header[sound]
+    carried = carried_by_udp(frames, cursor, header, ports)
     tunnels = None
-    if vxlan is not None:
-        is_vxlan = _vxlan_rows(frames, cursor, header["destination"].astype(np.uint16), vxlan)
-        if is_vxlan.any():
-            tunnels = network.keep(is_vxlan)
-            network, header = network.keep(~is_vxlan), header[~is_vxlan]
+    if follow and (is_vxlan := carried == Encapsulation.VXLAN).any():
+        tunnels = network.keep(is_vxlan)
+        network, header, carried = network.keep(~is_vxlan), header[~is_vxlan], carried[~is_vxlan]
+    if carried.any():
+        out.put(out.encapsulation, network.cursor, carried)
     if len(network):
         write(Segment(network, header["source"], header["destination"], network.cursor.at + _UDP_HEADER_BYTES), out)
     return tunnels
-
-
-def _vxlan_rows(frames: Frames, cursor: Cursor, port: U16, vxlan: BOOL) -> BOOL:
-    """Which UDP packets are VXLAN: the port, room for the header, and what `is_vxlan` asks for; or the header was not captured."""
-    found: BOOL = vxlan[port]
-    if not found.any():
-        return found
-    found &= cursor.at + _VXLAN_BYTES <= cursor.wire_end
-    captured = cursor.at + _VXLAN_BYTES <= cursor.captured_end
-    # Where it was not captured the bytes belong to something else, but they lie in the buffer and do not count.
-    asked = np.flatnonzero(found & captured)
-    found[asked] = is_vxlan(frames, cursor.pick(asked))
-    return found
-
-
-def is_vxlan(frames: Frames, cursor: Cursor) -> BOOL:
-    """Which UDP packets whose VXLAN header was captured are VXLAN; the cursor stands on the UDP header.
-
-    The I flag must be set. Anybody may have a VXLAN port as a source port (NAT picks one), and then half of what is sent back there
-    has that bit by chance: where another bit of the header is set that RFC 7348, 5, reserves, an Ethernet frame with an IP or ARP
-    header that fits into the packet must follow. What of that was not captured is taken to be so.
-    """
-    header = u64(frames.take(cursor.at + _UDP_HEADER_BYTES, layout.VXLAN))
-    found: BOOL = (header & np.uint64(layout.VXLAN_VALID_VNI)) != 0
-    odd = np.flatnonzero(found & ((header & np.uint64(layout.VXLAN_RESERVED)) != 0))
-    if len(odd):
-        inner = cursor.pick(odd)
-        found[odd] = _holds_a_frame(frames, inner.moved(inner.at + _VXLAN_BYTES))
-    return found
-
-
-def _holds_a_frame(frames: Frames, cursor: Cursor) -> BOOL:
-    """Whether an Ethernet frame with a whole IP or ARP header can begin at the cursor."""
-    behind = cursor.at + layout.ETHERNET.itemsize + layout.IPV4.itemsize  # ARP and IPv6 have longer headers still
-    sized = (behind <= cursor.wire_end) | cursor.loose
-    uncaptured: BOOL = (behind > cursor.captured_end) & sized
-    going = np.flatnonzero((behind <= cursor.captured_end) & sized)
-    inner = cursor.pick(going)
-    types = frames.take(inner.at + layout.ETHERNET.itemsize - 2, np.dtype(">u2")).astype(np.uint16)
-    start = inner.at + layout.ETHERNET.itemsize
-    first, second = (i64(frames.take(start + offset, np.dtype(">u2"))) for offset in (0, 2))
-    left = inner.wire_end - start
-    # A total length of 0: as long as the frame (see network.ipv4).
-    fits = ((second >= layout.IPV4.itemsize) | (second == 0)) & ((second <= left) | inner.loose)
-    good = (types == layout.ETHERTYPE_IPV4) & (first >> 12 == 4) & ((first >> 8) & 0x0F >= 5) & fits
-    good |= (types == layout.ETHERTYPE_IPV6) & (first >> 12 == 6) & ((left >= layout.IPV6.itemsize) | inner.loose)
-    good |= (types == layout.ETHERTYPE_ARP) & (first == _ARP_ETHERNET) & (second == layout.ETHERTYPE_IPV4)
-    found = uncaptured
-    found[going] = good | is_tag(types)
-    return found
 
 
 def open_tunnels(frames: Frames, network: Network, out: Columns) -> Cursor:

@@ -8,6 +8,7 @@ from kubectl_vxtrace.capture import bpf
 from kubectl_vxtrace.errors import CannotRunError
 from tests.capture.judge import compiles, needs_tcpdump, picked
 from tests.wire import frames as wire
+from tests.wire import links
 
 C, S, B1, B2 = "10.244.114.75", "10.96.0.10", "10.244.56.129", "10.244.106.65"
 N1, N2, N3 = "10.128.0.72", "10.128.0.95", "10.128.0.96"
@@ -294,3 +295,26 @@ def test_foreign_text_never_becomes_part_of_a_filter(hostile: str) -> None:
         bpf.client_pod(hostile, (53,))
     with pytest.raises(CannotRunError):
         bpf.underlay(replace(ENDS, servers=(hostile,)))
+
+
+_WITHOUT_LINK = {"RAW": 101, "NULL": 0, "LINUX_SLL": 113, "LINUX_SLL2": 276}
+
+
+@pytest.mark.parametrize("link", _WITHOUT_LINK)
+def test_filters_compile_without_ethernet(link: str) -> None:
+    for expression in (bpf.underlay(ENDS, ethernet=False), bpf.overlay(ENDS), bpf.server_pod(B1, ENDS), bpf.client_pod(C, (53,))):
+        assert compiles(expression, link) is None
+    assert "no VLAN support" in (compiles(bpf.underlay(ENDS), link) or "")
+
+
+@pytest.mark.parametrize("link", _WITHOUT_LINK)
+def test_a_nic_without_ethernet_picks_the_same_packets(link: str) -> None:
+    """As tailscale0, wg0 or ppp0: all but ARP and tags, which such links do not have."""
+    before = {"RAW": b"", "NULL": b"\x02\0\0\0", "LINUX_SLL": links.sll(b""), "LINUX_SLL2": links.sll2(b"")}[link]
+
+    def without_ethernet(frames: dict[str, bytes]) -> dict[str, bytes]:
+        return {name: before + frame[14:] for name, frame in frames.items() if frame[12:14] == b"\x08\x00"}
+
+    wanted, others = without_ethernet(_AT_NIC), without_ethernet(_NOT_AT_NIC)
+    assert len(wanted) > 15
+    assert picked(bpf.underlay(ENDS, ethernet=False), wanted | others, _WITHOUT_LINK[link]) == wanted.keys()

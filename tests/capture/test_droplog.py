@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -47,6 +48,26 @@ def test_a_log_becomes_drops_in_unix_time() -> None:
     true_ns = 1_795_411_134_000_500_000 + 16395_959_216_000
     assert abs(first.time_ns - true_ns) <= first.uncertainty_ns
     assert first.uncertainty_ns < 1_500_000
+
+
+def test_a_function_in_a_module_is_told_with_it() -> None:
+    """%pS prints "name+offset/size [module]" (Documentation/core-api/printk-formats.rst); a build id may follow the module's name."""
+    place = b"nft_do_chain+0x3e8/0x610"
+    for printed in (b"vxlan_rcv+0x12/0x9f0 [vxlan]", b"vxlan_rcv+0x12/0x9f0 [vxlan 5f4e77]"):
+        first, second = droplog.read_log(_answer(_LOG.replace(place, printed))).drops
+        assert (first.location, first.module, first.address, first.socket) == ("vxlan_rcv", "vxlan", None, False)
+        assert (second.location, second.module, second.address, second.socket) == ("", None, "00000000deadbeef", None)
+
+
+def test_reasons_are_kept_as_the_kernel_says_them() -> None:
+    """A subsystem's reason that the tracepoint has no word for is a number (mac80211, openvswitch)."""
+    for said, kept in ((b"0x30001", "0x30001"), (b"SKB_DROP_REASON_XDP", "XDP"), (b"A_NEW_ONE", "A_NEW_ONE")):
+        assert droplog.read_log(_answer(_LOG.replace(b"NETFILTER_DROP", said))).drops[0].reason == kept
+
+
+def test_what_was_on_its_way_into_a_socket() -> None:
+    (found, _) = droplog.read_log(_answer(_LOG.replace(b"rx_sk=0000000000000000", b"rx_sk=00000000beef4e55"))).drops
+    assert found.socket is True
 
 
 def test_a_clock_that_was_stepped_widens_the_doubt() -> None:
@@ -125,9 +146,10 @@ _needed = ("unshare", "mount", *SHELLS)
 real = pytest.mark.skipif(os.geteuid() != 0 or any(shutil.which(tool) is None for tool in _needed), reason=f"needs root and {_needed}")
 
 
-def _run(shell: str, command: NodeCommand) -> NodeAnswer:
+def _run(shell: str, command: NodeCommand, *, before: str = "true") -> NodeAnswer:
+    """`before` runs first, in the command's own mount namespace."""
     interpreter = {"dash": ["dash"], "busybox": ["busybox", "sh"]}[shell]
-    argv = [*command.argv[:2], *interpreter, *command.argv[3:]]
+    argv = [*command.argv[:2], "sh", "-c", f'{before} && exec "$@"', "sh", *interpreter, *command.argv[3:]]
     done = subprocess.run(argv, capture_output=True, check=False, timeout=20)
     return NodeAnswer(command=command, status=AnswerStatus.OK, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
@@ -148,6 +170,47 @@ def session(tmp_path: Path) -> Iterator[str]:
     yield name
     subprocess.run(["sh", str(tmp_path / ".finish")], check=False, capture_output=True)
     assert _instances(name) == []
+
+
+@real
+@pytest.mark.root
+@pytest.mark.parametrize("shell", SHELLS)
+def test_addresses_of_older_kernels_become_functions(shell: str, tmp_path: Path) -> None:
+    """A log as Linux 5.17 prints it, in a tracefs of our own making; symbols are this machine's."""
+    symbols = [line.split() for line in Path("/proc/kallsyms").read_text().splitlines()]
+    address = next((int(words[0], 16) for words in symbols if words[2] == "kfree_skb_list_reason" and words[1] in "tT"), 0)
+    if not address:
+        pytest.skip("this machine's symbols cannot be read")
+    traces = tmp_path / "tracing"
+    instance = traces / "instances" / "i"
+    instance.mkdir(parents=True)
+    line = (
+        f"  x-1 [001] ..s1. 16397.5: kfree_skb: skbaddr=ffff888104b3c200 protocol=2048 location={address + 9:016x} reason: NETFILTER_DROP\n"
+    )
+    (instance / "trace").write_text(line)
+    (instance / "trace_marker").write_text("")
+    (tmp_path / ".drops").write_text("/sys/kernel/tracing/instances/i\n")
+    stop = _run(shell, droplog.stop(NODE, "t0", str(tmp_path)), before=f"mount --bind {traces} /sys/kernel/tracing")
+    told = stop.stdout.decode()
+    assert "location=kfree_skb_list_reason reason: NETFILTER_DROP" in told
+    assert "skbaddr=1 " in told
+    assert "ffff" not in told
+
+
+@real
+@pytest.mark.root
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_queue_that_nobody_reads_is_told_by_its_function(shell: str, session: str, tmp_path: Path) -> None:
+    """The kernel has no word for it, so that the place is all that it says."""
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if release < (6, 5) or shutil.which("iptables") is None:
+        pytest.skip("needs Linux 6.5, which can filter by function, and iptables")
+    assert droplog.why_not(_run(shell, droplog.start(NODE, session, str(tmp_path), 60))) is None
+    send = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 99)); s.send(b'x')"
+    script = f'ip link set lo up && iptables -A OUTPUT -p udp -j NFQUEUE --queue-num 7 && {sys.executable} -c "{send}"'
+    subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, check=False)
+    log = droplog.read_log(_run(shell, droplog.stop(NODE, session, str(tmp_path))))
+    assert ("NOT_SPECIFIED", "nf_queue") in {(drop.reason, drop.location) for drop in log.drops}
 
 
 def _drop_a_datagram() -> int:

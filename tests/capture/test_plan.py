@@ -249,3 +249,14 @@ def test_a_ping_has_no_ports() -> None:
     plan = _plan(flows=(flow,), paths=_paths()[:2], limits=Limits(packets=3))
     assert "port" not in _filters(plan)["n1-pod.pcap"]
     assert plan.tasks[0].count_filter == "(host 10.244.114.75) and (host 10.244.56.129) and (icmp)"
+
+
+@needs_tcpdump
+def test_an_underlay_of_tun_devices_has_filters_that_libpcap_takes() -> None:
+    """As flannel over tailscale0: link type RAW, where nobody may ask for VLAN tags."""
+    facts = tuple(NodeFacts(node=node, links=(Link(name="ens4", index=2, kind="tun"),)) for node in ("n1", "n3"))
+    filters = _filters(_plan(facts=facts))
+    for node, link in (("n1", "RAW"), ("n2", "EN10MB"), ("n3", "RAW")):
+        expression = filters[f"{node}-primary-interface.pcap"]
+        assert compiles(expression, link) is None
+        assert ("vlan" in expression) == (link == "EN10MB")

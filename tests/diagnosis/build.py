@@ -10,7 +10,7 @@ import numpy as np
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.packets import U8, Conversations, IcmpQuotes, Kind, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
@@ -97,10 +97,13 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
         ttl=np.full(count, 63, dtype=np.uint8),
         fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
+        encapsulation=np.zeros(count, dtype=np.uint8),
         seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
         ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
         digest=np.zeros(count, dtype=np.uint64),
+        interface=np.zeros(count, dtype=np.int32),
+        ethernet=np.full(count, -1, dtype=np.int32),
         conversations=Conversations(
             protocol=np.array([key[0] for key in talks], dtype=np.uint8),
             source=_addresses([key[1] for key in talks]),
@@ -117,6 +120,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
             inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
+        ethernets=Ethernets(source=np.zeros(0, np.uint64), destination=np.zeros(0, np.uint64)),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
             conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),
@@ -124,6 +128,18 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_conversation=np.where(inside, np.array(quoted, dtype=np.int32), -1).astype(np.int32),
             inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
         ),
+        neighbours=_neighbours(frames),
+    )
+
+
+def _neighbours(frames: Sequence[Frame]) -> Neighbours:
+    """The ARP messages among the frames."""
+    messages = [(row, frame) for row, frame in enumerate(frames) if frame.kind is Kind.ARP]
+    return Neighbours(
+        row=np.array([row for row, _ in messages], dtype=np.int32),
+        address=_addresses([frame.source if frame.flags == 2 else frame.destination for _, frame in messages]),
+        answer=np.array([frame.flags == 2 for _, frame in messages], dtype=np.bool_),
+        mac=np.zeros(len(messages), dtype=np.uint64),
     )
 
 

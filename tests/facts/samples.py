@@ -12,6 +12,11 @@ def recorded(name: str, when: str = "before") -> bytes:
     return (_DATA / when / name).read_bytes()
 
 
+def said(name: str) -> bytes:
+    """What a tool printed elsewhere."""
+    return (_DATA / name).read_bytes()
+
+
 def nft_table() -> bytes:
     return (_DATA / "nft.json").read_bytes()
 

@@ -2,14 +2,16 @@
 
 import json
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubectl_vxtrace.facts import parse, texts
 from kubectl_vxtrace.facts.answer import QUESTIONS
 from kubectl_vxtrace.model.cluster import AnswerStatus
-from kubectl_vxtrace.model.facts import ClockReading
-from tests.facts.samples import answer, framed, nft_table, recorded
+from kubectl_vxtrace.model.facts import ClockReading, NodeFacts
+from tests.facts.samples import answer, framed, nft_table, recorded, said
 
 _FILES = {
     "links": "ip-link.json",
@@ -27,7 +29,8 @@ _FILES = {
 def test_a_recorded_node() -> None:
     parts = {key: ("0", recorded(name), b"") for key, name in _FILES.items()}
     parts["kernel"] = ("0", b"6.18.44\n", b"")
-    parts["tc-ingress.ens4"] = ("0", b"filter protocol all pref 1 bpf chain 0 handle 0x1\n", b"")
+    parts["tc-asked"] = ("0", b"filter show dev ens4 ingress\n", b"")
+    parts["tc"] = ("0", b'[{"protocol":"all","pref":1,"kind":"bpf","options":{"handle":"0x1"}}]\n', b"")
     facts = parse(answer(framed(parts)))
     assert (facts.node, facts.kernel) == ("ada-ec-2", "6.18.44")
     assert all((facts.links, facts.routes, facts.neighbours, facts.fdb, facts.conntrack, facts.rules, facts.counters))
@@ -84,6 +87,27 @@ def test_a_table_that_is_too_long_hides_no_other() -> None:
     assert facts.absent["nft"] == 'table "family": "ip", "name": "kube-proxy", "handle": 1: the answer is longer than 4194304 bytes'
 
 
+def test_kube_proxys_tables_and_maps_make_translations() -> None:
+    parts = {
+        "nft-proxy.1": ("0", said("nft-kube-proxy.json"), b""),
+        "nft-table.2": ("0", nft_table(), b""),
+        "nft-maps": ("0", said("nft-maps.json"), b""),
+    }
+    facts = parse(answer(framed(parts)))
+    assert facts.proxy_mode == "nftables"
+    assert {rule.table for rule in facts.rules} == {"ip kube-proxy", "inet firewalld"}
+    assert len([each for each in facts.service_translations if each.verdict == "translate"]) == 3
+    assert "ip kube-proxy service-ips" in {each.name for each in facts.sets}
+
+
+def test_a_table_of_kube_proxy_may_be_longer_than_others() -> None:
+    """An answer that reaches its bound has lost its end."""
+    table = said("nft-kube-proxy.json")
+    for key, length, whole in (("nft-proxy.1", 4194304, True), ("nft-proxy.1", 16777216, False), ("nft-table.1", 4194304, False)):
+        facts = parse(answer(framed({"nft": ("0", b"", b""), key: ("0", table.ljust(length), b"")})))
+        assert bool(facts.rules) == whole == ("nft" not in facts.absent)
+
+
 def test_rules_of_both_families_are_told_apart() -> None:
     saved = recorded("iptables-save.txt")
     facts = parse(answer(framed({"iptables": ("0", saved, b""), "ip6tables": ("0", saved, b"")})))
@@ -102,7 +126,10 @@ def test_programs_make_interfaces_bpf_ones() -> None:
     tool = b'[{"xdp":[{"devname":"ens4","ifindex":2,"mode":"driver","id":7}],"tc":[{"devname":"cali1","kind":"tcx/ingress","prog_id":9}]}]'
     facts = parse(answer(framed({"links": ("0", links, b""), "bpf": ("0", tool, b"")})))
     assert [(link.name, link.xdp, link.bpf) for link in facts.links] == [("ens4", True, False), ("cali1", False, True)]
-    assert [(each.device, each.hook, each.id) for each in facts.bpf_programs] == [("ens4", "xdp", 7), ("cali1", "tcx/ingress", 9)]
+    assert [(each.device, each.hook, each.name, each.id) for each in facts.bpf_programs] == [
+        ("ens4", "xdp", "drop", 7),
+        ("cali1", "tcx/ingress", None, 9),
+    ]
 
 
 def test_texts_keep_every_answer_raw() -> None:
@@ -111,12 +138,29 @@ def test_texts_keep_every_answer_raw() -> None:
     assert texts(answer(b"sh: no", stderr=b"!")) == {"look": b"sh: no!"}
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [(b"a\\ud800", "a\ufffd"), (b"\\uDC00\\uD83D", "\ufffd\ufffd"), (b"\\ud83d\\ude00", "\U0001f600"), (b"\xff\\u00e9", "\ufffd\xe9")],
+)
+def test_half_a_surrogate_pair_cannot_keep_facts_from_being_written(said: bytes, name: str) -> None:
+    facts = parse(answer(framed({"links": ("0", b'[{"ifindex":1,"ifname":"%b"}]' % said, b"")})))
+    assert [link.name for link in facts.links] == [name]
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=NodeFacts) == facts
+
+
 _KEYS = [
     *QUESTIONS,
     "lookups-asked",
     "pairs-asked",
     "iptables-legacy",
     "nft-table.1",
+    "nft-proxy.1",
+    "nft-maps",
+    "nft-sets",
+    "nfqueue",
+    "listeners",
+    "rt_cache",
+    "pod-namespaces",
     "tuples",
     "tuples-asked",
     "ip6tables",
@@ -129,7 +173,13 @@ _KEYS = [
     "ethtool-S.ens4",
     "ethtool-k.ens4",
     "ethtool-i.ens4",
-    "tc-egress.ens4",
+    "tc",
+    "tcx",
+    "xfrm-policy",
+    "xfrm-state",
+    "tc-asked",
+    "outer",
+    "outer-asked",
 ]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -154,7 +204,10 @@ def test_hostile_answers_never_raise(raw: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["links", "addresses", "routes", "rules", "exceptions", "neighbours", "fdb", "nft-table.1", "bpf"]), _JSON
+        st.sampled_from(
+            ["links", "addresses", "routes", "rules", "exceptions", "neighbours", "fdb", "nft-table.1", "nft-proxy.1", "nft-maps", "bpf"]
+        ),
+        _JSON,
     )
 )
 def test_hostile_json_never_raises(values: dict[str, object]) -> None:

@@ -39,6 +39,24 @@ def test_conntrack_statistics_sum_the_cpus_but_not_the_entries() -> None:
     assert counters.read_statistics("conntrack", b"") == {}
 
 
+def test_conntrack_statistics_as_the_tool_prints_them() -> None:
+    raw = b"cpu=0   \tfound=0 invalid=3 insert_failed=1 drop=0 \ncpu=1   \tfound=0 invalid=4 insert_failed=x drop=2 \n"
+    assert counters.read_conntrack_statistics(raw) == {
+        "conntrack.found": 0,
+        "conntrack.invalid": 7,
+        "conntrack.insert_failed": 1,
+        "conntrack.drop": 2,
+    }
+    assert counters.read_conntrack_statistics(b"entries drop\n00000001 0000000a\n") == {"conntrack.entries": 1, "conntrack.drop": 10}
+
+
+def test_routing_statistics() -> None:
+    """As Linux 6.18 prints them, columns cut."""
+    raw = b"entries  in_hit   in_no_route in_martian_src\n00000005 00000000 00000be1    00000137\n00000005 00000000 00000a07    00000122\n"
+    found = counters.read_statistics("rt_cache", raw)
+    assert (found["rt_cache.in_no_route"], found["rt_cache.in_martian_src"]) == (0xBE1 + 0xA07, 0x137 + 0x122)
+
+
 def test_ethtool() -> None:
     assert counters.read_ethtool_features("vx", recorded("ethtool-k-vxlan.txt"))["vx.tx-checksum-ip-generic"] in ("on", "off")
     assert counters.read_ethtool_driver("ens4", recorded("ethtool-i-ens4.txt"))["ens4.driver"] == "veth"

@@ -4,6 +4,7 @@ import pytest
 
 from kubectl_vxtrace.facts import host
 from kubectl_vxtrace.facts.frames import UnreadableError
+from kubectl_vxtrace.model.datapath import Listener, QueueListener
 from kubectl_vxtrace.model.facts import TimeSync, UdpSocket, WireguardPeer
 
 _ADJTIMEX = b"""    mode:         0
@@ -39,6 +40,28 @@ def test_udp_sockets() -> None:
     assert host.read_udp(six)[0].address == "fd00::1"
     with pytest.raises(UnreadableError):
         host.read_udp(b"x")
+
+
+def test_listeners() -> None:
+    """As ss of iproute2 6.1 prints them; odd lines are passed over."""
+    raw = b"LISTEN 1      3      127.0.0.1:8080 0.0.0.0:*\nLISTEN 0      4096           *:10250      *:*\nLISTEN 129 128 [::]:9100 [::]:*\n"
+    raw += (
+        b"LISTEN 0 4096 127.0.0.53%lo:53 0.0.0.0:*\nESTAB 0 0 10.0.0.1:1 10.0.0.2:2\nLISTEN x 3 10.0.0.1:80\nLISTEN 0 3 80\nLISTEN\n\xff\n"
+    )
+    assert host.read_listeners(raw) == (
+        Listener(address="127.0.0.1", port=8080, waiting=1, limit=3),
+        Listener(address="*", port=10250, limit=4096),
+        Listener(address="::", port=9100, waiting=129, limit=128),
+        Listener(address="127.0.0.53%lo", port=53, limit=4096),
+    )
+
+
+def test_readers_of_packet_queues() -> None:
+    """As net/netfilter/nfnetlink_queue.c prints them; odd lines are passed over."""
+    raw = b"  100  12345     3 2 65531     7     2       41  1\n    0      9     0 1     0     0     0        0  1\n"
+    raw += b"x 1 2 3 4 5 6 7 8\n1 2 3\n"
+    assert host.read_queues(raw) == (QueueListener(number=100, waiting=3, dropped=7, lost=2), QueueListener(number=0))
+    assert host.read_queues(b"") == ()
 
 
 def test_counts_of_xfrm() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.facts.links import read_addresses, read_links, read_qdiscs
+from kubectl_vxtrace.model.datapath import BridgePort
 from kubectl_vxtrace.model.facts import VxlanDevice
 from tests.facts.samples import recorded
 
@@ -67,6 +68,33 @@ def test_a_vlan_stands_on_its_parent() -> None:
     raw += b'"linkinfo":{"info_kind":"veth"}}]'
     vlan, veth = read_links(raw, prefixes={})
     assert (vlan.lower, veth.lower) == ("ens4", None)
+
+
+def test_a_port_of_a_bridge_and_what_kinds_say_of_themselves() -> None:
+    """As iproute2 6.1 prints them; the pod's end of a veth is known by its index and its namespace's number."""
+    raw = (
+        b'[{"ifindex":2,"ifname":"cni0","link_type":"ether","qdisc":"noqueue","linkinfo":{"info_kind":"bridge","info_data":{"stp_state":0,'
+    )
+    raw += b'"vlan_filtering":1,"bridge_id":"8000.5a:11","gc_timer":0.06,"nf_call_iptables":0,"odd":[1]}}},{"ifindex":9,"link_index":2,'
+    raw += b'"ifname":"veth7","flags":["BROADCAST","UP","LOWER_UP"],"master":"cni0","link_netnsid":3,"linkinfo":{"info_kind":"veth",'
+    raw += (
+        b'"info_slave_kind":"bridge","info_slave_data":{"state":"forwarding","hairpin":false,"learning":true,"flood":true,"isolated":false}'
+    )
+    raw += b'}},{"ifindex":4,"ifname":"tun0","link_type":"none","linkinfo":{"info_kind":"tun","info_data":{"type":"tun"},'
+    raw += b'"info_slave_kind":"vrf"}}]'
+    bridge, port, tunnel = read_links(raw, prefixes={})
+    assert bridge.details == {"stp_state": 0, "vlan_filtering": 1, "bridge_id": "8000.5a:11", "nf_call_iptables": 0}
+    assert (bridge.qdisc, bridge.port, bridge.peer_namespace) == ("noqueue", None, None)
+    assert port.port == BridgePort(state="forwarding", hairpin=False, learning=True, flood=True, isolated=False)
+    assert (port.peer_index, port.peer_namespace, port.flags) == (2, 3, ("BROADCAST", "UP", "LOWER_UP"))
+    assert (tunnel.link_type, tunnel.details, tunnel.port) == ("none", {"type": "tun"}, None)
+
+
+def test_hostile_kinds_say_nothing() -> None:
+    raw = b'[{"ifindex":2,"ifname":"a","link_index":"x","link_netnsid":true,"linkinfo":{"info_kind":4,"info_data":[],'
+    raw += b'"info_slave_kind":"bridge","info_slave_data":{"hairpin":"on","state":[]}}}]'
+    (link,) = read_links(raw, prefixes={})
+    assert (link.peer_index, link.peer_namespace, link.details, link.port) == (None, None, {}, BridgePort())
 
 
 def test_counters_of_queueing_disciplines_stand_with_their_interface() -> None:

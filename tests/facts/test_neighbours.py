@@ -19,6 +19,15 @@ def test_a_failed_neighbour_has_no_mac() -> None:
     assert (failed.mac, failed.states) == (None, ("FAILED",))
 
 
+def test_ages_and_addresses_that_the_node_answers_for() -> None:
+    """As iproute2 6.1 prints them with -s, and for `show proxy`."""
+    raw = b'[{"dst":"10.128.0.9","dev":"ens4","used":7,"confirmed":60,"updated":3,"probes":6,"state":["INCOMPLETE"]},'
+    raw += b'{"dst":"169.254.1.1","dev":"cali1","proxy":null}]'
+    asked, answered = read_neighbours(raw)
+    assert (asked.used_s, asked.confirmed_s, asked.updated_s, asked.probes, asked.proxy) == (7, 60, 3, 6, False)
+    assert (answered.proxy, answered.states, answered.used_s) == (True, (), None)
+
+
 def test_a_bridge_port_and_a_foreign_vni() -> None:
     raw = b'[{"mac":"a","ifname":"veth1","master":"cni0","flags":[],"state":""},'
     raw += b'{"mac":"b","ifname":"vx","dst":"10.0.0.2","port":8472,"vni":7,"flags":["self"],"state":"permanent"}]'

@@ -51,6 +51,34 @@ def test_tables_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize(
+    ("expressions", "target", "text"),
+    [
+        ([{"queue": {"num": 3, "flags": "bypass"}}], "QUEUE", 'queue {"flags":"bypass","num":3}'),
+        ([{"tproxy": {"port": 99}}], "TPROXY", 'tproxy {"port":99}'),
+        ([{"redirect": {"port": 15001}}], "REDIRECT", 'redirect {"port":15001}'),
+        ([{"dnat": {"addr": "10.0.0.1", "port": 53}}], "DNAT", 'dnat {"addr":"10.0.0.1","port":53}'),
+        ([{"notrack": None}], "NOTRACK", "notrack"),
+        ([{"xt": {"type": "match", "name": "comment"}}, {"xt": {"type": "target", "name": "NFQUEUE"}}], "NFQUEUE", None),
+        ([{"vmap": {"key": {"meta": {"key": "iif"}}, "data": "@ways"}}], None, "meta iif vmap @ways"),
+        ([{"vmap": 3}, {"vmap": {"data": {"set": [[1, {}], [2]]}}}], None, None),
+    ],
+)
+def test_what_else_takes_or_turns_packets(expressions: list[object], target: str | None, text: str | None) -> None:
+    raw = json.dumps({"nftables": [{"rule": {"family": "ip", "table": "t", "chain": "c", "expr": expressions}}]}).encode()
+    (rule,) = read_nft(raw)
+    assert rule.target == target
+    assert text is None or rule.text == text
+
+
+@pytest.mark.parametrize(("device", "name"), [("ens4", "ens4"), (["ens4", "ens5"], "ens4 ens5"), (None, None), ([3], None)])
+def test_a_chain_at_a_device(device: object, name: str | None) -> None:
+    chain = {"family": "netdev", "table": "t", "name": "c", "hook": "ingress", "dev": device, "policy": "accept"}
+    rule = {"family": "netdev", "table": "t", "chain": "c", "expr": [{"drop": None}]}
+    found = read_nft(json.dumps({"nftables": [{"chain": chain}, {"rule": rule}]}).encode())
+    assert [(each.hook, each.device) for each in found] == [("ingress", name), ("ingress", name)]
+
+
+@pytest.mark.parametrize(
     "rule", [{}, {"expr": 3}, {"expr": [{}, {"match": 4}, {"jump": None}, {"counter": []}]}, {"expr": [{"drop": {}}], "comment": 9}]
 )
 def test_odd_rules_do_not_break(rule: dict[str, object]) -> None:

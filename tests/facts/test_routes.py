@@ -47,6 +47,26 @@ def test_a_flows_own_tuple_and_the_mtu_of_its_way() -> None:
     assert (found.input, found.protocol, found.port, found.mtu_bytes, found.gateway) == ("cali1", "UDP", 53, 1400, "10.0.0.2")
 
 
+def test_what_a_vxlan_device_asks() -> None:
+    asked = b"route get 10.128.0.95 from 10.128.0.72 oif ens4 ipproto udp dport 4789\n"
+    asked += b"route get 10.128.0.95 from 10.128.0.72 oif ens4 ipproto udp dport 4789 mark 0x10\n"
+    out = b'[{"dst":"10.128.0.95","from":"10.128.0.72","gateway":"10.128.0.1","dev":"ens4","table":"30400","flags":[],"cache":[]}]\n'
+    plain, marked = read_lookups(asked, out, b"RTNETLINK answers: Permission denied\nCommand failed outer.batch:2\n")
+    assert (plain.source, plain.output, plain.protocol, plain.port, plain.mark) == ("10.128.0.72", "ens4", "UDP", 4789, None)
+    assert (plain.gateway, plain.table, plain.error) == ("10.128.0.1", "30400", None)
+    assert (marked.mark, marked.error) == ("0x10", "Permission denied")
+
+
+def test_a_rule_that_jumps_and_one_for_a_range_of_ports() -> None:
+    """As iproute2 6.1 prints them."""
+    raw = b'[{"priority":99,"src":"all","iif":"ens4","goto":30400},{"priority":30401,"src":"all","ipproto":"udp","dport_start":53,'
+    raw += b'"dport_end":60,"table":"30401","suppress_prefixlen":0},{"priority":30402,"src":"all","ipproto":3,"dport":"53","table":"1"}]'
+    jump, ranged, odd = read_routing_rules(raw, family=4)
+    assert (jump.action, jump.goto, jump.table) == ("goto", 30400, None)
+    assert (ranged.action, ranged.protocol, ranged.ports, ranged.table) == (None, "UDP", (53, 60), "30401")
+    assert (odd.protocol, odd.ports) == (None, None)
+
+
 def test_routing_rules() -> None:
     """As iproute2 6.1 prints them."""
     raw = b'[{"priority":0,"src":"all","table":"local"},{"priority":97,"src":"all","ipproto":"udp","dport":53,"action":"prohibit"},'
@@ -54,6 +74,7 @@ def test_routing_rules() -> None:
     raw += b'"dst":"10.2.0.0","dstlen":16,"fwmark":"0x1","fwmask":"0xff","iif":"ens4","table":"100"}]'
     local, prohibit, blackhole, mine = read_routing_rules(raw, family=4)
     assert (local.table, local.source, local.text) == ("local", None, "from all lookup local")
+    assert (prohibit.protocol, prohibit.ports) == ("UDP", (53, 53))
     assert (prohibit.action, prohibit.text) == ("prohibit", "from all ipproto udp dport 53 action prohibit")
     assert (blackhole.inverted, blackhole.source) == (True, "10.3.0.1")
     assert (mine.priority, mine.source, mine.destination, mine.input, mine.mark) == (99, "10.1.0.0/16", "10.2.0.0/16", "ens4", "0x1/0xff")

@@ -152,11 +152,20 @@ def verdicts(run: Run, fate: Fate) -> Verdicts:
     if len(fate.stops) in fate.shown:
         return Verdicts(counted=counted, delivered=True, undetermined=opaque)
     if fate.lost_after is None:
-        return Verdicts(counted=counted, undetermined=True)
+        return Verdicts(counted=counted, delivered=_answered(run, fate.packet), undetermined=True)
     leg = legs_between(witnesses, fate.lost_after)
     if leg is None or leg[0] not in fate.shown:
         return Verdicts(counted=counted, undetermined=True)
     return Verdicts(counted=counted, leg=leg, lost=True, undetermined=opaque or _may_be_merged(world, fate.packet))
+
+
+def _answered(run: Run, packet: Packet) -> bool:
+    """Whether any tap saw something that may be an answer to a packet: answered means arrived, seen at the last hop or not."""
+    return any(
+        fate.shown and (fate.packet.flow, fate.packet.client_port) == (packet.flow, packet.client_port)
+        for fate in run.emitted.fates
+        if fate.packet.reply is not packet.reply and fate.packet.time_ns >= packet.time_ns
+    )
 
 
 def _opaque(run: Run, packet: Packet) -> bool:

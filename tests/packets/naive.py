@@ -3,18 +3,18 @@
 import struct
 
 
-def pcap_offsets(data: bytes, start: int, order: str) -> tuple[list[int], int, bool]:
+def pcap_offsets(data: bytes, start: int, order: str, header_bytes: int = 16) -> tuple[list[int], int, bool]:
     """Offsets of the whole records, the offset behind them, and whether an impossible length stopped it."""
     offsets: list[int] = []
     at = start
-    while at + 16 <= len(data):
+    while at + header_bytes <= len(data):
         (captured,) = struct.unpack_from(order + "I", data, at + 8)
         if captured > 262144:
             return offsets, at, True
-        if at + 16 + captured > len(data):
+        if at + header_bytes + captured > len(data):
             break
         offsets.append(at)
-        at += 16 + captured
+        at += header_bytes + captured
     return offsets, at, False
 
 

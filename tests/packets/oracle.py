@@ -65,9 +65,9 @@ def command(path: Path, fields: Collection[str] = FIELDS, ports: Collection[int]
     return arguments
 
 
-def read(path: Path, fields: Collection[str] = FIELDS) -> list[dict[str, list[str]]]:
+def read(path: Path, fields: Collection[str] = FIELDS, ports: Collection[int] = (4789, 8472)) -> list[dict[str, list[str]]]:
     """For each frame the occurrences of each field."""
-    done = subprocess.run(command(path, fields), check=True, capture_output=True, text=True)
+    done = subprocess.run(command(path, fields, ports), check=True, capture_output=True, text=True)
     found = []
     for line in done.stdout.splitlines():
         values = line.split("\t")

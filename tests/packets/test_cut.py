@@ -42,6 +42,19 @@ def test_the_cut_file_holds_the_same_frames(tmp_path: Path, kind: str) -> None:
     assert read_frames(tmp_path / "b.pcap", small, range(4)) == read_frames(path, table, rows)
 
 
+@pytest.mark.parametrize("link_type", [0, 101, 113, 276])
+def test_lengths_on_links_without_ethernet(tmp_path: Path, link_type: int) -> None:
+    path = tmp_path / "a"
+    before = bytes({0: 4, 101: 0, 113: 16, 276: 20}[link_type])
+    frames.write_pcap(path, [(TIME_NS, before + packet[14:]) for packet in PACKETS], link_type=link_type, snaplen=60)
+    table = read_pcap(path)
+    cut(path, table, [39, 3], tmp_path / "b")
+    small = read_pcap(tmp_path / "b")
+    for name in ("wire_bytes", "captured_bytes", "kind", "payload_bytes"):
+        assert getattr(small, name).tolist() == getattr(table, name)[[39, 3]].tolist()
+    assert read_frames(tmp_path / "b", small, [0, 1]) == read_frames(path, table, [39, 3])
+
+
 def test_frames_are_their_bytes(tmp_path: Path) -> None:
     path = sample(tmp_path, "pcapng")
     assert read_frames(path, read_pcap(path), [5, 5, 2]) == (PACKETS[5], PACKETS[5], PACKETS[2])

@@ -11,7 +11,7 @@ from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.dissect import DissectError, dissect, tshark_available
 from tests.packets import oracle
 from tests.packets.test_headers import A, B, in_vxlan, udp_packet
-from tests.wire import frames
+from tests.wire import frames, links
 
 OUTER = "eth / ip 10.128.0.72 > 10.128.0.95 / udp 50123 > {port} / vxlan 4096 / "
 INNER = f"eth / ip {A} > {B} / udp 41234 > 53 / dns query A kotsadm-rqlite"
@@ -48,6 +48,20 @@ def test_layers_from_the_outside_in(sample: tuple[Path, PacketTable]) -> None:
     assert "icmp Echo (ping) request" in lines[5]
     assert lines[5].endswith("seq 3")
     assert all(line.isascii() and line.isprintable() for line in lines.values())
+
+
+@oracle.needs_tshark
+def test_tunnels_on_a_port_that_nobody_told_and_on_links_without_ethernet(tmp_path: Path) -> None:
+    wrapped = in_vxlan(frames.ethernet(udp_packet(frames.dns_question("kotsadm-rqlite"))), port=14_789)
+    blocks = [frames.pcapng_section(), *(frames.pcapng_interface(link_type=number) for number in (1, links.RAW, links.SLL2))]
+    packets = (wrapped, wrapped[14:], links.sll2(wrapped[14:], interface=3))
+    blocks += [frames.pcapng_packet(1, packet, interface=number) for number, packet in enumerate(packets)]
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(b"".join(blocks))
+    lines = dissect(path, read_pcap(path), range(3), vxlan_ports=(4789,))
+    said = OUTER.format(port=14_789).removeprefix("eth / ") + INNER
+    assert lines[0] == f"eth / {said}"
+    assert all(lines[row].endswith(said) for row in (1, 2))
 
 
 @oracle.needs_tshark

@@ -13,15 +13,17 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.cursor import Columns
 from kubectl_vxtrace.packets.digest import digests
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames
-from kubectl_vxtrace.packets.headers import TableBuilder, decode, port_table
+from kubectl_vxtrace.packets.headers import TableBuilder, decode
+from kubectl_vxtrace.packets.neighbours import read_neighbours
 from kubectl_vxtrace.packets.quotes import read_quotes
 from kubectl_vxtrace.packets.source import PADDING_BYTES
 from kubectl_vxtrace.packets.summary import summarise
 from tests.packets.test_headers import A6, B6, A, B, in_vxlan, udp_packet
-from tests.wire import frames
+from tests.wire import encapsulations, frames
 
-VXLAN = port_table((4789,))
+VXLAN = carrier_ports((4789,))
 
 
 def seeds() -> list[bytes]:
@@ -37,7 +39,12 @@ def seeds() -> list[bytes]:
         frames.ethernet(frames.ipv6(extended, source=A6, destination=B6, protocol=0), ethertype=frames.IPV6),
         frames.ethernet(frames.ipv6(frames.icmp(1, payload=bytes(60)), source=A6, destination=B6, protocol=58), ethertype=frames.IPV6),
     ]
-    return inner + [in_vxlan(frame) for frame in inner]
+    inner += [frames.ethernet(frames.neighbour(B6, answer=answer, source=A6), ethertype=frames.IPV6) for answer in (False, True)]
+    inner.append(frames.ethernet(frames.ipv4(encapsulations.gre(udp_packet()), source=A, destination=B, protocol=encapsulations.GRE)))
+    for carried in (encapsulations.wireguard(4, b"x" * 40), encapsulations.wireguard(2), encapsulations.geneve(inner[0])):
+        datagram = frames.udp(carried, source=51820, destination=encapsulations.GENEVE_PORT)
+        inner.append(frames.ethernet(frames.ipv4(datagram, source=A, destination=B, protocol=frames.UDP)))
+    return inner + [in_vxlan(frame) for frame in inner] + [in_vxlan(frame, port=14_789) for frame in inner]
 
 
 SEEDS = seeds()
@@ -53,8 +60,8 @@ def mutated(source: random.Random) -> tuple[bytes, int]:
     return bytes(frame[:cut]), wire
 
 
-def batch(packets: list[tuple[bytes, int]], filler: bytes) -> Frames:
-    """The frames with `filler` between them and behind the last."""
+def batch(packets: list[tuple[bytes, int]], filler: bytes, links: list[int] | None = None) -> Frames:
+    """The frames with `filler` between them and behind the last; `links`: the link type of each, else all are Ethernet."""
     data, at = bytearray(filler), []
     for frame, _ in packets:
         at.append(len(data))
@@ -62,7 +69,9 @@ def batch(packets: list[tuple[bytes, int]], filler: bytes) -> Frames:
     captured = np.array([len(frame) for frame, _ in packets], np.int64)
     wire = np.array([wire for _, wire in packets], np.int64)
     zeros = np.zeros(len(packets), np.int64)
-    return Frames(np.frombuffer(bytes(data) + filler[:1] * PADDING_BYTES, np.uint8), np.array(at, np.int64), captured, wire, zeros, zeros)
+    link_types = None if links is None else np.array(links, np.uint16)
+    buffer = np.frombuffer(bytes(data) + filler[:1] * PADDING_BYTES, np.uint8)
+    return Frames(buffer, np.array(at, np.int64), captured, wire, zeros, zeros, link_types)
 
 
 def rows(part: Frames) -> list[tuple[object, ...]]:
@@ -74,10 +83,16 @@ def rows(part: Frames) -> list[tuple[object, ...]]:
         for number, row in enumerate(quotes.row.tolist()):
             inner = tuple(int(column[number]) for column in quotes.inner_conversation) if quotes.has_inner[number] else None
             quoted[row] = (*(int(column[number]) for column in quotes.conversation), int(quotes.ip_id[number]), inner)
-    lists = [getattr(decoded, name).tolist() for name in Columns.__slots__ if name not in ("payload_at", "conversation", "tunnel")]
-    lists += [column.tolist() for column in (*decoded.conversation, *decoded.tunnel)]
+    several = ("conversation", "tunnel", "ethernet")
+    told: dict[int, tuple[object, ...]] = {}
+    messages = read_neighbours(part, decoded)
+    if messages is not None:
+        columns = (messages.address_high, messages.address, messages.answer, messages.mac)
+        told = {row: tuple(column[number].item() for column in columns) for number, row in enumerate(messages.row.tolist())}
+    lists = [getattr(decoded, name).tolist() for name in Columns.__slots__ if name not in ("payload_at", *several)]
+    lists += [column.tolist() for name in several for column in getattr(decoded, name)]
     lists += [digests(part, decoded).tolist(), np.where(decoded.payload_at < 0, -1, decoded.payload_at - part.at).tolist()]
-    return [(*values, quoted.get(row)) for row, values in enumerate(zip(*lists, strict=True))]
+    return [(*values, quoted.get(row), told.get(row)) for row, values in enumerate(zip(*lists, strict=True))]
 
 
 @given(st.integers(0, 2**48))
@@ -85,10 +100,12 @@ def rows(part: Frames) -> list[tuple[object, ...]]:
 def test_the_rest_of_the_buffer_and_the_other_frames_do_not_matter(seed: int) -> None:
     source = random.Random(seed)
     packets = [mutated(source) for _ in range(12)]
-    together = rows(batch(packets, b"\0" * 20))
-    assert together == rows(batch(packets, b"\xff" * 90))
-    assert together == rows(batch(packets, b"\x08\x00\x45\x00" * 20))
-    assert together == [rows(batch([packet], b"\x45"))[0] for packet in packets]
+    links = None if source.random() < 0.5 else [source.choice((1, 1, 0, 101, 108, 113, 228, 229, 276, 105)) for _ in packets]
+    together = rows(batch(packets, b"\0" * 20, links))
+    assert together == rows(batch(packets, b"\xff" * 90, links))
+    assert together == rows(batch(packets, b"\x08\x00\x45\x00" * 20, links))
+    each = [None] * len(packets) if links is None else [[link] for link in links]
+    assert together == [rows(batch([packet], b"\x45", link))[0] for packet, link in zip(packets, each, strict=True)]
 
 
 @given(st.lists(st.tuples(st.binary(max_size=200), st.integers(0, 2**31 - 1)), min_size=1, max_size=8))

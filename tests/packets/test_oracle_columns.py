@@ -6,6 +6,7 @@ from kubectl_vxtrace.model.packets import Kind
 from tests.packets import corpus, oracle
 from tests.packets.layers import EXTENSIONS
 from tests.packets.rows import L4, Row, agree, decoded, fragment_header, fragment_offset, in_first_fragment, in_outer, ip_bytes, own
+from tests.packets.test_oracle import mac
 
 pytestmark = oracle.needs_tshark
 
@@ -50,6 +51,24 @@ def test_kind(rows: list[Row]) -> None:
     damaged = [row for row in rows if row.kind in (Kind.CUT, Kind.MALFORMED)]
     assert all(row.said.broken or in_first_fragment(row) for row in damaged), "tshark reads whole what we do not"
     assert {row.kind for row in rows} >= {Kind.IP, Kind.ARP, Kind.OTHER, Kind.CUT}
+
+
+def test_ethernet(rows: list[Row]) -> None:
+    def column(row: Row) -> tuple[int, int] | None:
+        number = int(row.table.ethernet[row.row])
+        return None if number < 0 else (int(row.table.ethernets.source[number]), int(row.table.ethernets.destination[number]))
+
+    def expected(row: Row) -> tuple[int, int] | None:
+        place = row.said.first(row.said.own, "eth")
+        source, destination = (None if place is None else row.said.text(place, f"eth.{end}") for end in ("src", "dst"))
+        return None if source is None or destination is None else (mac(source), mac(destination))
+
+    agree(rows, column, expected, len(rows))
+
+
+def test_encapsulation(rows: list[Row]) -> None:
+    """Nothing in the corpus is in anything but VXLAN."""
+    agree(rows, own("encapsulation"), lambda _: 0, len(rows))
 
 
 # The innermost packet.

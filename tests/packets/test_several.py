@@ -7,7 +7,7 @@ import pytest
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
-from kubectl_vxtrace.packets import read_pcaps
+from kubectl_vxtrace.packets import read_files, read_pcaps
 from tests.packets.test_headers import in_vxlan, udp_packet
 from tests.wire import frames
 
@@ -50,3 +50,23 @@ def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
     assert (broken.__traceback__, broken.__context__) == (None, None), "a traceback keeps what was read before the error in memory"
     assert isinstance(table, PacketTable)
     assert len(table) == 3
+
+
+def test_files_that_nobody_knows_yet(tmp_path: Path) -> None:
+    """One of two interfaces, one of one, one that is none: a table for each interface, with digests of what all files hold."""
+    inner = [frames.ethernet(udp_packet(payload)) for payload in PAYLOADS]
+    blocks = [frames.pcapng_section(), frames.pcapng_interface(name="eth0"), frames.pcapng_interface(name="ens4")]
+    blocks += [frames.pcapng_packet(1, frame, interface=0) for frame in inner]
+    blocks += [frames.pcapng_packet(1, in_vxlan(frame), interface=1, snaplen=130) for frame in inner]
+    both, one, junk = tmp_path / "both", tmp_path / "one", tmp_path / "junk"
+    both.write_bytes(b"".join(blocks))
+    frames.write_pcap(one, list(enumerate(inner)))
+    junk.write_bytes(b"junk")
+    several, single, broken = read_files([both, one, junk])
+    assert isinstance(broken, PcapError)
+    assert not isinstance(several, PcapError)
+    assert not isinstance(single, PcapError)
+    assert [each.name for each in (*several, *single)] == ["eth0", "ens4", None]
+    digest = single[0].table.digest.tolist()
+    assert [each.table.digest.tolist() for each in several] == [digest, digest]
+    assert 0 not in digest

@@ -5,8 +5,9 @@ import pytest
 
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.summary import summarise
+from tests.packets.test_encapsulations import NAMED
 from tests.packets.test_headers import A6, B6, NODE_A, NODE_B, A, B, in_vxlan, udp_packet
-from tests.wire import frames
+from tests.wire import frames, links
 
 
 def line(folder: Path, frame: bytes, snaplen: int = 262144) -> str:
@@ -49,7 +50,7 @@ QUESTION = udp_packet(frames.dns_question("kotsadm-rqlite.kotsadm"))
         (ip(frames.icmp(3, 99), 1), "ICMP unreachable code 99"),
         (ip(frames.icmp(13, 0), 1), "ICMP type 13 code 0"),
         (ip(frames.sctp(b"diameter", source=40_000, destination=3868), 132), "SCTP 40000 > 3868 len 24"),
-        (ip(b"x" * 30, 47), "IP protocol 47 len 30"),
+        (ip(b"x" * 30, 89), "IP protocol 89 len 30"),
         (frames.ethernet(frames.arp(sender=A, target=B), ethertype=frames.ARP), f"ARP who has {B}? tell {A}"),
         (frames.ethernet(frames.arp(sender=A, target=B, reply=True), ethertype=frames.ARP), f"ARP {A} answers {B}"),
         (frames.ethernet(bytes(46), ethertype=0x88CC), "not IP, 60 bytes"),
@@ -72,6 +73,16 @@ QUESTION = udp_packet(frames.dns_question("kotsadm-rqlite.kotsadm"))
             ),
             f"ICMPv6 port unreachable for UDP [{B6}]:1 > [{A6}]:2",
         ),
+        (frames.ethernet(frames.arp(sender=A, target=A), ethertype=frames.ARP), f"ARP {A} announces itself"),
+        (
+            frames.ethernet(frames.neighbour(B6, source=A6), ethertype=frames.IPV6),
+            f"ICMPv6 neighbour solicitation: who has {B6}? tell {A6}",
+        ),
+        (
+            frames.ethernet(frames.neighbour(B6, answer=True, source=B6), ethertype=frames.IPV6),
+            f"ICMPv6 neighbour advertisement: {B6} answers",
+        ),
+        (frames.ethernet(frames.neighbour(B6, source=A6, hops=64), ethertype=frames.IPV6), "ICMPv6 neighbour solicitation"),
     ],
 )
 def test_one_line(tmp_path: Path, frame: bytes, said: str) -> None:
@@ -94,6 +105,33 @@ def test_rows_in_the_order_given_and_from_gzip(tmp_path: Path) -> None:
     said = summarise(path, read_pcap(path), [4, 0])
     assert said == ("ICMP echo request id 1 seq 4", "ICMP echo request id 1 seq 0")
     assert summarise(path, read_pcap(path), []) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Geneve", "Geneve UDP 50123 > 6081 len 55, not opened"),
+        ("IP in IP", "IP in IP len 33, not opened"),
+        ("GRE", "GRE len 37, not opened"),
+        ("ESP", "IPsec ESP len 72, not opened"),
+        ("ESP behind a NAT", "IPsec ESP UDP 50123 > 4500 len 72, not opened"),
+        ("WireGuard, first message", "WireGuard UDP 50123 > 51820 len 148, not opened"),
+    ],
+)
+def test_what_is_not_opened(tmp_path: Path, name: str, said: str) -> None:
+    assert line(tmp_path, NAMED[name][0]) == said
+
+
+def test_vxlan_in_vxlan(tmp_path: Path) -> None:
+    assert line(tmp_path, in_vxlan(in_vxlan(frames.ethernet(QUESTION), port=14_789))).startswith("VXLAN in VXLAN UDP 50123 > 14789 len ")
+
+
+@pytest.mark.parametrize("link_type", [101, 113, 276])
+def test_dns_on_other_links(tmp_path: Path, link_type: int) -> None:
+    path = tmp_path / "a.pcap"
+    frame = {101: QUESTION, 113: links.sll(QUESTION), 276: links.sll2(QUESTION)}[link_type]
+    frames.write_pcap(path, [(1, frame)], link_type=link_type)
+    assert summarise(path, read_pcap(path), [0]) == ("DNS A? kotsadm-rqlite.kotsadm",)
 
 
 def test_a_vxlan_port_of_ones_own(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ _FIRST_PORT, _PORTS = 32_768, 28_232
 """Linux' ephemeral ports (ip_local_port_range)."""
 _PING_BYTES = 56
 _REQUEST_BYTES = 200
+_RESENT_AFTER_NS, _RESENT_ID = 100_000, 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,17 @@ class Draw:
         for _ in range(_ROUNDS):
             talk.round(self._random)
         talk.close()
-        return self._bursts(talk.rows[False]), self._bursts(talk.rows[True])
+        return self._sent_again(self._bursts(talk.rows[False])), self._sent_again(self._bursts(talk.rows[True]))
+
+    def _sent_again(self, sent: Sent) -> Sent:
+        """With a copy that arrives of what vanished: its receiver acknowledges it."""
+        lost = sent.take(np.flatnonzero(sent.passed < HOPS))
+        copies = {
+            "time_ns": lost.time_ns + _RESENT_AFTER_NS,
+            "ip_id": lost.ip_id + np.uint16(_RESENT_ID),
+            "passed": np.full(len(lost), HOPS, np.int8),
+        }
+        return Sent(**{name: np.concatenate([getattr(sent, name), copies.get(name, getattr(lost, name))]) for name in Sent.__slots__})
 
     def _bursts(self, rows: Sequence[Sequence[NDArray[np.int64]]]) -> Sent:
         time, port, ip_id, seq, ack, flags, size = (np.concatenate(column) for column in zip(*rows, strict=True))

@@ -150,6 +150,15 @@ def arp(*, sender: str, target: str, reply: bool = False, sender_mac: str = MAC_
     return head + _mac(sender_mac) + ip_address(sender).packed + _mac(target_mac) + ip_address(target).packed
 
 
+def neighbour(
+    target: str, *, answer: bool = False, mac: str | None = MAC_A, source: str = "::", destination: str = "ff02::1", hops: int = 255
+) -> bytes:
+    """An IPv6 packet with a neighbour solicitation, or an advertisement (RFC 4861, 4.3 and 4.4); `mac`: its link-layer address option."""
+    option = b"" if mac is None else bytes([2 if answer else 1, 1]) + _mac(mac)
+    message = icmp(136 if answer else 135, payload=ip_address(target).packed + option)
+    return ipv6(message, source=source, destination=destination, protocol=ICMPV6, hops=hops)
+
+
 def dns_question(name: str, *, ident: int = 1, kind: int = 1) -> bytes:
     """A DNS query for `name`; `kind` 1 is A, 28 AAAA."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
@@ -178,11 +187,17 @@ def pcap_record(time_ns: int, frame: bytes, *, nanoseconds: bool = True, order: 
 
 
 def write_pcap(
-    path: Path, packets: Iterable[tuple[int, bytes]], *, nanoseconds: bool = True, order: str = "<", snaplen: int = 262144
+    path: Path,
+    packets: Iterable[tuple[int, bytes]],
+    *,
+    nanoseconds: bool = True,
+    order: str = "<",
+    link_type: int = 1,
+    snaplen: int = 262144,
 ) -> None:
     """Write (time_ns, frame) pairs."""
     with path.open("wb") as file:
-        file.write(pcap_header(nanoseconds=nanoseconds, order=order, snaplen=snaplen))
+        file.write(pcap_header(nanoseconds=nanoseconds, order=order, link_type=link_type, snaplen=snaplen))
         for time_ns, frame in packets:
             file.write(pcap_record(time_ns, frame, nanoseconds=nanoseconds, order=order, snaplen=snaplen))
 
@@ -199,9 +214,13 @@ def pcapng_section(*, order: str = "<") -> bytes:
     return pcapng_block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order=order)
 
 
-def pcapng_interface(*, link_type: int = 1, resolution: int | None = None, offset_s: int | None = None, order: str = "<") -> bytes:
+def pcapng_interface(
+    *, name: str | None = None, link_type: int = 1, resolution: int | None = None, offset_s: int | None = None, order: str = "<"
+) -> bytes:
     """An interface description block; `resolution` is the if_tsresol byte."""
     options = b""
+    if name is not None:
+        options += struct.pack(order + "HH", 2, len(name)) + name.encode() + b"\0" * (-len(name) % 4)
     if resolution is not None:
         options += struct.pack(order + "HHB3x", 9, 1, resolution)
     if offset_s is not None:

@@ -123,6 +123,13 @@ def _changed(world: World, **fields: object) -> World:
     return replace(world, packets=packets)
 
 
+def _unanswered(world: World) -> World:
+    """Without the answers to what did not arrive: a packet that is the first of a tuple (flow, port, number) and its answer share these."""
+    lost = {(packet.flow, packet.client_port, packet.seq) for packet in world.packets if not packet.reply and packet.lost_after is not None}
+    kept = [packet for packet in world.packets if not packet.reply or (packet.flow, packet.client_port, packet.seq) not in lost]
+    return replace(world, packets=tuple(kept))
+
+
 def _captured(world: World, place: str, capture: Capture) -> World:
     """The world with the capture at the client's pod, its node's underlay, that of B, its VXLAN device or its pod changed."""
     taps = {
@@ -259,7 +266,7 @@ OPTIONS: dict[str, World] = {
     "delay": replace(DNS, delays_ns=(4_000, 3_000, 400 * MS, 5_000, 6_000)),
     "reordering": _jittered(DNS),
     "reordering of segments": _jittered(transfer(fates={7: 3})),
-    "routing loop": _changed(asked(UDP, fates=(None,) * 6), lost_after=5, loops=20),
+    "routing loop": _unanswered(_changed(asked(UDP, fates=(None,) * 6), lost_after=5, loops=20)),
     "clock offset": replace(DNS, clocks={B_NODE: Clock(offset_ns=-3 * SECOND)}),
     "clock drift": replace(
         DNS, packets=SPREAD, clocks={B_NODE: Clock(offset_ns=5 * MS, drift_ppm=400), CLIENT_NODE: Clock(drift_ppm=-100)}

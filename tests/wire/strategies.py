@@ -114,7 +114,10 @@ def connections(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tuple[
         sent = connection.send(count, fates=lost, tail=draw(st.sampled_from([None, 100])), fixed_id=fixed)
         for index in sorted(lost):
             connection.acknowledge(sent[index].seq, sack=((sent[index].seq + 1, sent[index].seq + 9),))
-            connection.again(sent[index], same_id=draw(st.booleans()) and not fixed, fate=draw(fates(length)))
+            fate = draw(fates(length))
+            connection.again(sent[index], same_id=draw(st.booleans()) and not fixed, fate=fate)
+            if fate is not None:  # what is acknowledged has arrived
+                connection.again(sent[index])
         connection.acknowledge(connection.seq, fate=draw(fates(length)))
         after = draw(st.sampled_from(["", "keepalive", "garbage", "probe", "ack"]))
         if after in ("keepalive", "garbage"):

@@ -117,10 +117,14 @@ class Connection:
     bursts: int = 0
 
     def handshake(self, fates: Sequence[int | None] = (None, None, None)) -> None:
-        """SYN, SYN-ACK with IP ID 0, ACK."""
+        """SYN, SYN-ACK with IP ID 0, ACK; a SYN that vanished is sent again, for what comes after says that it arrived."""
         client, server = (self.peer_seq, self.seq) if self.download else (self.seq, self.peer_seq)
         self._add(flags=SYN, seq=client - 1, ack=0, peer=self.download, fate=fates[0])
+        if fates[0] is not None:
+            self.again(self.packets[-1])
         self._add(flags=SYN_ACK, seq=server - 1, ack=client, peer=not self.download, ip_id=0, fate=fates[1])
+        if fates[1] is not None:
+            self.again(self.packets[-1])
         self._add(flags=ACK, seq=client, ack=server, peer=self.download, fate=fates[2])
 
     def send(

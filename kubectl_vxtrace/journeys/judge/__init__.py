@@ -3,6 +3,7 @@
 context          what all paths share
 counted          which packets are counted
 contradictions   witnesses that packets contradict
+arrivals         how far packets have come though no tap saw them there: answered means arrived
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
 hop_counts       what each hop saw
@@ -16,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
@@ -32,6 +34,7 @@ from kubectl_vxtrace.journeys.judge.rejections import mark_rejected
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories, merging_hops, reference_times
 from kubectl_vxtrace.journeys.records import Candidate, CandidatePath, Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
+from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
@@ -40,10 +43,10 @@ def judge_flow(context: Context, paths: Sequence[CandidatePath], matched: Sequen
     """All paths of one flow, each with its packets: outcomes of requests depend on what the replies say."""
     if context.recording.request is not None and context.recording.request.filter is not None:
         matched = _picked(matched)
-    replies = next((packets for packets in matched if packets.frames.path.direction is Direction.REPLY), None)
+    by_direction = {packets.frames.path.direction: packets for packets in matched}
     judged = []
     for path, packets in zip(paths, matched, strict=True):
-        traced = _judge_path(context, path, packets, replies)
+        traced = _judge_path(context, path, packets, by_direction.get(path.frames.path.direction.reverse))
         if path.candidate.flow.server is None and path.frames.path.direction is Direction.REPLY and not len(traced.journeys):
             continue
         judged.append(traced)
@@ -61,20 +64,28 @@ def _picked(matched: Sequence[Trajectories]) -> list[Trajectories]:
     ]
 
 
-def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, replies: Trajectories | None) -> TracedPath:
+def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, back: Trajectories | None) -> TracedPath:
+    is_request = path.frames.path.direction is Direction.REQUEST
+    answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks)
+    passed = np.where(answers.proven, np.int32(packets.frame.shape[1] + 1), np.int32(0))
+    if is_request:
+        hops = path.frames.path.hops
+        last_is_witness = bool(hops) and context.testimony_of(hops[-1].tap).witness
+        rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
+        passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
     is_counted = counted(packets, context.window)
-    testimonies = _testimonies(context, path, packets, is_counted)
+    testimonies = _testimonies(context, path, packets, passed, is_counted)
     witness = [testimony.witness for testimony in testimonies]
-    outcomes = _outcomes(context, path.candidate, packets, is_counted, witness)
-    is_request = path.frames.path.direction is Direction.REQUEST
+    outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
+    mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
     if is_request:
-        mark_rejected(packets, replies, outcomes, context.quoted, path.candidate.group, context.clocks)
+        mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
     inside = np.flatnonzero(is_counted)
     inside = inside[np.argsort(reference_times(packets, context.clocks)[inside], kind="stable")]
     chosen = packets.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
-    legs = leg_tallies(chosen, journeys, witness, context.clocks)
+    legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
     if is_request and path.candidate.flow.server is None:
         legs += open_leg(chosen, journeys)
     return TracedPath(
@@ -86,11 +97,13 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, re
     )
 
 
-def _testimonies(context: Context, path: CandidatePath, packets: Trajectories, is_counted: NDArray[np.bool_]) -> list[Testimony]:
+def _testimonies(
+    context: Context, path: CandidatePath, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_]
+) -> list[Testimony]:
     """The testimonies of a path's hops, less those that the packets contradict."""
     testimonies = [context.testimony_of(hop.tap) for hop in path.frames.path.hops]
-    passed = packets.seen | bridged_locally(packets, path.candidate.flow)
-    missed = contradicted(passed[is_counted], [testimony.witness for testimony in testimonies])
+    noticed = packets.seen | bridged_locally(packets, path.candidate.flow)
+    missed = contradicted(noticed[is_counted], passed[is_counted], [testimony.witness for testimony in testimonies])
     reason = "did not see {} packets that hops before and after it saw"
     return [
         replace(testimony, witness=False, reason=reason.format(count)) if count else testimony
@@ -99,13 +112,13 @@ def _testimonies(context: Context, path: CandidatePath, packets: Trajectories, i
 
 
 def _outcomes(
-    context: Context, candidate: Candidate, packets: Trajectories, is_counted: NDArray[np.bool_], witness: Sequence[bool]
+    context: Context, candidate: Candidate, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_], witness: Sequence[bool]
 ) -> Outcomes:
     """The outcome of each packet of a path, before anything is known of rejections."""
     is_beginning = candidate.flow.server is None and packets.frames.path.direction is Direction.REQUEST
     next_taps = [context.testimony_of(tap).witness for tap in candidate.next_taps]
     continues_at_witnesses = is_beginning and bool(next_taps) and all(next_taps)
-    outcomes = outcomes_of(packets.seen, witness, arrives=not is_beginning, continues_at_witnesses=continues_at_witnesses)
+    outcomes = outcomes_of(packets.seen, passed, witness, arrives=not is_beginning, continues_at_witnesses=continues_at_witnesses)
     if packets.frames.tcp:
         flags = packets.flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)
         mark_merged_acks(outcomes, (packets.largest_payload_bytes == 0) & (flags == TCP_ACK), merging_hops(packets))

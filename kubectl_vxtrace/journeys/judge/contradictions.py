@@ -7,18 +7,19 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.model.address import packed_address
+from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction, Flow, Role
 
 
-def contradicted(seen: NDArray[np.bool_], witness: Sequence[bool]) -> tuple[int, ...]:
-    """How many packets each witness missed that were seen before and after it; such a hop is no witness for absence.
+def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) -> tuple[int, ...]:
+    """How many packets each witness missed that were seen before it and passed it; such a hop is no witness for absence.
 
-    seen: shape (n, hops).
+    seen: shape (n, hops). passed: how many hops each has provably passed, whether seen behind them or not.
     """
     if not len(seen):
         return (0,) * len(witness)
     before = np.logical_or.accumulate(seen, axis=1)
-    after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+    after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < passed[:, None])
     missed = (before & after & ~seen).sum(axis=0)
     return tuple(int(count) if is_witness else 0 for count, is_witness in zip(missed, witness, strict=True))
 

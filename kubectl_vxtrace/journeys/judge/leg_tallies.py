@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.clock.offsets import Clocks
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
-from kubectl_vxtrace.model.packets import I64
+from kubectl_vxtrace.model.packets import I32, I64
 from kubectl_vxtrace.model.report import Latency, LegTally
 
 VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
 
 
-def leg_tallies(trajectories: Trajectories, journeys: JourneyTable, witness: Sequence[bool], clocks: Clocks) -> tuple[LegTally, ...]:
-    """What became of packets between neighbouring witnesses; blind hops lie inside a leg."""
+def leg_tallies(
+    trajectories: Trajectories, journeys: JourneyTable, passed: I32, witness: Sequence[bool], clocks: Clocks
+) -> tuple[LegTally, ...]:
+    """What became of packets between neighbouring witnesses; blind hops lie inside a leg. `passed`: how many hops each provably passed."""
     witnesses = [index for index, is_witness in enumerate(witness) if is_witness]
     seen, vanished = trajectories.seen, _vanished(journeys)
-    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]  # seen there or later
+    # seen there or later, or known to have come there
+    later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < passed[:, None])
     tallies = []
     for start, end in pairwise(witnesses):
         sent = seen[:, start]

@@ -21,7 +21,9 @@ class Outcomes:
     lost_to: I32
 
 
-def outcomes_of(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bool, continues_at_witnesses: bool = False) -> Outcomes:
+def outcomes_of(
+    seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool], *, arrives: bool, continues_at_witnesses: bool = False
+) -> Outcomes:
     """Outcome of each packet of one path.
 
     Lost means: seen at a witness, absent at the next one and at every later hop. A packet that was last seen between two witnesses
@@ -29,6 +31,7 @@ def outcomes_of(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bo
 
     Args:
         seen: shape (n, hops).
+        passed: how many hops each has provably passed, seen there or not; one more than there are: it arrived.
         witness: for each hop whether it is a witness for absence.
         arrives: whether the path's last hop is where packets are to arrive; False where only the beginning of the path is known.
         continues_at_witnesses: for a path that only is a beginning, whether all taps that may come next are witnesses.
@@ -41,20 +44,20 @@ def outcomes_of(seen: NDArray[np.bool_], witness: Sequence[bool], *, arrives: bo
     )
     if not length or not count:
         return outcomes
-    last = length - 1 - np.argmax(seen[:, ::-1], axis=1)
+    last = np.maximum(length - 1 - np.argmax(seen[:, ::-1], axis=1), np.minimum(passed, length) - 1)
     index = np.arange(length)
     is_witness = np.array(witness, dtype=np.bool_)
     before = np.maximum.accumulate(np.where(is_witness, index, -1))[last]
     after = np.append(np.minimum.accumulate(np.where(is_witness, index, length)[::-1])[::-1], length)[last + 1]
-    saw = (before >= 0) & seen[np.arange(count), np.maximum(before, 0)]
+    saw = (before >= 0) & (seen[np.arange(count), np.maximum(before, 0)] | (before < passed))
     lost = saw & ((after < length) | continues_at_witnesses)
     outcomes.code[lost] = OutcomeCode.LOST
     outcomes.lost_from[lost] = before[lost] + 1
     outcomes.lost_to[lost] = np.where(after < length, after + 1, 0)[lost]
-    if arrives:
-        outcomes.code[seen[:, -1]] = OutcomeCode.DELIVERED
-        for column in (outcomes.lost_from, outcomes.lost_to):
-            column[seen[:, -1]] = 0
+    arrived = (passed > length) | (arrives & (last == length - 1))
+    outcomes.code[arrived] = OutcomeCode.DELIVERED
+    for column in (outcomes.lost_from, outcomes.lost_to):
+        column[arrived] = 0
     return outcomes
 
 

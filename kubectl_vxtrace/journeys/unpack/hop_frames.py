@@ -9,7 +9,7 @@ from kubectl_vxtrace.journeys.columns import number_rows
 from kubectl_vxtrace.journeys.records import FlowFrames, HopFrames
 from kubectl_vxtrace.journeys.same_packet import PASSAGE_KEY, Field, key_columns
 from kubectl_vxtrace.journeys.unpack.fragments import join_inner_fragments, join_outer_fragments
-from kubectl_vxtrace.model.packets import Conversations, IcmpQuotes, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import Conversations, Ethernets, IcmpQuotes, Neighbours, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Hop, Path, Role, Tap
 
 
@@ -95,10 +95,13 @@ def empty_table() -> PacketTable:
         outer_id=narrow,
         ttl=octet,
         fragment=narrow,
+        encapsulation=octet,
         seq=long,
         ack=long,
         flags=narrow,
         digest=wide,
+        interface=signed,
+        ethernet=signed,
         conversations=Conversations(protocol=octet, source=address, destination=address, source_port=narrow, destination_port=narrow),
         tunnels=Tunnels(
             source=address,
@@ -109,5 +112,7 @@ def empty_table() -> PacketTable:
             inner_source_mac=wide,
             inner_destination_mac=wide,
         ),
+        ethernets=Ethernets(source=wide, destination=wide),
         icmp_quotes=IcmpQuotes(row=signed, conversation=signed, ip_id=narrow, inner_conversation=signed, inner_ip_id=narrow),
+        neighbours=Neighbours(row=signed, address=address, answer=np.zeros(0, np.bool_), mac=wide),
     )

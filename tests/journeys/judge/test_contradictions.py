@@ -58,8 +58,10 @@ def test_only_what_goes_to_the_backend_itself_is_bridged_locally() -> None:
     one = trajectories()
     passed = bridged_locally(one, FLOW)
     assert passed.tolist() == [[False] * 3, [False, True, False], [False] * 3]
-    assert contradicted(one.seen, [True] * 3) == (0, 2, 0)
-    assert contradicted(one.seen | passed, [True] * 3) == (0, 1, 0), "the bridge did miss a question to the Service"
+    assert contradicted(one.seen, np.zeros(len(one.seen), dtype=np.int32), [True] * 3) == (0, 2, 0)
+    assert contradicted(one.seen | passed, np.zeros(len(one.seen | passed), dtype=np.int32), [True] * 3) == (0, 1, 0), (
+        "the bridge did miss a question to the Service"
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ CAUSES = (
 
 _CAUSES = {
     Purpose.FOREIGN_VXLAN: CALICO_UNKNOWN_VTEP,
+    Purpose.POD_VXLAN: NETWORK_POLICY_DROP,
     Purpose.NO_ENDPOINTS: NO_ENDPOINTS,
     Purpose.NO_LOCAL_ENDPOINTS: NO_LOCAL_ENDPOINTS,
     Purpose.WORKLOAD_SOURCE: WORKLOAD_ANTI_SPOOFING,
@@ -82,6 +83,14 @@ _CAUSES = {
     Purpose.NETWORK_POLICY: NETWORK_POLICY_DROP,
     Purpose.FIREWALL: HOST_FIREWALL,
 }
+
+
+# felix/rules/endpoints.go, allowVXLANPacketsFromWorkloads in the FelixConfiguration; projectcalico/calico issue 9874.
+_POD_VXLAN_REMEDY = (
+    "Calico drops UDP to the overlay's own port that comes from a pod, whatever it carries (\"Drop VXLAN encapped packets originating in "
+    'workloads"). Look: kubectl get felixconfiguration default -o yaml. Use another UDP port in the pod, or, if pods may speak to VTEPs '
+    "here, set allowVXLANPacketsFromWorkloads to true."
+)
 
 
 def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> RuleVerdict:
@@ -94,8 +103,10 @@ def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> R
         refined = _foreign_address(case, loss, segment, _CAUSES[purpose])
     if refined is None and purpose is Purpose.WORKLOAD_SOURCE:
         refined = _own_address(case, loss, segment)
-    if refined is None and purpose is Purpose.FOREIGN_VXLAN and segment.kind is SegmentKind.FORWARD:
+    if refined is None and purpose is Purpose.POD_VXLAN and segment.kind is SegmentKind.FORWARD:
         refined = _masqueraded(case, loss, segment)
+    if refined is None and purpose is Purpose.POD_VXLAN:
+        refined = RuleVerdict(cause=NETWORK_POLICY_DROP, note="VXLAN that the pod makes itself", remediation=_POD_VXLAN_REMEDY)
     if refined is None and purpose is Purpose.INVALID:
         refined = invalid(case, loss, segment, rule)
     return refined or RuleVerdict(cause=_CAUSES[purpose])

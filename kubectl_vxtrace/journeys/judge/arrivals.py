@@ -1,0 +1,213 @@
+"""How far packets have provably come although no tap saw them there: their own answers say so, or an error that quotes them.
+
+An answer is one of the same exchange: a TCP acknowledgement (RFC 9293, 3.4) of bytes of which no other copy arrived, an echo reply with the
+request's identifier and sequence number (RFC 792), a datagram to a socket that had exactly one question open. An ICMP error comes from who
+had the packet: the server's own address says that it arrived, an encapsulated one that the node at the other end of the tunnel had it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.clock.offsets import Clocks
+from kubectl_vxtrace.journeys.columns import look_up
+from kubectl_vxtrace.journeys.judge.rejections import QuotedRequests, packet_keys
+from kubectl_vxtrace.journeys.match.trajectories import Trajectories, reference_times
+from kubectl_vxtrace.journeys.records import PORTS
+from kubectl_vxtrace.model.packets import I32, I64
+from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+
+_SEQUENCE = 2**32
+
+BOOL = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What the other direction says of n packets. proven: each was answered. alike: one of several alike was, and which is not known.
+    socket: the packet's UDP socket was answered, whichever of its datagrams it was."""
+
+    proven: BOOL
+    alike: BOOL
+    socket: BOOL
+
+
+def answers_to(packets: Trajectories, back: Trajectories | None, protocol: str, clocks: Clocks) -> Answers:
+    """Which packets that the last hop did not see were answered all the same by what came `back`: of TCP in either direction."""
+    nothing = np.zeros(len(packets), dtype=np.bool_)
+    none = Answers(proven=nothing, alike=nothing, socket=nothing)
+    if back is None or not len(back) or not len(packets) or not packets.frame.shape[1] or packets.seen[:, -1].all():
+        return none
+    is_request = packets.frames.path.direction is Direction.REQUEST
+    match protocol:
+        case "TCP":
+            return _acknowledged(packets, back, clocks)
+        case "ICMP" if is_request:
+            return _echoed(packets, back)
+        case "UDP" if is_request:
+            return _replied(packets, back, clocks)
+        case _:
+            return none
+
+
+def _last_times(packets: Trajectories, clocks: Clocks) -> I64:
+    """When each packet was seen last, in the reference node's clock, by the middle of its bounds."""
+    times_ns = np.zeros(len(packets), dtype=np.int64)
+    for hop, place in enumerate(packets.frames.path.hops):
+        seen = np.flatnonzero(packets.frame[:, hop] >= 0)
+        frames = packets.frames.hops[hop]
+        times_ns[seen] = clocks.to_reference(place.tap.node, frames.table.time_ns[frames.row[packets.frame[seen, hop]]])
+    return times_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Headers:
+    """Of the frame in which each packet was seen first. length: bytes that it takes of the sequence space (SYN and FIN take one each)."""
+
+    seq: I64
+    ack: I64
+    length: I64
+    flags: I64
+
+
+def _headers(packets: Trajectories) -> _Headers:
+    columns = {name: np.zeros(len(packets), dtype=np.int64) for name in ("seq", "ack", "payload_bytes", "flags")}
+    for hop, frames in enumerate(packets.frames.hops):
+        here = np.flatnonzero(packets.first == hop)
+        rows = frames.row[packets.frame[here, hop]]
+        for name, column in columns.items():
+            column[here] = getattr(frames.table, name)[rows]
+    flags = columns["flags"]
+    length = columns["payload_bytes"] + ((flags & TCP_SYN) != 0) + ((flags & TCP_FIN) != 0)
+    return _Headers(seq=columns["seq"], ack=columns["ack"], length=length, flags=flags)
+
+
+def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
+    """TCP: what takes sequence numbers, is acknowledged, and of whose numbers no other copy is known to have arrived."""
+    sent, replies = _headers(packets), _headers(back)
+    connection, reply_connection = _connections(packets, sent, reference_times(packets, clocks), back, _last_times(back, clocks))
+    size = int(max(connection.max(initial=-1), reply_connection.max(initial=-1))) + 1
+    base = np.zeros(size, dtype=np.int64)
+    base[connection[::-1]] = sent.seq[::-1]
+    start = _distance(sent.seq - base[connection])
+    end = start + sent.length
+    acknowledging = ((replies.flags & TCP_ACK) != 0) & ((replies.flags & TCP_RST) == 0)
+    most = np.full(size, np.iinfo(np.int64).min, dtype=np.int64)
+    said = reply_connection[acknowledging]
+    np.maximum.at(most, said, _distance(replies.ack[acknowledging] - base[said]))
+    taking = (sent.length > 0) & ((sent.flags & TCP_RST) == 0)
+    arrived = packets.seen[:, -1]
+    open_ = taking & ~arrived & (most[connection] >= end)
+    proven = open_ & ~_overlap(connection, start, end, np.flatnonzero(arrived & taking))
+    copies = np.bincount(_numbered(packets.identity[proven]), minlength=1)[_numbered(packets.identity[proven])] if proven.any() else None
+    doubtful = np.zeros(len(packets), dtype=np.bool_)
+    if copies is not None:
+        doubtful[np.flatnonzero(proven)[copies > 1]] = True
+    return Answers(proven=proven & ~doubtful, alike=doubtful, socket=np.zeros_like(proven))
+
+
+def _numbered(values: I64) -> NDArray[np.intp]:
+    return np.unique(values, return_inverse=True)[1].reshape(-1)
+
+
+def _connections(packets: Trajectories, sent: _Headers, times_ns: I64, back: Trajectories, reply_times_ns: I64) -> tuple[I64, I64]:
+    """A number for each connection, of packets and of replies: a client's port, anew from each SYN with another sequence number on."""
+    forward = (sent.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN
+    syns = np.flatnonzero(forward)
+    order = syns[np.lexsort((times_ns[syns], sent.seq[syns], packets.client_port[syns]))]
+    fresh = np.ones(len(order), dtype=np.bool_)
+    fresh[1:] = (packets.client_port[order[1:]] != packets.client_port[order[:-1]]) | (sent.seq[order[1:]] != sent.seq[order[:-1]])
+    begins = order[fresh]
+    port = np.concatenate([packets.client_port[begins], packets.client_port, back.client_port]).astype(np.int64)
+    at_ns = np.concatenate([times_ns[begins], times_ns, reply_times_ns])
+    kind = np.concatenate([np.zeros(len(begins), np.int8), np.ones(len(packets) + len(back), np.int8)])
+    place = np.lexsort((kind, at_ns, port))
+    epoch = np.empty(len(place), dtype=np.int64)
+    epoch[place] = np.cumsum(kind[place] == 0)
+    number = _numbered(epoch * PORTS + port).astype(np.int64)
+    return number[len(begins) : len(begins) + len(packets)], number[len(begins) + len(packets) :]
+
+
+def _distance(difference: I64) -> I64:
+    """Sequence numbers are compared modulo 2^32 (RFC 9293, 3.4)."""
+    return (difference + _SEQUENCE // 2) % _SEQUENCE - _SEQUENCE // 2
+
+
+def _overlap(connection: I64, start: I64, end: I64, arrived: NDArray[np.intp]) -> BOOL:
+    """Which spans of the sequence space are touched by one that arrived."""
+    order = arrived[np.lexsort((start[arrived], connection[arrived]))]
+    if not len(order):
+        return np.zeros(len(start), dtype=np.bool_)
+    step = np.int64(2 * _SEQUENCE)
+    begins = connection[order] * step + start[order]
+    reach = np.maximum.accumulate(connection[order] * step + end[order])
+    last = np.searchsorted(begins, connection * step + end, side="left") - 1
+    return np.asarray((last >= 0) & (reach[np.maximum(last, 0)] > connection * step + start))
+
+
+def _echoed(packets: Trajectories, back: Trajectories) -> Answers:
+    """ICMP echo: the reply has the request's identifier, which stands for the port, and its sequence number."""
+    key, reply_key = (packets.client_port.astype(np.int64) << 32 | _headers(packets).seq for packets in (packets, back))
+    open_ = ~packets.seen[:, -1]
+    explained = look_up(key[~open_], key) >= 0
+    proven = open_ & ~explained & (look_up(reply_key, key) >= 0)
+    several = np.zeros(len(packets), dtype=np.bool_)
+    places = np.flatnonzero(proven)
+    alike = _numbered(key[places])
+    several[places[np.bincount(alike, minlength=1)[alike] > 1]] = True
+    return Answers(proven=proven & ~several, alike=several, socket=np.zeros_like(proven))
+
+
+def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
+    """UDP: a reply to a socket whose questions and replies had taken turns answers the last question."""
+    count, both = len(packets), len(packets) + len(back)
+    port = np.concatenate([packets.client_port, back.client_port]).astype(np.int64)
+    times_ns = np.concatenate([reference_times(packets, clocks), _last_times(back, clocks)])
+    is_reply = np.arange(both) >= count
+    order = np.lexsort((is_reply, times_ns, port))
+    begins = np.concatenate([[True], np.diff(port[order]) != 0])
+    place = np.arange(both)
+    rank = place - np.maximum.accumulate(np.where(begins, place, 0))
+    strict = is_reply[order] == (rank % 2 == 1)
+    # From the first one out of turn on nothing is strict any more.
+    broken = np.maximum.accumulate(np.where(~strict, place * 2 + 1, np.where(begins, place * 2, 0)))
+    turns = strict & (broken % 2 == 0)
+    answering = np.flatnonzero(turns & is_reply[order])
+    proven = np.zeros(count, dtype=np.bool_)
+    proven[order[answering - 1]] = True
+    proven &= ~packets.seen[:, -1]
+    return Answers(proven=proven, alike=np.zeros_like(proven), socket=np.isin(packets.client_port, back.client_port))
+
+
+def hidden_sockets(packets: Trajectories, answers: Answers, lost_to: I32) -> BOOL:
+    """Which datagrams are of a socket that was answered and of which the hop that should have seen them next, or a later one, saw none.
+
+    That hop does not show what this socket sends: which of its datagrams have arrived is not known. `lost_to`: the number of that hop, 0
+    for one behind the path.
+    """
+    hops = packets.frame.shape[1]
+    last_seen = hops - np.argmax(packets.seen[:, ::-1], axis=1)
+    farthest = np.zeros(PORTS, dtype=np.int64)
+    np.maximum.at(farthest, packets.client_port, last_seen)
+    return np.asarray(answers.socket & (farthest[packets.client_port] < np.where(lost_to > 0, lost_to, hops + 1)))
+
+
+def passed_by_rejections(requests: Trajectories, quoted: QuotedRequests, group: int, *, last_is_witness: bool) -> I32:
+    """How many hops each request has provably passed, since an error that quotes it came from there; 0 where nothing says so.
+
+    The server's own address has all hops behind it, unless the last hop is a witness and did not see the error: then somebody before it has
+    that address as well, on the server's node. A node whose tunnel brought the error had taken the request out of the tunnel.
+    """
+    hops = requests.frames.path.hops
+    tunnel_ends = {hop.tap.node: number for number, hop in enumerate(hops, 1) if hop.role in (Role.UNDERLAY, Role.VXLAN)}
+    of_node = np.array([tunnel_ends.get(node, 0) for node in quoted.nodes] + [0], dtype=np.int32)
+    last = hops[-1].tap if hops else None
+    seen_at_server = np.array([tap == last for tap in quoted.taps] + [False])[quoted.tap]
+    by_server = quoted.by_server & (seen_at_server | (not last_is_witness))
+    passed = np.where(by_server, len(hops) + 1, of_node[quoted.node])
+    telling = np.flatnonzero((quoted.group == group) & (passed > 0))
+    telling = telling[np.argsort(-passed[telling], kind="stable")]
+    found = look_up(quoted.keys[telling], packet_keys(requests.client_port, requests.ip_id))
+    return np.where(found >= 0, np.append(passed[telling], 0)[found], 0).astype(np.int32)
