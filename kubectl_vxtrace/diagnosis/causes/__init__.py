@@ -29,7 +29,7 @@ from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
 from kubectl_vxtrace.diagnosis.causes.service import connections, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
-from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, underlay
+from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, ttl, underlay
 from kubectl_vxtrace.diagnosis.checks import CaseCheck, LossCheck, OfAnySegment, OfLoss, OfSegment
 from kubectl_vxtrace.diagnosis.losses import SegmentKind
 
@@ -58,6 +58,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(packet_filter.check, (*_ON_A_NODE, _DELIVER)),
     OfSegment(checksums.check, (_DECAPSULATE,)),
     OfAnySegment(checksums.check_inner, (_FORWARD, _DELIVER)),
+    OfSegment(ttl.check, (_WIRE,)),
     OfSegment(hypervisor.check, (_WIRE,)),
     OfSegment(tunnel_gso.check, (_ENCAPSULATE,)),
     OfSegment(pod_mtu.check, (_FORWARD, _ENCAPSULATE)),
@@ -109,6 +110,7 @@ _MODULES = (
     rule_backends,
     rule_verdict,
     translation,
+    ttl,
     tunnel_address,
     tunnel_gso,
     underlay,
