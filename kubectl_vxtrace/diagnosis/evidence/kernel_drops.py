@@ -17,14 +17,11 @@ from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.kernel_drops import DROPPED_SHARE, DROPPED_WITHIN_NS, drops_beside
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
-# From a tap to the drop a packet takes microseconds; a loaded node takes its time. What waits before it is dropped (for a neighbour, for
-# further fragments) waits seconds, in which too much happens to tell whose drop it is.
-_WITHIN_NS = 10_000_000
-# Where most packets had a drop of their own; and the most that chance may do.
-_SHARE = 0.9
+# The most that chance may do.
 _CHANCE = 0.002
 # On the wire, a node can drop only behind the sender's tap or before the receiver's: drivers, XDP, the CPU's backlog.
 _WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
@@ -128,18 +125,12 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
     """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
     first = drops[0]
     slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
-    times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
-    lows = np.searchsorted(times, seen - slack, side="left")
-    highs = np.searchsorted(times, seen + _WITHIN_NS + slack, side="right")
-    inside = np.zeros(len(times) + 1, dtype=np.int64)
-    np.add.at(inside, lows, 1)
-    np.add.at(inside, highs, -1)
-    own = int(np.count_nonzero(np.cumsum(inside)[:-1]))
-    packets = min(int(np.count_nonzero(highs > lows)), own)
-    if packets < math.ceil(_SHARE * len(seen)) or _by_chance(case, len(seen), packets, len(times) - own, _WITHIN_NS + 2 * slack) > _CHANCE:
+    packets, own = drops_beside(seen, drops, slack)
+    window_ns = DROPPED_WITHIN_NS + 2 * slack
+    if packets < math.ceil(DROPPED_SHARE * len(seen)) or _by_chance(case, len(seen), packets, len(drops) - own, window_ns) > _CHANCE:
         return None
     return KernelDropMatch(
-        node=first.node, reason=first.reason, location=first.location, packets=packets, lost=len(seen), within_ns=_WITHIN_NS + slack
+        node=first.node, reason=first.reason, location=first.location, packets=packets, lost=len(seen), within_ns=DROPPED_WITHIN_NS + slack
     )
 
 
