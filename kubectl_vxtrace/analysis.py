@@ -14,7 +14,7 @@ from kubectl_vxtrace.errors import CannotRunError, PcapError
 from kubectl_vxtrace.journeys import shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import TraceReport
@@ -85,7 +85,9 @@ def dissected(examined: Examined) -> TraceReport:
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """Decode every capture. One that cannot be read becomes a failed capture with the reason; the others stay."""
     files = [(capture.task.tap, Path(recording.folder) / capture.file) for capture in recording.captures if capture.file is not None]
-    found = iter(packets.read_pcaps(files, vxlan_ports=_vxlan_ports(recording)))
+    # Of files that somebody recorded by hand only the packets say what they are.
+    inside = {capture.task.tap for capture in recording.captures if recording.flows and capture.task.role is not Role.UNDERLAY}
+    found = iter(packets.read_pcaps(files, vxlan_ports=_vxlan_ports(recording), inside=inside))
     tables: dict[Tap, PacketTable] = {}
     captures: list[CaptureResult] = []
     for capture in recording.captures:
@@ -105,7 +107,7 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
 def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
     """Why a file is not all that was captured, or None. tcpdump does not notice that a write failed, on a full disk for example."""
     if table.stopped_at is not None:
-        return f"the file ends, or is damaged, in the middle of a packet: behind packet {len(table)}, at byte {table.stopped_at}"
+        return f"the file ends, or is damaged, in the middle of a packet: after packet {len(table)}, at byte {table.stopped_at}"
     if capture.captured is not None and len(table) < capture.captured:
         return f"the file holds {len(table)} of {capture.captured} captured packets"
     return None

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class Cause:
     """A cause, which its page beside its module describes.
 
-    remediation: what to do, in general: first a command to look, then one that fixes it; a finding may say it with names. source: where
-    this is known from. admitted: whether the kernel counts the packets that are lost this way, so that a matching growth of that counter
-    makes them `dropped` and not `lost`. is_circumstance: what it rests on (a program at XDP, a driver, a feature, an MTU) is no mistake as
-    long as nothing shows that it did harm. gives_reason: whether it says why packets were lost, and not only that they were; one that does
-    not is no doubt beside one that does. explains: whether it explains anything at all.
+    remediation: what to do: first a command to look, then one that fixes it; `{names}` in it are filled in by the check (see `remedy`).
+    source: where this is known from. admitted: whether the kernel counts the packets that are lost this way, so that a matching growth of
+    that counter makes them `dropped` and not `lost`. is_circumstance: what it rests on (a program at XDP, a driver, a feature, an MTU) is
+    no mistake as long as nothing shows that it did harm. gives_reason: whether it says why packets were lost, and not only that they were;
+    one that does not is no doubt beside one that does. explains: whether it explains anything at all.
     """
 
     slug: str
@@ -21,3 +21,11 @@ class Cause:
     is_circumstance: bool = False
     gives_reason: bool = True
     explains: bool = True
+
+    def remedy(self, **known: str | int | None) -> str:
+        """What to do, with the names that the check knows.
+
+        Raises:
+            KeyError: the remediation asks for a name that is not given.
+        """
+        return self.remediation.format(**known)

@@ -38,7 +38,7 @@ def error_finding(
         direction=loss.path.direction,
         leg=loss.leg,
         evidence=(last_seen(case, loss), *not_seen(loss), *silent, *proofs),
-        remediation=remediation or cause.remediation,
+        remediation=remediation or cause.remedy(),
         not_ruled_out=tuple(not_ruled_out),
     )
 

@@ -205,12 +205,12 @@ def _of_path(case: Case, traced: TracedPath) -> Iterator[Loss]:
 
 
 def _refused_by_server(traced: TracedPath, rows: I32) -> I32:
-    """Positions in `rows` of rejected packets that came to the server's last hop: nobody on the way refused those."""
+    """Positions in `rows` of rejected packets that came to the server's last hop: nothing on the way refused those."""
     journeys = traced.journeys
     if traced.path.direction is not Direction.REQUEST or traced.flow.server is None:
         return np.zeros(0, dtype=np.int32)
-    last = journeys.lost_from[rows] == len(traced.path.hops)
-    refused = (journeys.outcome[rows] == OutcomeCode.REJECTED) & last & (journeys.lost_to[rows] == 0)
+    came = (journeys.lost_from[rows] == len(traced.path.hops)) | (journeys.row[rows, -1] >= 0)
+    refused = (journeys.outcome[rows] == OutcomeCode.REJECTED) & came & (journeys.lost_to[rows] == 0)
     return _rows(refused)
 
 

@@ -7,21 +7,16 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.facts import KernelDrop
 
-DROPPED_WITHIN_NS = 10_000_000
-"""From a tap to the drop a packet takes microseconds; a loaded node takes its time. What waits before it is dropped (for a neighbour, for
-further fragments) waits seconds, in which too much happens to tell whose drop it is."""
-DROPPED_SHARE = 0.9
-"""So many of the packets have a drop of their own where the drops are theirs; a few events may be missing in the log."""
 
-
-def drops_beside(seen_ns: NDArray[np.int64], drops: Sequence[KernelDrop], slack_ns: int) -> tuple[int, int]:
+def drops_beside(seen_ns: NDArray[np.int64], drops: Sequence[KernelDrop], slack_ns: int, within_ns: int) -> tuple[int, int]:
     """How many of the packets have a drop right behind their last sighting, each drop taken once, and how many of `drops` lie there at all.
 
     seen_ns: the last sightings, sorted, by the clock of the drops' node. slack_ns: how unsure the times are beside each other.
+    within_ns: so long after a sighting a drop may come.
     """
     times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
     lows = np.searchsorted(times, seen_ns - slack_ns, side="left")
-    highs = np.searchsorted(times, seen_ns + DROPPED_WITHIN_NS + slack_ns, side="right")
+    highs = np.searchsorted(times, seen_ns + within_ns + slack_ns, side="right")
     inside = np.zeros(len(times) + 1, dtype=np.int64)
     np.add.at(inside, lows, 1)
     np.add.at(inside, highs, -1)

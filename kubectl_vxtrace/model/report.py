@@ -1,5 +1,6 @@
 """The report: the contract's JSON, field for field. A field called `from_` is `from` there."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,7 +9,7 @@ from kubectl_vxtrace.model.path import Direction, Role
 
 
 class Verdict(StrEnum):
-    """Verdict of a packet, a direction or a whole report."""
+    """Verdict of a packet, a direction or a whole report; the worst stands first."""
 
     DROPPED = "dropped"
     LOST = "lost"
@@ -18,6 +19,18 @@ class Verdict(StrEnum):
     NO_TRAFFIC = "no-traffic"
     DELIVERED = "delivered"
     NOT_APPLICABLE = "not-applicable"
+
+
+BROKEN = frozenset({Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED})
+"""Verdicts of traffic that does not get through."""
+
+WORST_FIRST = tuple(Verdict)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst verdict; `no-traffic` counts only where there is nothing but it and directions that cannot exist."""
+    telling = [verdict for verdict in verdicts if verdict not in (Verdict.NO_TRAFFIC, Verdict.NOT_APPLICABLE)]
+    return min(telling, key=WORST_FIRST.index) if telling else Verdict.NO_TRAFFIC
 
 
 class Impact(StrEnum):
@@ -271,6 +284,11 @@ class Finding:
     def place(self) -> LossPlace:
         """The flow, direction and leg that the finding speaks of."""
         return self.flow, self.direction, self.leg
+
+
+def top_finding(findings: Iterable[Finding]) -> Finding | None:
+    """The error finding that comes first: the report's cause. `findings` are sorted, the best first."""
+    return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

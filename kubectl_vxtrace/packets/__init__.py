@@ -22,14 +22,14 @@ _THREADS = 2
 
 
 def read_pcap(
-    path: str | Path, *, tap: Tap | None = None, vxlan_ports: Collection[int] = VXLAN_PORTS, digest_bytes: int = DIGEST_BYTES
+    path: str | Path, *, tap: Tap | None = None, vxlan_ports: Collection[int] | None = VXLAN_PORTS, digest_bytes: int = DIGEST_BYTES
 ) -> PacketTable:
     """Decode a pcap or pcapng file, also gzipped.
 
     Args:
         path: the file.
         tap: where it was captured; goes into the table as it is.
-        vxlan_ports: UDP destination ports that carry VXLAN.
+        vxlan_ports: UDP destination ports that carry VXLAN. None: nothing is opened, not even what looks like VXLAN.
         digest_bytes: how many payload bytes to hash, at most 96. Digests of two files can be compared if these are the same.
 
     Returns:
@@ -74,8 +74,13 @@ def read_interfaces(
     return split(read_pcap(path, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes))
 
 
-def read_pcaps(files: Sequence[tuple[Tap | None, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[PacketTable | PcapError]:
+def read_pcaps(
+    files: Sequence[tuple[Tap | None, Path]], *, vxlan_ports: Collection[int] = VXLAN_PORTS, inside: Collection[Tap] = ()
+) -> list[PacketTable | PcapError]:
     """Decode files whose packets are to be found in one another: their digests are of what all of them hold.
+
+    `inside`: taps that packets pass outside the tunnel. VXLAN that passes there is what a pod made itself, and stays closed: so it does at
+    the NIC, where only the outermost tunnel is opened.
 
     Files that were cut shorter than the digests are long, at the NIC mostly, where 50 bytes of headers stand before the inner packet,
     make all of them read once more.
@@ -84,12 +89,12 @@ def read_pcaps(files: Sequence[tuple[Tap | None, Path]], *, vxlan_ports: Collect
         A table for each file, or why it cannot be read.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda file: _attempt(file, vxlan_ports, DIGEST_BYTES), files))
+        found = list(pool.map(lambda file: _attempt(file, None if file[0] in inside else vxlan_ports, DIGEST_BYTES), files))
         common_bytes = min((one.common_payload_bytes for one in found if isinstance(one, PacketTable)), default=DIGEST_BYTES)
         if common_bytes == DIGEST_BYTES:
             return found
         found.clear()  # before the others are made: together they might not fit
-        return list(pool.map(lambda file: _attempt(file, vxlan_ports, common_bytes), files))
+        return list(pool.map(lambda file: _attempt(file, None if file[0] in inside else vxlan_ports, common_bytes), files))
 
 
 def read_files(paths: Sequence[Path], *, vxlan_ports: Collection[int] = VXLAN_PORTS) -> list[tuple[InterfaceTable, ...] | PcapError]:
@@ -98,7 +103,7 @@ def read_files(paths: Sequence[Path], *, vxlan_ports: Collection[int] = VXLAN_PO
     return [table if isinstance(table, PcapError) else split(table) for table in tables]
 
 
-def _attempt(file: tuple[Tap | None, Path], vxlan_ports: Collection[int], digest_bytes: int) -> PacketTable | PcapError:
+def _attempt(file: tuple[Tap | None, Path], vxlan_ports: Collection[int] | None, digest_bytes: int) -> PacketTable | PcapError:
     tap, path = file
     try:
         return read_pcap(path, tap=tap, vxlan_ports=vxlan_ports, digest_bytes=digest_bytes)

@@ -55,8 +55,14 @@ _COUNTER = np.uint64((1 << 40) - 1)
 """Far more packets than one key is used for (2 minutes)."""
 
 
-def carrier_ports(vxlan_ports: Collection[int]) -> U8:
-    """`table[port]`: the Encapsulation that is expected on a UDP port."""
+CLOSED = 0xFF
+"""In place of an Encapsulation: nothing that UDP carries is looked into."""
+
+
+def carrier_ports(vxlan_ports: Collection[int] | None) -> U8:
+    """`table[port]`: the Encapsulation that is expected on a UDP port; CLOSED everywhere if `vxlan_ports` is None."""
+    if vxlan_ports is None:
+        return np.full(65536, CLOSED, np.uint8)
     table = np.zeros(65536, np.uint8)
     table[[GENEVE_PORT, NAT_TRAVERSAL_PORT]] = Encapsulation.GENEVE, Encapsulation.ESP
     table[[port for port in vxlan_ports if 0 <= port <= 65535]] = Encapsulation.VXLAN
@@ -71,6 +77,8 @@ def carried_by_ip(protocol: U8) -> U8:
 def carried_by_udp(frames: Frames, cursor: Cursor, header: NDArray[Any], ports: U8) -> U8:
     """The Encapsulation of UDP packets; the cursor stands on their headers, which are `header`."""
     expected = ports.take(header["destination"].astype(np.uint16))
+    if len(expected) and expected[0] == CLOSED:
+        return np.zeros(len(cursor), np.uint8)
     word = u64(frames.take(cursor.at + _HEADER_BYTES, layout.VXLAN))
     # Where it was not captured the bytes belong to something else, but they lie in the buffer and do not count.
     captured: BOOL = cursor.at + _ENCAPSULATION_BYTES <= cursor.captured_end

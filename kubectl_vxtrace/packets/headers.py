@@ -57,7 +57,7 @@ MAX_ROWS = 100_000_000
 class TableBuilder:
     """Collects decoded batches into one table. Raises PcapError beyond `most_rows`."""
 
-    def __init__(self, vxlan_ports: Collection[int], *, digest_bytes: int = DIGEST_BYTES, most_rows: int = MAX_ROWS) -> None:
+    def __init__(self, vxlan_ports: Collection[int] | None, *, digest_bytes: int = DIGEST_BYTES, most_rows: int = MAX_ROWS) -> None:
         self._ports = carrier_ports(vxlan_ports)
         self._digest_bytes = digest_bytes
         self._common_payload_bytes = DIGEST_BYTES

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.report import DirectionReport, FlowReport, HopCount, LegTally, PacketLine, Severity, TraceReport, Verdict
+from kubectl_vxtrace.model.report import (
+    DirectionReport,
+    FlowReport,
+    HopCount,
+    LegTally,
+    PacketLine,
+    Severity,
+    TraceReport,
+    Verdict,
+    top_finding,
+)
 from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report import words
 from kubectl_vxtrace.report.paint import Paint
@@ -185,7 +195,7 @@ def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
 
 def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:
     yield "VERDICT", report.summary
-    finding = words.top_finding(report)
+    finding = top_finding(report.findings)
     if finding is not None:
         yield "WHY", f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
         for evidence in finding.evidence:

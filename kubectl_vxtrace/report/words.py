@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import (
+    WORST_FIRST,
     CleanupReport,
     ClockBound,
     DirectionReport,
     EndpointReport,
-    Finding,
     FlowReport,
     HopCount,
     LegTally,
-    Severity,
     TraceReport,
     Verdict,
 )
 
-BROKEN = (Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED)
 UNKNOWN = "?"
 
 
@@ -100,11 +98,10 @@ def lossy_leg(direction: DirectionReport) -> LegTally | None:
 
 def flow_verdict(flow: FlowReport) -> tuple[Verdict, str]:
     """The worst direction's verdict of a flow, and where."""
-    order = list(Verdict)
     directions = [each for each in flow.directions if each.verdict is not Verdict.NOT_APPLICABLE]
     if not directions:
         return Verdict.NOT_APPLICABLE, verdict_word(Verdict.NOT_APPLICABLE)
-    worst = min(directions, key=lambda each: order.index(each.verdict))
+    worst = min(directions, key=lambda each: WORST_FIRST.index(each.verdict))
     leg = lossy_leg(worst)
     text = verdict_word(worst.verdict)
     if leg is not None:
@@ -112,12 +109,6 @@ def flow_verdict(flow: FlowReport) -> tuple[Verdict, str]:
         if worst.direction is Direction.REPLY:
             text += " of the reply"
     return worst.verdict, text
-
-
-def top_finding(report: TraceReport) -> Finding | None:
-    """The finding that the report's cause names, or the first error."""
-    errors = [finding for finding in report.findings if finding.severity is Severity.ERROR]
-    return next((finding for finding in errors if finding.cause == report.cause), errors[0] if errors else None)
 
 
 def explaining(cause: str) -> str:

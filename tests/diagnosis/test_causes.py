@@ -1,6 +1,10 @@
 """What holds for the causes as they stand in their modules."""
 
+import ast
+import inspect
 import pkgutil
+import string
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
@@ -41,3 +45,28 @@ def test_entries_are_whole() -> None:
     for cause in CAUSES.values():
         assert cause.remediation.endswith("."), cause.slug
         assert cause.source, cause.slug
+
+
+def calls_of(module: ModuleType) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call))
+
+
+def asked_for(remediation: str) -> set[str]:
+    """The names that a remediation wants to have filled in."""
+    return {name for _, name, _, _ in string.Formatter().parse(remediation) if name}
+
+
+def test_what_a_remediation_asks_for_is_filled_in() -> None:
+    """Where a check fills it in by name: exactly those names."""
+    constants = {cause.slug.upper().replace("-", "_"): cause for cause in CAUSES.values()}
+    filled = set()
+    for call in (call for module in modules() for call in calls_of(module)):
+        function = call.func
+        if isinstance(function, ast.Attribute) and function.attr == "remedy" and ast.unparse(function.value) in constants:
+            cause = constants[ast.unparse(function.value)]
+            filled.add(cause.slug)
+            if all(keyword.arg is not None for keyword in call.keywords):
+                assert {keyword.arg for keyword in call.keywords} == asked_for(cause.remediation), cause.slug
+    templates = {cause.slug for cause in CAUSES.values() if asked_for(cause.remediation)}
+    # One check hands over either of two causes, and another formats its own text.
+    assert templates - filled <= {"fdb-wrong-destination", "vxlan-tx-checksum"}

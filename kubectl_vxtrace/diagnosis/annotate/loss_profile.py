@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, packets_of_loss, segment_packets
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, Finding, LossPlace, Severity
 
-# Causes that a trait of the packets points at are left open only if chance would have shown the same more often than this.
-_CHANCE = 20
-_FEW_LOSSES = 4
 _SECOND_NS = 1_000_000_000
-# Gaps that differ by less than this part of their mean are regular.
-_REGULAR = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ def _sizes(packets: SegmentPackets) -> Trait:
     lost, passed = packets.wire_bytes[packets.lost], packets.wire_bytes[~packets.lost]
     text = f"lost frames have {_span(lost)} bytes, passing ones {_span(passed)}"
     if lost.min() > passed.max():
-        if comb(len(lost) + len(passed), len(lost)) >= _CHANCE:
+        if judgement.largest_by_chance(len(lost), len(passed)) <= judgement.MAX_SIZE_OPEN_CHANCE:
             return Trait(f"{text}: only the larger ones are lost", "a limit on the size (MTU) on the way")
         return Trait(text, "a limit on the size (MTU) on the way")
     if lost.max() < passed.max():
@@ -126,7 +121,7 @@ def _first_packets(packets: SegmentPackets) -> Trait:
         return Trait("every packet is the first of its connection", "something that only hurts new connections: no later packet was sent")
     gone_first, gone_later = int((packets.lost & first).sum()), int((packets.lost & ~first).sum())
     text = f"lost are {gone_first} of {int(first.sum())} first packets of connections and {gone_later} of {int((~first).sum())} later ones"
-    if gone_later == 0 and first[~packets.lost].mean() < 0.5:
+    if gone_later == 0 and first[~packets.lost].mean() < judgement.MAX_SHARE_OF_FIRSTS:
         return Trait(f"{text}: only new connections", "something that only hurts new connections")
     return Trait(text)
 
@@ -135,12 +130,12 @@ def _times(packets: SegmentPackets) -> Trait:
     """Whether the losses come in one stretch of time, at regular distances, or scattered."""
     places = np.flatnonzero(packets.lost)
     span_s = (int(packets.time_ns[places[-1]]) - int(packets.time_ns[places[0]])) / _SECOND_NS
-    if len(places) < _FEW_LOSSES:
+    if len(places) < judgement.FEW_LOSSES:
         return Trait("too few losses to see a period", "a period or bursts")
     if places[-1] - places[0] + 1 == len(places):
         return Trait(f"all losses lie in one stretch of {span_s:.1f} s, in which nothing passed", "an interruption for that time")
     starts = places[np.flatnonzero(np.diff(places, prepend=-2) > 1)]
     gaps = np.diff(packets.time_ns[starts]) / _SECOND_NS
-    if len(gaps) >= _FEW_LOSSES - 1 and gaps.mean() > 0 and gaps.std() < _REGULAR * gaps.mean():
+    if len(gaps) >= judgement.FEW_LOSSES - 1 and gaps.mean() > 0 and gaps.std() < judgement.REGULAR_SPREAD * gaps.mean():
         return Trait(f"losses come every {gaps.mean():.2f} s", f"something that acts every {gaps.mean():.2f} s")
     return Trait(f"losses are scattered over {span_s:.1f} s without a period")

@@ -124,7 +124,7 @@ def all_reset(case: Case, loss: Loss) -> bool:
 
 
 def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
-    """Rows of ARP requests for `address` at a tap, and whether anybody answered there. Text that is no address was never asked for."""
+    """Rows of ARP requests for `address` at a tap, and whether they were answered there. Text that is no address was never asked for."""
     table, packed = case.tables.get(tap), packed_address(address)
     if table is None or packed is None:
         return np.zeros(0, dtype=np.int32), False
@@ -137,7 +137,7 @@ def arp_questions(case: Case, tap: Tap, address: str) -> tuple[I32, bool]:
 
 
 def unresolved(case: Case, hop: Hop, address: str) -> tuple[Evidence, ...]:
-    """A proof where `hop` saw ARP requests for `address` that nobody answered there."""
+    """A proof where `hop` saw ARP requests for `address` that were not answered there."""
     rows, told = arp_questions(case, hop.tap, address)
     if not len(rows) or told:
         return ()

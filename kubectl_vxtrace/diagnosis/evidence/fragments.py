@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
-from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, FRAGMENT_OFFSET, IPV4_BYTES, UDP_BYTES, VXLAN_BYTES, IpProtocol
 
 # RFC 7348, 5: outer Ethernet, IPv4, UDP and VXLAN, inner Ethernet and IPv4; then 8 bytes of UDP (RFC 768) or ICMP, TCP's header is longer.
-_LEAST_BYTES = 14 + 20 + 8 + 8 + 14 + 20 + 8
+_LEAST_BYTES = 2 * (ETHERNET_BYTES + IPV4_BYTES + UDP_BYTES) + VXLAN_BYTES
 
 
 def outer_fragmented(table: PacketTable) -> NDArray[np.bool_]:

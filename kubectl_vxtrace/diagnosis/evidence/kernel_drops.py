@@ -13,16 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.kernel_drops import DROPPED_SHARE, DROPPED_WITHIN_NS, drops_beside
+from kubectl_vxtrace.model.kernel_drops import drops_beside
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
-# The most that chance may do.
-_CHANCE = 0.002
 # On the wire, a node can drop only behind the sender's tap or before the receiver's: drivers, XDP, the CPU's backlog.
 _WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
 # Reasons of sockets, which a forwarded packet never meets; that of a VXLAN device it does, when it is taken out of UDP.
@@ -125,12 +124,20 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
     """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
     first = drops[0]
     slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
-    packets, own = drops_beside(seen, drops, slack)
-    window_ns = DROPPED_WITHIN_NS + 2 * slack
-    if packets < math.ceil(DROPPED_SHARE * len(seen)) or _by_chance(case, len(seen), packets, len(drops) - own, window_ns) > _CHANCE:
+    packets, own = drops_beside(seen, drops, slack, judgement.DROP_WITHIN_NS)
+    window_ns = judgement.DROP_WITHIN_NS + 2 * slack
+    if (
+        packets < math.ceil(judgement.DROP_SHARE * len(seen))
+        or _by_chance(case, len(seen), packets, len(drops) - own, window_ns) > judgement.MAX_DROP_CHANCE
+    ):
         return None
     return KernelDropMatch(
-        node=first.node, reason=first.reason, location=first.location, packets=packets, lost=len(seen), within_ns=DROPPED_WITHIN_NS + slack
+        node=first.node,
+        reason=first.reason,
+        location=first.location,
+        packets=packets,
+        lost=len(seen),
+        within_ns=judgement.DROP_WITHIN_NS + slack,
     )
 
 

@@ -23,7 +23,7 @@ def next_hops(case: Case, loss: Loss, device: Hop) -> tuple[str, ...]:
 
 def _belongs(loss: Loss, lookup: RouteLookup, device: Hop) -> bool:
     """Whether a next hop may be where the lookup has it: on a VXLAN device, a gateway, or a pod of the node itself. A pod of another node
-    is not behind this one's bridge, and the neighbour that nobody answers for is not what is wrong."""
+    is not behind this one's bridge, and the neighbour that does not answer is not what is wrong."""
     if node_facts.is_vxlan(device) or lookup.gateway is not None:
         return True
     return loss.home_of(lookup.destination) in (None, device.tap.node)

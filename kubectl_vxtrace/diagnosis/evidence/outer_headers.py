@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubectl_vxtrace.model.packets import I32, PacketTable, address_text
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES
 
 # RFC 7348, 5: outer Ethernet's place is taken by the inner one; VXLAN 8, UDP 8, IPv4 20 or IPv6 40.
-_OVERHEAD_BYTES = {4: 50, 6: 70}
+_OVERHEAD_BYTES = {4: IPV4_BYTES + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES, 6: IPV6_BYTES + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

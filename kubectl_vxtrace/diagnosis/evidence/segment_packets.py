@@ -12,6 +12,7 @@ from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
 from kubectl_vxtrace.model.path import Path, Tap
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, TAG_BYTES
 
 Mask = NDArray[np.bool_]
 
@@ -137,7 +138,7 @@ def _joined(parts: list[_Part], table: PacketTable | None, mtu_bytes: int | None
         lost=np.concatenate([part.lost for part in parts])[order],
         row=row,
         wire_bytes=wire_bytes,
-        merged=wire_bytes > mtu_bytes + _ETHERNET_BYTES if mtu_bytes is not None else np.zeros(len(row), np.bool_),
+        merged=wire_bytes > mtu_bytes + _UNCOUNTED_BYTES if mtu_bytes is not None else np.zeros(len(row), np.bool_),
         outer_port=np.where(tunnel >= 0, ports[tunnel], -1).astype(np.int32),
         fragmented=outer_fragmented(table)[row],
         protocol=np.where(conversation >= 0, table.conversations.protocol[conversation], 0).astype(np.uint8),
@@ -151,7 +152,7 @@ def _joined(parts: list[_Part], table: PacketTable | None, mtu_bytes: int | None
 
 
 # The header that an interface's MTU does not count; tags come on top, and a frame that is so little longer is not called merged.
-_ETHERNET_BYTES = 14 + 4
+_UNCOUNTED_BYTES = ETHERNET_BYTES + TAG_BYTES
 
 
 def _mtu_bytes(case: Case, tap: Tap) -> int | None:

@@ -66,12 +66,12 @@ def _where(loss: Loss) -> str:
     if loss.kind is LossKind.SILENT:
         return f"without a reply at {place_text(loss.start)}"
     if loss.end is None:
-        return f"behind {place_text(loss.start)}"
+        return f"after {place_text(loss.start)}"
     return f"between {place_text(loss.start)} and {place_text(loss.end)}"
 
 
 def _backends(case: Case, losses: Sequence[Loss]) -> str:
-    """` (1 of 2 backends)`; nothing for a single one. Packets whose backend nobody named are said to be such."""
+    """` (1 of 2 backends)`; nothing for a single one. Packets whose backend is not known are said to be such."""
     servers = {_server(flow) for flow in case.flows}
     hurt = {_server(loss.flow) for loss in losses}
     known = len(servers - {None})

@@ -12,20 +12,7 @@ from kubectl_vxtrace.model.cluster import CleanupState
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
-from kubectl_vxtrace.model.report import Finding, FlowReport, Impact, Metadata, Severity, TraceReport, Verdict
-
-# Worst first; a direction that cannot exist has no say.
-WORST_FIRST = (
-    Verdict.DROPPED,
-    Verdict.LOST,
-    Verdict.REJECTED,
-    Verdict.UNANSWERED,
-    Verdict.UNDETERMINED,
-    Verdict.NO_TRAFFIC,
-    Verdict.DELIVERED,
-    Verdict.NOT_APPLICABLE,
-)
-_BROKEN = frozenset({Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED})
+from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, TraceReport, Verdict, top_finding, worst
 
 
 def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
@@ -35,7 +22,7 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     verdict = _verdict(settled, flows)
     hurt = impact(settled)
     seen = completeness(settled)
-    top = top_finding(findings) if verdict in _BROKEN else None
+    top = top_finding(findings) if verdict in BROKEN else None
     return TraceReport(
         verdict=verdict,
         impact=hurt,
@@ -54,17 +41,12 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     )
 
 
-def top_finding(findings: Sequence[Finding]) -> Finding | None:
-    """The error finding with the highest confidence, then the most packets; `findings` are in that order already."""
-    return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
-
-
 def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:
     """The exit status that the verdict asks for: DELIVERED, BROKEN or UNDECIDED; what was left in the cluster is not looked at.
 
     `strict`: a loss that TCP made good counts as well.
     """
-    if report.verdict in _BROKEN:
+    if report.verdict in BROKEN:
         return ExitCode.DELIVERED if report.impact is Impact.RECOVERED and not strict else ExitCode.BROKEN
     if report.verdict is Verdict.DELIVERED and report.completeness.complete:
         return ExitCode.DELIVERED
@@ -77,12 +59,6 @@ def left_behind(report: TraceReport) -> bool:
     return (
         cleanup is not None and cleanup.state is not CleanupState.KEPT and bool(cleanup.left or cleanup.state is CleanupState.UNCONFIRMED)
     )
-
-
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """The worst verdict; `no-traffic` counts only where there is nothing but it (and what is not applicable)."""
-    telling = [verdict for verdict in verdicts if verdict not in (Verdict.NO_TRAFFIC, Verdict.NOT_APPLICABLE)]
-    return min(telling, key=WORST_FIRST.index) if telling else Verdict.NO_TRAFFIC
 
 
 def _verdict(case: Case, flows: Sequence[FlowReport]) -> Verdict:

@@ -14,20 +14,23 @@ _REVERSE_PATH = re.compile(r"\brpfilter\b|\bfib\b.*\bsaddr\b.*\boif\b|\bfib\b.*\
 # that of INVALID packets (kube-proxy's proxier.go, felix/rules/endpoints.go); newer kube-proxies count them with nfacct.
 _CONNTRACK_ONLY = re.compile(r'^(?=.*"name":"conntrack")(?:xt \{[^}]*"name":"(?:conntrack|nfacct|comment)"[^}]*\} )+counter drop$')
 _TRACKING_CHAIN = re.compile(r"KUBE-FORWARD$|cali-[ft]w-")
-# What Felix takes for VXLAN that is not its own (felix/rules/static.go, endpoints.go).
-_FOREIGN_VXLAN = ("VXLAN packets from non-allowed hosts", "VXLAN encapped packets originating in workloads")
+# What Felix takes for VXLAN that is not its own: from addresses that are no nodes' (felix/rules/static.go), and from pods (endpoints.go).
+_FOREIGN_VXLAN = "VXLAN packets from non-allowed hosts"
+_POD_VXLAN = "VXLAN encapped packets originating in workloads"
 _POLICY_WORDS = re.compile(r"no policies passed|network ?policy|KUBE-NWPLCY|KUBE-POD-FW|KUBE-ROUTER", re.IGNORECASE)
 
 
 class Purpose(StrEnum):
     """Which packets a rule is there to drop.
 
-    foreign-vxlan: VXLAN from addresses that are no nodes'. no-endpoints, no-local-endpoints: requests to a Service without a backend.
+    foreign-vxlan: VXLAN from addresses that are no nodes'. pod-vxlan: UDP to VXLAN's port from a pod.
+    no-endpoints, no-local-endpoints: requests to a Service without a backend.
     workload-source: what a pod sends from another address. reverse-path: what came in where no way leads back. invalid: what connection
     tracking calls so. forward-policy: all that no rule of FORWARD accepts. network-policy: what no policy allows. firewall: the rest.
     """
 
     FOREIGN_VXLAN = "foreign-vxlan"
+    POD_VXLAN = "pod-vxlan"
     NO_ENDPOINTS = "no-endpoints"
     NO_LOCAL_ENDPOINTS = "no-local-endpoints"
     WORKLOAD_SOURCE = "workload-source"
@@ -57,8 +60,10 @@ class RuleVerdict:
 def purpose_of(rule: Rule) -> Purpose:
     """What a dropping rule is made for."""
     words = f"{rule.comment or ''} {rule.text}"
-    if any(text in words for text in _FOREIGN_VXLAN):
+    if _FOREIGN_VXLAN in words:
         return Purpose.FOREIGN_VXLAN
+    if _POD_VXLAN in words:
+        return Purpose.POD_VXLAN
     if "has no endpoints" in words:
         return Purpose.NO_ENDPOINTS
     if "has no local endpoints" in words:

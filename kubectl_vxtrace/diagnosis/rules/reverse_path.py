@@ -1,6 +1,6 @@
 """Flows that a client's pod sent with an address that is not its own: they count only where it is proven that its node drops such.
 
-A pod that routes for others (a VPN or NAT gateway) sends such packets in good health, on ways that nobody planned.
+A pod that routes for others (a VPN or NAT gateway) sends such packets in good health, on ways that were not planned.
 """
 
 from collections.abc import Iterator

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.context import Context
+from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import Hook, TakingProgram
 from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
-from kubectl_vxtrace.model.kernel_drops import DROPPED_SHARE, drops_beside
+from kubectl_vxtrace.model.kernel_drops import drops_beside
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop
 
@@ -63,8 +64,8 @@ def _is_accounted(context: Context, program: TakingProgram, packets: Trajectorie
     drops = [drop for drop in context.recording.kernel_drops if drop.node == program.node and drop.reason.startswith("TC_")]
     if not drops:
         return False
-    dropped, _ = drops_beside(seen_ns, drops, max(drop.uncertainty_ns for drop in drops))
-    return dropped >= math.ceil(DROPPED_SHARE * len(seen_ns))
+    dropped, _ = drops_beside(seen_ns, drops, max(drop.uncertainty_ns for drop in drops), DROP_WITHIN_NS)
+    return dropped >= math.ceil(DROP_SHARE * len(seen_ns))
 
 
 def _seen_last(packets: Trajectories, which: NDArray[np.intp], hop: int) -> NDArray[np.int64]:

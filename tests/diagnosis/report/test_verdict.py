@@ -6,13 +6,13 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
-from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code, left_behind, worst
+from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
-from kubectl_vxtrace.model.report import Blind, Impact, TraceReport, Verdict
+from kubectl_vxtrace.model.report import Blind, Impact, TraceReport, Verdict, worst
 from tests.diagnosis.build import HEALTHY, SERVER, A, B, Fate, World, facts, icmp, lost, of_flow, rule, ruled
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
@@ -153,7 +153,7 @@ def test_the_report_takes_the_worst_flow_and_says_how_many_backends() -> None:
         ),
         (
             replace(HEALTHY, server=None, hops=1, requests=(lost(3, 1, None),), replies=None),
-            "LOST, 3 of 3 requests (backend unknown), behind ada-ec-1/cali9d8b6a7d855",
+            "LOST, 3 of 3 requests (backend unknown), after ada-ec-1/cali9d8b6a7d855",
         ),
         (replace(HEALTHY, gaps=(Gap(node=B, reason="not ready"),)), "DELIVERED, 24 requests and 24 replies; not complete: not ready"),
     ],

@@ -50,7 +50,7 @@ FROM_WORKLOADS = '-p udp -m comment --comment "Drop VXLAN encapped packets origi
             Purpose.FOREIGN_VXLAN,
         ),
         ("cali-INPUT", '-m comment --comment "Drop VXLAN" -j DROP', "iptables-nft", Purpose.NETWORK_POLICY),
-        (f"cali-fw-{POD_B}", FROM_WORKLOADS, "iptables-nft", Purpose.FOREIGN_VXLAN),
+        (f"cali-fw-{POD_B}", FROM_WORKLOADS, "iptables-nft", Purpose.POD_VXLAN),
         ("cali-PREROUTING", REVERSE_PATH, "iptables-nft", Purpose.WORKLOAD_SOURCE),
         ("nixos-fw-rpfilter", "-m rpfilter --validmark --invert -j DROP", "iptables-nft", Purpose.REVERSE_PATH),
         ("filter_PREROUTING", 'fib {"flags":["saddr","mark","iif"],"result":"oif"} False drop', "nft", Purpose.REVERSE_PATH),

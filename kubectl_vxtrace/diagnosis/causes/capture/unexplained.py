@@ -50,7 +50,7 @@ def unexplained(case: Case, loss: Loss) -> Finding:
     if loss.end is not None:
         where = f"vanished between {place_text(loss.start)} and {place_text(loss.end)}"
     else:
-        where = f"vanished behind {place_text(loss.start)}"
+        where = f"vanished after {place_text(loss.start)}"
     doubts = [f"a drop at the blind hop {place_text(segment.start)}" for segment in loss.segments[1:]]
     summary = f"{loss.packets} {noun} {where}; nothing that was read explains it"
     return error_finding(case, loss, UNKNOWN, Confidence.POSSIBLE, summary, list(_telling(case, loss)), not_ruled_out=doubts)

@@ -15,8 +15,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 ASYMMETRIC_RETURN = Cause(
     slug="asymmetric-return",
-    remediation="Look: ip route get CLIENT on the server's node against ip route get SERVER on the client's. Mend: give both nodes the "
-    "same rule for encapsulation (IPPool vxlanMode, flannel DirectRouting, the subnet masks of the nodes).",
+    remediation=(
+        "Look: ip route get CLIENT on the server's node against ip route get SERVER on the client's. Fix: give both nodes the same rule "
+        "for encapsulation (IPPool vxlanMode, flannel DirectRouting, the subnet masks of the nodes)."
+    ),
     source="flannel-io/flannel issue 1394; RFC 3704",
     admitted=True,
 )

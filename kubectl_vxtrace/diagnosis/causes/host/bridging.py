@@ -15,8 +15,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 BRIDGE_NETFILTER_OFF = Cause(
     slug="bridge-netfilter-off",
-    remediation="Look: sysctl net.bridge.bridge-nf-call-iptables. Mend: modprobe br_netfilter; sysctl -w "
-    "net.bridge.bridge-nf-call-iptables=1 (and -ip6tables), and both in /etc/modules-load.d and /etc/sysctl.d.",
+    remediation=(
+        "Look: sysctl net.bridge.bridge-nf-call-iptables. Fix: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1 "
+        "(and -ip6tables), and both in /etc/modules-load.d and /etc/sysctl.d."
+    ),
     source="kubernetes/kubernetes issue 20475; cloudnativelabs/kube-router issues 151, 189; Linux ip-sysctl.rst (bridge-nf-call-iptables)",
 )
 CAUSES = (BRIDGE_NETFILTER_OFF,)

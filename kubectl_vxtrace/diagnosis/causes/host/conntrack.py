@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, frame_refs, minimum_counter_growth, place_text, rows_at
@@ -17,22 +18,29 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 CONNTRACK_FULL = Cause(
     slug="conntrack-full",
-    remediation="Look: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max, conntrack -S (drop). Mend: sysctl -w "
-    "net.netfilter.nf_conntrack_max=N, kube-proxy --conntrack-max-per-core, and find who opens so many (conntrack -L).",
+    remediation=(
+        "Look on {node}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S; dmesg | grep 'table "
+        "full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. Fix: sysctl -w "
+        "net.netfilter.nf_conntrack_max={limit} (kube-proxy --conntrack-max-per-core keeps it)."
+    ),
     source="Linux net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc); kubernetes/kubernetes issue 71261",
     admitted=True,
 )
 DNS_CONNTRACK_RACE = Cause(
     slug="dns-conntrack-race",
-    remediation="Look: conntrack -S | grep insert_failed while it happens. Mend: NodeLocal DNSCache; options single-request-reopen or "
-    "use-vc in the pod's dnsConfig; a newer kernel.",
+    remediation=(
+        "Look: conntrack -S | grep insert_failed while it happens. Fix: NodeLocal DNSCache; options single-request-reopen or use-vc in "
+        "the pod's dnsConfig; a newer kernel."
+    ),
     source="kubernetes/kubernetes issue 56903; weaveworks/weave issue 3287; Linux nf_conntrack_core.c (__nf_conntrack_confirm)",
     admitted=True,
 )
 SNAT_PORT_COLLISION = Cause(
     slug="snat-port-collision",
-    remediation="Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Mend: iptables "
-    "1.6.2 or later, so that plugin and kube-proxy add it; fewer connections to one server, or more source addresses.",
+    remediation=(
+        "Look: conntrack -S (insert_failed); iptables-save -t nat | grep MASQUERADE (is --random-fully there?). Fix: iptables 1.6.2 or "
+        "later, so that plugin and kube-proxy add it; fewer connections to one server, or more source addresses."
+    ),
     source="flannel-io/flannel issue 1004; kubernetes-sigs/ip-masq-agent issue 51; iptables-extensions(8), MASQUERADE",
     admitted=True,
 )
@@ -44,10 +52,6 @@ CAUSES = (
 
 
 _FULL, _COLLIDED = "conntrack.drop", "conntrack.insert_failed"
-# The table counts as full from this share of its limit on: entries come and go between the drop and the look.
-_NEARLY = 0.95
-# Two queries of one resolver leave within microseconds; entries that are older than this are confirmed long since.
-_RACE_NS = 5_000_000
 _DNS = 53
 
 
@@ -63,7 +67,7 @@ def _full(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     node = segment.start.tap.node
     growth, fill = _refused_entries(case, node), _fill(case, node)
     full = growth is not None and growth >= minimum_counter_growth(loss)
-    near = fill is not None and fill[0] >= _NEARLY * fill[1]
+    near = fill is not None and fill[0] >= judgement.NEARLY_FULL * fill[1]
     if growth == 0 or not (full or near):
         return
     proofs = []
@@ -81,11 +85,7 @@ def _full(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         Confidence.CERTAIN if full and near else Confidence.LIKELY if full else Confidence.POSSIBLE,
         f"the connection tracking table of {node} is full" + (f" ({fill[0]} of {fill[1]})" if fill is not None else ""),
         proofs,
-        remediation=(
-            f"Look on {node}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S; dmesg | grep 'table "
-            f"full'; who fills it: conntrack -L | grep -o 'src=[^ ]*' | sort | uniq -c | sort -n | tail. "
-            f"Mend: sysctl -w net.netfilter.nf_conntrack_max={more} (kube-proxy --conntrack-max-per-core keeps it)."
-        ),
+        remediation=CONNTRACK_FULL.remedy(node=node, limit=more),
         not_ruled_out=() if full and near else ("another drop that connection tracking counts",),
     )
 
@@ -135,7 +135,7 @@ def _pairs(case: Case, loss: Loss) -> I32:
         inside = (near >= 0) & (near < len(order))
         other = order[np.where(inside, near, 0)]
         same = inside & (table.conversation[other] == table.conversation[rows])
-        paired |= same & (np.abs(table.time_ns[other] - table.time_ns[rows]) <= _RACE_NS)
+        paired |= same & (np.abs(table.time_ns[other] - table.time_ns[rows]) <= judgement.RACE_NS)
     pairs: I32 = rows[paired]
     return pairs
 
@@ -145,7 +145,7 @@ def _port_of(table: PacketTable, rows: I32) -> U16:
 
 
 def _race(case: Case, loss: Loss, pairs: I32, counter: Evidence, *, full: bool) -> Finding:
-    where, within_ms = place_text(loss.start), _RACE_NS // 1_000_000
+    where, within_ms = place_text(loss.start), judgement.RACE_NS // 1_000_000
     text = f"{len(pairs)} lost queries went out within {within_ms} ms of another one from the same port at {where}"
     proof = Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, loss.start.tap, pairs))
     doubts = [] if full else ["another drop: the counter grew by less than was lost"]

@@ -56,7 +56,9 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
         return _damaged(case, segment, sender) if arrived and sender is not None else _WRITTEN_WRONG
     doubts = list(_lost_before(case, loss))
     if arrived and sender is not None and nic.offloads_tunnels(case, sender):
-        doubts.append(f"nic-tunnel-offload: a wrong inner checksum, {place_text(sender)} writes them (driver {nic.driver(case, sender)})")
+        doubts.append(
+            f"{NIC_TUNNEL_OFFLOAD.slug}: a wrong inner checksum, {place_text(sender)} writes them (driver {nic.driver(case, sender)})"
+        )
     return RuleVerdict(
         cause=CONNTRACK_INVALID, alternatives=tuple(doubts), max_confidence=Confidence.LIKELY if doubts else Confidence.CERTAIN
     )
@@ -81,7 +83,7 @@ def _damaged(case: Case, segment: AnySegment, sender: Hop) -> RuleVerdict:
         alternatives=tuple(doubts),
         max_confidence=Confidence.LIKELY,
         remediation=(
-            f"Look on {sender.tap.node}: ethtool -k {interface} | grep -e udp_tnl -e checksum; ethtool -i {interface}. Mend: ethtool -K "
+            f"Look on {sender.tap.node}: ethtool -k {interface} | grep -e udp_tnl -e checksum; ethtool -i {interface}. Fix: ethtool -K "
             f"{interface} tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off; if that is not enough: tx-checksum-ip-generic "
             "off, on the VXLAN device as well, and a newer firmware and driver."
         ),
@@ -98,6 +100,6 @@ def _lost_before(case: LossCase, loss: Loss) -> Iterator[str]:
         shared = np.isin(journey.client_port[other.rows], ports)
         count = int(journey.weight_packets[other.rows][shared].sum())
         if count:
-            where = f"behind {place_text(other.start)}"
+            where = f"after {place_text(other.start)}"
             noun = direction_noun(other.path.direction, count)
             yield f"a consequence: {count} packets of the same connections ({noun}) were lost {where}: what follows is out of the window"

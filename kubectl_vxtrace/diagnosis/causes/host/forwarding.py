@@ -15,15 +15,19 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 IP_FORWARD_OFF = Cause(
     slug="ip-forward-off",
-    remediation="Look: sysctl net.ipv4.ip_forward net.ipv4.conf.DEVICE.forwarding. Mend: sysctl -w net.ipv4.ip_forward=1 (IPv6: "
-    "net.ipv6.conf.all.forwarding), and find who resets it: grep -r forward /etc/sysctl.conf /etc/sysctl.d.",
+    remediation=(
+        "Look on {node}: sysctl {settings}; grep -r forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d. Fix: sysctl -w {setting}=1, "
+        "and in /etc/sysctl.d so that it stays."
+    ),
     source="Linux net/ipv4/route.c (ip_error: EHOSTUNREACH); Documentation/networking/ip-sysctl.rst",
     admitted=True,
 )
 RP_FILTER = Cause(
     slug="rp-filter",
-    remediation="Look: sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.DEVICE.rp_filter; ip route get SOURCE. Mend: the return route; or "
-    "sysctl -w net.ipv4.conf.all.rp_filter=2 (and the interface), and find the file in /etc/sysctl.d that sets 1.",
+    remediation=(
+        "Look: sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.DEVICE.rp_filter; ip route get SOURCE. Fix: the return route; or sysctl "
+        "-w net.ipv4.conf.all.rp_filter=2 (and the interface), and find the file in /etc/sysctl.d that sets 1."
+    ),
     source="Linux Documentation/networking/ip-sysctl.rst; RFC 3704; net/ipv4/fib_frontend.c; cilium/cilium issue 13130",
     admitted=True,
 )
@@ -79,10 +83,7 @@ def _not_forwarding(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Fin
         Confidence.CERTAIN if full and always else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
         f"{node} does not forward packets that come in on {segment.start.tap.interface or 'the pod interface'}: {off[0]} is 0",
         proofs,
-        remediation=(
-            f"Look on {node}: sysctl {' '.join(names)}; grep -r forward /etc/sysctl.conf /etc/sysctl.d /run/sysctl.d. "
-            f"Mend: sysctl -w {off[0]}=1, and in /etc/sysctl.d so that it stays."
-        ),
+        remediation=IP_FORWARD_OFF.remedy(node=node, settings=" ".join(names), setting=off[0]),
         not_ruled_out=() if full else (f"another drop on {node} before it would forward the packets",),
     )
 
@@ -158,7 +159,7 @@ def _reverse(case: Case, hop: Hop, sources: Sequence[str]) -> list[str]:
 def _remedy(hop: Hop, source: str) -> str:
     node, device = hop.tap.node, hop.tap.interface.translate(str.maketrans("./", "/."))
     return (
-        f"Look on {node}: sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.{device}.rp_filter; ip route get {source}. Mend the route to "
+        f"Look on {node}: sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.{device}.rp_filter; ip route get {source}. Fix the route to "
         f"{source} so that it leads through {hop.tap.interface}; or accept both ways: sysctl -w net.ipv4.conf.all.rp_filter=2, and in "
         f"/etc/sysctl.d so that it stays."
     )

@@ -13,8 +13,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 ROUTING_LOOP = Cause(
     slug="routing-loop",
-    remediation="Look: ip route get POD on both nodes. Mend the one that should own the block: see duplicate-pod-cidr and "
-    "pod-route-missing; a blackhole route for a node's own block ends such loops.",
+    remediation=(
+        "Look: ip route get POD on both nodes. Fix the one that should own the block: see duplicate-pod-cidr and pod-route-missing; a "
+        "blackhole route for a node's own block ends such loops."
+    ),
     source="RFC 791, section 3.1 (time to live); RFC 792; Linux net/ipv4/ip_forward.c",
     admitted=True,
 )

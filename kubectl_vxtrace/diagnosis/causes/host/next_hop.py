@@ -77,5 +77,5 @@ def _unknown_next_hop(case: Case, loss: Loss, device: Hop, gateway: str, *, alwa
         confidence,
         f"{node} does not know the MAC address of {what} {gateway} on {interface}",
         [config, *proofs],
-        not_ruled_out=() if proofs else (f"an earlier drop on {node}: nobody was seen asking for {gateway}",),
+        not_ruled_out=() if proofs else (f"an earlier drop on {node}: no ARP request for {gateway} was seen",),
     )

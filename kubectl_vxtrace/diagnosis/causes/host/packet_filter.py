@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import HOST_FIREWALL, verdict_on
@@ -27,8 +28,6 @@ _PROHIBITED = frozenset({9, 10, 13})
 # What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
 _FINGERPRINT = re.compile(r"cali:[\w-]+")
 _COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
-# A counter may grow before and after the window as well; more than this many times the window's rate is somebody else's traffic.
-_PLAUSIBLE_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def _parts(case: LossCase, loss: Loss, segment: AnySegment, partial: Sequence[_S
     if total >= taken:
         noun = direction_noun(loss.path.direction, loss.packets)
         names = " and ".join(describe(suspect.rule) for suspect in partial)
-        summary = f"{names} on {node} together account for {loss.packets} {noun} behind {place_text(segment.start)}"
+        summary = f"{names} on {node} together account for {loss.packets} {noun} after {place_text(segment.start)}"
         return _finding(case, loss, segment, best.rule, Confidence.LIKELY, proofs, doubts=[], summary=summary)
     doubt = f"another cause for {taken - total} of the packets"
     return _finding(case, loss, segment, best.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=total)
@@ -173,7 +172,7 @@ def _finding(
     node = segment.start.tap.node
     verb = "rejected" if rule.target == "REJECT" else "dropped"
     noun = direction_noun(loss.path.direction, loss.packets)
-    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} behind {place_text(segment.start)}"
+    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} after {place_text(segment.start)}"
     look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "
     return error_finding(
         case,
@@ -190,12 +189,12 @@ def _finding(
 
 def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, cause: Cause) -> str:
     if cause != HOST_FIREWALL or segment.kind not in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE):
-        return cause.remediation
+        return cause.remedy()
     wanted = traits(case, loss, segment)
     ports, sources, targets = (
         ", ".join(sorted(str(value) for value in values)) for values in (wanted.destination_ports, wanted.sources, wanted.destinations)
     )
-    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remediation}"
+    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remedy()}"
 
 
 def describe(rule: Rule) -> str:
@@ -232,4 +231,4 @@ def _plausible(case: LossCase, loss: Loss, packets: int) -> float | None:
     if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
         return None
     window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
-    return packets * _PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2
+    return packets * judgement.PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2

@@ -17,22 +17,28 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 ROUTE_MISSING = Cause(
     slug="route-missing",
-    remediation="Look: ip route get POD from CLIENT iif INTERFACE. Mend: restart the network agent; networkd.conf ManageForeignRoutes=no "
-    "and ManageForeignRoutingPolicyRules=no, NetworkManager unmanaged-devices for the plugin's interfaces.",
+    remediation=(
+        "Look on {node}: ip route get {pod} from {source} iif {device}; ip route show table all. Fix: {fix}; keep systemd-networkd and "
+        "NetworkManager from removing foreign routes."
+    ),
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
     admitted=True,
 )
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
-    remediation="Look on the pod's node: ip route get POD says 'Invalid argument'; ip link show of its cali interface. Mend: ip link set "
-    "INTERFACE up, restart calico-node; delete the pod if its interface is gone.",
+    remediation=(
+        "Look on the pod's node: ip route get POD says 'Invalid argument'; ip link show of its cali interface. Fix: ip link set "
+        "INTERFACE up, restart calico-node; delete the pod if its interface is gone."
+    ),
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
 )
 DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
-    remediation="Look: kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR; calicoctl ipam check; kubectl get "
-    "blockaffinities. Mend: drain one of the two, delete its Node and its block affinity, and join it anew.",
+    remediation=(
+        "Look: kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR; calicoctl ipam check; kubectl get "
+        "blockaffinities. Fix: drain one of the two, delete its Node and its block affinity, and join it anew."
+    ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
 )
 CAUSES = (
@@ -42,6 +48,12 @@ CAUSES = (
 )
 
 
+# What to do where the node has lost the route to a pod of its own.
+_OWN_POD = (
+    "Look on {node}: ip route get {pod} from {source} iif {coming_in}; ip route; ip link show {device} ({kind}). Fix: ip route add "
+    "{pod} dev {device} scope link, or delete the pod so that its network is made anew; then find who removed the route (log of the CNI "
+    "and of systemd-networkd)."
+)
 # RFC 792 and RFC 4443, 3.1: no route, host unreachable (an `unreachable` route), prohibited (a `prohibit` route).
 _NO_WAY = frozenset({(3, 0), (3, 1), (3, 13), (1, 0), (1, 1), (1, 3)})
 # Drops beside the routing table: the reverse path filter, and packets that are not forwarded.
@@ -185,9 +197,9 @@ def _taking_line(case: Case, node: str, answer: RouteLookup) -> str | None:
 
 
 def _summary(cause: Cause, node: str, target: str, segment: AnySegment, answer: RouteLookup) -> str:
-    if cause == DUPLICATE_POD_CIDR:
+    if cause is DUPLICATE_POD_CIDR:
         return f"{node} takes the block of {target}, a pod of another node, for its own"
-    what = "its own pod" if cause == POD_ROUTE_MISSING else "the pod"
+    what = "its own pod" if cause is POD_ROUTE_MISSING else "the pod"
     if routes.is_refused(answer):
         return f"{node} has no route to {what} {target} ({routes.answer_text(answer)})"
     wanted = segment.end.tap.interface if segment.end is not None else "the VXLAN device"
@@ -195,24 +207,21 @@ def _summary(cause: Cause, node: str, target: str, segment: AnySegment, answer: 
 
 
 def _remedy(case: Case, loss: Loss, segment: AnySegment, cause: Cause, answer: RouteLookup) -> str | None:
-    """The command to look, and the one that mends it for now; None leaves the cause's own words."""
-    node, target = segment.start.tap.node, answer.destination
-    look = f"Look on {node}: ip route get {target} from {loss.senders[0]} iif {segment.start.tap.interface or 'INTERFACE'}; "
-    if cause == DUPLICATE_POD_CIDR:
+    """The command to look, and the one that fixes it for now; None leaves the cause's own words."""
+    node, target, source = segment.start.tap.node, answer.destination, loss.senders[0]
+    coming_in = segment.start.tap.interface or "INTERFACE"
+    if cause is DUPLICATE_POD_CIDR:
         return None
-    if cause == POD_ROUTE_MISSING:
+    if cause is POD_ROUTE_MISSING:
         device = segment.end.tap.interface if segment.end is not None else "INTERFACE"
         kind = "the pod's bridge" if segment.end is not None and segment.end.role is Role.BRIDGE else "the pod's interface"
-        return (
-            f"{look}ip route; ip link show {device} ({kind}). Mend: ip route add {target} dev {device} scope link, or delete the pod so "
-            f"that its network is made anew; then find who removed the route (log of the CNI and of systemd-networkd)."
-        )
+        return _OWN_POD.format(node=node, pod=target, source=source, coming_in=coming_in, device=device, kind=kind)
     home = loss.home_of(target)
     vtep = node_facts.vtep(case, home) if home is not None else None
     own = node_facts.vtep(case, node)
-    mend = "restart the network agent of the node"
+    fix = "restart the network agent of the node"
     if vtep is not None and vtep.address is not None and own is not None:
         line = routes.block_owners(case, target).get(home or "")
         block = next((word for word in (line or "").split() if "/" in word), f"{target}/32")
-        mend = f"ip route replace {block} via {vtep.address} dev {own.interface} onlink, or {mend}"
-    return f"{look}ip route show table all. Mend: {mend}; keep systemd-networkd and NetworkManager from removing foreign routes."
+        fix = f"ip route replace {block} via {vtep.address} dev {own.interface} onlink, or {fix}"
+    return ROUTE_MISSING.remedy(node=node, pod=target, source=source, device=coming_in, fix=fix)

@@ -11,8 +11,10 @@ from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
 NFT_LEGACY_MIX = Cause(
     slug="nft-legacy-mix",
-    remediation="Look: iptables-legacy-save -c and iptables-nft-save -c, nft list ruleset. Mend: make all components use one backend, and "
-    "flush the other (iptables-legacy -F and -t nat -F, or a reboot of the node).",
+    remediation=(
+        "Look: iptables-legacy-save -c and iptables-nft-save -c, nft list ruleset. Fix: make all components use one backend, and flush "
+        "the other (iptables-legacy -F and -t nat -F, or a reboot of the node)."
+    ),
     source="kubernetes/kubernetes issue 109811; projectcalico/calico issue 9969; kubernetes-sigs/iptables-wrappers",
     admitted=True,
 )

@@ -29,30 +29,36 @@ FORWARD_POLICY_DROP = Cause(
 )
 NETWORK_POLICY_DROP = Cause(
     slug="network-policy-drop",
-    remediation="List the policies that select the pod (kubectl get networkpolicy -A, calicoctl get globalnetworkpolicy) and allow this "
-    "traffic.",
+    remediation=(
+        "List the policies that select the pod (kubectl get networkpolicy -A, calicoctl get globalnetworkpolicy) and allow this traffic."
+    ),
     source="projectcalico/calico issue 2314 (the counter method); Linux netfilter rule counters",
     admitted=True,
 )
 POLICY_SEES_SNAT = Cause(
     slug="policy-sees-snat",
-    remediation="Look: the source at the server's VXLAN device or NIC against the client pod's address. Mend: keep the pod's source "
-    "(natOutgoing, ip-masq-agent nonMasqueradeCIDRs, externalTrafficPolicy: Local), or allow the nodes' addresses with an "
-    "ipBlock.",
+    remediation=(
+        "Look: the source at the server's VXLAN device or NIC against the client pod's address. Fix: keep the pod's source "
+        "(natOutgoing, ip-masq-agent nonMasqueradeCIDRs, externalTrafficPolicy: Local), or allow the nodes' addresses with an ipBlock."
+    ),
     source="projectcalico/calico issues 741, 3440, 2169",
     admitted=True,
 )
 HOST_FIREWALL = Cause(
     slug="host-firewall",
-    remediation="Allow the UDP port of VXLAN between the nodes, and forwarding for the pod addresses: with firewalld add the port to the "
-    "zone of the NIC and the pod and Service networks to the trusted zone.",
+    remediation=(
+        "Allow the UDP port of VXLAN between the nodes, and forwarding for the pod addresses: with firewalld add the port to the zone of "
+        "the NIC and the pod and Service networks to the trusted zone."
+    ),
     source="flannel-io/flannel issue 2055; projectcalico/calico issues 6208, 9969; Linux netfilter rule counters",
     admitted=True,
 )
 CALICO_UNKNOWN_VTEP = Cause(
     slug="calico-unknown-vtep",
-    remediation="Compare the outer source with the set (ipset list cali40all-vxlan-net): correct the node's address in Calico "
-    "(projectcalico.org/IPv4Address, IP_AUTODETECTION_METHOD), or add the source to externalNodesList.",
+    remediation=(
+        "Compare the outer source with the set (ipset list cali40all-vxlan-net): correct the node's address in Calico "
+        "(projectcalico.org/IPv4Address, IP_AUTODETECTION_METHOD), or add the source to externalNodesList."
+    ),
     source="projectcalico/calico felix/rules/static.go, issue 6752",
     admitted=True,
 )
@@ -67,6 +73,7 @@ CAUSES = (
 
 _CAUSES = {
     Purpose.FOREIGN_VXLAN: CALICO_UNKNOWN_VTEP,
+    Purpose.POD_VXLAN: NETWORK_POLICY_DROP,
     Purpose.NO_ENDPOINTS: NO_ENDPOINTS,
     Purpose.NO_LOCAL_ENDPOINTS: NO_LOCAL_ENDPOINTS,
     Purpose.WORKLOAD_SOURCE: WORKLOAD_ANTI_SPOOFING,
@@ -76,6 +83,14 @@ _CAUSES = {
     Purpose.NETWORK_POLICY: NETWORK_POLICY_DROP,
     Purpose.FIREWALL: HOST_FIREWALL,
 }
+
+
+# felix/rules/endpoints.go, allowVXLANPacketsFromWorkloads in the FelixConfiguration; projectcalico/calico issue 9874.
+_POD_VXLAN_REMEDY = (
+    "Calico drops UDP to the overlay's own port that comes from a pod, whatever it carries (\"Drop VXLAN encapped packets originating in "
+    'workloads"). Look: kubectl get felixconfiguration default -o yaml. Use another UDP port in the pod, or, if pods may speak to VTEPs '
+    "here, set allowVXLANPacketsFromWorkloads to true."
+)
 
 
 def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> RuleVerdict:
@@ -88,8 +103,10 @@ def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> R
         refined = _foreign_address(case, loss, segment, _CAUSES[purpose])
     if refined is None and purpose is Purpose.WORKLOAD_SOURCE:
         refined = _own_address(case, loss, segment)
-    if refined is None and purpose is Purpose.FOREIGN_VXLAN and segment.kind is SegmentKind.FORWARD:
+    if refined is None and purpose is Purpose.POD_VXLAN and segment.kind is SegmentKind.FORWARD:
         refined = _masqueraded(case, loss, segment)
+    if refined is None and purpose is Purpose.POD_VXLAN:
+        refined = RuleVerdict(cause=NETWORK_POLICY_DROP, note="VXLAN that the pod makes itself", remediation=_POD_VXLAN_REMEDY)
     if refined is None and purpose is Purpose.INVALID:
         refined = invalid(case, loss, segment, rule)
     return refined or RuleVerdict(cause=_CAUSES[purpose])

@@ -46,5 +46,5 @@ def _finding(case: Case, loss: Loss, segment: AnySegment, gateway: WrongGateway)
         Confidence.CERTAIN if gateway.always and sent else Confidence.LIKELY,
         f"{node} sends packets for {target}, a pod of {gateway.home}, to {owner.node}",
         proofs,
-        remediation=f"{look}Mend: the route of {node} belongs to {right}; give the block to one node, restart the agents of the others.",
+        remediation=f"{look}Fix: the route of {node} belongs to {right}; give the block to one node, restart the agents of the others.",
     )

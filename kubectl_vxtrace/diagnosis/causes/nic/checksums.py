@@ -15,24 +15,31 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 VXLAN_TX_CHECKSUM = Cause(
     slug="vxlan-tx-checksum",
-    remediation="Look: ethtool -k DEVICE | grep tx-checksum-ip-generic on the sender. Mend: ethtool -K DEVICE tx-checksum-ip-generic off "
-    "on every node (Calico: FelixConfiguration featureDetectOverride ChecksumOffloadBroken=true), then a newer kernel.",
+    remediation=(
+        "Look on {node}: ethtool -k {device}; on the receiver: nstat -az UdpInCsumErrors UdpInErrors. On every node: ethtool -K {device} "
+        "tx-checksum-ip-generic off. It does not survive a reboot: Calico keeps it by featureDetectOverride ChecksumOffloadBroken=true, "
+        "flannel by a udev rule; a newer kernel (5.7 or later) fixes it."
+    ),
     source="flannel-io/flannel issue 1279; projectcalico/calico issues 3145, 8860; kubernetes/kubernetes pull request 92035",
     admitted=True,
     is_circumstance=True,
 )
 ZERO_UDP_CHECKSUM_V6 = Cause(
     slug="zero-udp-checksum-v6",
-    remediation="Look: ip -d link show DEVICE on both nodes (udp6zerocsumtx, udp6zerocsumrx). Mend: give all nodes the same two flags; "
-    "they are set when the device is made.",
+    remediation=(
+        "Look on both nodes: ip -d link show {device}. Give both ends the same setting: the device is made with udp6zerocsumrx (accept) "
+        "on the receiver, or with noudp6zerocsumtx (send a checksum) on the sender."
+    ),
     source="RFC 6935; RFC 8200, section 8.1; Linux net/ipv6/udp.c (udp6_csum_init)",
     admitted=True,
 )
 NIC_TUNNEL_OFFLOAD = Cause(
     slug="nic-tunnel-offload",
-    remediation="Look: ethtool -k NIC | grep udp_tnl, and nstat -az in the pod's network namespace (TcpInCsumErrors, UdpInCsumErrors). "
-    "Mend on the sender: ethtool -K NIC tx-udp_tnl-csum-segmentation off, then tx-checksum-ip-generic off; then newer "
-    "firmware.",
+    remediation=(
+        "Look on {node}: ethtool -i {device}; ethtool -k {device} | grep udp_tnl; in the receiving pod: nstat -az '*CsumErrors'. Fix: "
+        "ethtool -K {device} tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off; if that is not enough: tx-checksum-ip-generic "
+        "off, and a newer firmware."
+    ),
     source="projectcalico/calico issue 4384; cloudnativelabs/kube-router issue 1436; Linux Documentation/networking/checksum-offloads.rst",
     admitted=True,
     is_circumstance=True,
@@ -44,6 +51,12 @@ CAUSES = (
 )
 
 
+# Where the NIC writes the outer checksum as well.
+_OUTER_REMEDIATION = (
+    "Look on {node}: ethtool -k {device}; on the receiver: nstat -az UdpInCsumErrors UdpInErrors. On every node: ethtool -K {device} "
+    "tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off. If that is not enough: tx-checksum-ip-generic off there as well, and "
+    "a newer firmware and driver."
+)
 _CHECKSUM_REASONS = ("UDP_CSUM", "TCP_CSUM", "ICMP_CSUM", "SKB_CSUM", "IP_CSUM")
 
 
@@ -103,15 +116,12 @@ def _zero(case: Case, loss: Loss, segment: Segment, sender: Hop, counter: Eviden
         Confidence.CERTAIN if known else Confidence.LIKELY,
         f"{device.tap.node} refuses the outer packets of {sender.tap.node}: IPv6 without a UDP checksum",
         [Evidence(kind=EvidenceKind.CONFIG, text=text if known else f"{text}, as far as is known"), counter],
-        remediation=(
-            f"Look on both nodes: ip -d link show {device.tap.interface}. Give both ends the same setting: the device is made with "
-            "udp6zerocsumrx (accept) on the receiver, or with noudp6zerocsumtx (send a checksum) on the sender."
-        ),
+        remediation=ZERO_UDP_CHECKSUM_V6.remedy(device=device.tap.interface),
     )
 
 
 def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Iterator[Finding]:
-    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nobody is known."""
+    """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nothing is known."""
     exit_nic = next((hop for hop in loss.path.hops if hop.tap.node == sender.tap.node and hop.role is Role.UNDERLAY), sender)
     offload = nic.feature(case, sender, "tx-checksum-ip-generic")
     hardware = nic.offloads_tunnels(case, exit_nic)
@@ -122,7 +132,7 @@ def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Ite
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=config), counter]
     if offload != "off" and (translated or not hardware):
         sure = Confidence.CERTAIN if translated and not hardware else Confidence.LIKELY
-        doubts = [] if translated else ["damage on the way: packets that nobody translated seldom have this fault"]
+        doubts = [] if translated else ["damage on the way: packets that were not translated seldom have this fault"]
         if nic.driver(case, exit_nic) is None:
             sure = Confidence.LIKELY
             doubts.append(f"a NIC that checksums inside tunnels: the driver of {place_text(exit_nic)} is not known")
@@ -144,14 +154,7 @@ def _checksum_finding(
     case: Case, loss: Loss, cause: Cause, confidence: Confidence, place: Hop, proofs: list[Evidence], doubts: list[str]
 ) -> Finding:
     interface, node = place.tap.interface or "NIC", place.tap.node
-    mend = "tx-checksum-ip-generic off" if cause == VXLAN_TX_CHECKSUM else "tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off"
-    look = f"Look on {node}: ethtool -k {interface}; on the receiver: nstat -az UdpInCsumErrors UdpInErrors. "
-    keep = (
-        "It does not survive a reboot: Calico keeps it by featureDetectOverride ChecksumOffloadBroken=true, flannel by a udev rule; a "
-        "newer kernel (5.7 or later) mends it."
-        if cause == VXLAN_TX_CHECKSUM
-        else "If that is not enough: tx-checksum-ip-generic off there as well, and a newer firmware and driver."
-    )
+    remediation = VXLAN_TX_CHECKSUM.remediation if cause is VXLAN_TX_CHECKSUM else _OUTER_REMEDIATION
     return error_finding(
         case,
         loss,
@@ -159,7 +162,7 @@ def _checksum_finding(
         confidence,
         f"the outer UDP checksum of {loss.packets} packets from {node} is wrong when they arrive, and the receiver drops them",
         proofs,
-        remediation=f"{look}On every node: ethtool -K {interface} {mend}. {keep}",
+        remediation=remediation.format(node=node, device=interface),
         not_ruled_out=doubts,
     )
 
@@ -191,10 +194,6 @@ def _inner_checksum(case: Case, loss: Loss, node: str) -> Iterator[Finding]:
         Confidence.LIKELY,
         f"the inner checksum of {loss.packets} packets from {exit_nic.tap.node} is wrong when they arrive: its NIC offloads tunnels",
         proofs,
-        remediation=(
-            f"Look on {exit_nic.tap.node}: ethtool -i {interface}; ethtool -k {interface} | grep udp_tnl; in the receiving pod: nstat -az "
-            f"'*CsumErrors'. Mend: ethtool -K {interface} tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off; if that is not "
-            "enough: tx-checksum-ip-generic off, and a newer firmware."
-        ),
+        remediation=NIC_TUNNEL_OFFLOAD.remedy(node=exit_nic.tap.node, device=interface),
         not_ruled_out=("damage on the way between the nodes",),
     )

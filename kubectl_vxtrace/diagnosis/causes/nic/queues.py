@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions
@@ -17,30 +18,39 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 XDP_DROP = Cause(
     slug="xdp-drop",
-    remediation="Look: ip -d link show NIC (xdp, prog id), bpftool net show, ethtool -S NIC | grep xdp. Mend in the program that attached "
-    "it (Cilium, Calico eBPF, a DDoS filter); to try without it: ip link set NIC xdp off.",
+    remediation=(
+        "Look on {node}: bpftool net show dev {device}; ip -d link show {device}. If nothing needs it: ip link set dev {device} xdp off; "
+        "else correct the program's owner (Cilium, a DDoS filter, a security agent)."
+    ),
     source="Linux include/uapi/linux/bpf.h (enum xdp_action); net/core/dev.c (do_xdp_generic)",
     admitted=True,
     is_circumstance=True,
 )
 RECEIVE_OVERRUN = Cause(
     slug="receive-overrun",
-    remediation="Look: ip -s -s link show NIC (missed), ethtool -S NIC, /proc/net/softnet_stat. Mend: ethtool -G NIC rx SIZE, more "
-    "receive queues or RPS, sysctl -w net.core.netdev_max_backlog=SIZE.",
+    remediation=(
+        "Look on {node}: ethtool -S {device}; ethtool -g {device}; cat /proc/net/softnet_stat. A fuller ring: ethtool -G {device} rx "
+        "MAXIMUM; a longer queue: sysctl -w net.core.netdev_max_backlog=5000; more CPUs for it: ethtool -L {device} combined CPUS."
+    ),
     source="Linux net/core/dev.c (enqueue_to_backlog), net/core/net-procfs.c; Documentation/networking/statistics.rst",
     admitted=True,
 )
 QDISC_DROP = Cause(
     slug="qdisc-drop",
-    remediation="Look: tc -s qdisc show dev DEVICE (dropped). Mend: raise or remove the limit (kubernetes.io/egress-bandwidth annotation, "
-    "tc qdisc replace), or send less.",
+    remediation=(
+        "Look on {node}: tc -s qdisc show dev {device}. A limit that somebody set (the pod's kubernetes.io/egress-bandwidth or "
+        "ingress-bandwidth annotation, tc by hand) is too low for this traffic: raise it, or tc qdisc del dev {device} root."
+    ),
     source="tc(8); Linux net/core/dev.c (__dev_xmit_skb)",
     admitted=True,
 )
 NEIGHBOUR_TABLE_FULL = Cause(
     slug="neighbour-table-full",
-    remediation="Look: ip neigh | wc -l, sysctl net.ipv4.neigh.default.gc_thresh3, table_fulls in /proc/net/stat/arp_cache. Mend: sysctl "
-    "-w net.ipv4.neigh.default.gc_thresh3=8192 (and gc_thresh2, gc_thresh1 below it); IPv6 has its own.",
+    remediation=(
+        "Look on {node}: ip neigh | wc -l; sysctl net.ipv4.neigh.default.gc_thresh3; dmesg | grep 'table overflow'. Raise the limits: "
+        "sysctl -w net.ipv4.neigh.default.gc_thresh1=8192 net.ipv4.neigh.default.gc_thresh2=32768 "
+        "net.ipv4.neigh.default.gc_thresh3=65536 (net.ipv6.neigh.* for IPv6), and in /etc/sysctl.d."
+    ),
     source="Linux net/core/neighbour.c (neigh_alloc); arp(7)",
     admitted=True,
 )
@@ -52,10 +62,6 @@ CAUSES = (
 )
 
 
-# Fewer lost frames than this may go with a counter by accident.
-_FEW_FRAMES = 3
-# A counter of all traffic of a NIC that grew by more than this many times the lost packets may be about other packets.
-_PLAUSIBLE_FACTOR = 2
 # Counters of rx.dropped and the like have many reasons; these speak of a full ring or queue (rtnl_link_stats64 in linux/if_link.h,
 # net/core/dev.c, and what drivers call them).
 _FULL = ("miss", "fifo", "over", "no_buf", "nobuf", "out_of_buf", "softnet.dropped")
@@ -97,10 +103,7 @@ def _program(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.CERTAIN if close or told else Confidence.LIKELY if proved else Confidence.POSSIBLE,
         f"the XDP program on {place_text(end)} {'dropped' if proved else 'may have dropped'} {loss.packets} {noun}",
         proofs,
-        remediation=(
-            f"Look on {end.tap.node}: bpftool net show dev {end.tap.interface}; ip -d link show {end.tap.interface}. If nothing needs it: "
-            f"ip link set dev {end.tap.interface} xdp off; else correct the program's owner (Cilium, a DDoS filter, a security agent)."
-        ),
+        remediation=XDP_DROP.remedy(node=end.tap.node, device=end.tap.interface),
         not_ruled_out=() if proved else ("a loss on the wire: neither a counter nor the kernel says that the program drops",),
     )
 
@@ -120,7 +123,7 @@ def _overrun(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     doubts = [] if passed else ["a rule on the way: a full queue seldom loses every packet"]
     if grown and not close:
         doubts.append(f"other traffic's drops: {grown[0].text}, and {lost} of these frames were lost")
-    if lost < _FEW_FRAMES and not told:
+    if lost < judgement.FEW_PACKETS and not told:
         doubts.append(f"an accident: only {lost} frames were lost")
     if node_facts.is_vxlan(end):
         doubts.append(f"another reason for rx.dropped of {place_text(end)}")
@@ -133,11 +136,7 @@ def _overrun(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         confidence,
         f"{place_text(end)} had no room for {loss.packets} {noun}: {(close or grown)[0].text if grown else 'so its kernel says'}",
         [*(_counted(counter, lost) for counter in grown), *told],
-        remediation=(
-            f"Look on {end.tap.node}: ethtool -S {end.tap.interface}; ethtool -g {end.tap.interface}; cat /proc/net/softnet_stat. A fuller "
-            f"ring: ethtool -G {end.tap.interface} rx MAXIMUM; a longer queue: sysctl -w net.core.netdev_max_backlog=5000; more CPUs for "
-            f"it: ethtool -L {end.tap.interface} combined CPUS."
-        ),
+        remediation=RECEIVE_OVERRUN.remedy(node=end.tap.node, device=end.tap.interface),
         not_ruled_out=doubts,
     )
 
@@ -148,7 +147,7 @@ def _is_full(counter: Grown) -> bool:
 
 def _is_close(counter: Grown, lost: int) -> bool:
     """Whether so much was counted that it is about the lost frames, and so little that it is about no others."""
-    return lost <= counter.growth <= _PLAUSIBLE_FACTOR * lost
+    return lost <= counter.growth <= judgement.PLAUSIBLE_FACTOR * lost
 
 
 def _counted(counter: Grown, lost: int) -> Evidence:
@@ -171,13 +170,10 @@ def _qdisc(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         case,
         loss,
         QDISC_DROP,
-        Confidence.CERTAIN if close and (lost >= _FEW_FRAMES or told) else Confidence.LIKELY,
+        Confidence.CERTAIN if close and (lost >= judgement.FEW_PACKETS or told) else Confidence.LIKELY,
         f"the queueing discipline of {place_text(end)} dropped {loss.packets} {noun}",
         [*([_counted(grown, lost)] if grown is not None else []), *told],
-        remediation=(
-            f"Look on {node}: tc -s qdisc show dev {interface}. A limit that somebody set (the pod's kubernetes.io/egress-bandwidth or "
-            f"ingress-bandwidth annotation, tc by hand) is too low for this traffic: raise it, or tc qdisc del dev {interface} root."
-        ),
+        remediation=QDISC_DROP.remedy(node=node, device=interface),
         not_ruled_out=() if close else ("drops of other traffic in the same queue",),
     )
 
@@ -211,11 +207,7 @@ def _neighbour_table(case: Case, loss: Loss, segment: Segment) -> Iterator[Findi
             ),
             *told,
         ],
-        remediation=(
-            f"Look on {node}: ip neigh | wc -l; sysctl net.ipv4.neigh.default.gc_thresh3; dmesg | grep 'table overflow'. Raise the limits: "
-            "sysctl -w net.ipv4.neigh.default.gc_thresh1=8192 net.ipv4.neigh.default.gc_thresh2=32768 "
-            "net.ipv4.neigh.default.gc_thresh3=65536 (net.ipv6.neigh.* for IPv6), and in /etc/sysctl.d."
-        ),
+        remediation=NEIGHBOUR_TABLE_FULL.remedy(node=node),
     )
 
 

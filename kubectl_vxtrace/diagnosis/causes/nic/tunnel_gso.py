@@ -5,35 +5,36 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32, U8, PacketTable, address_text
-from kubectl_vxtrace.model.protocol import IpProtocol
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, IPV4_BYTES, UDP_BYTES, VXLAN_BYTES, IpProtocol
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 TUNNEL_GSO_BUG = Cause(
     slug="tunnel-gso-bug",
-    remediation="Look: frames at the NIC whose outer UDP length exceeds the inner frame. Mend: ethtool -K NIC tx-udp-segmentation off on "
-    "the sender and rx-udp-gro-forwarding off on the receiver, then a newer kernel.",
+    remediation=(
+        "Look on {node}: uname -r; ethtool -k {device} | grep -E 'gso|udp'. Fix: ethtool -K {device} tx-udp-segmentation off; ethtool "
+        "-K with gro off on the interface that the packets come in by; and a newer kernel."
+    ),
     source="tailscale/tailscale issue 11026; Linux Documentation/networking/segmentation-offloads.rst",
     is_circumstance=True,
 )
 CAUSES = (TUNNEL_GSO_BUG,)
 
 
-_FEW_PACKETS = 3
-_VXLAN_BYTES = 8
 # RFC 7348, 5: VXLAN, inner Ethernet and IPv4: no packet needs less to be carried inside another's frame.
-_GLUED_BYTES = _VXLAN_BYTES + 14 + 20
+_GLUED_BYTES = VXLAN_BYTES + ETHERNET_BYTES + IPV4_BYTES
 # What a frame has beside the inner UDP payload: outer Ethernet, IPv4, UDP, VXLAN, inner Ethernet, IPv4, UDP (RFC 7348, 5).
-_AROUND_UDP_BYTES = 14 + 20 + 8 + 8 + 14 + 20 + 8
+_AROUND_UDP_BYTES = 2 * (ETHERNET_BYTES + IPV4_BYTES + UDP_BYTES) + VXLAN_BYTES
 # RFC 9293, 3.1: a TCP header has at most 60 bytes, UDP's has 8.
-_MOST_L4_BYTES = 60 - 8
+_MOST_L4_BYTES = 60 - UDP_BYTES
 # Above this the IPv4 header cannot say a packet's length, and says 0 (Linux BIG TCP): nothing can be read from it.
-_MOST_FRAME_BYTES = 14 + 65535
+_MOST_FRAME_BYTES = ETHERNET_BYTES + 65535
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -47,11 +48,11 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         return
     spare = int((table.wire_bytes[rows] - table.payload_bytes[rows] - _AROUND_UDP_BYTES).sum())
     wanted = before.wire_bytes[rows_at(loss, segment.start)]
-    room = spare >= int(wanted.sum()) + _VXLAN_BYTES * len(wanted)
+    room = spare >= int(wanted.sum()) + VXLAN_BYTES * len(wanted)
     text = f"{len(rows)} frames at {place_text(out)} are longer than the one packet that their inner IP header names, by {spare} bytes; "
     text += f"the lost packets have {int(wanted.sum())}"
     doubts = [] if room else ["another cause for some of the packets: the frames have no room for all of them"]
-    doubts += [f"an accident: only {len(rows)} such frames"] if len(rows) < _FEW_PACKETS else []
+    doubts += [f"an accident: only {len(rows)} such frames"] if len(rows) < judgement.FEW_PACKETS else []
     interface = out.tap.interface or "NIC"
     yield error_finding(
         case,
@@ -60,10 +61,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.POSSIBLE if doubts else Confidence.CERTAIN,
         f"{place_text(out)} sends frames with more than one VXLAN packet under one outer header: only the first of them arrives",
         [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, out.tap, rows))],
-        remediation=(
-            f"Look on {out.tap.node}: uname -r; ethtool -k {interface} | grep -E 'gso|udp'. Mend: ethtool -K {interface} "
-            "tx-udp-segmentation off; ethtool -K with gro off on the interface that the packets come in by; and a newer kernel."
-        ),
+        remediation=TUNNEL_GSO_BUG.remedy(node=out.tap.node, device=interface),
         not_ruled_out=doubts,
     )
 

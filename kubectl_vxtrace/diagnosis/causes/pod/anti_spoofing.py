@@ -21,8 +21,9 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 WORKLOAD_ANTI_SPOOFING = Cause(
     slug="workload-anti-spoofing",
-    remediation="Find out why the pod sends from an address that is not its own (a second interface, an address added by hand, a VPN in "
-    "the pod).",
+    remediation=(
+        "Find out why the pod sends from an address that is not its own (a second interface, an address added by hand, a VPN in the pod)."
+    ),
     source="projectcalico/calico felix/rules/static.go, issue 4630",
     admitted=True,
 )

@@ -17,19 +17,26 @@ from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop, Role
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 POD_MTU = Cause(
     slug="pod-mtu",
-    remediation="Look: ip link in the pod against ip link show of the VXLAN device. Mend: set the network plugin's MTU to the device's, "
-    "and make the pods anew, since a running pod keeps its MTU. Let ICMP type 3 code 4 reach the pods.",
+    remediation=(
+        "Look on {node}: ip link show {device}, and in the pod: ip link show eth0. Set the CNI's MTU to at most {limit}, make the pods "
+        "anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+    ),
     source="RFC 1191; RFC 8201; Linux net/ipv4/ip_forward.c (ip_exceeds_mtu); projectcalico/calico issue 4439",
     admitted=True,
 )
 CAUSES = (POD_MTU,)
 
 
-_ETHERNET_BYTES = 14
+# What to do where the node knows that packets are too large for the way to the other node.
+_BETWEEN_NODES = (
+    "Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to {limit}, make the "
+    "pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+)
 # net/ipv4/ip_forward.c and ip_output.c (IPSTATS_MIB_FRAGFAILS), net/ipv6/ip6_output.c (IPSTATS_MIB_INTOOBIGERRORS, FRAGFAILS).
 _COUNTERS = ("Ip.FragFails", "Ip6InTooBigErrors", "Ip6FragFails")
 # include/net/dropreason-core.h.
@@ -122,7 +129,7 @@ def _refused(case: Case, loss: Loss, segment: Segment, limit: _Limit) -> Iterato
 def _sizes(case: Case, loss: Loss, segment: Segment) -> I32:
     """Lengths of the lost IP packets as they were where the segment begins."""
     table, rows = case.tables.get(segment.start.tap), rows_at(loss, segment.start)
-    sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - _ETHERNET_BYTES
+    sizes: I32 = np.zeros(0, np.int32) if table is None else table.wire_bytes[rows] - ETHERNET_BYTES
     return sizes
 
 
@@ -147,12 +154,10 @@ def _counter(node: str, failed: int | None, lost: int) -> Iterator[Evidence]:
 
 
 def _remedy(segment: Segment, limit: _Limit) -> str:
-    node, device = segment.start.tap.node, limit.device.tap.interface
-    if limit.cause == POD_MTU:
-        look = f"Look on {node}: ip link show {device}, and in the pod: ip link show eth0. Set the CNI's MTU to at most {limit.mtu_bytes}, "
-        return look + "make the pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
-    look = f"Look on {node}: ip link; ip route show cache. Raise the MTU of the NIC and of the way, or set the CNI's MTU to "
-    return look + f"{limit.mtu_bytes}, make the pods anew, and let ICMP type 3 code 4 (IPv6: type 2) reach the pods."
+    node, device, mtu = segment.start.tap.node, limit.device.tap.interface, str(limit.mtu_bytes)
+    if limit.cause is POD_MTU:
+        return POD_MTU.remedy(node=node, device=device, limit=mtu)
+    return _BETWEEN_NODES.format(node=node, limit=mtu)
 
 
 def _span(sizes: I32) -> str:

@@ -13,8 +13,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 POD_IS_TUNNEL_ADDRESS = Cause(
     slug="pod-is-tunnel-address",
-    remediation="Look: ip -4 addr show DEVICE on the pod's node. Mend: restart calico-node, which picks a new tunnel address, or delete "
-    "the pod; then calicoctl ipam check.",
+    remediation=(
+        "Look on {node}: ip addr show {device}; calicoctl ipam check. Delete the pod, so that it gets another address, and restart the "
+        "network agent of that node, which picks the tunnel's address anew."
+    ),
     source="projectcalico/calico issue 3589; ip-route(8), table local",
 )
 CAUSES = (POD_IS_TUNNEL_ADDRESS,)
@@ -43,8 +45,5 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.CERTAIN if all(owning) and len(looks) > 1 else Confidence.LIKELY,
         f"{loss.packets} {noun} to {end.pod or end.address} end on {node} itself: its {device} has the pod's address {end.address}",
         proofs,
-        remediation=(
-            f"Look on {node}: ip addr show {device}; calicoctl ipam check. Delete the pod, so that it gets another address, and restart "
-            "the network agent of that node, which picks the tunnel's address anew."
-        ),
+        remediation=POD_IS_TUNNEL_ADDRESS.remedy(node=node, device=device),
     )

@@ -16,8 +16,9 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 NOTHING_LISTENING = Cause(
     slug="nothing-listening",
-    remediation="Check that the process in the pod runs and listens on that port and address (ss -lntu in the pod), and the Service's "
-    "targetPort.",
+    remediation=(
+        "Check that the process in the pod runs and listens on that port and address (ss -lntu in the pod), and the Service's targetPort."
+    ),
     source="RFC 9293, 3.10.7.1; RFC 1122, 4.1.3.1",
 )
 SERVER_SILENT = Cause(
@@ -27,9 +28,10 @@ SERVER_SILENT = Cause(
 )
 SOCKET_OVERFLOW = Cause(
     slug="socket-overflow",
-    remediation="Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Mend: "
-    "more replicas or a faster process; a larger backlog and net.core.somaxconn; for UDP a larger SO_RCVBUF and "
-    "net.core.rmem_max.",
+    remediation=(
+        "Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Fix: more "
+        "replicas or a faster process; a larger backlog and net.core.somaxconn; for UDP a larger SO_RCVBUF and net.core.rmem_max."
+    ),
     source="Linux net/ipv4/udp.c (__udp_enqueue_schedule_skb), net/ipv4/tcp_ipv4.c (tcp_v4_syn_recv_sock); listen(2)",
     admitted=True,
 )

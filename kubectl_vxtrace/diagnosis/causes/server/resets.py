@@ -19,8 +19,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 RESET_IN_PATH = Cause(
     slug="reset-in-path",
-    remediation="Look: the hop at which the RST is first seen, and its TTL against that of the server's other packets. Mend in the rules "
-    "of the device or program there.",
+    remediation=(
+        "Look for what rejects with a TCP reset between {start} and {end}: nft list ruleset and iptables-save there (REJECT "
+        "--reject-with tcp-reset), a proxy, an intrusion prevention system. Fix its rule."
+    ),
     source="RFC 9293, 3.5.2; Linux net/ipv4/netfilter/nf_reject_ipv4.c",
 )
 CAUSES = (RESET_IN_PATH,)
@@ -44,9 +46,9 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
         loss,
         RESET_IN_PATH,
         Confidence.LIKELY,
-        f"{loss.answered} connections to {server} were reset behind {before}, before the server",
+        f"{loss.answered} connections to {server} were reset after {before}, before the server",
         proofs,
-        remediation=_remedy(before, behind),
+        remediation=RESET_IN_PATH.remedy(start=before, end=behind),
         packets=loss.answered,
         not_ruled_out=("a rule of the node whose counter was not read",),
     )
@@ -123,7 +125,7 @@ def _appeared(case: Case, path: Path, flow: Flow, hop: Hop, rows: I32) -> Findin
             Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows)),
             Evidence(kind=EvidenceKind.ABSENCE, text=f"no RST of these connections at {before}, whose captures are complete"),
         ),
-        remediation=_remedy(nearest, place_text(hop)),
+        remediation=RESET_IN_PATH.remedy(start=nearest, end=place_text(hop)),
     )
 
 
@@ -133,13 +135,6 @@ def _of_same_conversations(table: PacketTable, rows: I32) -> I32:
 
 def _ttls(table: PacketTable, rows: I32) -> str:
     return ", ".join(str(value) for value in np.unique(table.ttl[rows]).tolist())
-
-
-def _remedy(start: str, end: str) -> str:
-    return (
-        f"Look for what rejects with a TCP reset between {start} and {end}: nft list ruleset and iptables-save there (REJECT --reject-with "
-        "tcp-reset), a proxy, an intrusion prevention system. Mend its rule."
-    )
 
 
 def _end_text(end: Endpoint | None) -> str:

@@ -20,28 +20,36 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 NO_ENDPOINTS = Cause(
     slug="no-endpoints",
-    remediation="Compare the Service's selector with the pods' labels, and see why the pods are not ready (kubectl get endpointslices, "
-    "kubectl get pods).",
+    remediation=(
+        "Compare the Service's selector with the pods' labels, and see why the pods are not ready (kubectl get endpointslices, kubectl "
+        "get pods)."
+    ),
     source="kube-proxy, iptables mode, rules commented 'has no endpoints'",
     admitted=True,
 )
 NO_LOCAL_ENDPOINTS = Cause(
     slug="no-local-endpoints",
-    remediation="Look: kubectl get service NAME -o yaml (internalTrafficPolicy, externalTrafficPolicy), kubectl get endpointslices -o "
-    "wide. Mend: a backend on every node that asks (DaemonSet), or policy Cluster.",
+    remediation=(
+        "Look: kubectl get service NAME -o yaml (internalTrafficPolicy, externalTrafficPolicy), kubectl get endpointslices -o wide. "
+        "Fix: a backend on every node that asks (DaemonSet), or policy Cluster."
+    ),
     source="Kubernetes documentation, Service Internal Traffic Policy; kube-proxy rules commented 'has no local endpoints'",
     admitted=True,
 )
 KUBE_PROXY_RULE_MISSING = Cause(
     slug="kube-proxy-rule-missing",
-    remediation="Look: iptables-save -t nat | grep CLUSTERIP (nft list table ip kube-proxy, ipvsadm -Ln), log of kube-proxy on that node. "
-    "Mend: restart kube-proxy; if its rules are in the other iptables backend, see nft-legacy-mix.",
+    remediation=(
+        "Look on {node}: iptables-save -t nat | grep {address} (ipvsadm -Ln in IPVS mode); kubectl -n kube-system logs of its "
+        "kube-proxy. Fix: restart kube-proxy on {node}; if something else flushes the rules, find it first."
+    ),
     source="kubernetes/kubernetes issues 71305, 112477, 109811",
 )
 STALE_ENDPOINT = Cause(
     slug="stale-endpoint",
-    remediation="Look: conntrack -L -p udp --orig-dst CLUSTERIP on the client's node, kubectl get endpointslices. Mend: conntrack -D -p "
-    "udp --orig-dst CLUSTERIP, restart kube-proxy there, upgrade it.",
+    remediation=(
+        "Look: kubectl get endpointslices; on {node}: iptables-save -t nat | grep {address}; conntrack -L --orig-dst {service}. Fix: "
+        "conntrack -D --orig-dst {service} on {node}; restart kube-proxy there, and see in its log why it does not hear from the API."
+    ),
     source="kubernetes/kubernetes issues 125467, 48370, 126130",
 )
 CAUSES = (
@@ -136,6 +144,7 @@ def _stale(case: Case, loss: Loss, reference: ServiceRef, service: Service) -> I
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=f"{'; '.join(where)}; {listed}"), *(frames.evidence() for frames in seen)]
     full = max((frames.count for frames in seen), default=0) >= minimum_counter_growth(loss)
     backends = {portal.backend for facts in last for portal in _portals(facts, loss, reference)}
+    remedy = STALE_ENDPOINT.remedy(node=node, address=wrong[0], service=reference.address or "CLUSTERIP")
     mixed = len(backends) > 1 and any(address in ruled for address in wrong)
     yield error_finding(
         case,
@@ -144,17 +153,8 @@ def _stale(case: Case, loss: Loss, reference: ServiceRef, service: Service) -> I
         Confidence.CERTAIN if full else Confidence.LIKELY if seen or tracked & set(wrong) else Confidence.POSSIBLE,
         f"{node} translates {_name(reference)} to {', '.join(wrong)}, which is no endpoint of it",
         proofs,
-        remediation=None if mixed else _stale_remedy(node, reference, wrong[0]),
+        remediation=None if mixed else remedy,
         not_ruled_out=() if full else (f"a drop on {node} of packets to another endpoint",),
-    )
-
-
-def _stale_remedy(node: str, reference: ServiceRef, address: str) -> str:
-    original = reference.address or "CLUSTERIP"
-    return (
-        f"Look: kubectl get endpointslices; on {node}: iptables-save -t nat | grep {address}; conntrack -L --orig-dst {original}. "
-        f"Mend: conntrack -D --orig-dst {original} on {node}; restart kube-proxy there, and see in its log why it does not hear "
-        "from the API."
     )
 
 
@@ -194,10 +194,7 @@ def _untranslated(case: Case, loss: Loss, reference: ServiceRef) -> Iterator[Fin
         Confidence.CERTAIN if full and always else Confidence.LIKELY,
         f"{node} does not translate {_name(reference)} ({reference.address}): {gaps[-1][0]}",
         [*(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config), *(frames.evidence() for frames in bare)],
-        remediation=(
-            f"Look on {node}: iptables-save -t nat | grep {reference.address} (ipvsadm -Ln in IPVS mode); kubectl -n kube-system logs of "
-            f"its kube-proxy. Mend: restart kube-proxy on {node}; if something else flushes the rules, find it first."
-        ),
+        remediation=KUBE_PROXY_RULE_MISSING.remedy(node=node, address=reference.address),
         not_ruled_out=() if full else (f"an earlier drop on {node}: the packets were not seen with the ClusterIP behind it",),
     )
 

@@ -18,20 +18,27 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 FDB_WRONG_DESTINATION = Cause(
     slug="fdb-wrong-destination",
-    remediation="Look: bridge fdb show dev DEVICE on the sender against kubectl get node NODE -o yaml. Mend: restart the network agent of "
-    "the sender; by hand: bridge fdb replace MAC dev DEVICE dst ADDRESS self permanent.",
+    remediation=(
+        "Look on {sender}: bridge fdb show dev {device}. The address of {receiver} is {right}. Restart the network agent of {sender}, "
+        "which writes these entries, or: bridge fdb replace MAC dev {device} dst {right} self permanent."
+    ),
     source="k3s-io/k3s issues 6177, 12056; projectcalico/calico issue 7281; bridge(8)",
 )
 WRONG_NODE_ADDRESS = Cause(
     slug="wrong-node-address",
-    remediation="Look: the node's annotation projectcalico.org/IPv4Address or flannel.alpha.coreos.com/public-ip against its InternalIP. "
-    "Mend: Calico IP_AUTODETECTION_METHOD=kubernetes-internal-ip, flannel --iface, k3s --flannel-iface or --node-ip.",
+    remediation=(
+        "Look: kubectl get node {receiver} -o yaml (projectcalico.org/IPv4Address, flannel.alpha.coreos.com/public-ip). The address of "
+        "{receiver} that carries VXLAN is {right}: set IP_AUTODETECTION_METHOD=kubernetes-internal-ip (Calico), --iface (flannel) or "
+        "--flannel-iface (k3s), and restart the network agent there."
+    ),
     source="projectcalico/calico issues 8203, 6141, 6927; poseidon/typhoon issue 124",
 )
 DUPLICATE_NODE_ADDRESS = Cause(
     slug="duplicate-node-address",
-    remediation="Look: kubectl get nodes -o wide, and arping -b -I NIC ADDRESS from a third machine (two MAC addresses answer). Mend: "
-    "give one of them its own address and restart its kubelet and network agent.",
+    remediation=(
+        "Look on the nodes: ip addr; arping -D {address}; kubectl get nodes -o wide. Give each node an address of its own on the network "
+        "between the nodes, and let the CNI use that one (IP_AUTODETECTION_METHOD, --iface)."
+    ),
     source="RFC 5227; flannel-io/flannel Documentation/troubleshooting.md (machines that all have 10.0.2.15)",
 )
 CAUSES = (
@@ -160,7 +167,7 @@ def _wrong(case: Case, loss: Loss, segment: AnySegment, receiver: str, outer: st
         confidence,
         f"{sender} sends the packets for {receiver} to {outer}, which is no address of {receiver}",
         [*proofs, *asked],
-        remediation=_remedy(cause, sender, receiver, right, _device(loss)),
+        remediation=cause.remedy(sender=sender, receiver=receiver, right=right, device=_device(loss)),
         not_ruled_out=doubts,
     )
 
@@ -168,11 +175,11 @@ def _wrong(case: Case, loss: Loss, segment: AnySegment, receiver: str, outer: st
 def _doubts(case: Case, segment: AnySegment, receiver: str, outer: str, *, owned_by_another: bool, asked: bool) -> list[str]:
     """What else fits packets to a foreign address that do not arrive."""
     said = published(case, receiver)
-    doubts = [] if said else [f"wrong-node-address: what the CNI has published for {receiver} was not read"]
+    doubts = [] if said else [f"{WRONG_NODE_ADDRESS.slug}: what the CNI has published for {receiver} was not read"]
     if (outer in said or (said and not said & _owned(case, receiver))) and not owned_by_another and not asked:
         doubts.append(_NAT.format(outer, receiver))
     if segment.kind is SegmentKind.ENCAPSULATE and not asked and not owned_by_another:
-        doubts.append(f"another drop on {segment.start.tap.node}: nobody was seen asking for {outer}")
+        doubts.append(f"another drop on {segment.start.tap.node}: no ARP request for {outer} was seen")
     return doubts
 
 
@@ -212,23 +219,10 @@ def _whose(others: dict[str, str]) -> Iterator[Evidence]:
 
 
 def _asked(case: Case, segment: AnySegment, outer: str) -> list[Evidence]:
-    """ARP requests for the wrong address on the NIC that nobody answered; they go to the gateway where it is in another network."""
+    """ARP requests for the wrong address on the NIC that were not answered; they go to the gateway where it is in another network."""
     if segment.kind is not SegmentKind.ENCAPSULATE or segment.end is None:
         return []
     return list(unresolved(case, segment.end, outer))
-
-
-def _remedy(cause: Cause, sender: str, receiver: str, right: str, device: str) -> str:
-    if cause == WRONG_NODE_ADDRESS:
-        return (
-            f"Look: kubectl get node {receiver} -o yaml (projectcalico.org/IPv4Address, flannel.alpha.coreos.com/public-ip). The address "
-            f"of {receiver} that carries VXLAN is {right}: set IP_AUTODETECTION_METHOD=kubernetes-internal-ip (Calico), --iface (flannel) "
-            "or --flannel-iface (k3s), and restart the network agent there."
-        )
-    return (
-        f"Look on {sender}: bridge fdb show dev {device}. The address of {receiver} is {right}. Restart the network agent of {sender}, "
-        f"which writes these entries, or: bridge fdb replace MAC dev {device} dst {right} self permanent."
-    )
 
 
 def _shared(case: Case, loss: Loss, receiver: str, outer: str, others: dict[str, str]) -> Finding:
@@ -243,10 +237,7 @@ def _shared(case: Case, loss: Loss, receiver: str, outer: str, others: dict[str,
         Confidence.CERTAIN if together else Confidence.LIKELY,
         f"{names} have the same underlay address {outer}",
         [Evidence(kind=EvidenceKind.CONFIG, text=text)],
-        remediation=(
-            f"Look on the nodes: ip addr; arping -D {outer}; kubectl get nodes -o wide. Give each node an address of its own on the "
-            "network between the nodes, and let the CNI use that one (IP_AUTODETECTION_METHOD, --iface)."
-        ),
+        remediation=DUPLICATE_NODE_ADDRESS.remedy(address=outer),
         not_ruled_out=() if together else (f"an address that moved from one node to the other: no look found {outer} on both",),
     )
 
@@ -279,6 +270,6 @@ def _wrong_nic(case: Case, loss: Loss, end: Hop, outer: str) -> Finding:
         Confidence.LIKELY,
         f"the CNI has published {outer} for {node}, an address of another NIC than the one that holds its InternalIP",
         [Evidence(kind=EvidenceKind.CONFIG, text=text)],
-        remediation=_remedy(WRONG_NODE_ADDRESS, loss.path.hops[0].tap.node, node, known, _device(loss)),
+        remediation=WRONG_NODE_ADDRESS.remedy(receiver=node, right=known),
         not_ruled_out=("a block of the VXLAN port between these addresses",),
     )

@@ -21,8 +21,10 @@ VXLAN_DEVICE_DOWN = Cause(
 )
 VXLAN_PORT_MISMATCH = Cause(
     slug="vxlan-port-mismatch",
-    remediation="Give all nodes the same port. With Calico the environment variable FELIX_VXLANPORT of the DaemonSet beats vxlanPort of "
-    "the FelixConfiguration: change both.",
+    remediation=(
+        "Give all nodes the same port. With Calico the environment variable FELIX_VXLANPORT of the DaemonSet beats vxlanPort of the "
+        "FelixConfiguration: change both."
+    ),
     source="projectcalico/calico issue 10692; RFC 1122, 4.1.3.1",
     admitted=True,
 )
@@ -104,7 +106,7 @@ def _port_mismatch(case: Case, loss: Loss, device: Hop, headers: Sequence[Encaps
 
 
 def _by_no_ports(case: Case, loss: Loss, node: str, headers: Sequence[Encapsulation]) -> tuple[Confidence, list[Evidence]]:
-    """How sure `nobody listens on the port` is: the kernel counts such packets, and answers some of them."""
+    """How sure `nothing listens on the port` is: the kernel counts such packets, and answers some of them."""
     counter = udp_counter(headers, "NoPorts")
     growth = node_facts.grown(case, node, counter)
     proofs = [answer.evidence("port unreachable") for answer in icmp_answers(case, loss) if answer.is_one_of(PORT_UNREACHABLE)]

@@ -15,8 +15,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 FDB_MISSING = Cause(
     slug="fdb-missing",
-    remediation="Restart the network agent of the sending node, which writes these entries; a flapping entry asks for an upgrade of "
-    "Calico past 3.28.2.",
+    remediation=(
+        "Restart the network agent of the sending node, which writes these entries; a flapping entry asks for an upgrade of Calico past "
+        "3.28.2."
+    ),
     source="projectcalico/calico issues 9450, 7281; Linux vxlan_xmit",
     admitted=True,
 )

@@ -24,8 +24,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 MASQUERADE_PORT_CLASH = Cause(
     slug="masquerade-port-clash",
-    remediation="Look: replies whose destination port is the VXLAN port without a VXLAN header inside. Mend: upgrade Calico; the sysctl "
-    "ip_local_port_range does not help, since netfilter picks from its own range.",
+    remediation=(
+        "Look: replies whose destination port is the VXLAN port without a VXLAN header inside. Fix: upgrade Calico; the sysctl "
+        "ip_local_port_range does not help, since netfilter picks from its own range."
+    ),
     source="projectcalico/calico issue 12244, pull request 13118",
     admitted=True,
 )

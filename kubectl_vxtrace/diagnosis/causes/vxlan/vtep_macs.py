@@ -16,15 +16,20 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 STALE_VTEP_MAC = Cause(
     slug="stale-vtep-mac",
-    remediation="Look: inner destination MAC in the frame against ip link show DEVICE on the receiver. Mend: restart the network agent on "
-    "both; keep systemd off the address with a .link file, MACAddressPolicy=none.",
+    remediation=(
+        "Look on {sender}: ip neigh show dev {device}; bridge fdb show dev {device}. Restart the network agent of both nodes, or on "
+        "{sender}: bridge fdb replace {mac} dev {device} dst {underlay} self permanent && ip neigh replace {gateway} lladdr {mac} dev "
+        "{device} nud permanent. If it comes back, set MACAddressPolicy=none for the device in a systemd .link file on {node}."
+    ),
     source="flannel-io/flannel issues 1155, 1788; k3s-io/k3s issue 9957; Linux net/ipv4/ip_input.c (ip_rcv_core)",
     admitted=True,
 )
 DUPLICATE_VTEP_MAC = Cause(
     slug="duplicate-vtep-mac",
-    remediation="Look: ip link show DEVICE on both nodes. Mend on the clone: systemd-machine-id-setup after removing /etc/machine-id, ip "
-    "link del DEVICE, restart the network agent.",
+    remediation=(
+        "Look on both nodes: ip link show {device}; cat /etc/machine-id. Give cloned machines an identity of their own (rm "
+        "/etc/machine-id && systemd-machine-id-setup), then ip link delete {device} and restart the network agent there."
+    ),
     source="Linux drivers/net/vxlan/vxlan_core.c (vxlan_set_mac: SKB_DROP_REASON_LOCAL_MAC)",
 )
 CAUSES = (
@@ -75,7 +80,7 @@ def _multicast(mac: str) -> bool:
 
 
 def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
-    """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for somebody else's."""
+    """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for others'."""
     sent, own = _inner_macs(case, loss, source=False), _device_macs(case, device)
     if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return
@@ -100,12 +105,7 @@ def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
         confidence,
         f"{sender} sends to the VTEP MAC address {_listed(sent)}, but {place_text(device)} has {_listed(own)}",
         proofs,
-        remediation=(
-            f"Look on {sender}: ip neigh show dev {interface}; bridge fdb show dev {interface}. Restart the network agent of both nodes, "
-            f"or on {sender}: bridge fdb replace {wanted} dev {interface} dst {underlay} self permanent && "
-            f"ip neigh replace {gateway} lladdr {wanted} dev {interface} nud permanent. If it comes back, set MACAddressPolicy=none for "
-            f"the device in a systemd .link file on {node}."
-        ),
+        remediation=STALE_VTEP_MAC.remedy(sender=sender, device=interface, mac=wanted, underlay=underlay, gateway=gateway, node=node),
     )
 
 
@@ -150,10 +150,7 @@ def _duplicate_mac(case: Case, loss: Loss, segment: Segment, device: Hop) -> Ite
         confidence,
         f"the VXLAN devices of {sender} and {node} have the same MAC address {_listed(shared)}",
         proofs,
-        remediation=(
-            f"Look on both nodes: ip link show {interface}; cat /etc/machine-id. Give cloned machines an identity of their own (rm "
-            f"/etc/machine-id && systemd-machine-id-setup), then ip link delete {interface} and restart the network agent there."
-        ),
+        remediation=DUPLICATE_VTEP_MAC.remedy(device=interface),
     )
 
 

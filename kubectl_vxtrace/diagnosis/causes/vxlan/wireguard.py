@@ -13,8 +13,11 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 WIREGUARD_PEER = Cause(
     slug="wireguard-peer",
-    remediation="Look: wg show (latest handshake, allowed ips, endpoint) on both nodes, ip -s link show DEVICE. Mend: open its UDP port "
-    "(Calico 51820, Cilium 51871, flannel 51820), restart the network agent where key or peer is stale.",
+    remediation=(
+        "Look on both nodes: wg show {device} latest-handshakes; wg show {device} allowed-ips; wg show {device} endpoints. Open the UDP "
+        "port of WireGuard (Calico 51820, Cilium 51871) between the nodes, and restart the network agent of the node whose peer or key "
+        "is missing."
+    ),
     source="Linux drivers/net/wireguard/device.c (wg_xmit); cilium/cilium issue 37919; projectcalico/calico issue 4606",
     admitted=True,
 )
@@ -55,11 +58,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.CERTAIN if counted and broken else Confidence.LIKELY,
         f"{node} encrypts packets for the other node with WireGuard ({interface}), and the peer there does not take them",
         proofs,
-        remediation=(
-            f"Look on both nodes: wg show {interface} latest-handshakes; wg show {interface} allowed-ips; wg show {interface} endpoints. "
-            "Open the UDP port of WireGuard (Calico 51820, Cilium 51871) between the nodes, and restart the network agent of the node "
-            "whose peer or key is missing."
-        ),
+        remediation=WIREGUARD_PEER.remedy(device=interface),
         not_ruled_out=() if counted else ("a drop behind the WireGuard device, where packets cannot be read",),
     )
 

@@ -14,8 +14,10 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 CLOUD_ANTI_SPOOFING = Cause(
     slug="cloud-anti-spoofing",
-    remediation="Look: ip route get POD on the sender leads to the NIC, not to the VXLAN device. Mend: switch off the source/destination "
-    "check of the instances (OpenStack: allowed address pairs), or encapsulate always (Calico: vxlanMode Always).",
+    remediation=(
+        "Look: ip route get POD on the sender leads to the NIC, not to the VXLAN device. Fix: switch off the source/destination check "
+        "of the instances (OpenStack: allowed address pairs), or encapsulate always (Calico: vxlanMode Always)."
+    ),
     source="projectcalico/calico issues 9138, 8166, 8906; cloudnativelabs/kube-router issue 854",
 )
 CAUSES = (CLOUD_ANTI_SPOOFING,)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.fragments import outer_fragmented, pieces_seen
@@ -18,14 +19,15 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 OUTER_FRAGMENTS_DROPPED = Cause(
     slug="outer-fragments-dropped",
-    remediation="Look: nstat -az IpFragCreates on the sender, IpReasmFails on the receiver. Mend: lower the network plugin's MTU to the "
-    "NIC's MTU less 50 (IPv6: 70), so that nothing is fragmented.",
+    remediation=(
+        "Look: nstat -az IpFragCreates on the sender, IpReasmFails on the receiver. Fix: lower the network plugin's MTU to the NIC's "
+        "MTU less 50 (IPv6: 70), so that nothing is fragmented."
+    ),
     source="RFC 7348, section 4.3; RFC 8900; Linux net/ipv4/ip_fragment.c",
 )
 CAUSES = (OUTER_FRAGMENTS_DROPPED,)
 
 
-_FEW_PACKETS = 3
 # RFC 1213 ipFragCreates and the like, of /proc/net/snmp and snmp6.
 _SENT = ("Ip.FragCreates", "Ip6FragCreates")
 _RECEIVED = ("Ip.ReasmReqds", "Ip.ReasmOKs", "Ip.ReasmFails", "Ip6ReasmFails")
@@ -93,7 +95,7 @@ def _doubts(packets: SegmentPackets, pieces: tuple[int, int], whole: int) -> lis
         doubts.append("a block of the VXLAN port: nothing at all arrived")
     if pieces[1] and not pieces[0]:
         doubts.append("an MTU on the way that is smaller than the NIC's: only the first fragments, the long ones, are missing")
-    if int(lost.sum()) < _FEW_PACKETS:
+    if int(lost.sum()) < judgement.FEW_PACKETS:
         doubts.append(f"an accident: only {int(lost.sum())} of them")
     return doubts
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
@@ -18,9 +19,11 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 VMWARE_VXLAN_CLASH = Cause(
     slug="vmware-vxlan-clash",
-    remediation="Look: ethtool -i NIC says vmxnet3, ethtool -k NIC says tx-udp_tnl-segmentation: on. Mend on all nodes: ethtool -K NIC "
-    "tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough, tx-checksum-ip-generic off, another "
-    "VXLAN port, or newer ESXi.",
+    remediation=(
+        "Look on the nodes: ethtool -i {device}; ethtool -k {device} | grep udp_tnl. On all nodes: ethtool -K {device} "
+        "tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough: tx-checksum-ip-generic off. Else move "
+        "VXLAN to another port (Calico: vxlanPort and FELIX_VXLANPORT), or upgrade ESXi (7.0U3, 8.0U3 or later)."
+    ),
     source="cilium/cilium issue 21801; flannel-io/flannel issue 2388; projectcalico/calico issues 4727, 9433, 10692",
     is_circumstance=True,
 )
@@ -29,10 +32,6 @@ CAUSES = (VMWARE_VXLAN_CLASH,)
 
 _VMWARE = "vmxnet3"
 _ICMP = (IpProtocol.ICMP, IpProtocol.ICMPV6)
-# Fewer lost packets, or fewer outer source ports of them, may be an accident or one bad path of several.
-_FEW_PACKETS = 3
-# RFC 8200, 5: every IPv6 link carries 1280 bytes; frames no longer than that do not die of an MTU.
-_SMALL_BYTES = 1280
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -57,7 +56,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         Confidence.CERTAIN if offloading and not doubts else Confidence.LIKELY if told else Confidence.POSSIBLE,
         f"{loss.packets} encapsulated {noun} did not get from {node} to {receiver}: their virtual NICs are VMware's",
         list(_proofs(case, ends, icmp, others, handshake_passes=handshake_passes)),
-        remediation=_remedy(segment.start),
+        remediation=VMWARE_VXLAN_CLASH.remedy(device=segment.start.tap.interface or "NIC"),
         not_ruled_out=doubts,
     )
 
@@ -68,10 +67,10 @@ def _doubts(packets: SegmentPackets, *, told: bool) -> list[str]:
     if not told:
         doubts.append("a block of the VXLAN port: no encapsulated ICMP was sent that could have crossed")
     ports = len(np.unique(packets.outer_port[packets.lost]))
-    if ports < _FEW_PACKETS:
+    if ports < judgement.FEW_PACKETS:
         doubts.append(f"a broken path of several: only {ports} outer source ports were lost")
     sizes = packets.wire_bytes[packets.lost]
-    if len(sizes) and int(sizes.min()) > _SMALL_BYTES:
+    if len(sizes) and int(sizes.min()) > judgement.LARGE_BYTES:
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {int(sizes.min())} bytes")
     return doubts
 
@@ -106,17 +105,8 @@ def _only_data_dies(packets: SegmentPackets) -> tuple[bool, bool]:
     """Whether all TCP segments with data are lost, small ones among them, and whether segments without data passed."""
     tcp = packets.protocol == IpProtocol.TCP
     data = tcp & (packets.payload_bytes > 0)
-    short = data & (packets.wire_bytes <= _SMALL_BYTES)
-    dies = bool(data.sum() >= _FEW_PACKETS) and bool(packets.lost[data].all()) and bool(short.any())
+    short = data & (packets.wire_bytes <= judgement.LARGE_BYTES)
+    dies = bool(data.sum() >= judgement.FEW_PACKETS) and bool(packets.lost[data].all()) and bool(short.any())
     rest = ~packets.lost & ~tcp & ~np.isin(packets.protocol, _ICMP)
     dies = dies and not rest.any()
     return dies, dies and bool((tcp & ~data & ~packets.lost).any())
-
-
-def _remedy(hop: Hop) -> str:
-    name = hop.tap.interface or "NIC"
-    return (
-        f"Look on the nodes: ethtool -i {name}; ethtool -k {name} | grep udp_tnl. On all nodes: ethtool -K {name} "
-        f"tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off; if that is not enough: tx-checksum-ip-generic off. Else move VXLAN "
-        "to another port (Calico: vxlanPort and FELIX_VXLANPORT), or upgrade ESXi (7.0U3, 8.0U3 or later)."
-    )

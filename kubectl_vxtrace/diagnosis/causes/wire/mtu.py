@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, too_big_answers
@@ -17,30 +17,30 @@ from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, TAG_BYTES
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 UNDERLAY_MTU = Cause(
     slug="underlay-mtu",
-    remediation="Look: ping -M do -s SIZE PEER from node to node, SIZE = outer length - 28. Mend: raise the MTU of the path, or set the "
-    "network plugin's MTU to the largest outer length that crosses, less 50 (IPv6: 70; WireGuard below: 60 or 80 more).",
+    remediation=(
+        "Look from {node}: ping -M do -s {payload} {peer} (an IP packet of {packet} bytes). Raise the MTU on the way, or set the CNI's "
+        "MTU to {overhead} less than the largest outer packet that crosses; {safe} is safe by this trace ({largest} bytes crossed). "
+        "WireGuard takes 60 (IPv6: 80) more."
+    ),
     source="RFC 7348, section 4.3; RFC 1191; projectcalico/calico issues 12432, 1709; siderolabs/talos issue 13457",
     is_circumstance=True,
 )
 CAUSES = (UNDERLAY_MTU,)
 
 
-_ETHERNET_BYTES = 14
-# IEEE 802.1Q: a tag that the capture may hold, and that no MTU counts.
-_TAG_BYTES = 4
+_NOTHING_CROSSED = (
+    "Look from {node}: ping -M do -s {payload} {peer} (an IP packet of {packet} bytes). Raise the MTU on the way, or set the CNI's MTU "
+    "to the largest that crosses less {overhead}."
+)
 # IPv4 and ICMP, which `ping -s` does not count; IPv6 has 20 more.
 _PING_BYTES = {50: 28, 70: 48}
 # RFC 791, 3.1: every host takes datagrams of 576 bytes. Smaller ones do not die of an MTU.
 _SMALLEST_MTU_BYTES = 576
-# RFC 8200, 5: every IPv6 link carries 1280; what is larger may die of an MTU even where nothing smaller was sent.
-_LARGE_BYTES = 1280
-# Of packets that are lost at random, the largest would all be among the lost once in so many cases.
-_CHANCE = 200
-_FEW_PACKETS = 3
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -78,14 +78,14 @@ def _passed(case: Case, loss: Loss, segment: Segment) -> I32:
 
 
 def _split(packets: SegmentPackets, passed: I32) -> _Split | None:
-    """None if size does not tell lost from passed. Of merged frames that were lost nobody knows which of their packets were."""
+    """None if size does not tell lost from passed. Of merged frames that were lost it is not known which of their packets were."""
     lost = packets.wire_bytes[packets.lost & ~packets.merged]
     if not len(lost):
         return None
     largest = max(int(sizes.max(initial=0)) for sizes in (passed, packets.wire_bytes[~packets.lost]))
     count = max(len(passed), int((~packets.lost).sum()))
     split = _Split(lost_bytes=int(lost.min()), passed_bytes=largest, lost=len(lost), passed=count)
-    least = (_SMALLEST_MTU_BYTES if count else _LARGE_BYTES) + _ETHERNET_BYTES
+    least = (_SMALLEST_MTU_BYTES if count else judgement.LARGE_BYTES) + ETHERNET_BYTES
     return split if split.lost_bytes > max(largest, least) else None
 
 
@@ -110,13 +110,13 @@ def _confidence(split: _Split, *, told: bool, narrow: bool, doubts: list[str]) -
         return Confidence.LIKELY if told or narrow else Confidence.POSSIBLE
     if told or not doubts:
         return Confidence.CERTAIN
-    return Confidence.LIKELY if narrow or split.lost >= _FEW_PACKETS else Confidence.POSSIBLE
+    return Confidence.LIKELY if narrow or split.lost >= judgement.FEW_PACKETS else Confidence.POSSIBLE
 
 
 def _narrow(case: Case, segment: Segment, split: _Split) -> bool:
     """Whether the receiver's NIC has an MTU that lies between what passed and what was lost."""
     mtu = node_facts.mtu_bytes(case, segment.end)
-    around = _ETHERNET_BYTES + _TAG_BYTES
+    around = ETHERNET_BYTES + TAG_BYTES
     return mtu is not None and split.passed_bytes - around <= mtu < split.lost_bytes - around
 
 
@@ -125,7 +125,7 @@ def _doubts(case: Case, segment: Segment, packets: SegmentPackets, split: _Split
     if not split.passed:
         return ["a block of the VXLAN port: nothing smaller was sent"]
     doubts = []
-    if split.lost < _FEW_PACKETS or comb(split.lost + split.passed, split.lost) < _CHANCE:
+    if split.lost < judgement.FEW_PACKETS or judgement.largest_by_chance(split.lost, split.passed) > judgement.MAX_SIZE_CHANCE:
         doubts.append(f"an accident: {split.passed} passed, {split.lost} did not")
     through = ~packets.lost
     shared = np.intersect1d(packets.outer_port[packets.lost], packets.outer_port[through])
@@ -167,12 +167,9 @@ def _proofs(case: Case, segment: Segment, split: _Split, refused: list[IcmpAnswe
 def _remedy(case: Case, loss: Loss, segment: Segment, split: _Split) -> str:
     peer = encapsulations(case, loss, segment.start)[0].destination
     overhead = overhead_bytes(peer)
-    packet = split.lost_bytes - _ETHERNET_BYTES
-    look = f"Look from {segment.start.tap.node}: ping -M do -s {packet - _PING_BYTES[overhead]} {peer} (an IP packet of {packet} bytes)."
+    packet, largest = split.lost_bytes - ETHERNET_BYTES, split.passed_bytes - ETHERNET_BYTES
+    known: dict[str, str | int] = {"node": segment.start.tap.node, "peer": peer, "packet": packet, "overhead": overhead}
+    known["payload"] = packet - _PING_BYTES[overhead]
     if not split.passed:
-        return f"{look} Raise the MTU on the way, or set the CNI's MTU to the largest that crosses less {overhead}."
-    largest = split.passed_bytes - _ETHERNET_BYTES
-    return (
-        f"{look} Raise the MTU on the way, or set the CNI's MTU to {overhead} less than the largest outer packet that crosses; "
-        f"{largest - overhead} is safe by this trace ({largest} bytes crossed). WireGuard takes 60 (IPv6: 80) more."
-    )
+        return _NOTHING_CROSSED.format(**known)
+    return UNDERLAY_MTU.remedy(**known, safe=largest - overhead, largest=largest)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
@@ -18,7 +19,11 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 UNDERLAY_UDP_BLOCKED = Cause(
     slug="underlay-udp-blocked",
-    remediation="Open the UDP port of VXLAN between all nodes, in both directions.",
+    remediation=(
+        "Look for them on the way: tcpdump -ni {receiver} 'host {source} and udp port {port}' on the receiver, and what the switch or "
+        "hypervisor between counts (they left through {sender}). Then allow UDP {port} from {source} to {destination}, and back "
+        "(security group, network ACL, firewall between the nodes)."
+    ),
     source="rancher/rke2 issue 2989 (network ACL); projectcalico/calico issues 7178, 9403",
 )
 UNDERLAY_LOSS = Cause(
@@ -29,9 +34,11 @@ UNDERLAY_LOSS = Cause(
 )
 UNDERLAY_PATH_SUBSET = Cause(
     slug="underlay-path-subset",
-    remediation="Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which "
-    "member each takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the "
-    "broken member out of the group.",
+    remediation=(
+        "Send to the peer from a lost and from a passing source port (nping --udp -g PORT -p VXLANPORT PEER) and look which member each "
+        "takes: error counters of the bond's slaves (cat /proc/net/bonding/*) and of the switch ports. Take the broken member out of the "
+        "group."
+    ),
     source="RFC 7348, section 5 (the outer source port is a hash of the inner headers); RFC 2992",
 )
 CAUSES = (
@@ -41,12 +48,6 @@ CAUSES = (
 )
 
 
-# Fewer lost packets than this may be an accident and not a rule on the way.
-_FEW_PACKETS = 3
-# Packets larger than this many bytes on the wire may die of the underlay's MTU; RFC 8200, 5: every IPv6 link carries 1280.
-_LARGE_BYTES = 1280
-# So many outer source ports must be lost as a whole before one of several paths is named.
-_FEW_PORTS = 2
 _MOST_PORTS_SHOWN = 8
 
 
@@ -95,11 +96,11 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
     counters, unread = _nic_evidence(case, segment)
     doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
-    if loss.packets < _FEW_PACKETS:
+    if loss.packets < judgement.FEW_PACKETS:
         confidence = Confidence.LIKELY
         doubts.append(f"an accident: only {loss.packets} of them")
     smallest = _smallest_bytes(case, loss, segment)
-    if smallest > _LARGE_BYTES:
+    if smallest > judgement.LARGE_BYTES:
         confidence = Confidence.POSSIBLE
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
     if nic.has_xdp(case, receiver):
@@ -114,7 +115,13 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         confidence,
         f"{loss.packets} encapsulated {noun} {outer} were handed to {sender.tap.node}'s driver, {receiver.tap.node}'s kernel saw none",
         [_wire_evidence(segment, counters, unread)],
-        remediation=_remedy(sender.tap.interface, receiver.tap.interface, header),
+        remediation=UNDERLAY_UDP_BLOCKED.remedy(
+            receiver=receiver.tap.interface or "NIC",
+            sender=sender.tap.interface or "the NIC",
+            source=header.source,
+            destination=header.destination,
+            port=str(header.port),
+        ),
         not_ruled_out=doubts,
     )
 
@@ -147,10 +154,10 @@ def _ports(packets: SegmentPackets) -> _Ports | None:
     ports, place = np.unique(packets.outer_port, return_inverse=True)
     total = np.bincount(place.reshape(-1), minlength=len(ports))
     gone = np.bincount(place.reshape(-1), weights=packets.lost, minlength=len(ports))
-    telling = (total >= _FEW_PACKETS) & (ports >= 0)
+    telling = (total >= judgement.FEW_PACKETS) & (ports >= 0)
     lost, passed = telling & (gone == total), (gone == 0) & (ports >= 0)
     mixed = (gone > 0) & (gone < total)
-    if lost.sum() < _FEW_PORTS or total[passed].sum() < _FEW_PACKETS or mixed.any():
+    if lost.sum() < judgement.FEW_LOST_PORTS or total[passed].sum() < judgement.FEW_PACKETS or mixed.any():
         return None
     if (passed & telling).any():
         passed &= telling
@@ -204,15 +211,6 @@ def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         summary,
         [_wire_evidence(segment, counters, unread)],
         not_ruled_out=[*counters, *unread, *_programs(case, segment)],
-    )
-
-
-def _remedy(sender: str, receiver: str, header: Encapsulation) -> str:
-    where = f"host {header.source} and udp port {header.port}"
-    return (
-        f"Look for them on the way: tcpdump -ni {receiver or 'NIC'} '{where}' on the receiver, and what the switch or hypervisor "
-        f"between counts (they left through {sender or 'the NIC'}). Then allow UDP {header.port} from {header.source} to "
-        f"{header.destination}, and back (security group, network ACL, firewall between the nodes)."
     )
 
 

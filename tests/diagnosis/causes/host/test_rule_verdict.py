@@ -124,10 +124,10 @@ def answered_at(destination: str, port: int) -> Case:
     ("destination", "slug"),
     [
         pytest.param(VTEP_A, "masquerade-port-clash", id="the client's node had masqueraded the connection to that port"),
-        pytest.param(CLIENT, "calico-unknown-vtep", id="the client itself has that port"),
+        pytest.param(CLIENT, "network-policy-drop", id="the client itself has that port"),
     ],
 )
-def test_what_the_rule_against_vxlan_from_workloads_takes_is_no_policys_matter(destination: str, slug: str) -> None:
+def test_what_the_rule_against_vxlan_from_workloads_takes(destination: str, slug: str) -> None:
     found = best(answered_at(destination, 4789))
     assert (found.cause, found.confidence, found.packets) == (slug, Confidence.CERTAIN, 24)
     assert (found.leg.from_, found.direction) == (1, Direction.REPLY) if found.leg is not None else False

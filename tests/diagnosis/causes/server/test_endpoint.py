@@ -167,7 +167,7 @@ def test_refusals_that_are_limited_in_rate_stand_for_all_that_the_rule_counted(g
     assert (found.cause, found.confidence, found.packets) == ("no-endpoints", Confidence.CERTAIN, packets)
     assert any(one.kind is EvidenceKind.ABSENCE and "52 more requests got no answer" in one.text for one in found.evidence)
     report = conclude(case, findings)
-    assert report.summary.startswith("REJECTED, 2 of 54 requests (backend unknown), behind ada-ec-1/cali9d8b6a7d855; ")
+    assert report.summary.startswith("REJECTED, 2 of 54 requests (backend unknown), after ada-ec-1/cali9d8b6a7d855; ")
     assert "52 more requests got no answer at all: a kernel sends ICMP errors at a limited rate" in report.summary
 
 
