@@ -5,14 +5,17 @@ from dataclasses import replace
 from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
 from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
 from kubectl_vxtrace.diagnosis.annotate.off_path import with_off_path_sightings
-from kubectl_vxtrace.diagnosis.arbitrate import arbitrate
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later
 from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
 from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained
 from kubectl_vxtrace.diagnosis.checks import ask
+from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
+from kubectl_vxtrace.diagnosis.kernel_cause import said_by_kernel
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
-from kubectl_vxtrace.model.report import Confidence, Finding
+from kubectl_vxtrace.model.report import Confidence, Finding, LossPlace
 
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
@@ -27,14 +30,21 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     return findings
 
 
+def _words(case: LossCase) -> dict[LossPlace, DropReason]:
+    """Why the kernel says to have dropped the packets of losses; of a leg with blind hops in it nobody knows how far these came."""
+    words = {loss.place: kernel_word(case, loss) for loss in case.losses if len(loss.segments) == 1}
+    return {place: word.meaning for place, word in words.items() if word is not None and word.meaning is not None}
+
+
 def _errors(case: LossCase) -> list[Finding]:
-    """What all checks say of each loss, or that nothing explains it."""
-    findings = list(ask(case, CHECKS))
+    """What all checks say of each loss, what follows from the kernel's word alone, or that nothing explains it."""
+    words = _words(case)
+    findings = [finding for finding in ask(case, CHECKS) if not comes_later(finding, words.get(finding.place))]
     named = {finding.place for finding in findings}
     for loss in case.losses:
         if loss.place not in named:
             named.add(loss.place)
-            findings.append(unexplained(case, loss))
+            findings.append(said_by_kernel(case, loss) or unexplained(case, loss))
     return findings
 
 

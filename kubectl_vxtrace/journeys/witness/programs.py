@@ -27,7 +27,11 @@ def _of_node(recording: Recording, facts: NodeFacts) -> Iterator[TakingProgram]:
         if _can_take(filter_):
             hook = Hook.INGRESS if filter_.direction == "ingress" else Hook.EGRESS
             yield TakingProgram(
-                node=facts.node, device=filter_.device, hook=hook, text=_filter_text(filter_), dropped=_growth(recording, facts.node, filter_)
+                node=facts.node,
+                device=filter_.device,
+                hook=hook,
+                text=_filter_text(filter_),
+                dropped=_growth(recording, facts.node, filter_),
             )
     for program in facts.bpf_programs:
         for hook in _hooks(program):

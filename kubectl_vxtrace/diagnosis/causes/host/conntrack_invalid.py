@@ -8,6 +8,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.nic.checksums import NIC_TUNNEL_OFFLOAD
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
@@ -24,6 +25,7 @@ CONNTRACK_INVALID = Cause(
     ),
     source="kubernetes/kubernetes issue 74839",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (CONNTRACK_INVALID,)
 

@@ -11,6 +11,7 @@ from kubectl_vxtrace.diagnosis.causes.host.rule_backends import in_other_backend
 from kubectl_vxtrace.diagnosis.causes.pod.anti_spoofing import WORKLOAD_ANTI_SPOOFING
 from kubectl_vxtrace.diagnosis.causes.service.translation import NO_ENDPOINTS, NO_LOCAL_ENDPOINTS
 from kubectl_vxtrace.diagnosis.causes.vxlan.port_clash import MASQUERADE_PORT_CLASH
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
@@ -26,6 +27,7 @@ FORWARD_POLICY_DROP = Cause(
     remediation="Accept the pod network in FORWARD, or set the policy to ACCEPT (iptables -P FORWARD ACCEPT), and find who sets it.",
     source="flannel-io/flannel issues 609, 699; kubernetes/kubernetes issue 45022",
     admitted=True,
+    stage=Stage.FORWARD,
 )
 NETWORK_POLICY_DROP = Cause(
     slug="network-policy-drop",
@@ -34,6 +36,7 @@ NETWORK_POLICY_DROP = Cause(
     ),
     source="projectcalico/calico issue 2314 (the counter method); Linux netfilter rule counters",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 POLICY_SEES_SNAT = Cause(
     slug="policy-sees-snat",
@@ -43,6 +46,7 @@ POLICY_SEES_SNAT = Cause(
     ),
     source="projectcalico/calico issues 741, 3440, 2169",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 HOST_FIREWALL = Cause(
     slug="host-firewall",
@@ -52,6 +56,7 @@ HOST_FIREWALL = Cause(
     ),
     source="flannel-io/flannel issue 2055; projectcalico/calico issues 6208, 9969; Linux netfilter rule counters",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CALICO_UNKNOWN_VTEP = Cause(
     slug="calico-unknown-vtep",
@@ -61,6 +66,7 @@ CALICO_UNKNOWN_VTEP = Cause(
     ),
     source="projectcalico/calico felix/rules/static.go, issue 6752",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (
     CALICO_UNKNOWN_VTEP,
