@@ -5,13 +5,14 @@ from dataclasses import replace
 from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
 from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
 from kubectl_vxtrace.diagnosis.annotate.off_path import with_off_path_sightings
-from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table
 from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
 from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained
 from kubectl_vxtrace.diagnosis.checks import ask
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import passed_meanwhile
 from kubectl_vxtrace.diagnosis.kernel_cause import said_by_kernel
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -39,7 +40,12 @@ def _words(case: LossCase) -> dict[LossPlace, DropReason]:
 def _errors(case: LossCase) -> list[Finding]:
     """What all checks say of each loss, what follows from the kernel's word alone, or that nothing explains it."""
     words = _words(case)
-    findings = [finding for finding in ask(case, CHECKS) if not comes_later(finding, words.get(finding.place))]
+    working = {loss.place for loss in case.losses if passed_meanwhile(case, loss)}
+    findings = [
+        finding
+        for finding in ask(case, CHECKS)
+        if not comes_later(finding, words.get(finding.place)) and not (finding.place in working and rests_on_table(finding))
+    ]
     named = {finding.place for finding in findings}
     for loss in case.losses:
         if loss.place not in named:

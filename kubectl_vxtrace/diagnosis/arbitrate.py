@@ -41,6 +41,13 @@ def comes_later(finding: Finding, reason: DropReason | None) -> bool:
     return reason is not None and stage is not None and stage > reason.last and reason.cause != finding.cause
 
 
+def rests_on_table(finding: Finding) -> bool:
+    """Whether a finding rests on an entry of a table alone, and nothing counted or answered shows that packets met it."""
+    kinds = {proof.kind for proof in finding.evidence[1:]}  # the first one says where the packets were seen last
+    shown = kinds & {EvidenceKind.COUNTER, EvidenceKind.KERNEL, EvidenceKind.PACKETS}
+    return finding.severity is Severity.ERROR and CAUSES[finding.cause].of_table and not shown
+
+
 def arbitrate(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """One error finding for each place that any speaks of; warnings and infos as they are; sorted, best first.
 

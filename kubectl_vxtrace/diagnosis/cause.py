@@ -15,6 +15,7 @@ class Cause:
     no mistake as long as nothing shows that it did harm. gives_reason: whether it says why packets were lost, and not only that they were;
     one that does not is no doubt beside one that does. explains: whether it explains anything at all. stage: the earliest place in a node
     at which a packet is lost this way; what the kernel says to have dropped before never came there. None where there are several.
+    of_table: it rests on an entry of a table (routes, neighbours, FDB) that all packets to the same destination use.
     """
 
     slug: str
@@ -25,6 +26,7 @@ class Cause:
     gives_reason: bool = True
     explains: bool = True
     stage: Stage | None = None
+    of_table: bool = False
 
     def remedy(self, **known: str | int | None) -> str:
         """What to do, with the names that the check knows.

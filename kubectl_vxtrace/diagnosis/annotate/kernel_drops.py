@@ -10,6 +10,9 @@ from kubectl_vxtrace.diagnosis.losses import Loss
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import EvidenceKind, Finding, LossPlace, Severity
 
+# What says why packets were lost, whatever the cause is called.
+_REASONS = (EvidenceKind.COUNTER, EvidenceKind.CONFIG)
+
 
 def with_kernel_drops(case: Case, findings: Sequence[Finding], losses: Iterable[Loss]) -> tuple[Finding, ...]:
     """`findings`, those about a loss that the kernel's drops fit with these as a further proof; where a cause only says that packets were
@@ -29,7 +32,7 @@ def _with_kernel_drop(case: Case, finding: Finding, losses: Mapping[LossPlace, L
     if word is None:
         return finding
     finding = replace(finding, evidence=(*finding.evidence, word.evidence))
-    if CAUSES[finding.cause].gives_reason:
+    if CAUSES[finding.cause].gives_reason or any(proof.kind in _REASONS for proof in finding.evidence):
         return finding
     look = look_text(case, loss, word)
     return replace(

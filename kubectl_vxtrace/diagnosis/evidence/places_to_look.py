@@ -11,7 +11,7 @@ from kubectl_vxtrace.model.path import Direction, Role
 
 
 def is_inside_pod(loss: Loss) -> bool:
-    """Whether what comes next behind the last hop is the server's pod itself: behind the tap of its interface nothing of the node is left."""
+    """Whether what comes next behind the last hop is the server's pod itself: the tap of its interface is the node's last place."""
     server = loss.flow.server
     own_network = server is None or not server.host_network
     is_delivery = any(segment.kind is SegmentKind.DELIVER for segment in loss.segments)

@@ -110,8 +110,8 @@ def _testimonies(
     missed = contradicted(noticed[is_counted], passed[is_counted], witness)
     doubts = doubts_of(context, hops, packets, passed, is_counted, witness)
     return [
-        _less(testimony, f"did not see {count} packets that hops before and after it saw" if count else doubt)
-        for testimony, count, doubt in zip(testimonies, missed, doubts, strict=True)
+        _less(testimony, f"did not see {count} packets that hops {'before and after' if index else 'behind'} it saw" if count else doubt)
+        for index, (testimony, count, doubt) in enumerate(zip(testimonies, missed, doubts, strict=True))
     ]
 
 

@@ -14,6 +14,8 @@ from kubectl_vxtrace.model.path import Direction, Flow, Role
 def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) -> tuple[int, ...]:
     """How many packets each witness missed that were seen before it and passed it; such a hop is no witness for absence.
 
+    A first hop that saw none of the packets which others saw is no place where they begin.
+
     seen: shape (n, hops). passed: how many hops each has provably passed, whether seen behind them or not.
     """
     if not len(seen):
@@ -21,6 +23,8 @@ def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) 
     before = np.logical_or.accumulate(seen, axis=1)
     after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < passed[:, None])
     missed = (before & after & ~seen).sum(axis=0)
+    if not seen[:, 0].any():
+        missed[0] = seen.any(axis=1).sum()
     return tuple(int(count) if is_witness else 0 for count, is_witness in zip(missed, witness, strict=True))
 
 

@@ -17,6 +17,7 @@ from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
 from kubectl_vxtrace.model.kernel_drops import drops_beside
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import BEFORE_TAP
 
 
 def doubts_of(
@@ -48,7 +49,7 @@ def doubts_of(
         for index in behind:
             entered = program.unless_entered and (hops[index].tap, passage_of(hops, index)) in context.entered
             if reasons[index] is None and not entered and bool((came & (last < index)).any()):
-                reasons[index] = f"{program.text} can take packets before they are seen here"
+                reasons[index] = f"{program.text} {BEFORE_TAP}"
     return tuple(reasons)
 
 
@@ -72,4 +73,4 @@ def _seen_last(packets: Trajectories, which: NDArray[np.intp], hop: int) -> NDAr
     """When the frames of packets were seen at a hop; one that holds several is dropped as one."""
     frames = packets.frames.hops[hop]
     frame = np.unique(packets.frame[which, hop])
-    return frames.table.time_ns[frames.row[frame[frame >= 0]]]
+    return np.asarray(frames.table.time_ns[frames.row[frame[frame >= 0]]], dtype=np.int64)

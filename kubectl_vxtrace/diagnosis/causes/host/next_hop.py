@@ -20,12 +20,14 @@ NEIGHBOUR_MISSING = Cause(
     remediation="Restart the network agent of the sending node, which writes these entries.",
     source="projectcalico/calico issue 9450; RFC 1122, 2.3.2.2",
     stage=Stage.NEIGHBOUR,
+    of_table=True,
 )
 POD_UNREACHABLE = Cause(
     slug="pod-unreachable",
     remediation="Check that the pod runs on that node and that its eth0 is up; delete the pod if its sandbox is broken.",
     source="RFC 826; RFC 1122, 2.3.2.2",
     stage=Stage.NEIGHBOUR,
+    of_table=True,
 )
 CAUSES = (
     NEIGHBOUR_MISSING,

@@ -25,6 +25,7 @@ ROUTE_MISSING = Cause(
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
     admitted=True,
     stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
@@ -35,6 +36,7 @@ POD_ROUTE_MISSING = Cause(
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
     stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
@@ -44,6 +46,7 @@ DUPLICATE_POD_CIDR = Cause(
     ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
     stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 CAUSES = (
     ROUTE_MISSING,

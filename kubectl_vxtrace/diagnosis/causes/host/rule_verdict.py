@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.causes.host.conntrack_invalid import CONNTRACK_INVALID, invalid
 from kubectl_vxtrace.diagnosis.causes.host.forwarding import RP_FILTER
 from kubectl_vxtrace.diagnosis.causes.host.routes import POD_ROUTE_MISSING
@@ -16,11 +17,12 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, RuleVerdict, purpose_of
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING, queue_numbers, unread_queues
 from kubectl_vxtrace.diagnosis.rules.reverse_path import addresses_of
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.report import Evidence, EvidenceKind
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind
 
 FORWARD_POLICY_DROP = Cause(
     slug="forward-policy-drop",
@@ -87,6 +89,8 @@ _CAUSES = {
     Purpose.INVALID: CONNTRACK_INVALID,
     Purpose.FORWARD_POLICY: FORWARD_POLICY_DROP,
     Purpose.NETWORK_POLICY: NETWORK_POLICY_DROP,
+    Purpose.QUEUE: UNKNOWN,
+    Purpose.PROXY: UNKNOWN,
     Purpose.FIREWALL: HOST_FIREWALL,
 }
 
@@ -115,7 +119,28 @@ def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> R
         refined = RuleVerdict(cause=NETWORK_POLICY_DROP, note="VXLAN that the pod makes itself", remediation=_POD_VXLAN_REMEDY)
     if refined is None and purpose is Purpose.INVALID:
         refined = invalid(case, loss, segment, rule)
+    if refined is None and rule.target in QUEUEING:
+        refined = _queued(case, segment, rule, _CAUSES[purpose])
     return refined or RuleVerdict(cause=_CAUSES[purpose])
+
+
+def _queued(case: Case, segment: AnySegment, rule: Rule, cause: Cause) -> RuleVerdict:
+    """A rule that hands packets to a process: which queue nobody reads, and what to do about it."""
+    last = node_facts.after(case, segment.start.tap.node)
+    unread = unread_queues(last, rule) if last is not None else ()
+    numbers = ", ".join(map(str, unread or queue_numbers(rule)))
+    said = f"no process reads queue {numbers}" if unread else f"the reader of queue {numbers} did not take all"
+    return RuleVerdict(
+        cause=cause,
+        proofs=(Evidence(kind=EvidenceKind.CONFIG, text=f"/proc/net/netfilter/nfnetlink_queue: {said}"),),
+        note=f"{said}, and the kernel drops what comes to it (NFQUEUE)",
+        max_confidence=Confidence.LIKELY,
+        remediation=(
+            "Look: cat /proc/net/netfilter/nfnetlink_queue. Start what reads that queue (an agent of network policies as "
+            "kube-network-policies, an intrusion detection as Suricata), or delete this rule if its owner is gone; with --queue-bypass "
+            "packets pass while nobody reads."
+        ),
+    )
 
 
 def _sees_translated_source(case: Case, loss: Loss, segment: AnySegment) -> RuleVerdict | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch, match_kernel_drops
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
@@ -17,9 +17,9 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 TC_PROGRAM = Cause(
     slug="tc-program",
     remediation=(
-        "Look on {node}: tc -s filter show dev {device} {side}; bpftool net show dev {device}. {owner}: correct its rules. If nothing needs "
-        "it (a leftover of an agent that was removed): tc filter del dev {device} {side}, or tc qdisc del dev {device} clsact where all "
-        "filters of the device are leftovers; at tcx: bpftool net detach tcx_{side} dev {device}."
+        "Look on {node}: tc -s filter show dev {device} {side}; bpftool net show dev {device}. If an agent of this cluster has put it "
+        "there: correct its rules. If nothing needs it (a leftover of an agent that was removed): tc filter del dev {device} {side}, or tc qdisc "
+        "del dev {device} clsact where all filters of the device are leftovers; at tcx: bpftool net detach tcx_{side} dev {device}."
     ),
     source="cilium/cilium issue 44194; Linux net/core/dev.c (sch_handle_ingress, sch_handle_egress); tc-bpf(8)",
     admitted=True,
@@ -51,7 +51,8 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     told = [match for match in match_kernel_drops(case, loss, reasons=(*_SIDES[side], *_BOTH)) if match.node == node][:1]
     growth, taken = _dropped(case, node, device, side), minimum_counter_growth(loss)
     counted = growth is not None and growth >= taken
-    if (not told and not counted) or (not names and told and not _is_likeliest(case, loss, told[0], side)):
+    # A program that nothing lists (at tcx, without bpftool) is told by the reason alone, and on the side that this names.
+    if not counted and not (told and (names or told[0].reason in _SIDES[side])):
         return
     what = names[0] if names else "a filter or program"
     proofs = [
@@ -74,19 +75,14 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     )
 
 
-def _is_likeliest(case: Case, loss: Loss, match: KernelDropMatch, side: str) -> bool:
-    """Whether a program that nothing lists is on this side: only the reason says so, and that of the other side says nothing."""
-    return match.reason in _SIDES[side]
-
-
 def _remedy(node: str, device: str, side: str, agent: str | None) -> str:
     """An agent's own program is never taken away by hand: the node would lose its network."""
     if agent is None:
-        return TC_PROGRAM.remedy(node=node, device=device, side=side, owner="If an agent of this cluster has put it there")
+        return TC_PROGRAM.remedy(node=node, device=device, side=side)
     monitor = "cilium-dbg monitor --type drop" if agent == "Cilium" else "calico-node -bpf counters dump"
     return (
-        f"Look on {node}: tc -s filter show dev {device} {side}; {monitor} (in {agent}'s pod there) says which policy or check dropped them; "
-        "kubectl get networkpolicy -A. Leave the program where it is."
+        f"Look on {node}: tc -s filter show dev {device} {side}; {monitor} (in {agent}'s pod there) says which policy or check "
+        "dropped them; kubectl get networkpolicy -A. Leave the program where it is."
     )
 
 

@@ -14,9 +14,9 @@ from kubectl_vxtrace.model.report import Confidence, Finding
 POD_FIREWALL = Cause(
     slug="pod-firewall",
     remediation=(
-        "The node's rules are not asked there. Look in the network namespace of {pod} on {node} (nsenter --net=/proc/PID/ns/net, or kubectl "
-        "debug with --profile=netadmin): iptables-save -c; nft list ruleset. Fix what writes those rules: a sidecar or init container "
-        "(Istio, Linkerd, a VPN client as Tailscale), a firewall in the image."
+        "Look in the network namespace of {pod} on {node} (nsenter --net=/proc/PID/ns/net, or kubectl debug with --profile=netadmin): "
+        "iptables-save -c; nft list ruleset. Fix what writes those rules: a sidecar or init container (Istio, Linkerd, a VPN client as "
+        "Tailscale), a firewall in the image. Rules of the node and policies have no say there."
     ),
     source="tailscale/tailscale issue 19876; Linux net/netfilter/core.c (nf_hook_slow)",
 )
