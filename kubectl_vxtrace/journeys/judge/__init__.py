@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
+from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
 from kubectl_vxtrace.journeys.judge.doubts import doubts_of
 from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
@@ -108,6 +108,8 @@ def _testimonies(
     witness = [testimony.witness for testimony in testimonies]
     noticed = packets.seen | bridged_locally(packets, path.candidate.flow)
     missed = contradicted(noticed[is_counted], passed[is_counted], witness)
+    if hops and testimonies[0].witness and not any(tap == hops[0].tap for tap, _ in context.entered):
+        missed = (begun_elsewhere(packets, is_counted), *missed[1:])  # it saw nothing of any flow: the interface is another's
     doubts = doubts_of(context, hops, packets, passed, is_counted, witness)
     return [
         _less(testimony, f"did not see {count} packets that hops {'before and after' if index else 'behind'} it saw" if count else doubt)

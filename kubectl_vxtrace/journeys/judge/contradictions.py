@@ -9,12 +9,11 @@ from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction, Flow, Role
+from kubectl_vxtrace.model.protocol import TCP_RST
 
 
 def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) -> tuple[int, ...]:
     """How many packets each witness missed that were seen before it and passed it; such a hop is no witness for absence.
-
-    A first hop that saw none of the packets which others saw is no place where they begin.
 
     seen: shape (n, hops). passed: how many hops each has provably passed, whether seen behind them or not.
     """
@@ -23,9 +22,17 @@ def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) 
     before = np.logical_or.accumulate(seen, axis=1)
     after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < passed[:, None])
     missed = (before & after & ~seen).sum(axis=0)
-    if not seen[:, 0].any():
-        missed[0] = seen.any(axis=1).sum()
     return tuple(int(count) if is_witness else 0 for count, is_witness in zip(missed, witness, strict=True))
+
+
+def begun_elsewhere(trajectories: Trajectories, is_counted: NDArray[np.bool_]) -> int:
+    """How many packets of a path began behind its first hop, if all did. A reset does not count: who refuses in the server's name on the
+    way begins there."""
+    counted = trajectories.take(np.flatnonzero(is_counted))
+    if not len(counted) or counted.seen[:, 0].any():
+        return 0
+    is_reset = (counted.flags & TCP_RST) != 0 if counted.frames.tcp else np.zeros(len(counted), dtype=np.bool_)
+    return int(np.count_nonzero(~is_reset))
 
 
 def bridged_locally(trajectories: Trajectories, flow: Flow) -> NDArray[np.bool_]:

@@ -18,8 +18,9 @@ TC_PROGRAM = Cause(
     slug="tc-program",
     remediation=(
         "Look on {node}: tc -s filter show dev {device} {side}; bpftool net show dev {device}. If an agent of this cluster has put it "
-        "there: correct its rules. If nothing needs it (a leftover of an agent that was removed): tc filter del dev {device} {side}, or tc qdisc "
-        "del dev {device} clsact where all filters of the device are leftovers; at tcx: bpftool net detach tcx_{side} dev {device}."
+        "there: correct its rules. If nothing needs it (a leftover of an agent that was removed): tc filter del dev {device} {side}, or "
+        "tc qdisc del dev {device} clsact where all filters of the device are leftovers; at tcx: bpftool net detach tcx_{side} dev "
+        "{device}."
     ),
     source="cilium/cilium issue 44194; Linux net/core/dev.c (sch_handle_ingress, sch_handle_egress); tc-bpf(8)",
     admitted=True,
@@ -30,8 +31,9 @@ CAUSES = (TC_PROGRAM,)
 
 _SIDES = {"ingress": ("TC_INGRESS",), "egress": ("TC_EGRESS",)}
 _BOTH = ("TC_COOKIE_ERROR", "TC_CHAIN_NOTFOUND", "TC_RECLASSIFY_LOOP")
-# What the agents of clusters call theirs (cilium/bpf, projectcalico/felix/bpf): they enforce policies, and are never removed by hand.
-_AGENTS = {"cil_": "Cilium", "cali_": "Calico", "cal": "Calico"}
+# What the agents of clusters call theirs (cilium/bpf, projectcalico/felix/bpf): where the network is theirs, these enforce policies and are
+# never removed by hand; elsewhere they are leftovers.
+_AGENTS = {"cil_": "Cilium", "cal": "Calico"}
 
 
 def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
@@ -61,7 +63,7 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     ]
     if counted:
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"its drops grew by {growth}; {loss.packets} packets were lost"))
-    agent = next((owner for prefix, owner in _AGENTS.items() if any(name.partition(" ")[2].startswith(prefix) for name in names)), None)
+    agent = _agent(case, names)
     noun = direction_noun(loss.path.direction, loss.packets)
     yield error_finding(
         case,
@@ -73,6 +75,13 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
         remediation=_remedy(node, device, side, agent),
         not_ruled_out=(f"network-policy-drop: {agent} enforces policies by that program",) if agent is not None else (),
     )
+
+
+def _agent(case: Case, names: tuple[str, ...]) -> str | None:
+    """Whose programs these are, where that is who makes the network of this cluster."""
+    backend = case.recording.overlay.backend or ""
+    owners = (owner for prefix, owner in _AGENTS.items() if any(name.split()[-1].startswith(prefix) for name in names))
+    return next((owner for owner in owners if backend.startswith(owner.lower())), None)
 
 
 def _remedy(node: str, device: str, side: str, agent: str | None) -> str:
