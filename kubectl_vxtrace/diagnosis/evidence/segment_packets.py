@@ -64,20 +64,17 @@ def passing_destinations(case: Case, segment: AnySegment) -> frozenset[str]:
 
 
 def passed_meanwhile(case: Case, loss: Loss) -> bool:
-    """Whether packets to the loss's own destination, of whatever flow, passed its segments between the first and the last one lost.
-
-    Those used the same entries of the same tables.
+    """Whether packets to the loss's own destination, of whatever flow, passed its segments between the first and the last one lost: to each
+    that they may have had, where nothing names it. Those used the same entries of the same tables.
     """
-    wanted, direction = set(loss.receivers), loss.path.direction
-    ends = {traced.flow.id: _receivers(traced) for traced in case.paths if traced.path.direction is direction}
-    same = [flow for flow, addresses in ends.items() if wanted & addresses]
+    of_direction = [traced for traced in case.paths if traced.path.direction is loss.path.direction]
     lost_ns = loss.traced.journeys.time_ns[loss.rows]
     for segment in loss.segments:
         packets = segment_packets(case, segment)
-        passed = packets.time_ns[~packets.lost & np.isin(packets.flow, same)]
-        if not bool(((passed > lost_ns.min()) & (passed < lost_ns.max())).any()):
+        passed = np.unique(packets.flow[~packets.lost & (packets.time_ns > lost_ns.min()) & (packets.time_ns < lost_ns.max())]).tolist()
+        if not {*loss.receivers} <= {address for traced in of_direction if traced.flow.id in passed for address in _receivers(traced)}:
             return False
-    return True
+    return bool(loss.receivers)
 
 
 def _receivers(traced: TracedPath) -> set[str]:
