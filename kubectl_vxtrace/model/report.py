@@ -244,6 +244,9 @@ class Leg:
     to: int | None
 
 
+BEFORE_TAP = "can take packets before they are seen here"
+"""How the reason of a hop ends that a program makes blind (HopCount.reason)."""
+
 LossPlace = tuple[int | None, Direction | None, Leg | None]
 """What a finding speaks of: a flow's id, a direction, a leg."""
 

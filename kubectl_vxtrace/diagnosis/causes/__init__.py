@@ -19,10 +19,12 @@ from kubectl_vxtrace.diagnosis.causes.host import (
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     wrong_gateway,
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
+from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
 from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
 from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
@@ -66,9 +68,11 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(fragments.check, (_WIRE, _DECAPSULATE)),
     OfSegment(queues.check, _BETWEEN_HOPS),
     OfSegment(underlay.check, (_WIRE,)),
+    OfAnySegment(tc_program.check, _ON_A_NODE),
     OfLoss(translation.check),
     OfAnySegment(bridging.check, (_DELIVER,)),
     OfAnySegment(connections.check, (_DELIVER,)),
+    OfAnySegment(pod_firewall.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
@@ -101,6 +105,7 @@ _MODULES = (
     loops,
     mtu,
     next_hop,
+    pod_firewall,
     pod_mtu,
     pod_source,
     port_clash,
@@ -109,6 +114,7 @@ _MODULES = (
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     translation,
     ttl,
     tunnel_address,

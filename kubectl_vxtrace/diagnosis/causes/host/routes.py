@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
@@ -23,6 +24,8 @@ ROUTE_MISSING = Cause(
     ),
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
@@ -32,6 +35,8 @@ POD_ROUTE_MISSING = Cause(
     ),
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
@@ -40,6 +45,8 @@ DUPLICATE_POD_CIDR = Cause(
         "blockaffinities. Fix: drain one of the two, delete its Node and its block affinity, and join it anew."
     ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 CAUSES = (
     ROUTE_MISSING,
