@@ -23,8 +23,8 @@ ARP_UNANSWERED = Cause(
     slug="arp-unanswered",
     remediation=(
         "Look: ip neigh show {address} dev {device} on {node}; tcpdump -ni {peer_device} arp on {peer}. Find what takes ARP (IPv6: "
-        "neighbour discovery) between the two: filters of bridge and switch (ebtables, nft bridge, port security), VLANs that differ, arp_ignore "
-        "and arp_filter on {peer}."
+        "neighbour discovery) between the two: filters of bridge and switch (ebtables, nft bridge, port security), VLANs that differ, "
+        "arp_ignore and arp_filter on {peer}."
     ),
     source="RFC 826; RFC 1122, 2.3.2.2; projectcalico/calico issue 3270; Linux net/ipv4/arp.c (arp_process, arp_fwd_proxy)",
 )

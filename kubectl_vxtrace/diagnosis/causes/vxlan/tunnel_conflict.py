@@ -16,8 +16,8 @@ TUNNEL_ADDRESS_CONFLICT = Cause(
     slug="tunnel-address-conflict",
     remediation=(
         "Look on {node}: ip addr show {device}; kubectl get node {node} -o yaml (projectcalico.org/IPv4VXLANTunnelAddr); calicoctl ipam "
-        "show --ip={address}; calicoctl ipam check. Restart the network agent of {node}, so that it takes a tunnel address from a block of its "
-        "own; the routes and entries of the other nodes are right."
+        "show --ip={address}; calicoctl ipam check. Restart the network agent of {node}, so that it takes a tunnel address from a block "
+        "of its own; the routes and entries of the other nodes are right."
     ),
     source="projectcalico/calico issues 5595, 3589; Calico felix/dataplane/linux/vxlan_mgr.go",
 )

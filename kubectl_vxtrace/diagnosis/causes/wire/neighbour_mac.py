@@ -10,6 +10,7 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.facts import Neighbour
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 WRONG_NEIGHBOUR_MAC = Cause(
@@ -25,15 +26,18 @@ CAUSES = (WRONG_NEIGHBOUR_MAC,)
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
-    """Findings `wrong-neighbour-mac`: encapsulated packets that left for a MAC address that is none of the peer's."""
-    entry = foreign_entry(case, loss, segment)
-    if entry is None:
+    """Findings `wrong-neighbour-mac`: encapsulated packets that left for a MAC address that is none of the receiver's.
+
+    They get lost on the wire, or, where a switch floods them, at the receiver's NIC, which takes them for another machine's.
+    """
+    entry, sender = foreign_entry(case, loss, segment), _sender(loss, segment)
+    if entry is None or sender is None:
         return
-    node, peer = segment.start.tap.node, segment.end.tap.node
-    right = ", ".join(sorted(peer_macs(case, segment.start.tap, entry.address) or _macs(case, peer)))
+    node, peer = sender.tap.node, segment.end.tap.node
+    right = ", ".join(sorted(peer_macs(case, sender.tap, entry.address) or _macs(case, peer)))
     noun = direction_noun(loss.path.direction, loss.packets)
     entry_text = f"neighbour entry of {node}: {entry.address} lladdr {entry.mac} on {entry.device} ({', '.join(entry.states)})"
-    frames = f"at {place_text(segment.start)} the frames are for {entry.mac}; {peer} has {right}"
+    frames = f"at {place_text(sender)} the frames are for {entry.mac}; {peer} has {right}"
     yield error_finding(
         case,
         loss,
@@ -50,23 +54,42 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
 def foreign_entry(case: Case, loss: Loss, segment: Segment) -> Neighbour | None:
     """The sender's neighbour entry that put a MAC address on the loss's frames which is none of the receiver's.
 
-    None where frames of the receiver's address do not come with a MAC address of its own: there a router or a cloud's virtual switch
-    stands between the nodes, and answers ARP for them. Where no such frame was seen, only an entry that somebody wrote (PERMANENT) counts.
+    None where frames of the receiver's address come with another MAC address than its own: there a router or a cloud's virtual switch
+    stands between the nodes, and answers ARP for them. Where no such frame was seen, only an entry that somebody wrote (PERMANENT)
+    counts. An address that another node has as well is no fault of the entry.
     """
-    sender, peer = segment.start.tap, segment.end.tap.node
-    own, sent = _macs(case, peer), destination_macs(case, loss, segment.start)
-    if not own or not sent or sent & own:
+    sender, peer = _sender(loss, segment), segment.end.tap.node
+    if sender is None:
         return None
-    for outer in {header.destination for header in encapsulations(case, loss, segment.start)}:
-        received = peer_macs(case, sender, outer)
-        if not received <= own:
+    own, sent = _macs(case, peer), destination_macs(case, loss, sender)
+    if not own or len(sent) != 1 or sent & own:
+        return None
+    for outer in {header.destination for header in encapsulations(case, loss, sender)}:
+        received = peer_macs(case, sender.tap, outer)
+        entry = _entry(case, sender, outer)
+        if entry is None or entry.mac is None or {entry.mac.lower()} != sent or not received <= own:
             continue
-        for facts in reversed(node_facts.looks(case, sender.node)):
-            for entry in facts.neighbours:
-                named = (entry.address, entry.device) == (outer, sender.interface) and entry.mac is not None and {entry.mac.lower()} == sent
-                if named and (received or "PERMANENT" in entry.states):
-                    return entry
+        if (received or "PERMANENT" in entry.states) and not _has_another_owner(case, peer, outer):
+            return entry
     return None
+
+
+def _sender(loss: Loss, segment: Segment) -> Hop | None:
+    """The NIC from which the packets left for the segment's node."""
+    peer = segment.end.tap.node
+    passed = loss.path.hops[: segment.start.hop]
+    return next((hop for hop in reversed(passed) if hop.role is Role.UNDERLAY and hop.tap.node != peer), None)
+
+
+def _entry(case: Case, sender: Hop, address: str) -> Neighbour | None:
+    """The sender's entry of an address on its NIC, as the last look that has one found it."""
+    entries = (entry for facts in reversed(node_facts.looks(case, sender.tap.node)) for entry in facts.neighbours)
+    return next((entry for entry in entries if (entry.address, entry.device) == (address, sender.tap.interface)), None)
+
+
+def _has_another_owner(case: Case, peer: str, address: str) -> bool:
+    looks = (*case.recording.before, *case.recording.after)
+    return any(address in link.addresses for facts in looks if facts.node != peer for link in facts.links)
 
 
 def _macs(case: Case, node: str) -> frozenset[str]:
