@@ -193,7 +193,31 @@ _NO_METRICS = _fabric_rule("resets", "iifname", f"udp dport {{port}} @th,312,8 6
 _RESETTER = both((_resetter, _no_resetter), _NO_METRICS)
 _NO_OUTER = (_without_outer_checksum, _with_outer_checksum)
 
+
+def _ask_anew(lab: Lab, node: LabNode, percent: int) -> None:
+    """The peer has forgotten the node's MAC address, and asks for it."""
+    other = peer(lab, node)
+    tools.run(["ip", "-n", other.netns, "neigh", "delete", node.address, "dev", other.underlay_interface], check=False)
+
+
+_NO_ARP = both(_fabric_rule("arp_to", "oifname", "ether type arp drop"), _fabric_rule("arp_from", "iifname", "ether type arp drop"))
+
+
+def _third_machines_mac(lab: Lab, node: LabNode, percent: int) -> None:
+    """Somebody wrote down the third node's MAC address for the peer."""
+    other = peer(lab, node)
+    entry = f"neigh replace {other.address} lladdr {lab.nodes[2].underlay_mac} dev {node.underlay_interface} nud permanent"
+    tools.ip_batch(node.netns, [entry])
+
+
+def _learned_mac(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run(["ip", "-n", node.netns, "neigh", "delete", peer(lab, node).address, "dev", node.underlay_interface], check=False)
+
+
 FAULTS = (
+    fault("arp-unanswered", "request", "{peer}/vxlan>{peer}/underlay", both(_NO_ARP, (_ask_anew, _ask_anew))),
+    fault("wrong-neighbour-mac", "request", WIRE_OUT, (_third_machines_mac, _learned_mac), at_client=True),
+    fault("wrong-neighbour-mac@reply", "reply", WIRE_OUT, (_third_machines_mac, _learned_mac)),
     fault("underlay-mtu", "request", WIRE, _MTU, traffic=_LARGE_QUESTIONS),
     fault("underlay-mtu@reply", "reply", WIRE, _MTU, at_client=True, traffic=_LARGE_ANSWERS),
     fault("outer-fragments-dropped", "request", WIRE_OUT, _FRAGMENTS, at_client=True, traffic=_LARGE_QUESTIONS),

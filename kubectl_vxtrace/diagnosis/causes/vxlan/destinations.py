@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import ip_interface
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.vxlan.vtep_macs import inner_macs
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import unresolved
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, place_text
@@ -20,7 +21,7 @@ FDB_WRONG_DESTINATION = Cause(
     slug="fdb-wrong-destination",
     remediation=(
         "Look on {sender}: bridge fdb show dev {device}. The address of {receiver} is {right}. Restart the network agent of {sender}, "
-        "which writes these entries, or: bridge fdb replace MAC dev {device} dst {right} self permanent."
+        "which writes these entries{by_hand}."
     ),
     source="k3s-io/k3s issues 6177, 12056; projectcalico/calico issue 7281; bridge(8)",
     of_table=True,
@@ -76,7 +77,7 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         # What the sender gives to itself never leaves it; what another node has, does.
         others = {node: text for node, text in others.items() if node == segment.start.tap.node}
     if owned and outer not in owned:
-        if not passes:
+        if not passes and not _is_of_another_node(case, loss, receiver, outer):
             yield _wrong(case, loss, segment, receiver, outer, others)
     elif others:
         yield _shared(case, loss, receiver, outer, others)
@@ -169,7 +170,9 @@ def _wrong(case: Case, loss: Loss, segment: AnySegment, receiver: str, outer: st
         confidence,
         f"{sender} sends the packets for {receiver} to {outer}, which is no address of {receiver}",
         [*proofs, *asked],
-        remediation=cause.remedy(sender=sender, receiver=receiver, right=right, device=_device(loss)),
+        remediation=cause.remedy(
+            sender=sender, receiver=receiver, right=right, device=_device(loss), by_hand=_by_hand(case, loss, receiver, right)
+        ),
         not_ruled_out=doubts,
     )
 
@@ -183,6 +186,35 @@ def _doubts(case: Case, segment: AnySegment, receiver: str, outer: str, *, owned
     if segment.kind is SegmentKind.ENCAPSULATE and not asked and not owned_by_another:
         doubts.append(f"another drop on {segment.start.tap.node}: no ARP request for {outer} was seen")
     return doubts
+
+
+def _is_of_another_node(case: Case, loss: Loss, receiver: str, outer: str) -> bool:
+    """Whether the frames are for the MAC address of another node's VTEP: then the forwarding entry of that MAC is about that node, and
+    what led the packets there is a route or an address, not the entry.
+
+    Whose a MAC is, a VTEP of the overlay says, or the sender's own neighbour entry: it names the tunnel address behind it.
+    """
+    macs, sender = inner_macs(case, loss, source=False), loss.path.hops[0].tap.node
+    vteps = case.recording.overlay.vteps
+    owners = {end.node: end for end in vteps if end.mac is not None and end.mac.lower() in macs}
+    if owners:
+        return receiver not in owners and any(end.underlay_address in (None, outer) for end in owners.values())
+    own = node_facts.all_addresses(case, receiver)
+    named = {
+        entry.address
+        for facts in node_facts.looks(case, sender)
+        for entry in facts.neighbours
+        if entry.device == _device(loss) and entry.mac is not None and entry.mac.lower() in macs
+    }
+    return bool(named) and bool(own) and own.isdisjoint(named) and outer not in published(case, receiver)
+
+
+def _by_hand(case: Case, loss: Loss, receiver: str, right: str) -> str:
+    """The command that writes the entry anew, only where the MAC address of the frames is known to be the receiver's."""
+    macs, end = inner_macs(case, loss, source=False), node_facts.vtep(case, receiver)
+    if end is None or end.mac is None or macs != {end.mac.lower()} or "," in right or right == "not known":
+        return ""
+    return f", or: bridge fdb replace {end.mac.lower()} dev {_device(loss)} dst {right} self permanent"
 
 
 def _right(case: Case, node: str, outer: str) -> str:
