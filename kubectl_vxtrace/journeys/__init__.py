@@ -68,6 +68,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         clocks=clocks,
         window=window,
         frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
+        memberships=attributed.memberships,
         quoted=quoted_requests(tables, attributed.memberships, clocks, recording.overlay),
         undecided=attributed.undecided,
         programs=taking_programs(recording),

@@ -94,6 +94,7 @@ class Completeness:
 
     complete: bool
     blind: tuple[Blind, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,6 +193,14 @@ def with_flow(case: Case, flow: Flow) -> Case:
     return with_paths(case, flow=[flow] * len(case.paths))
 
 
+def lost_behind(journeys: JourneyTable, *, hop: int) -> JourneyTable:
+    """The packets of a path, all of which are lost behind one of its hops, for nothing names the next one."""
+    count = len(journeys)
+    nowhere = np.zeros(count, dtype=np.int32)
+    outcome = np.full(count, OutcomeCode.LOST, dtype=np.uint8)
+    return replace(journeys, outcome=outcome, lost_from=nowhere + np.int32(hop), lost_to=nowhere)
+
+
 def of_flow(traced: TracedPath, flow: Flow) -> TracedPath:
     """The same path and packets as another flow's."""
     path = replace(traced.path, flow=flow.id)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from tests.datapath.faults import FAULTS
-from tests.truth import recorded
+from tests.truth import synthesised
 from tests.truth.cases import told_cases
+from tests.truth.reports.table import MECHANISMS
 
 ROOT = Path(__file__).parents[2]
 # What is said where nothing fits has nothing that makes it.
@@ -18,8 +19,10 @@ def _tried() -> Iterator[str]:
     """The causes that some case of the table of truth expects."""
     for fault in FAULTS:
         yield from (fault.cause, *((fault.partial_cause,) if fault.partial_cause is not None else ()))
-    for case in (*recorded.cases(), *told_cases()):
+    for case in (*synthesised.cases(), *told_cases()):
         yield from (truth.cause for truth in case.expected)
+    for row in MECHANISMS:
+        yield from (cause for cause in row.right.causes if cause is not None)
 
 
 def _named(path: Path) -> set[str]:

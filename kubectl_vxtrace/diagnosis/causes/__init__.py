@@ -28,7 +28,7 @@ from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
 from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
 from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
-from kubectl_vxtrace.diagnosis.causes.service import translation
+from kubectl_vxtrace.diagnosis.causes.service import connections, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
 from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, underlay
@@ -70,6 +70,8 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(tc_program.check, _ON_A_NODE),
     OfLoss(translation.check),
     OfAnySegment(pod_firewall.check, (_DELIVER,)),
+    OfAnySegment(bridging.check, (_DELIVER,)),
+    OfAnySegment(connections.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
@@ -77,7 +79,7 @@ CHECKS: tuple[LossCheck, ...] = (
 CASE_CHECKS: tuple[CaseCheck, ...] = (
     asymmetric.check_case,
     resets.check_case,
-    bridging.check_case,
+    connections.check_case,
     pod_source.check_case,
     blind.check_case,
 )
@@ -88,6 +90,7 @@ _MODULES = (
     blind,
     bridging,
     checksums,
+    connections,
     conntrack,
     conntrack_invalid,
     destinations,

@@ -5,6 +5,7 @@ counted          which packets are counted
 contradictions   witnesses that packets contradict
 doubts           hops behind programs that may have taken packets
 arrivals         how far packets have come though no tap saw them there: answered means arrived
+asked_form       replies that come back in another form than was asked for
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
 hop_counts       what each hop saw
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
+from kubectl_vxtrace.journeys.judge.asked_form import untranslated
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
@@ -29,6 +31,7 @@ from kubectl_vxtrace.journeys.judge.outcomes import (
     Outcomes,
     mark_merged_acks,
     mark_undetermined,
+    mark_untranslated,
     outcomes_of,
     possibly_resegmented,
 )
@@ -81,6 +84,8 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     witness = [testimony.witness for testimony in testimonies]
     outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
     mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
+    if not is_request:
+        mark_untranslated(outcomes, untranslated(context, packets, back), hops=packets.frame.shape[1])
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
     inside = np.flatnonzero(is_counted)
@@ -88,7 +93,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     chosen = packets.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
     legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
-    if is_request and path.candidate.flow.server is None:
+    if not is_request or path.candidate.flow.server is None:
         legs += open_leg(chosen, journeys)
     return TracedPath(
         flow=path.candidate.flow,
