@@ -256,7 +256,8 @@ def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int) -> tuple[AnySe
         return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]
     if len(hops) < 2:
-        return (OpenSegment(kind=_KIND_AFTER[hops[0].role], start=hops[0]),)
+        is_received = path.direction is Direction.REPLY and hops[0] is path.hops[-1]
+        return (OpenSegment(kind=SegmentKind.DELIVER if is_received else _KIND_AFTER[hops[0].role], start=hops[0]),)
     return tuple(Segment(kind=_kind(start, end), start=start, end=end) for start, end in pairwise(hops))
 
 

@@ -119,6 +119,26 @@ def _remake(lab: Lab, node: LabNode, option: str) -> None:
     mend_overlay(lab, node)
 
 
+def _routed_underlay(lab: Lab, node: LabNode, percent: int) -> None:
+    """The underlay routes between this node and its peer, and this node's outer packets live for one hop."""
+    _fabric_forwards(lab, "1")
+    tools.ip_batch(node.netns, [f"route replace {peer(lab, node).address}/32 via {wiring.GATEWAY} dev {node.underlay_interface}"])
+    tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "type", "vxlan", "ttl", "1"])
+
+
+def _flat_underlay(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "type", "vxlan", "ttl", "auto"], check=False)
+    tools.run(["ip", "-n", node.netns, "route", "delete", f"{peer(lab, node).address}/32", "via", wiring.GATEWAY], check=False)
+    _fabric_forwards(lab, "0")
+
+
+def _fabric_forwards(lab: Lab, value: str) -> None:
+    """Whether the fabric's bridge routes; it tells nobody of a shorter way (ICMP redirects)."""
+    quiet = f"printf 0 > conf/all/send_redirects; printf 0 > conf/{wiring.UNDERLAY_BRIDGE}/send_redirects"
+    script = f'cd /proc/sys/net/ipv4; {quiet}; printf %s "$1" > ip_forward'
+    tools.run_inside(lab.fabric, ["sh", "-c", script, "sh", value])
+
+
 def _xdp(lab: Lab, node: LabNode, percent: int) -> None:
     if any(one.name == _xdp_name(node) and processes.alive(one) for one in processes.recorded(lab.state_dir)):
         return
@@ -205,6 +225,8 @@ FAULTS = (
     fault("pod-mtu", "request", TO_TUNNEL, _LARGE_PODS, at_client=True, traffic=_LARGE_QUESTIONS),
     fault("underlay-path-subset", "request", WIRE, _HALF, traffic=_FEW_PORTS),
     fault("underlay-path-subset@reply", "reply", WIRE, _HALF, at_client=True, traffic=_FEW_PORTS),
+    fault("outer-ttl-expired", "request", WIRE_OUT, (_routed_underlay, _flat_underlay), at_client=True),
+    fault("outer-ttl-expired@reply", "reply", WIRE_OUT, (_routed_underlay, _flat_underlay)),
     fault("qdisc-drop", "request", EXIT, _QUEUE, at_client=True, traffic=_MANY),
     fault("qdisc-drop@reply", "reply", EXIT, _QUEUE, traffic=_MANY),
     fault("vxlan-tx-checksum", "request", PEERS_ENTRY, both(_VERIFIED, both(_MASQUERADE, _BAD_OUTER)), at_client=True),

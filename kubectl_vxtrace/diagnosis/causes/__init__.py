@@ -5,7 +5,7 @@ kinds of segments that it is about. Of explanations that are equally sure the on
 """
 
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.capture import blind, unexplained
+from kubectl_vxtrace.diagnosis.causes.capture import blind, not_followed, unexplained
 from kubectl_vxtrace.diagnosis.causes.host import (
     arp_unanswered,
     asymmetric,
@@ -21,17 +21,19 @@ from kubectl_vxtrace.diagnosis.causes.host import (
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     wrong_gateway,
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
+from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
 from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
 from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
-from kubectl_vxtrace.diagnosis.causes.service import translation
+from kubectl_vxtrace.diagnosis.causes.service import connections, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
-from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, neighbour_mac, underlay
+from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, neighbour_mac, ttl, underlay
 from kubectl_vxtrace.diagnosis.checks import CaseCheck, LossCheck, OfAnySegment, OfLoss, OfSegment
 from kubectl_vxtrace.diagnosis.losses import SegmentKind
 
@@ -64,6 +66,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(packet_filter.check, (*_ON_A_NODE, _DELIVER)),
     OfSegment(checksums.check, (_DECAPSULATE,)),
     OfAnySegment(checksums.check_inner, (_FORWARD, _DELIVER)),
+    OfSegment(ttl.check, (_WIRE,)),
     OfSegment(hypervisor.check, (_WIRE,)),
     OfSegment(tunnel_gso.check, (_ENCAPSULATE,)),
     OfSegment(pod_mtu.check, (_FORWARD, _ENCAPSULATE)),
@@ -71,7 +74,11 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(fragments.check, (_WIRE, _DECAPSULATE)),
     OfSegment(queues.check, _BETWEEN_HOPS),
     OfSegment(underlay.check, (_WIRE,)),
+    OfAnySegment(tc_program.check, _ON_A_NODE),
     OfLoss(translation.check),
+    OfAnySegment(bridging.check, (_DELIVER,)),
+    OfAnySegment(connections.check, (_DELIVER,)),
+    OfAnySegment(pod_firewall.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
@@ -80,10 +87,11 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     arp_unanswered.check_case,
     asymmetric.check_case,
     resets.check_case,
-    bridging.check_case,
+    connections.check_case,
     pod_source.check_case,
     policy_route.check_case,
     blind.check_case,
+    not_followed.check_case,
 )
 
 _MODULES = (
@@ -93,6 +101,7 @@ _MODULES = (
     blind,
     bridging,
     checksums,
+    connections,
     conntrack,
     conntrack_invalid,
     destinations,
@@ -106,6 +115,7 @@ _MODULES = (
     mtu,
     neighbour_mac,
     next_hop,
+    pod_firewall,
     pod_mtu,
     pod_source,
     policy_route,
@@ -115,7 +125,9 @@ _MODULES = (
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     translation,
+    ttl,
     tunnel_address,
     tunnel_conflict,
     tunnel_gso,

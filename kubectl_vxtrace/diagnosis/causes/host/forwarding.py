@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text
@@ -21,6 +22,7 @@ IP_FORWARD_OFF = Cause(
     ),
     source="Linux net/ipv4/route.c (ip_error: EHOSTUNREACH); Documentation/networking/ip-sysctl.rst",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
 )
 RP_FILTER = Cause(
     slug="rp-filter",
@@ -30,6 +32,7 @@ RP_FILTER = Cause(
     ),
     source="Linux Documentation/networking/ip-sysctl.rst; RFC 3704; net/ipv4/fib_frontend.c; cilium/cilium issue 13130",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (
     IP_FORWARD_OFF,

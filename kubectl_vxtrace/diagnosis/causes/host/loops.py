@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.loops import Loop, loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
@@ -19,6 +20,7 @@ ROUTING_LOOP = Cause(
     ),
     source="RFC 791, section 3.1 (time to live); RFC 792; Linux net/ipv4/ip_forward.c",
     admitted=True,
+    stage=Stage.FORWARD,
 )
 CAUSES = (ROUTING_LOOP,)
 

@@ -15,7 +15,8 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, unread
-from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, purpose_of
+from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, is_proxys, purpose_of
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
@@ -65,7 +66,8 @@ def _suspects(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[_Susp
     wanted = traits(case, loss, segment)
     for dropper in droppers_on(segment, case.droppers[segment.start.tap.node]):
         fit = fit_on(segment, dropper.rule, wanted)
-        if fit is not Fit.EXCLUDES:
+        # kube-proxy's checks match whole Service ranges and count nothing: that one fits says nothing of what it did.
+        if fit is not Fit.EXCLUDES and not (is_proxys(dropper.rule) and dropper.growth.packets is None):
             yield _Suspect(dropper.rule, fit, dropper.growth)
 
 
@@ -170,7 +172,7 @@ def _finding(
     verdict = verdict_on(case, loss, segment, rule)
     cause = verdict.cause
     node = segment.start.tap.node
-    verb = "rejected" if rule.target == "REJECT" else "dropped"
+    verb = "rejected" if rule.target == "REJECT" else "queued" if rule.target in QUEUEING else "dropped"
     noun = direction_noun(loss.path.direction, loss.packets)
     summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} after {place_text(segment.start)}"
     look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.policy_route import POLICY_ROUTE
 from kubectl_vxtrace.diagnosis.causes.host.policy_route import remedy as policy_route_remedy
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
@@ -26,6 +27,8 @@ ROUTE_MISSING = Cause(
     ),
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
@@ -35,6 +38,8 @@ POD_ROUTE_MISSING = Cause(
     ),
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
@@ -44,6 +49,8 @@ DUPLICATE_POD_CIDR = Cause(
         "other, restart the network agent, so that it takes a block of its own; pods there that have addresses of this one are made anew."
     ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 CAUSES = (
     ROUTE_MISSING,

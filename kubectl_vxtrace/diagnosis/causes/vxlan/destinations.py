@@ -24,6 +24,7 @@ FDB_WRONG_DESTINATION = Cause(
         "which writes these entries{by_hand}."
     ),
     source="k3s-io/k3s issues 6177, 12056; projectcalico/calico issue 7281; bridge(8)",
+    of_table=True,
 )
 WRONG_NODE_ADDRESS = Cause(
     slug="wrong-node-address",
@@ -33,6 +34,7 @@ WRONG_NODE_ADDRESS = Cause(
         "--flannel-iface (k3s), and restart the network agent there."
     ),
     source="projectcalico/calico issues 8203, 6141, 6927; poseidon/typhoon issue 124",
+    of_table=True,
 )
 DUPLICATE_NODE_ADDRESS = Cause(
     slug="duplicate-node-address",

@@ -21,6 +21,7 @@ FDB_MISSING = Cause(
     ),
     source="projectcalico/calico issues 9450, 7281; Linux vxlan_xmit",
     admitted=True,
+    of_table=True,
 )
 CAUSES = (FDB_MISSING,)
 

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import udp_counter
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
+from kubectl_vxtrace.model.address import mac_text
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
@@ -23,6 +25,7 @@ STALE_VTEP_MAC = Cause(
     ),
     source="flannel-io/flannel issues 1155, 1788; k3s-io/k3s issue 9957; Linux net/ipv4/ip_input.c (ip_rcv_core)",
     admitted=True,
+    stage=Stage.IP_INPUT,
 )
 DUPLICATE_VTEP_MAC = Cause(
     slug="duplicate-vtep-mac",
@@ -31,6 +34,7 @@ DUPLICATE_VTEP_MAC = Cause(
         "/etc/machine-id && systemd-machine-id-setup), then ip link delete {device} and restart the network agent there."
     ),
     source="Linux drivers/net/vxlan/vxlan_core.c (vxlan_set_mac: SKB_DROP_REASON_LOCAL_MAC)",
+    stage=Stage.TUNNEL_IN,
 )
 CAUSES = (
     STALE_VTEP_MAC,
@@ -55,12 +59,8 @@ def inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
             continue
         tunnel = np.unique(table.tunnel[rows])
         column = table.tunnels.inner_source_mac if source else table.tunnels.inner_destination_mac
-        return frozenset(_mac_text(int(mac)) for mac in column[tunnel[tunnel >= 0]])
+        return frozenset(mac_text(int(mac)) for mac in column[tunnel[tunnel >= 0]])
     return frozenset()
-
-
-def _mac_text(number: int) -> str:
-    return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
 
 
 def _device_macs(case: Case, device: Hop) -> frozenset[str]:

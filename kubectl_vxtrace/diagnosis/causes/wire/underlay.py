@@ -10,7 +10,7 @@ from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.policy_route import diverted_outer
 from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import foreign_entry
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
-from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
+from kubectl_vxtrace.diagnosis.evidence.answers import all_reset, expired_outer_answers
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
@@ -59,12 +59,13 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
-    receiving NIC is down, nor those that a reset answered, nor those that the sender itself led elsewhere: nothing is said of those.
+    receiving NIC is down, nor those that a reset answered, that the sender itself led elsewhere, or whose time to live ended: nothing is
+    said of those.
     """
     headers = encapsulations(case, loss, segment.start)
     if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
         return
-    if all_reset(case, loss) or is_senders_fault(case, loss, segment):
+    if all_reset(case, loss) or expired_outer_answers(case, loss) or is_senders_fault(case, loss, segment):
         return
     if loss.arrived == 0 and not _others_arrive(case, segment, headers):
         yield _blocked(case, loss, segment, headers[0])

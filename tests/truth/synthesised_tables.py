@@ -1,4 +1,4 @@
-"""Recorded cases of tables that are full, that two packets want to write at once, or on which two nodes do not agree."""
+"""Synthesised cases of tables that are full, that two packets want to write at once, or on which two nodes do not agree."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 from tests.datapath import servers, tools, wiring
 from tests.datapath.records import Lab
 from tests.truth.cases import Truth
-from tests.truth.record import RECEIVER, SENDER, Facts, Recorded, table, without_table
+from tests.truth.synthesis import DROP, RECEIVER, SENDER, Counter, Facts, Synthesised, table, without_table
 
 
 def _to_tunnel(cause: str) -> Truth:
@@ -27,11 +27,11 @@ _AAAA = 28
 _BEFORE = 100  # of each counter
 
 
-def _half_of_the_twins(lab: Lab) -> AbstractContextManager[None]:
+def _half_of_the_twins(lab: Lab) -> AbstractContextManager[Counter]:
     """Of the AAAA questions half are lost on the client's node; each left its pod right behind the A question, from the same port."""
     name_bytes = sum(len(label) + 1 for label in servers.QUESTION.split(".")) + 1
     place_bits = 8 * (8 + 12 + name_bytes)  # UDP, DNS's header (RFC 1035, 4.1.1)
-    rule = f"ip saddr {servers.client(lab).address} udp dport 53 @th,{place_bits},16 {_AAAA} numgen random mod 2 0 drop;"
+    rule = f"ip saddr {servers.client(lab).address} udp dport 53 @th,{place_bits},16 {_AAAA} numgen random mod 2 0 {DROP};"
     chain = f"chain early {{ type filter hook prerouting priority -201; policy accept; {rule} }};"
     return table(lab.node(SENDER).netns, "ip", chain)
 
@@ -73,11 +73,11 @@ def _no_words(folder: Path) -> None:
 _THRESHOLDS = {"gc_thresh1": "128", "gc_thresh2": "512", "gc_thresh3": "1024"}
 
 
-def _before_the_pod(lab: Lab) -> AbstractContextManager[None]:
+def _before_the_pod(lab: Lab) -> AbstractContextManager[Counter]:
     """What should go to the DNS pod is taken away behind all other rules, where the kernel would look for the pod's MAC address."""
     node = lab.node(RECEIVER)
     pod = servers.dns_pod(lab, node)
-    rule = f'oifname "{pod.host_interface}" ip daddr {pod.address} drop;'
+    rule = f'oifname "{pod.host_interface}" ip daddr {pod.address} {DROP};'
     return table(node.netns, "ip", f"chain late {{ type filter hook postrouting priority 310; policy accept; {rule} }};")
 
 
@@ -126,7 +126,7 @@ _INITIATION_BYTES, _TRIES = 148, 40
 
 
 @contextmanager
-def _into_wireguard(lab: Lab) -> Iterator[None]:
+def _into_wireguard(lab: Lab) -> Iterator[Counter]:
     """The client's node routes the other node's pods into a device in which all ends."""
     sender, receiver = lab.node(SENDER), lab.node(RECEIVER)
     way = ["ip", "-n", sender.netns, "rule"], ["not", "fwmark", _MARK, "lookup", _TABLE, "priority", _PRIORITY]
@@ -144,10 +144,16 @@ def _into_wireguard(lab: Lab) -> Iterator[None]:
                 ],
             )
             tools.run([*way[0], "add", *way[1]])
-            yield
+            yield lambda: _handed_to(sender.netns, _TUNNEL)
         finally:
             tools.run([*way[0], "delete", *way[1]], check=False)
             running.terminate()
+
+
+def _handed_to(netns: str, device: str) -> int:
+    """Packets that the kernel has given to a device."""
+    listed = json.loads(tools.run(["ip", "-n", netns, "-j", "-s", "link", "show", "dev", device]).stdout)
+    return int(listed[0]["stats64"]["tx"]["packets"])
 
 
 def _peers(node: str) -> list[dict[str, Any]]:
@@ -194,17 +200,17 @@ def _encrypted_said(node: str, after: bool, lost: int) -> dict[str, str]:
     return answers
 
 
-RECORDED = (
-    Recorded(
+SYNTHESISED = (
+    Synthesised(
         title="two questions at once from one socket, on a kernel that drops the loser (4.15)",
         truth=_to_tunnel("dns-conntrack-race"),
         breaking=_half_of_the_twins,
         edit=_clashed,
         said=_clashed_said,
         rework=_no_words,
-        traffic=(("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20", "--twins"),),
+        traffic=(("ask", "dns", "{kube-dns}", "{question}", "--rate", "20", "--twins"),),
     ),
-    Recorded(
+    Synthesised(
         title="a full neighbour table",
         truth=Truth(cause="neighbour-table-full", direction="request", start=f"{RECEIVER}/vxlan", end=f"{RECEIVER}/pod"),
         breaking=_before_the_pod,
@@ -212,7 +218,7 @@ RECORDED = (
         said=_no_room_said,
         rework=_neighbour_words,
     ),
-    Recorded(
+    Synthesised(
         title="Calico's WireGuard, whose peer never answered a handshake",
         truth=_to_tunnel("wireguard-peer"),
         breaking=_into_wireguard,

@@ -1,4 +1,4 @@
-"""The recorded cases of the table of truth: what their nodes' tools print is read as what their facts say."""
+"""The synthesised cases of the table of truth: what their nodes' tools print is read as what their facts say."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ import pytest
 
 from kubectl_vxtrace.facts.counters import read_statistics
 from kubectl_vxtrace.facts.host import read_wireguard
-from tests.truth import recorded
-from tests.truth.record import RECEIVER, SENDER, Recorded
+from tests.truth import synthesised
+from tests.truth.synthesis import RECEIVER, SENDER, Synthesised
 
 LOST = 41
 NODES = (SENDER, RECEIVER, "ada-ec-3")
 
 
-def case(cause: str) -> Recorded:
-    (found,) = (one for one in recorded.RECORDED if one.truth.cause == cause)
+def case(cause: str) -> Synthesised:
+    (found,) = (one for one in synthesised.SYNTHESISED if one.truth.cause == cause)
     return found
 
 
-def facts(one: Recorded, node: str, *, after: bool) -> dict[str, Any]:
+def facts(one: Synthesised, node: str, *, after: bool) -> dict[str, Any]:
     """What `edit` makes of a node that has said little."""
     link = {"name": "ens4", "index": 2, "kind": "veth", "mac": "42:01:0a:80:00:48", "counters": {}}
     empty: dict[str, Any] = {"counters": {}, "sysctls": {}, "absent": {}, "neighbours": [], "rules": [], "links": [link], "wireguard": []}

@@ -1,4 +1,4 @@
-"""Recorded cases: how a bundle's captures are changed."""
+"""Synthesised cases: how a bundle's captures are changed."""
 
 import hashlib
 import json
@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from tests.truth import recorded
-from tests.truth.recorded import cases, find
+from tests.truth import synthesised
+from tests.truth.synthesised import cases, find
 
 CLIENT, SERVER = b"\x0a\xf4\x72\x4b", b"\x0a\xf4\x38\x81"
 QUESTION = b"\x01a\x00\x00\x01\x00\x01"
@@ -69,7 +69,7 @@ def captures_of(place: Path) -> list[dict[str, Any]]:
 
 
 def rework(cause: str, place: Path) -> None:
-    (one,) = (one for one in recorded.RECORDED if one.truth.cause == cause)
+    (one,) = (one for one in synthesised.SYNTHESISED if one.truth.cause == cause)
     one.rework(place)
 
 
@@ -99,4 +99,4 @@ def test_a_capture_that_could_not_keep_up_says_so(tmp_path: Path) -> None:
 
 
 def test_each_case_is_found_by_its_title() -> None:
-    assert [find(case.recorded).truth for case in cases()] == [case.expected[0] for case in cases()]
+    assert [find(case.synthesised).truth for case in cases()] == [case.expected[0] for case in cases()]

@@ -1,4 +1,4 @@
-"""Recorded cases that only captures show: two packets in one, and a capture that could not keep up."""
+"""Synthesised cases that only captures show: two packets in one, and a capture that could not keep up."""
 
 import struct
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from tests.truth import pcaps
 from tests.truth.cases import Truth
 from tests.truth.pcaps import Packet
-from tests.truth.record import RECEIVER, SENDER, Recorded
+from tests.truth.synthesis import RECEIVER, SENDER, Synthesised
 
 # Bytes: Ethernet, IPv4 without options, UDP, VXLAN (RFC 7348, 5).
 _ETHERNET, _IPV4, _UDP, _VXLAN = 14, 20, 8, 8
@@ -116,15 +116,15 @@ def _too_fast(folder: Path) -> None:
     pcaps.change(folder, apply)
 
 
-RECORDED = (
-    Recorded(
+SYNTHESISED = (
+    Synthesised(
         title="two VXLAN packets under one outer header (UDP segmentation that was never undone)",
         truth=Truth(cause="tunnel-gso-bug", direction="request", start=f"{SENDER}/vxlan", end=f"{SENDER}/underlay"),
         backend="flannel",
         rework=_glue,
-        traffic=(("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20", "--twins"),),
+        traffic=(("ask", "dns", "{kube-dns}", "{question}", "--rate", "20", "--twins"),),
     ),
-    Recorded(
+    Synthesised(
         title="a capture that could not keep up: the kernel dropped one packet of eight",
         truth=Truth(cause="capture-blind", severity="warning", code=4),
         backend="flannel",
