@@ -6,6 +6,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import outer_answer
@@ -27,6 +28,8 @@ ARP_UNANSWERED = Cause(
         "arp_ignore and arp_filter on {peer}."
     ),
     source="RFC 826; RFC 1122, 2.3.2.2; projectcalico/calico issue 3270; Linux net/ipv4/arp.c (arp_process, arp_fwd_proxy)",
+    stage=Stage.NEIGHBOUR,
+    of_table=True,
 )
 CAUSES = (ARP_UNANSWERED,)
 

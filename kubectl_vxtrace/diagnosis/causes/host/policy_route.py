@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_diversion
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
@@ -22,6 +23,7 @@ POLICY_ROUTE = Cause(
         "(cloud agent, VPN client, container runtime), or it comes back."
     ),
     source="projectcalico/calico issue 4662; lf-edge/eve issue 4370; kontena/pharos-cluster issue 1330; ip-rule(8)",
+    stage=Stage.ROUTE_INPUT,
 )
 CAUSES = (POLICY_ROUTE,)
 
