@@ -54,10 +54,10 @@ def rule_text(rule: RoutingRule) -> str:
 
 def diversion(case: Case, answer: RouteLookup, node: str, sources: Sequence[str]) -> Diversion | None:
     """What makes `node` answer so for a packet from one of `sources`: a rule, or a line of the table main that is narrower than one to
-    a VXLAN device. None where neither does: then the way itself is missing."""
-    if routes.is_refused(answer) or answer.type != "unicast":
-        return None
+    a VXLAN device. None where neither does: then the way itself is missing; and where the CNI itself encrypts between the nodes."""
     facts = node_facts.looks(case, node)[-1]
+    if routes.is_refused(answer) or answer.type != "unicast" or _is_encrypted_way(facts, answer):
+        return None
     lines = routes.lines_for(facts, answer.destination)
     line = next((line for line in lines if line.table == answer.table and line.device == answer.device), None)
     if answer.table is not None:
@@ -112,6 +112,14 @@ def _has_other_way(facts: NodeFacts, lines: Sequence[Route], line: Route) -> boo
     """Whether the table main has a wider line to a VXLAN device than the one that is taken, which is none of the CNI's own."""
     others = [other for other in lines if other.table is None and other is not line and other.destination != "default"]
     return line.destination != "default" and any(_is_vxlan(facts, other.device) for other in others) and not _is_vxlan(facts, line.device)
+
+
+def _is_encrypted_way(facts: NodeFacts, answer: RouteLookup) -> bool:
+    """Whether the answer leads to a peer of a WireGuard device that is for that address: Calico sends pods there by a rule of its own
+    (felix/wireguard/wireguard.go)."""
+    link = facts.link(answer.device) if answer.device is not None else None
+    peers = [peer for peer in facts.wireguard if peer.device == answer.device]
+    return link is not None and link.kind == "wireguard" and any(node_facts.covers(peer.allowed, answer.destination) for peer in peers)
 
 
 def _is_vxlan(facts: NodeFacts, device: str | None) -> bool:

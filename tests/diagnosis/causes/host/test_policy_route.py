@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import policy_route
-from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice
+from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, HopCount, Leg, Severity
@@ -146,6 +146,20 @@ def test_a_rule_for_the_pods_takes_them_to_another_table() -> None:
 )
 def test_where_the_overlays_own_route_is_gone_it_is_missing(case: Case) -> None:
     assert diagnose(case)[0].cause == "route-missing"
+
+
+def test_the_networks_own_encryption_is_no_diversion() -> None:
+    """Calico's rule leads packets for pods to the table of its WireGuard device."""
+    answer = replace(BY_BRIDGE, device="wireguard.cali", table="1")
+    case = diverted(answer, (replace(BRIDGE_LINE, device="wireguard.cali", table="1"), OVERLAY_LINE))
+    link = Link(name="wireguard.cali", index=12, kind="wireguard")
+    peer = WireguardPeer(device="wireguard.cali", public_key="K", allowed=("10.244.56.128/26",))
+    looks = [
+        tuple(replace(look, links=(*look.links, link), wireguard=(peer,)) for look in told)
+        for told in (case.recording.before, case.recording.after)
+    ]
+    case = replace(case, recording=replace(case.recording, before=looks[0], after=looks[1]))
+    assert "policy-route" not in [found.cause for found in diagnose(case)]
 
 
 def bypassing(*, host: bool = True, role: Role = Role.UNDERLAY, at: str = A, table: str | None = "500", journeys: bool = False) -> Case:
