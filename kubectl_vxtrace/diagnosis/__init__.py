@@ -12,7 +12,7 @@ error for each loss; then the report.
     report/          verdict, impact, sections and the first line of the report
 
 A check proves with evidence/ (frames, answers, outer headers, counters, routes, NICs, the kernel's drops: facts about a loss, without a
-cause) and rules/ (packet filter rules: which drop, which packets they can match, what they are made for), writes with finding.py, and
+cause) and rules/ (packet filter rules: which drop, which packets they can match, what they are made for). It writes with finding.py, and
 decides by judgement.py, where the thresholds are that no standard gives. Imports run one way, from the report down to the losses.
 """
 

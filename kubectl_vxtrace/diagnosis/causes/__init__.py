@@ -76,9 +76,9 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(underlay.check, (_WIRE,)),
     OfAnySegment(tc_program.check, _ON_A_NODE),
     OfLoss(translation.check),
+    OfAnySegment(pod_firewall.check, (_DELIVER,)),
     OfAnySegment(bridging.check, (_DELIVER,)),
     OfAnySegment(connections.check, (_DELIVER,)),
-    OfAnySegment(pod_firewall.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )

@@ -18,8 +18,8 @@ class Context:
     """One trace: what was captured, what each tap is worth, clocks and window, and the ICMP errors that came back.
 
     frames_in_window: by tap, all its frames in the common window. memberships: by tap, what each conversation belongs to, as a request and
-    as a reply. undecided: groups some of whose packets may be others'.
-    programs: what may take packets before a tap sees them. entered: taps that saw packets of any path, with the way by which these passed.
+    as a reply. undecided: groups some of whose packets may be others'. programs: what may take packets before a tap sees them. entered:
+    taps that saw packets of any path, with the way by which these passed.
     """
 
     recording: Recording

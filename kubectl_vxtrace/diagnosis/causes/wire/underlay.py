@@ -59,8 +59,8 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
-    receiving NIC is down, nor those that a reset answered, that the sender itself led elsewhere, or whose time to live ended: nothing is
-    said of those.
+    receiving NIC is down, nor those that a reset answered or whose time to live ended, nor those that the sender itself led
+    elsewhere: nothing is said of those.
     """
     headers = encapsulations(case, loss, segment.start)
     if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
