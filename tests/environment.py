@@ -51,8 +51,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep their names, and say by the status that nothing else failed."""
     broken = session.config.stash[_BROKEN]
-    if session.config.cache is not None:
-        session.config.cache.set(_CACHE, broken)
+    cache = getattr(session.config, "cache", None)  # there is none with -p no:cacheprovider
+    if cache is not None:
+        cache.set(_CACHE, broken)
     if exitstatus == pytest.ExitCode.TESTS_FAILED and broken and session.testsfailed == len(broken):
         session.exitstatus = TEMPORARY
 

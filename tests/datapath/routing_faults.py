@@ -14,7 +14,7 @@ _LOOK_ELSEWHERE = 52  # a routing table that nobody else uses
 _MARK = "0x10000000/0x10000000"  # a bit that neither kube-proxy nor Calico uses
 _PAST_MAIN = 53  # another one, and the priority of the rule that leads there
 _CONTAINERS = "docker0"
-_MASQUERADING = insert("POSTROUTING", "-s {client}/32 -o vxlan.calico -j MASQUERADE", table="nat")
+_MASQUERADING = insert("POSTROUTING", "-s {client}/32 -d {server}/32 -o {device} -j MASQUERADE", table="nat")
 _MARKING = insert("PREROUTING", f"-s {{client}}/32 -j MARK --set-xmark {_MARK}", table="mangle")
 
 
@@ -205,11 +205,12 @@ def _no_bare_answers(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _past_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
-    """An agent's rule sends what the node itself sends, encapsulated packets too, to a table that knows the gateway only."""
+    """An agent's rule sends what the node itself sends to its peer, encapsulated packets too, to a table that knows the gateway only."""
     _to_the_peer(lab, node, percent)
     table = str(_PAST_MAIN)
     _route(node, "replace", "default", "via", GATEWAY, "dev", node.underlay_interface, "table", table)
-    tools.run(["ip", "-n", node.netns, "rule", "add", "from", node.address, "lookup", table, "priority", table])
+    ends = ["from", node.address, "to", peer(lab, node).address]
+    tools.run(["ip", "-n", node.netns, "rule", "add", *ends, "lookup", table, "priority", table])
 
 
 def _to_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
@@ -232,7 +233,7 @@ def _no_containers(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _foreign_tunnel_address(lab: Lab, node: LabNode, percent: int) -> None:
-    """The VXLAN device has an address of the third node's block, and what the client's pod sends goes out with it as its source."""
+    """The VXLAN device has an address of the third node's block, and what the client's pod sends to the peer has it as its source."""
     _own_tunnel_address(lab, node, percent)
     tools.ip_batch(node.netns, [f"addr replace {_spare(lab)}/32 dev {node.vtep_interface}"])
     tools.run(["ip", "-n", node.netns, "addr", "delete", f"{node.vtep_address}/32", "dev", node.vtep_interface])

@@ -16,6 +16,7 @@ _METRICS_PORT = 9153
 _METRICS = ("http", f"{{dns}}:{_METRICS_PORT}", "/", "--rate", "15")
 _MANY = ("dns", "{dns}:53", servers.QUESTION, "--rate", "60")
 WIRE_MTU_BYTES = 1200
+_NOBODYS_MAC = "02:00:00:00:00:99"
 NIC_MTU_BYTES = 1300
 POD_MTU_BYTES = 1500
 
@@ -203,10 +204,10 @@ def _ask_anew(lab: Lab, node: LabNode, percent: int) -> None:
 _NO_ARP = both(_fabric_rule("arp_to", "oifname", "ether type arp drop"), _fabric_rule("arp_from", "iifname", "ether type arp drop"))
 
 
-def _third_machines_mac(lab: Lab, node: LabNode, percent: int) -> None:
-    """Somebody wrote down the third node's MAC address for the peer."""
+def _nobodys_mac(lab: Lab, node: LabNode, percent: int) -> None:
+    """Somebody wrote down a MAC address for the peer that nobody has; the underlay's bridge floods such frames."""
     other = peer(lab, node)
-    entry = f"neigh replace {other.address} lladdr {lab.nodes[2].underlay_mac} dev {node.underlay_interface} nud permanent"
+    entry = f"neigh replace {other.address} lladdr {_NOBODYS_MAC} dev {node.underlay_interface} nud permanent"
     tools.ip_batch(node.netns, [entry])
 
 
@@ -216,8 +217,8 @@ def _learned_mac(lab: Lab, node: LabNode, percent: int) -> None:
 
 FAULTS = (
     fault("arp-unanswered", "request", "{peer}/vxlan>{peer}/underlay", both(_NO_ARP, (_ask_anew, _ask_anew))),
-    fault("wrong-neighbour-mac", "request", WIRE_OUT, (_third_machines_mac, _learned_mac), at_client=True),
-    fault("wrong-neighbour-mac@reply", "reply", WIRE_OUT, (_third_machines_mac, _learned_mac)),
+    fault("wrong-neighbour-mac", "request", PEERS_ENTRY, (_nobodys_mac, _learned_mac), at_client=True),
+    fault("wrong-neighbour-mac@reply", "reply", PEERS_ENTRY, (_nobodys_mac, _learned_mac)),
     fault("underlay-mtu", "request", WIRE, _MTU, traffic=_LARGE_QUESTIONS),
     fault("underlay-mtu@reply", "reply", WIRE, _MTU, at_client=True, traffic=_LARGE_ANSWERS),
     fault("outer-fragments-dropped", "request", WIRE_OUT, _FRAGMENTS, at_client=True, traffic=_LARGE_QUESTIONS),

@@ -55,6 +55,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(routes.check, (_FORWARD,)),
     OfAnySegment(wrong_gateway.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(policy_route.check, (_WIRE,)),
+    OfSegment(policy_route.check_exit, (_ENCAPSULATE,)),
     OfSegment(neighbour_mac.check, (_WIRE, _DECAPSULATE)),
     OfLoss(loops.check),
     OfLoss(asymmetric.check),

@@ -44,7 +44,14 @@ class Diversion:
             return (
                 f"ip addr del {self.prefix} dev {self.answer.device}, and give {self.answer.device} a network outside the pods' addresses"
             )
-        return f"ip route del {routes.line_text(self.line)}" if self.line is not None else "correct the table that the kernel names"
+        if self.line is None or self.line.destination == "default":
+            table = "" if self.answer.table is None else f" table {self.answer.table}"
+            return f"ip route add {target} dev {self.answer.device}{table}"
+        return f"ip route del {routes.line_text(self.line)}"
+
+
+# Tables that every node has a rule for, behind all others (ip-rule(8)).
+_OF_EVERY_NODE = ("default", "local")
 
 
 def rule_text(rule: RoutingRule) -> str:
@@ -54,10 +61,10 @@ def rule_text(rule: RoutingRule) -> str:
 
 def diversion(case: Case, answer: RouteLookup, node: str, sources: Sequence[str]) -> Diversion | None:
     """What makes `node` answer so for a packet from one of `sources`: a rule, or a line of the table main that is narrower than one to
-    a VXLAN device. None where neither does: then the way itself is missing."""
-    if routes.is_refused(answer) or answer.type != "unicast":
-        return None
+    a VXLAN device. None where neither does: then the way itself is missing; and where the CNI itself encrypts between the nodes."""
     facts = node_facts.looks(case, node)[-1]
+    if routes.is_refused(answer) or answer.type != "unicast" or answer.table in _OF_EVERY_NODE or _is_encrypted_way(facts, answer):
+        return None
     lines = routes.lines_for(facts, answer.destination)
     line = next((line for line in lines if line.table == answer.table and line.device == answer.device), None)
     if answer.table is not None:
@@ -74,10 +81,32 @@ def outer_diversion(case: Case, node: str, outer: str) -> Diversion | None:
     answer = outer_answer(told[-1], node_facts.underlay_addresses(case, node), outer) if told else None
     if answer is None or answer.gateway in (None, outer) or not is_on_link(told[-1], answer, outer):
         return None
-    lines = [line for line in routes.lines_for(told[-1], outer) if line.table == answer.table]
+    return _of_answer(told[-1], node, answer)
+
+
+def outer_detour(case: Case, node: str, nic: str, outer: str) -> Diversion | None:
+    """The rule that leads encapsulated packets for `outer` out by another interface than `nic`, or that refuses them; None if none does."""
+    told = node_facts.looks(case, node)
+    answer = outer_answer(told[-1], node_facts.underlay_addresses(case, node), outer) if told else None
+    if answer is None or (answer.device == nic and not routes.is_refused(answer)):
+        return None
+    diverted = _of_answer(told[-1], node, answer)
+    return diverted if diverted.rule is not None else None
+
+
+def _of_answer(facts: NodeFacts, node: str, answer: RouteLookup) -> Diversion:
+    lines = [line for line in routes.lines_for(facts, answer.destination) if line.table == answer.table]
     sources = [text for text in (answer.source, answer.preferred_source) if text is not None]
-    line = next((line for line in lines if line.gateway == answer.gateway), None)
-    return Diversion(node=node, answer=answer, rule=_rule(told[-1], answer, sources), line=line)
+    line = next((line for line in lines if (line.gateway, line.device) == (answer.gateway, answer.device)), None)
+    rule = _refusing_rule(facts, answer, sources) if routes.is_refused(answer) else _rule(facts, answer, sources)
+    return Diversion(node=node, answer=answer, rule=rule, line=line)
+
+
+def _refusing_rule(facts: NodeFacts, answer: RouteLookup, sources: Sequence[str]) -> RoutingRule | None:
+    """The first rule that takes such packets away, or that asks a table with a line that does."""
+    taking = {line.table for line in routes.lines_for(facts, answer.destination) if line.type in routes.REFUSING and line.table is not None}
+    rules = (rule for rule in facts.routing_rules if rule.action in routes.REFUSING or rule.table in taking)
+    return next((rule for rule in rules if rule.mark is None and not rule.inverted and _concerns(rule, answer.destination, sources)), None)
 
 
 def outer_answer(facts: NodeFacts, own: frozenset[str], outer: str) -> RouteLookup | None:
@@ -100,7 +129,8 @@ def _rule(facts: NodeFacts, answer: RouteLookup, sources: Sequence[str]) -> Rout
         return None
     family = 6 if ":" in answer.destination else 4
     rules = (rule for rule in facts.routing_rules if rule.table == answer.table and rule.family == family and not rule.inverted)
-    return next((rule for rule in rules if _concerns(rule, answer.destination, sources)), None)
+    told = (rule for rule in rules if rule.mark is None or answer.mark is not None)
+    return next((rule for rule in told if _concerns(rule, answer.destination, sources)), None)
 
 
 def _concerns(rule: RoutingRule, destination: str, sources: Sequence[str]) -> bool:
@@ -112,6 +142,14 @@ def _has_other_way(facts: NodeFacts, lines: Sequence[Route], line: Route) -> boo
     """Whether the table main has a wider line to a VXLAN device than the one that is taken, which is none of the CNI's own."""
     others = [other for other in lines if other.table is None and other is not line and other.destination != "default"]
     return line.destination != "default" and any(_is_vxlan(facts, other.device) for other in others) and not _is_vxlan(facts, line.device)
+
+
+def _is_encrypted_way(facts: NodeFacts, answer: RouteLookup) -> bool:
+    """Whether the answer leads to a peer of a WireGuard device that is for that address: Calico sends pods there by a rule of its own
+    (felix/wireguard/wireguard.go)."""
+    link = facts.link(answer.device) if answer.device is not None else None
+    peers = [peer for peer in facts.wireguard if peer.device == answer.device]
+    return link is not None and link.kind == "wireguard" and any(node_facts.covers(peer.allowed, answer.destination) for peer in peers)
 
 
 def _is_vxlan(facts: NodeFacts, device: str | None) -> bool:

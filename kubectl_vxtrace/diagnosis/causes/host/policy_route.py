@@ -6,7 +6,7 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
-from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_diversion
+from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_detour, outer_diversion
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passing_destinations
@@ -52,6 +52,25 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         proofs,
         remediation=remedy(diverted, answer.destination, answer.source or "NODE"),
         not_ruled_out=(f"a loss behind the gateway {answer.gateway}, which may hand the packets on",),
+    )
+
+
+def check_exit(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    """Findings `policy-route`: encapsulated packets that a rule leads past the NIC behind the VXLAN device, or takes away."""
+    node, nic, outer = segment.start.tap.node, segment.end.tap.interface, loss.path.outer_destination
+    diverted = outer_detour(case, node, nic, outer) if outer is not None else None
+    if diverted is None or outer is None:
+        return
+    texts = [f"{node} on the way to {outer}: {routes.answer_text(diverted.answer)}, not dev {nic}", *diverted.texts]
+    noun = direction_noun(loss.path.direction, loss.packets)
+    yield error_finding(
+        case,
+        loss,
+        POLICY_ROUTE,
+        Confidence.LIKELY,
+        f"{node} does not send {loss.packets} encapsulated {noun} for {outer} by {nic}: {diverted.reason}",
+        [Evidence(kind=EvidenceKind.CONFIG, text=text) for text in texts],
+        remediation=remedy(diverted, outer, diverted.answer.source or "NODE"),
     )
 
 

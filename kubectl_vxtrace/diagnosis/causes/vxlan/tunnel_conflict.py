@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, direction_noun, encapsulations, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
-from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.facts import NodeFacts, Route
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
@@ -45,7 +45,8 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     sent = encapsulations(case, loss, loss.start)
     proofs = [
         f"{conflict.home}/{conflict.device} has the address {conflict.address}",
-        f"the route of {sender} for {conflict.address}: {conflict.way}, the way to {conflict.rival}",
+        f"the route of {sender} for {conflict.address}: {conflict.way}"
+        + (", its own block" if conflict.rival == sender else f", the way to {conflict.rival}"),
     ]
     evidence = [Evidence(kind=EvidenceKind.CONFIG, text=text) for text in proofs]
     if sent:
@@ -56,8 +57,8 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         loss,
         TUNNEL_ADDRESS_CONFLICT,
         Confidence.CERTAIN if conflict.always and sent else Confidence.LIKELY,
-        f"the tunnel address {conflict.address} of {conflict.home} lies in the block of {conflict.rival}, to which the other nodes send "
-        f"{loss.packets} {noun} for it",
+        f"the tunnel address {conflict.address} of {conflict.home} lies in the block of {conflict.rival}, and {sender} sends "
+        f"{loss.packets} {noun} for it there",
         evidence,
         remediation=TUNNEL_ADDRESS_CONFLICT.remedy(node=conflict.home, device=conflict.device, address=conflict.address),
     )
@@ -75,10 +76,11 @@ def conflict_of(case: Case, loss: Loss) -> Conflict | None:
             continue
         home, device = owner
         ways = [_way(facts, address) for facts in looks]
-        wrong = [way for way in ways if way is not None and _leads_elsewhere(case, way[1], home, address)]
+        wrong = [way for way in ways if way is not None and _leads_elsewhere(case, way, home, address)]
         if wrong:
-            rival = _rival(case, loss, wrong[-1][1])
-            return Conflict(address=address, home=home, device=device, rival=rival, way=wrong[-1][0], always=len(wrong) == len(ways))
+            rival = _rival(case, loss, wrong[-1].gateway) if wrong[-1].type != "blackhole" else sender
+            way = routes.line_text(wrong[-1])
+            return Conflict(address=address, home=home, device=device, rival=rival, way=way, always=len(wrong) == len(ways))
     return None
 
 
@@ -91,16 +93,20 @@ def _device_with(case: Case, address: str) -> tuple[str, str] | None:
     return None
 
 
-def _way(facts: NodeFacts, address: str) -> tuple[str, str | None] | None:
-    """The route by which a node sends to an address, in words, and its gateway; None where only the default route covers it."""
+def _way(facts: NodeFacts, address: str) -> Route | None:
+    """The route by which a node sends to an address; None where only the default route covers it."""
     lines = [line for line in routes.lines_for(facts, address) if line.table is None]
     if not lines or lines[0].destination == "default":
         return None
-    return routes.line_text(lines[0]), lines[0].gateway
+    return lines[0]
 
 
-def _leads_elsewhere(case: Case, gateway: str | None, home: str, address: str) -> bool:
-    """Whether a gateway is none of the home node's addresses; flannel's and Calico's routes name the tunnel's own."""
+def _leads_elsewhere(case: Case, way: Route, home: str, address: str) -> bool:
+    """Whether a route's gateway is none of the home node's addresses (flannel's and Calico's routes name the tunnel's own), or the block
+    is the sender's own (Calico's blackhole)."""
+    gateway = way.gateway
+    if way.type == "blackhole":
+        return True
     return gateway is not None and gateway != address and gateway not in node_facts.all_addresses(case, home)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import policy_route
-from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice
+from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, HopCount, Leg, Severity
@@ -28,6 +28,7 @@ from tests.diagnosis.build import (
     Fate,
     facts,
     lost,
+    sent_to,
     with_flow,
     with_paths,
 )
@@ -146,6 +147,64 @@ def test_a_rule_for_the_pods_takes_them_to_another_table() -> None:
 )
 def test_where_the_overlays_own_route_is_gone_it_is_missing(case: Case) -> None:
     assert diagnose(case)[0].cause == "route-missing"
+
+
+def test_the_networks_own_encryption_is_no_diversion() -> None:
+    """Calico's rule leads packets for pods to the table of its WireGuard device."""
+    answer = replace(BY_BRIDGE, device="wireguard.cali", table="1")
+    case = diverted(answer, (replace(BRIDGE_LINE, device="wireguard.cali", table="1"), OVERLAY_LINE))
+    link = Link(name="wireguard.cali", index=12, kind="wireguard")
+    peer = WireguardPeer(device="wireguard.cali", public_key="K", allowed=("10.244.56.128/26",))
+    looks = [
+        tuple(replace(look, links=(*look.links, link), wireguard=(peer,)) for look in told)
+        for told in (case.recording.before, case.recording.after)
+    ]
+    case = replace(case, recording=replace(case.recording, before=looks[0], after=looks[1]))
+    assert "policy-route" not in [found.cause for found in diagnose(case)]
+
+
+REFUSED = RouteLookup(destination=NIC_B, source=NIC_A, error="RTNETLINK answers: Permission denied", protocol="UDP", port=4789, output=NIC)
+PROHIBITING = RoutingRule(priority=77, destination="10.128.0.0/24", action="prohibit", text="from all to 10.128.0.0/24 prohibit")
+
+
+def stopped(answer: RouteLookup, rule: RoutingRule = RULE) -> Case:
+    """Requests that end between the VXLAN device and the NIC."""
+    looks = [tuple(told(facts(node, later=later), answer=answer, routing_rules=(rule,)) for node in (A, B)) for later in (False, True)]
+    case = replace(HEALTHY, requests=(lost(24, 2, 3),), replies=(), before=looks[0], after=looks[1]).case()
+    return replace(case, paths=sent_to(case, NIC_B))
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        pytest.param(stopped(REFUSED, PROHIBITING), "ip rule 77: from all to 10.128.0.0/24 prohibit", id="a rule that prohibits"),
+        pytest.param(stopped(replace(ASKED, device="ens5")), f"ip rule 30400: from {NIC_A} lookup 30400", id="by another NIC"),
+    ],
+)
+def test_a_rule_keeps_encapsulated_packets_from_the_nic(case: Case, reason: str) -> None:
+    found = diagnose(case)[0]
+    assert (found.cause, found.confidence, found.leg) == ("policy-route", Confidence.LIKELY, Leg(from_=2, to=3))
+    assert reason in found.summary
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(stopped(ASKED), id="the rule leads to the NIC"),
+        pytest.param(stopped(REFUSED), id="refused, and the rule is another's"),
+        pytest.param(stopped(REFUSED, replace(PROHIBITING, destination="10.9.0.0/16")), id="a rule about other addresses"),
+    ],
+)
+def test_no_rule_keeps_them(case: Case) -> None:
+    assert asked(case, policy_route) == []
+
+
+def test_a_line_for_all_is_not_deleted() -> None:
+    """Where no rule is known, the default line of the table stays, and a narrower one is put beside it."""
+    found = diagnose(gone(routing_rules=()))[0]
+    assert found.remediation is not None
+    assert f"ip route add {NIC_B} dev {NIC} table 30400" in found.remediation
+    assert "del" not in found.remediation
 
 
 def bypassing(*, host: bool = True, role: Role = Role.UNDERLAY, at: str = A, table: str | None = "500", journeys: bool = False) -> Case:

@@ -10,11 +10,11 @@ from kubectl_vxtrace.diagnosis.causes.vxlan import tunnel_conflict
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, Route
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import Conversations
+from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, NIC_B, START_NS, TAPS, VTEP_A, VX, A, B, facts, lost
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, NIC_B, START_NS, VTEP_A, VX, A, B, facts, lost
 
 THIRD, NIC_C, VTEP_C, MAC_C = "ada-ec-3", "10.128.0.96", "10.244.106.64", "66:f8:0c:43:a2:ef"
 TUNNEL = "10.244.106.90"
@@ -41,8 +41,9 @@ def astray(
     outer: str = NIC_C,
     on_device: bool = True,
     mac: str = MAC_C,
+    leg: tuple[int, int] = (3, 4),
 ) -> Case:
-    """Replies to `tunnel`, the address of A's VXLAN device, that left B's NIC for `outer` with an inner destination MAC."""
+    """Replies to `tunnel`, the address of A's VXLAN device, that left B's NIC for `outer` with an inner destination MAC, or died before."""
 
     def told(look: NodeFacts) -> NodeFacts:
         if look.node == A:
@@ -52,28 +53,25 @@ def astray(
         return replace(look, routes=routes, neighbours=(*look.neighbours, entry))
 
     looks = [tuple(told(facts(node, later=later)) for node in (A, B)) for later in (False, True)]
-    world = replace(HEALTHY, replies=(lost(24, 3, 4),), before=looks[0], after=looks[1], snapshot=CLUSTER)
+    world = replace(HEALTHY, replies=(lost(24, *leg),), before=looks[0], after=looks[1], snapshot=CLUSTER)
     case = world.case()
-    tap = TAPS[3]  # the NIC of B
-    table = case.tables[tap]
+    return replace(case, tables={tap: _to(table, tunnel, outer, mac) if tap.node == B else table for tap, table in case.tables.items()})
+
+
+def _to(table: PacketTable, tunnel: str, outer: str, mac: str) -> PacketTable:
+    """A table whose frames for the client go to `tunnel`, encapsulated ones for the client's node to `outer` and `mac`."""
     talks, tunnels = table.conversations, table.tunnels
-    to_client = (talks.destination == packed(CLIENT)).all(axis=1)
-    destination = np.where(to_client[:, None], np.array(packed(tunnel), dtype=np.uint8), talks.destination).astype(np.uint8)
+    to_client = (talks.destination == packed(CLIENT)).all(axis=1)[:, None]
     replies = (tunnels.destination == packed(NIC_A)).all(axis=1)
-    changed = replace(
+    return replace(
         table,
-        conversations=_with(talks, destination),
+        conversations=replace(talks, destination=np.where(to_client, np.array(packed(tunnel), np.uint8), talks.destination)),
         tunnels=replace(
             tunnels,
-            destination=np.where(replies[:, None], np.array(packed(outer), dtype=np.uint8), tunnels.destination).astype(np.uint8),
+            destination=np.where(replies[:, None], np.array(packed(outer), np.uint8), tunnels.destination),
             inner_destination_mac=np.where(replies, np.uint64(int(mac.replace(":", ""), 16)), tunnels.inner_destination_mac),
         ),
     )
-    return replace(case, tables={**case.tables, tap: changed})
-
-
-def _with(conversations: Conversations, destination: np.ndarray) -> Conversations:
-    return replace(conversations, destination=destination)
 
 
 def test_a_tunnel_address_that_lies_in_another_nodes_block() -> None:
@@ -84,6 +82,14 @@ def test_a_tunnel_address_that_lies_in_another_nodes_block() -> None:
     assert found.remediation is not None
     assert "fdb replace" not in found.remediation
     assert f"{A}/{VX} has the address {TUNNEL}" in [proof.text for proof in found.evidence]
+
+
+def test_the_node_whose_block_it_is_sends_it_nowhere() -> None:
+    """The sender has the block itself: there the packets end before the VXLAN device."""
+    own = Route(destination="10.244.106.64/26", type="blackhole", protocol="80")
+    (found,) = [finding for finding in diagnose(astray(routes=(own,), leg=(1, 2))) if finding.severity is Severity.ERROR]
+    assert (found.cause, found.confidence, found.leg) == ("tunnel-address-conflict", Confidence.LIKELY, Leg(from_=1, to=2))
+    assert f"lies in the block of {B}" in found.summary
 
 
 @pytest.mark.parametrize(
