@@ -51,7 +51,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep their names, and say by the status that nothing else failed."""
     broken = session.config.stash[_BROKEN]
-    if session.config.cache is not None:
+    if getattr(session.config, "cache", None) is not None:  # without the plugin cacheprovider there is none
         session.config.cache.set(_CACHE, broken)
     if exitstatus == pytest.ExitCode.TESTS_FAILED and broken and session.testsfailed == len(broken):
         session.exitstatus = TEMPORARY

@@ -23,6 +23,9 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "tests/diagnosis/cau
 @pytest.mark.parametrize(
     ("module", "rule", "answer"),
     [
+        ("host.tc_program", "_dropped", "99"),  # the filters' own counters of drops
+        ("host.tc_program", "_agent", "None"),  # a program of the cluster's own agent is never taken away
+        ("pod.firewall", "is_inside_pod", "True"),  # what drops behind another interface is not the pod's
         ("vxlan.device", "_taken_elsewhere", "False"),  # another device of the node has the VNI
         ("vxlan.vtep_macs", "_is_routed", "True"),  # a bridge's port takes frames for others
         ("wire.mtu", "_doubts", "[]"),  # what else fits `all lost are larger than all that passed`
@@ -33,7 +36,7 @@ def test_without_the_rule_a_test_fails(module: str, rule: str, answer: str) -> N
     assert outcome(module, rule, answer) == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize("module", ["vxlan.device", "vxlan.vtep_macs", "wire.mtu"])
+@pytest.mark.parametrize("module", ["host.tc_program", "pod.firewall", "vxlan.device", "vxlan.vtep_macs", "wire.mtu"])
 def test_with_all_rules_none_does(module: str) -> None:
     assert outcome(module, "", "") == pytest.ExitCode.OK
 
