@@ -27,11 +27,13 @@ from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
-from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare
+from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare, unfit
 from kubectl_vxtrace.signals import Interruption, Phase
 from kubectl_vxtrace.topology.cni import publishing
+from kubectl_vxtrace.topology.homes import with_homes
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
+from kubectl_vxtrace.topology.resolve import flow_nodes
 
 Found = TypeVar("Found")
 
@@ -206,13 +208,16 @@ class Trace:
         self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]
     ) -> tuple[Overlay, PathPlan, tuple[NodeFacts, ...], Prepared]:
         """Step 5: the expected paths. Where tables name a node or an address that nobody asked, look once more, never a third time."""
+        prepared = replace(prepared, flows=with_homes(prepared.flows, before, prepared.snapshot))
         overlay = read_overlay(prepared.snapshot, before, prepared.flows)
         planned = plan_paths(prepared.flows, overlay, before, prepared.snapshot)
-        more = tuple(node for node in prepared.snapshot.nodes if node.name in planned.unknown_nodes and node.ready)
+        unasked = {*planned.unknown_nodes, *flow_nodes(prepared.flows)} - {node.name for node in prepared.nodes}
+        more = tuple(node for node in prepared.snapshot.nodes if node.name in unasked and unfit(node) is None)
         if more or planned.unknown_addresses:
             gaps = self._spawn(prepared.pods, more) if more else ()
             prepared = replace(prepared, nodes=prepared.nodes + more, gaps=prepared.gaps + gaps)
             before = self._look(nodes, prepared, "before", planned.unknown_addresses)
+            prepared = replace(prepared, flows=with_homes(prepared.flows, before, prepared.snapshot))
             overlay = read_overlay(prepared.snapshot, before, prepared.flows)
             planned = plan_paths(prepared.flows, overlay, before, prepared.snapshot)
         return overlay, planned, before, prepared

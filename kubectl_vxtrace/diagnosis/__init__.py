@@ -1,4 +1,20 @@
-"""Which leg's loss has which cause. Pure: from a matched case to findings and a report."""
+"""Which leg's loss has which cause. Pure: from a matched case to findings and a report.
+
+In: a `Case`, packets matched over the hops of their paths, and what the nodes said before and after. Out: `Finding`s, the best first, one
+error for each loss; then the report.
+
+    losses.py        what has to be explained: packets that met the same fate at the same leg, and the segments that the leg consists of
+    case.py          the case with its losses and the dropping rules of their nodes, computed once
+    causes/          CHECKS: what is asked of each loss, a plain function for each question; the page of each cause beside its module
+    arbitrate.py     one explanation for each loss, by the fields of its `Cause` (cause.py) and its evidence alone
+    annotate/        what is added then: the kernel's drops, the profile of a partial loss, sightings off the path
+    dropped.py       which packets are `dropped` and not only `lost`: those that an admitted finding accounts for
+    report/          verdict, impact, sections and the first line of the report
+
+A check proves with evidence/ (frames, answers, outer headers, counters, routes, NICs, the kernel's drops: facts about a loss, without a
+cause) and rules/ (packet filter rules: which drop, which packets they can match, what they are made for). It writes with finding.py, and
+decides by judgement.py, where the thresholds are that no standard gives. Imports run one way, from the report down to the losses.
+"""
 
 from dataclasses import replace
 

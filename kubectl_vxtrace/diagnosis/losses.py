@@ -167,10 +167,11 @@ def losses_of(case: Case) -> tuple[Loss, ...]:
 def is_unanswered(case: Case, traced: TracedPath) -> bool:
     """Whether the requests of a path all reached the server's last hop while no reply was seen there.
 
-    Requests of which nothing can be known do not count against it. A blind first hop of the reply says nothing.
+    Requests of which nothing can be known do not count against it. A blind first hop of the reply says nothing, nor does a path that ends
+    before the server's node.
     """
     journeys = traced.journeys
-    if traced.path.direction is not Direction.REQUEST or not len(journeys):
+    if traced.path.direction is not Direction.REQUEST or not len(journeys) or not traced.path.ends_at_receiver(traced.flow):
         return False
     if not np.all(journeys.outcome <= OutcomeCode.UNDETERMINED) or not np.any(journeys.outcome == OutcomeCode.DELIVERED):
         return False
@@ -245,19 +246,29 @@ def _loss(case: Case, traced: TracedPath, kind: LossKind, leg: Leg, rows: I32) -
         answered=int(weight[journeys.outcome[rows] == OutcomeCode.REJECTED].sum()),
         sent=packets if tally is None else tally.sent,
         arrived=0 if tally is None else tally.arrived,
-        segments=_segments(traced.path, leg, kind, seen=int(_seen_last(journeys, rows).min())),
+        segments=_segments(
+            traced.path,
+            leg,
+            kind,
+            seen=int(_seen_last(journeys, rows).min()),
+            into_node=traced.path.ends_in_node(traced.flow) and leg.from_ == len(traced.path.hops),
+        ),
         presumed=_presumed(case, traced.path, leg),
     )
 
 
-def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int) -> tuple[AnySegment, ...]:
-    """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them)."""
+def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int, into_node: bool) -> tuple[AnySegment, ...]:
+    """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them).
+
+    `into_node`: what comes to the path's last hop goes on to a socket of that node itself.
+    """
     if kind is not LossKind.VANISHED:
         return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]
     if len(hops) < 2:
         is_received = path.direction is Direction.REPLY and hops[0] is path.hops[-1]
-        return (OpenSegment(kind=SegmentKind.DELIVER if is_received else _KIND_AFTER[hops[0].role], start=hops[0]),)
+        kind_after = SegmentKind.DELIVER if into_node or is_received else _KIND_AFTER[hops[0].role]
+        return (OpenSegment(kind=kind_after, start=hops[0]),)
     return tuple(Segment(kind=_kind(start, end), start=start, end=end) for start, end in pairwise(hops))
 
 

@@ -116,16 +116,6 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Translation:
-    """An address translation on a node. `before` and `after` are `address:port` of the rewritten end."""
-
-    node: str
-    before: str
-    after: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
     """The hops that packets of `flow` (its id) take in one direction.
 
@@ -136,7 +126,20 @@ class Path:
     flow: int
     direction: Direction
     hops: tuple[Hop, ...]
-    translations: tuple[Translation, ...] = ()
     basis: Basis = Basis.KERNEL
     outer_destination: str | None = None
     note: str | None = None
+
+    def receiver(self, flow: Flow) -> Endpoint | None:
+        """The end of `flow`, whose path this is, that packets go to; None where nothing named it."""
+        return flow.client if self.direction is Direction.REPLY else flow.server
+
+    def ends_at_receiver(self, flow: Flow) -> bool:
+        """Whether the last hop is on the receiver's node: else no capture could see what came to the receiver."""
+        end = self.receiver(flow)
+        return end is not None and end.node is not None and bool(self.hops) and end.node == self.hops[-1].tap.node
+
+    def ends_in_node(self, flow: Flow) -> bool:
+        """Whether what comes to the last hop goes on to a socket of that hop's node itself."""
+        end = self.receiver(flow)
+        return end is not None and end.host_network and self.ends_at_receiver(flow)

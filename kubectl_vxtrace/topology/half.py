@@ -11,13 +11,16 @@ from kubectl_vxtrace.topology.cni import pod_interfaces
 from kubectl_vxtrace.topology.kernel import (
     bridge_port,
     carries,
+    describe,
     fdb_destination,
     host_route_device,
     is_bridge,
+    leads_to_pod,
     lookup,
     neighbour_mac,
     only_bridge,
     owner_of,
+    pod_interface,
     recently_confirmed,
     unclaimed_ports,
     usable,
@@ -76,6 +79,11 @@ class NodeView:
         tunnel = (self.vtep.underlay_address,) if self.vtep is not None and self.vtep.underlay_address else ()
         return tuple(dict.fromkeys((*told, *tunnel)))
 
+    @property
+    def tunnel_address(self) -> str | None:
+        """The address of its VXLAN device in the overlay."""
+        return self.vtep.address if self.vtep is not None else None
+
     def tap(self, interface: str) -> Tap:
         """A tap on this node; an empty `interface` is not known and cannot be captured."""
         return Tap(node=self.name, interface=interface)
@@ -111,11 +119,12 @@ def pod_side(view: NodeView, end: Endpoint, ledger: Ledger, notes: list[str]) ->
 def _port(view: NodeView, facts: NodeFacts, end: Endpoint, bridge: str, ledger: Ledger) -> str:
     """The bridge's port of a pod, empty if the node does not know it; every port that it may be is then watched, up to a limit.
 
-    A bridge forgets what it learned behind a port that loses its link at once, else after five minutes (bridge(8), ageing_time). So if the
-    pod answered a short while ago and its MAC address is forgotten, its port is one without a link.
+    What the pod's own namespace names as its other end is it, on the bridge or not. A bridge forgets what it learned behind a port that
+    loses its link at once, else after five minutes (bridge(8), ageing_time). So if the pod answered a short while ago and its MAC address
+    is forgotten, its port is one without a link.
     """
     mac = neighbour_mac(facts, end.address, bridge)
-    port = bridge_port(facts, mac, bridge) if mac is not None else None
+    port = pod_interface(facts, end.address) or (bridge_port(facts, mac, bridge) if mac is not None else None)
     if port is not None:
         return port
     possible = unclaimed_ports(facts, bridge, end.address)
@@ -137,33 +146,18 @@ def _local_device(view: NodeView, facts: NodeFacts, end: Endpoint, ledger: Ledge
         found = host_route_device(facts, end.address)
         if found is not None:
             return found
-    elif answer.device is not None and usable(answer) and answer.gateway is None and _may_lead_to_a_pod(view, facts, answer.device):
+    elif answer.device is not None and leads_to_pod(facts, answer, view.addresses):
         return answer.device
     else:
         notes.append(f"{view.name} has no route to its own pod {end.address}: {describe(answer)}")
     computed = pod_interfaces(end.pod) if end.pod is not None else ()
-    there = next((name for name in computed if facts.link(name) is not None), None)
+    there = pod_interface(facts, end.address) or next((name for name in computed if facts.link(name) is not None), None)
     if there is not None:
-        return there
+        link = facts.link(there)
+        bridge = link.master if link is not None else None
+        return bridge if bridge is not None and is_bridge(facts, bridge) else there
     # a bridge that is down has no routes, and yet nothing else leads to the pods
     return (only_bridge(facts) or "") if view.bridged else ""
-
-
-def _may_lead_to_a_pod(view: NodeView, facts: NodeFacts, device: str) -> bool:
-    """A pod is not behind the loopback, a VXLAN device or the NIC that has the node's address."""
-    tunnels = {link.name for link in vxlan_links(facts)}
-    nics = {owner_of(facts, address) for address in view.addresses}
-    return device != "lo" and device not in tunnels and device not in nics
-
-
-def describe(answer: RouteLookup | None) -> str:
-    """A lookup's answer in words."""
-    if answer is None:
-        return "it was not asked"
-    if answer.error is not None:
-        return f"the kernel says {answer.error}"
-    via = f" via {answer.gateway}" if answer.gateway is not None else ""
-    return f"{answer.type} route{via} dev {answer.device}"
 
 
 def egress(view: NodeView, local: str, remote: str, peer: NodeView | None, ledger: Ledger, notes: list[str]) -> Egress:
@@ -186,17 +180,15 @@ def egress(view: NodeView, local: str, remote: str, peer: NodeView | None, ledge
     elif answer is not None and not usable(answer):
         notes.append(f"{view.name} has no route to {remote}: {describe(answer)}")
     device = answer.device if answer is not None and answer.device in tunnels else view.device
-    gateway = answer.gateway or remote if answer is not None and answer.device in tunnels else _vtep_address(peer)
+    gateway = (
+        answer.gateway or remote if answer is not None and answer.device in tunnels else (peer.tunnel_address if peer is not None else None)
+    )
     outer = _outer_destination(view, view.facts, device or "", gateway, peer, notes)
     towards = outer or (peer.underlay if peer is not None else None)
     exit_nic = nic(view, towards, peer, ledger, notes)
     return Egress(
         tunnelled=True, steps=((Role.VXLAN, view.tap(device or "")), (Role.UNDERLAY, view.tap(exit_nic))), outer_destination=outer
     )
-
-
-def _vtep_address(peer: NodeView | None) -> str | None:
-    return peer.vtep.address if peer is not None and peer.vtep is not None else None
 
 
 def _meant_bare(answer: RouteLookup, remote: str, peer: NodeView | None) -> bool:

@@ -1,5 +1,6 @@
 """Reading a node's own tables: what its kernel answered to a lookup, and who owns an address. No routing is simulated here."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts, RouteLookup
@@ -40,6 +41,23 @@ def usable(answer: RouteLookup | None) -> bool:
     return answer is not None and answer.error is None and answer.type == "unicast" and answer.device is not None
 
 
+def leads_to_pod(facts: NodeFacts, answer: RouteLookup, own: Sequence[str]) -> bool:
+    """Whether a lookup leads to an interface that may be a pod's, or its bridge: none with a gateway, loopback, tunnel, or NIC that has one
+    of the node's `own` addresses."""
+    others = {"lo", *(link.name for link in vxlan_links(facts)), *(owner_of(facts, address) for address in own)}
+    return usable(answer) and answer.gateway is None and answer.device not in others
+
+
+def describe(answer: RouteLookup | None) -> str:
+    """A lookup's answer in words."""
+    if answer is None:
+        return "it was not asked"
+    if answer.error is not None:
+        return f"the kernel says {answer.error}"
+    via = f" via {answer.gateway}" if answer.gateway is not None else ""
+    return f"{answer.type} route{via} dev {answer.device}"
+
+
 def vxlan_links(facts: NodeFacts) -> tuple[Link, ...]:
     """The node's VXLAN devices."""
     return tuple(link for link in facts.links if link.vxlan is not None)
@@ -55,6 +73,13 @@ def owner_of(facts: NodeFacts, address: str) -> str | None:
     """The interface that has `address`, loopback and VXLAN devices aside."""
     found = (link for link in facts.links if address in map(bare_address, link.addresses))
     return next((link.name for link in found if link.vxlan is None and link.name != "lo"), None)
+
+
+def pod_interface(facts: NodeFacts, address: str) -> str | None:
+    """The node's end of the interface of the pod that has `address`, as the pod's network namespace names it; None where none is known."""
+    mine = (each for space in facts.pod_namespaces for each in space.interfaces if address in map(bare_address, each.prefixes))
+    indexes = {each.host_index for each in mine if each.host_index is not None}
+    return next((link.name for link in facts.links if link.index in indexes), None)
 
 
 def neighbour_mac(facts: NodeFacts, address: str, device: str) -> str | None:

@@ -171,6 +171,10 @@ class _Planner:
             notes.append("the Service sends the pod back to itself: it has one interface and nothing to compare")
             return _Way(steps=inner[:1], notes=tuple(notes))
         far = self._pod_side(receiver, notes)[::-1]
+        if not inner and not far and sender.node is not None:
+            self.ledger.blind(
+                sender.node, "lo", "both ends are in the node's own network: what goes between them passes no captured interface"
+            )
         bridges = {tap for role, tap in (*inner, *far) if role == Role.BRIDGE}
         if len(bridges) == 1 and inner and far and not (request and self._routed_on_bridge(flow)):
             notes.append("the bridge switches these packets between its ports: they do not pass its own interface")
@@ -193,15 +197,16 @@ class _Planner:
             return Egress(tunnelled=self._sends_tunnelled(receiver, sender), steps=())
         view = self._view(sender.node)
         peer = self._view(receiver.node) if receiver.node is not None else None
-        if (receiver if request else sender).host_network and peer is not None:
+        server = receiver if request else sender
+        if server.host_network and peer is not None and server.address != (peer if request else view).tunnel_address:
             return self._leave_bare(view, peer, notes)
         if view.facts is None and peer is not None and peer.facts is not None and not self._sends_tunnelled(receiver, sender):
             return Egress(tunnelled=False, steps=((Role.UNDERLAY, view.tap("")),))
         destination = receiver.address
         if sender.host_network:
             notes.append(f"packets of {view.name} itself carry the address of its VXLAN device as their source")
-        if receiver.host_network and peer is not None and peer.vtep is not None and peer.vtep.address is not None:
-            destination = peer.vtep.address
+        if receiver.host_network and peer is not None and peer.tunnel_address is not None:
+            destination = peer.tunnel_address
         out = egress(view, sender.address, destination, peer, self.ledger, notes)
         self._follow_astray(out.outer_destination, peer)
         return out

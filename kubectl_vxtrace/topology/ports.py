@@ -1,4 +1,4 @@
-"""Which port of a bridge is a pod's, where only the packets can tell: the node had forgotten the pod before the capture."""
+"""Pods' interfaces that the plan could not name: the bridge port that packets tell, or none, where no way leads to the pod."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import numpy as np
 from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Endpoint, Hop, Path, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
+from kubectl_vxtrace.topology.kernel import describe, leads_to_pod, lookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,9 @@ def settle_ports(recording: Recording, tables: Mapping[Tap, PacketTable]) -> Rec
     """`recording` with pods' interfaces named by the packets, where the ports were watched that they could be.
 
     The port is the only one that saw packets from the pod. Packets to it say nothing: a bridge that has not learned a MAC address
-    floods. Where no port saw any of either and all could testify, the pod's hop is a witness of zero without a name. Otherwise all stays
-    as it was.
+    floods. Where no port saw any of either and all could testify, the pod's hop is a witness of zero without a name. So it is where the
+    node's kernel leads the pod's address to no interface of a pod, before and after: nothing came to a pod that no way leads to. Otherwise
+    all stays as it was.
     """
     for unknown in dict.fromkeys(found for path in recording.paths for found in _unknown(recording, path)):
         ports = _watched(recording, unknown.node)
@@ -37,7 +39,10 @@ def settle_ports(recording: Recording, tables: Mapping[Tap, PacketTable]) -> Rec
         if tap is not None:
             recording = _named(recording, unknown, tap)
         elif ports and _all_silent(recording, unknown, ports, tables):
-            recording = _silent(recording, unknown, len(ports))
+            silent = f"none of the {len(ports)} ports that may be the pod's saw a packet of {unknown.address}"
+            recording = _zero(recording, unknown, silent)
+        elif not ports and (reason := _no_way(recording, unknown)) is not None:
+            recording = _zero(recording, unknown, reason)
     return recording
 
 
@@ -104,9 +109,21 @@ def _named(recording: Recording, unknown: _Unknown, tap: Tap) -> Recording:
     return _without_gap(_replaced(recording, unknown, tap), unknown)
 
 
-def _silent(recording: Recording, unknown: _Unknown, ports: int) -> Recording:
+def _no_way(recording: Recording, unknown: _Unknown) -> str | None:
+    """Why nothing can come to the pod by this node's routing; None where a look was not asked, or leads to what may be the pod's."""
+    looks = [facts for facts in (*recording.before, *recording.after) if facts.node == unknown.node and facts.links]
+    nodes = recording.snapshot.nodes if recording.snapshot is not None else ()
+    own = [address for node in nodes if node.name == unknown.node for address in node.addresses]
+    own += [each.underlay_address for each in recording.overlay.vteps if each.node == unknown.node and each.underlay_address is not None]
+    answers = [lookup(facts, unknown.address) for facts in looks]
+    if not answers or any(answer is None or leads_to_pod(facts, answer, own) for facts, answer in zip(looks, answers, strict=True)):
+        return None
+    return f"no route of {unknown.node} leads to {unknown.pod or unknown.address}: {describe(answers[-1])}"
+
+
+def _zero(recording: Recording, unknown: _Unknown, reason: str) -> Recording:
+    """`recording` with the pod's hop as a witness of zero."""
     tap = replace(unknown.tap, place=unknown.address)
-    reason = f"none of the {ports} ports that may be the pod's saw a packet of {unknown.address}"
     planned = next((capture for capture in recording.captures if capture.task.tap == unknown.tap), None)
     if planned is None:
         return recording

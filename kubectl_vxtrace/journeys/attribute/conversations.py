@@ -86,6 +86,9 @@ def _in_service_form(groups: Sequence[FlowGroup], ends: ConversationEnds, asked:
         mask = _from_client(group, ends) & (ends.server == address) & (True if port is None else ends.server_port == port)
         membership.group[mask] = index
         asked[index, ends.client_port[mask]] = True
+        for backend in group.backends:  # one at the Service's own address: nothing is translated
+            if backend.address == address and backend.port == port:
+                membership.planned[mask] = backend.planned
     return membership
 
 

@@ -6,6 +6,7 @@ contradictions   witnesses that packets contradict
 doubts           hops behind programs that may have taken packets
 arrivals         how far packets have come though no tap saw them there: answered means arrived
 asked_form       replies that come back in another form than was asked for
+node_ends        what a node's own socket did not take, though it came to the last tap
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
 hop_counts       what each hop saw
@@ -26,12 +27,13 @@ from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridg
 from kubectl_vxtrace.journeys.judge.counted import counted
 from kubectl_vxtrace.journeys.judge.doubts import doubts_of
 from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
-from kubectl_vxtrace.journeys.judge.leg_tallies import leg_tallies, open_leg
+from kubectl_vxtrace.journeys.judge.leg_tallies import leg_into_node, leg_tallies, open_leg
+from kubectl_vxtrace.journeys.judge.node_ends import not_taken
 from kubectl_vxtrace.journeys.judge.outcomes import (
     Outcomes,
+    mark_lost_at_end,
     mark_merged_acks,
     mark_undetermined,
-    mark_untranslated,
     outcomes_of,
     possibly_resegmented,
 )
@@ -40,7 +42,7 @@ from kubectl_vxtrace.journeys.match.trajectories import Trajectories, merging_ho
 from kubectl_vxtrace.journeys.records import Candidate, CandidatePath, Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32
-from kubectl_vxtrace.model.path import Direction, Hop, Tap
+from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 
@@ -82,12 +84,15 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     is_counted = counted(packets, context.window)
     testimonies = _testimonies(context, path, packets, passed, is_counted)
     witness = [testimony.witness for testimony in testimonies]
-    outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness)
+    arrives = _arrives(path.candidate.flow, path.frames.path, back)
+    outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness, arrives=arrives)
     mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
     if not is_request:
-        mark_untranslated(outcomes, untranslated(context, packets, back), hops=packets.frame.shape[1])
+        mark_lost_at_end(outcomes, untranslated(context, packets, back), len(witness))
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
+    if path.frames.path.ends_in_node(path.candidate.flow) and witness[-1] and _starts_at_witness(context, back):
+        mark_lost_at_end(outcomes, not_taken(packets, back, context.clocks), len(witness))
     inside = np.flatnonzero(is_counted)
     inside = inside[np.argsort(reference_times(packets, context.clocks)[inside], kind="stable")]
     chosen = packets.take(inside)
@@ -95,6 +100,8 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
     if not is_request or path.candidate.flow.server is None:
         legs += open_leg(chosen, journeys)
+    else:
+        legs += leg_into_node(chosen, journeys)
     return TracedPath(
         flow=path.candidate.flow,
         path=path.frames.path,
@@ -102,6 +109,12 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
         hops=hop_counts(chosen, context, testimonies) + unexpected_counts(path.unexpected, path.frames.path, context),
         legs=legs,
     )
+
+
+def _starts_at_witness(context: Context, back: Trajectories | None) -> bool:
+    """Whether what comes back would have been seen where it begins."""
+    hops = back.frames.path.hops if back is not None else ()
+    return bool(hops) and context.testimony_of(hops[0].tap).witness
 
 
 def _testimonies(
@@ -126,17 +139,35 @@ def _less(testimony: Testimony, reason: str | None) -> Testimony:
     return testimony if reason is None or not testimony.witness else replace(testimony, witness=False, reason=reason)
 
 
+def _arrives(flow: Flow, path: Path, back: Trajectories | None) -> bool:
+    """Whether packets that the last hop saw have arrived.
+
+    Where that is not on the receiver's node (it is outside the cluster, or nobody captured there), requests have if anything answered, and
+    nothing is known of replies.
+    """
+    if path.ends_at_receiver(flow):
+        return True
+    return path.direction is Direction.REQUEST and flow.server is not None and back is not None and bool(len(back))
+
+
 def _outcomes(
-    context: Context, candidate: Candidate, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_], witness: Sequence[bool]
+    context: Context,
+    candidate: Candidate,
+    packets: Trajectories,
+    passed: I32,
+    is_counted: NDArray[np.bool_],
+    witness: Sequence[bool],
+    *,
+    arrives: bool,
 ) -> Outcomes:
-    """The outcome of each packet of a path, before anything is known of rejections."""
+    """The outcome of each packet of a path, before anything is known of rejections. `arrives`: what its last hop saw has arrived."""
     is_beginning = candidate.flow.server is None and packets.frames.path.direction is Direction.REQUEST
     next_taps = [
         context.testimony_of(tap).witness and not _is_next_doubted(context, packets, passed, is_counted, witness, tap)
         for tap in candidate.next_taps
     ]
     continues_at_witnesses = is_beginning and bool(next_taps) and all(next_taps)
-    outcomes = outcomes_of(packets.seen, passed, witness, arrives=not is_beginning, continues_at_witnesses=continues_at_witnesses)
+    outcomes = outcomes_of(packets.seen, passed, witness, arrives=arrives, continues_at_witnesses=continues_at_witnesses)
     if packets.frames.tcp:
         flags = packets.flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)
         mark_merged_acks(outcomes, (packets.largest_payload_bytes == 0) & (flags == TCP_ACK), merging_hops(packets))

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clock.offsets import Clocks
 from kubectl_vxtrace.journeys.columns import look_up
+from kubectl_vxtrace.journeys.judge.exchanges import SEQUENCE, connections, distance, headers, last_times, numbered
 from kubectl_vxtrace.journeys.judge.rejections import QuotedRequests, packet_keys
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories, reference_times
 from kubectl_vxtrace.journeys.records import PORTS
 from kubectl_vxtrace.model.packets import I32, I64
 from kubectl_vxtrace.model.path import Direction, Role
-from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
-
-_SEQUENCE = 2**32
+from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_RST
 
 BOOL = NDArray[np.bool_]
 
@@ -52,51 +51,19 @@ def answers_to(packets: Trajectories, back: Trajectories | None, protocol: str, 
             return none
 
 
-def _last_times(packets: Trajectories, clocks: Clocks) -> I64:
-    """When each packet was seen last, in the reference node's clock, by the middle of its bounds."""
-    times_ns = np.zeros(len(packets), dtype=np.int64)
-    for hop, place in enumerate(packets.frames.path.hops):
-        seen = np.flatnonzero(packets.frame[:, hop] >= 0)
-        frames = packets.frames.hops[hop]
-        times_ns[seen] = clocks.to_reference(place.tap.node, frames.table.time_ns[frames.row[packets.frame[seen, hop]]])
-    return times_ns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Headers:
-    """Of the frame in which each packet was seen first. length: bytes that it takes of the sequence space (SYN and FIN take one each)."""
-
-    seq: I64
-    ack: I64
-    length: I64
-    flags: I64
-
-
-def _headers(packets: Trajectories) -> _Headers:
-    columns = {name: np.zeros(len(packets), dtype=np.int64) for name in ("seq", "ack", "payload_bytes", "flags")}
-    for hop, frames in enumerate(packets.frames.hops):
-        here = np.flatnonzero(packets.first == hop)
-        rows = frames.row[packets.frame[here, hop]]
-        for name, column in columns.items():
-            column[here] = getattr(frames.table, name)[rows]
-    flags = columns["flags"]
-    length = columns["payload_bytes"] + ((flags & TCP_SYN) != 0) + ((flags & TCP_FIN) != 0)
-    return _Headers(seq=columns["seq"], ack=columns["ack"], length=length, flags=flags)
-
-
 def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
     """TCP: what takes sequence numbers, is acknowledged, and of whose numbers no other copy is known to have arrived."""
-    sent, replies = _headers(packets), _headers(back)
-    connection, reply_connection = _connections(packets, sent, reference_times(packets, clocks), back, _last_times(back, clocks))
+    sent, replies = headers(packets), headers(back)
+    connection, reply_connection = connections(packets, sent, reference_times(packets, clocks), back, last_times(back, clocks))
     size = int(max(connection.max(initial=-1), reply_connection.max(initial=-1))) + 1
     base = np.zeros(size, dtype=np.int64)
     base[connection[::-1]] = sent.seq[::-1]
-    start = _distance(sent.seq - base[connection])
+    start = distance(sent.seq - base[connection])
     end = start + sent.length
     acknowledging = ((replies.flags & TCP_ACK) != 0) & ((replies.flags & TCP_RST) == 0)
     most = np.full(size, np.iinfo(np.int64).min, dtype=np.int64)
     said = reply_connection[acknowledging]
-    np.maximum.at(most, said, _distance(replies.ack[acknowledging] - base[said]))
+    np.maximum.at(most, said, distance(replies.ack[acknowledging] - base[said]))
     taking = (sent.length > 0) & ((sent.flags & TCP_RST) == 0)
     open_ = taking & ~packets.seen[:, -1] & (most[connection] >= end)
     reached = np.where(taking, _last_seen(packets), -1)
@@ -114,33 +81,6 @@ def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> 
 def _last_seen(packets: Trajectories) -> I64:
     """The hop (from 0) that saw each packet last."""
     return np.asarray(packets.frame.shape[1] - 1 - np.argmax(packets.seen[:, ::-1], axis=1), dtype=np.int64)
-
-
-def _numbered(values: I64) -> NDArray[np.intp]:
-    return np.unique(values, return_inverse=True)[1].reshape(-1)
-
-
-def _connections(packets: Trajectories, sent: _Headers, times_ns: I64, back: Trajectories, reply_times_ns: I64) -> tuple[I64, I64]:
-    """A number for each connection, of packets and of replies: a client's port, anew from each SYN with another sequence number on."""
-    forward = (sent.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN
-    syns = np.flatnonzero(forward)
-    order = syns[np.lexsort((times_ns[syns], sent.seq[syns], packets.client_port[syns]))]
-    fresh = np.ones(len(order), dtype=np.bool_)
-    fresh[1:] = (packets.client_port[order[1:]] != packets.client_port[order[:-1]]) | (sent.seq[order[1:]] != sent.seq[order[:-1]])
-    begins = order[fresh]
-    port = np.concatenate([packets.client_port[begins], packets.client_port, back.client_port]).astype(np.int64)
-    at_ns = np.concatenate([times_ns[begins], times_ns, reply_times_ns])
-    kind = np.concatenate([np.zeros(len(begins), np.int8), np.ones(len(packets) + len(back), np.int8)])
-    place = np.lexsort((kind, at_ns, port))
-    epoch = np.empty(len(place), dtype=np.int64)
-    epoch[place] = np.cumsum(kind[place] == 0)
-    number = _numbered(epoch * PORTS + port).astype(np.int64)
-    return number[len(begins) : len(begins) + len(packets)], number[len(begins) + len(packets) :]
-
-
-def _distance(difference: I64) -> I64:
-    """Sequence numbers are compared modulo 2^32 (RFC 9293, 3.4)."""
-    return (difference + _SEQUENCE // 2) % _SEQUENCE - _SEQUENCE // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,19 +115,19 @@ class _Spans:
 
     def _placed(self, which: NDArray[np.intp]) -> tuple[I64, I64]:
         """Starts and ends on one line on which connections do not touch."""
-        base = self.connection[which] * np.int64(2 * _SEQUENCE)
+        base = self.connection[which] * np.int64(2 * SEQUENCE)
         return base + self.start[which], base + self.end[which]
 
 
 def _echoed(packets: Trajectories, back: Trajectories) -> Answers:
     """ICMP echo: the reply has the request's identifier, which stands for the port, and its sequence number."""
-    key, reply_key = (packets.client_port.astype(np.int64) << 32 | _headers(packets).seq for packets in (packets, back))
+    key, reply_key = (packets.client_port.astype(np.int64) << 32 | headers(packets).seq for packets in (packets, back))
     open_ = ~packets.seen[:, -1]
     explained = look_up(key[~open_], key) >= 0
     proven = open_ & ~explained & (look_up(reply_key, key) >= 0)
     several = np.zeros(len(packets), dtype=np.bool_)
     places = np.flatnonzero(proven)
-    alike = _numbered(key[places])
+    alike = numbered(key[places])
     several[places[np.bincount(alike, minlength=1)[alike] > 1]] = True
     return Answers(proven=proven & ~several, alike=several, socket=np.zeros_like(proven))
 
@@ -196,7 +136,7 @@ def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answe
     """UDP: a reply to a socket whose questions and replies had taken turns answers the last question."""
     count, both = len(packets), len(packets) + len(back)
     port = np.concatenate([packets.client_port, back.client_port]).astype(np.int64)
-    times_ns = np.concatenate([reference_times(packets, clocks), _last_times(back, clocks)])
+    times_ns = np.concatenate([reference_times(packets, clocks), last_times(back, clocks)])
     is_reply = np.arange(both) >= count
     order = np.lexsort((is_reply, times_ns, port))
     begins = np.concatenate([[True], np.diff(port[order]) != 0])

@@ -1,6 +1,6 @@
 """What became of packets between neighbouring witnesses, and how long that took."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -45,12 +45,27 @@ def leg_tallies(
 
 def open_leg(trajectories: Trajectories, journeys: JourneyTable) -> tuple[LegTally, ...]:
     """The leg behind the last hop of a path of which only the beginning is known, if packets vanished there."""
+    return tuple(
+        LegTally(from_=length, to=None, sent=sent, arrived=0, lost=lost, undetermined=sent - lost)
+        for length, sent, lost in _behind_last(trajectories, journeys, _vanished(journeys))
+    )
+
+
+def leg_into_node(trajectories: Trajectories, journeys: JourneyTable) -> tuple[LegTally, ...]:
+    """The leg from the last hop of a whole path into its node, if packets died in there; what the server itself rejected did not."""
+    died = np.isin(journeys.outcome, (OutcomeCode.LOST, OutcomeCode.DROPPED))
+    return tuple(
+        LegTally(from_=length, to=None, sent=sent, arrived=sent - lost, lost=lost, undetermined=0)
+        for length, sent, lost in _behind_last(trajectories, journeys, died)
+    )
+
+
+def _behind_last(trajectories: Trajectories, journeys: JourneyTable, lost: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """The last hop, the packets seen there and those of them that were lost behind it, if there are any."""
     length = trajectories.frame.shape[1]
-    lost = _vanished(journeys) & (journeys.lost_from == length) & (journeys.lost_to == 0)
-    if not length or not lost.any():
-        return ()
-    sent, vanished = int(trajectories.weight[trajectories.seen[:, -1]].sum()), int(trajectories.weight[lost].sum())
-    return (LegTally(from_=length, to=None, sent=sent, arrived=0, lost=vanished, undetermined=sent - vanished),)
+    behind = lost & (journeys.lost_from == length) & (journeys.lost_to == 0)
+    if length and behind.any():
+        yield length, int(trajectories.weight[trajectories.seen[:, -1]].sum()), int(trajectories.weight[behind].sum())
 
 
 def _vanished(journeys: JourneyTable) -> NDArray[np.bool_]:

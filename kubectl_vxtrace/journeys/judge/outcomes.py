@@ -91,15 +91,17 @@ def possibly_resegmented(
     return np.asarray(lost & (last_birth[client_port] >= outcomes.lost_to - 1) & larger)
 
 
-def mark_untranslated(outcomes: Outcomes, which: NDArray[np.bool_], *, hops: int) -> None:
-    """Makes those lost behind the last of `hops` that came there in a form that their receiver does not take."""
-    outcomes.code[which] = OutcomeCode.LOST
-    outcomes.lost_from[which], outcomes.lost_to[which] = hops, 0
-
-
 def mark_undetermined(outcomes: Outcomes, which: NDArray[np.bool_], *codes: OutcomeCode) -> None:
     """Makes those of `which` undetermined whose outcome is one of `codes`."""
     chosen = which & np.isin(outcomes.code, codes)
     outcomes.code[chosen] = OutcomeCode.UNDETERMINED
     for column in (outcomes.lost_from, outcomes.lost_to):
         column[chosen] = 0
+
+
+def mark_lost_at_end(outcomes: Outcomes, which: NDArray[np.bool_], hops: int) -> None:
+    """Mark delivered packets as lost behind the last of so many hops."""
+    chosen = which & (outcomes.code == OutcomeCode.DELIVERED)
+    outcomes.code[chosen] = OutcomeCode.LOST
+    outcomes.lost_from[chosen] = hops
+    outcomes.lost_to[chosen] = 0

@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tests.datapath import tools
 from tests.datapath.records import Lab
@@ -29,9 +30,14 @@ class _Watch:
             tools.inside(words.namespace(lab, place), argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    def stop(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
     def ended(self) -> str | None:
         """Stop it; what is not as wanted."""
-        self._process.terminate()
+        self.stop()
         seen, said = self._process.communicate()
         packets = seen.strip().splitlines()
         if "listening on" not in said:
@@ -48,10 +54,13 @@ def not_true(lab: Lab, lines: Sequence[str], answers: Answers) -> list[str]:
         LabError: a command that counts or says something failed.
     """
     before = answers.now()
-    watches = [_Watch(lab, line) for line in lines if line.startswith(("seen ", "unseen "))]
-    counts = {line: _number(lab, line) for line in lines if line.startswith("counts ")}
-    time.sleep(WINDOW_S)
-    found = [watch.ended() for watch in watches]
+    with ExitStack() as stack:
+        watches = [_Watch(lab, line) for line in lines if line.startswith(("seen ", "unseen "))]
+        for watch in watches:
+            stack.callback(watch.stop)
+        counts = {line: _number(lab, line) for line in lines if line.startswith("counts ")}
+        time.sleep(WINDOW_S)
+        found = [watch.ended() for watch in watches]
     for line, then in counts.items():
         found.append(None if _number(lab, line) > then else f"{line}: it does not grow")
     for line in lines:

@@ -175,6 +175,8 @@ MECHANISMS = (
             "seen ada-ec-1/{client.host_interface}: tcp[13]==2 and dst host {ada-ec-1.pod_cidr[30]}",
             "unseen ada-ec-1/{vxlan}: dst host {ada-ec-1.pod_cidr[30]}",
             "says ada-ec-1: ip route show {ada-ec-1.pod_cidr} ~ ^blackhole",
+            "says web: ip -4 addr show dev eth0 ~ {ada-ec-1.pod_cidr[30]}/32",
+            "says ada-ec-3: ip route get {ada-ec-1.pod_cidr[30]} ~ via {ada-ec-2.vtep_address}",
         ),
         right=Right(
             legs=_TO_TUNNEL,

@@ -1,6 +1,7 @@
 """Do the nodes' settings let them forward the packets: ip_forward, the reverse path filter, netfilter on bridges?"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
@@ -108,16 +109,18 @@ def _filtered(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     proofs += kernel_drop_evidence(case, loss, segment.start, ("IP_RPFILTER",))
     proven = bool(mismatch) and mode is not None
-    yield error_finding(
-        case,
-        loss,
-        RP_FILTER,
-        Confidence.CERTAIN if full and proven else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
-        f"the reverse path filter of {node} drops packets from {sources[0]} that come in on {start.tap.interface}",
-        proofs,
-        remediation=_remedy(start, sources[0]),
+    yield replace(
+        error_finding(
+            case,
+            loss,
+            RP_FILTER,
+            Confidence.CERTAIN if full and proven else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
+            f"the reverse path filter of {node} drops packets from {sources[0]} that come in on {start.tap.interface}",
+            proofs,
+            remediation=_remedy(start, sources[0]),
+            not_ruled_out=() if full else (f"another drop on {node} for the packets that the counter does not hold",),
+        ),
         packets=loss.packets if full or growth is None else growth,
-        not_ruled_out=() if full else (f"another drop on {node} for the packets that the counter does not hold",),
     )
 
 

@@ -50,7 +50,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         yield from _stale_mac(case, loss, segment.start)
 
 
-def _inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
+def inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
     """The inner MAC addresses of the loss's packets, as the last NIC that saw them has them."""
     for hop in reversed(loss.path.hops[: loss.leg.from_]):
         table = case.tables.get(hop.tap)
@@ -81,7 +81,7 @@ def _multicast(mac: str) -> bool:
 
 def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
     """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for others'."""
-    sent, own = _inner_macs(case, loss, source=False), _device_macs(case, device)
+    sent, own = inner_macs(case, loss, source=False), _device_macs(case, device)
     if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return
     node, interface = device.tap.node, device.tap.interface
@@ -123,7 +123,7 @@ def _senders_entries(case: Case, sender: str, macs: frozenset[str]) -> Iterator[
 
 def _duplicate_mac(case: Case, loss: Loss, segment: Segment, device: Hop) -> Iterator[Finding]:
     """The receiver's VXLAN device has the MAC address that the sender's has: it drops such frames as its own (vxlan_set_mac)."""
-    sent, own = _inner_macs(case, loss, source=True), _device_macs(case, device)
+    sent, own = inner_macs(case, loss, source=True), _device_macs(case, device)
     shared = sent & own
     headers = encapsulations(case, loss, segment.start)
     vnis = node_facts.device_vnis(case, device)
