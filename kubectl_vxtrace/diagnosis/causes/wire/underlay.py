@@ -17,6 +17,7 @@ from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, p
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 UNDERLAY_UDP_BLOCKED = Cause(
@@ -97,7 +98,7 @@ def _others_arrive(case: Case, segment: Segment, headers: tuple[Encapsulation, .
 def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
     sender, receiver = segment.start, segment.end
     counters, unread = _nic_evidence(case, segment)
-    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
+    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment), *_deaf(loss, receiver)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
     if loss.packets < judgement.FEW_PACKETS:
         confidence = Confidence.LIKELY
@@ -131,6 +132,13 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         ),
         not_ruled_out=doubts,
     )
+
+
+def _deaf(loss: Loss, receiver: Hop) -> list[str]:
+    """That the receiver's NIC saw nothing at all, whoever sent it: then the NIC or its link is as suspect as what lies before."""
+    count = loss.traced.hop_count(receiver.hop)
+    silent = count is not None and not count.frames and not count.control
+    return [f"a NIC that receives nothing: {place_text(receiver)} saw no packet of anybody"] if silent else []
 
 
 def _hypervisor(case: Case, segment: Segment) -> list[str]:
