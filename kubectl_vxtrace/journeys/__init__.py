@@ -26,6 +26,7 @@ from dataclasses import replace
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute import attribute_frames
+from kubectl_vxtrace.journeys.attribute.direct_flows import with_direct_flows
 from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sources
 from kubectl_vxtrace.journeys.clock import common_window, related_clocks
 from kubectl_vxtrace.journeys.judge import judge_flow
@@ -50,8 +51,10 @@ __all__ = ["ShownJourney", "follow", "shown", "with_foreign_sources"]
 def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     """The packets of the recording's flows over all hops of their paths, in both directions.
 
-    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
+    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out; what a
+    client asked of a Service's backends directly makes flows of its own.
     """
+    recording = with_direct_flows(recording, tables)
     doubled = doubled_taps(tables, recording.paths)
     witnesses = testimonies(recording, tables, doubled.undecided)
     attributed = attribute_frames(recording, tables, witnesses, doubled.keep)

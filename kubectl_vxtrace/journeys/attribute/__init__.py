@@ -8,9 +8,10 @@ attribution          the frames of those conversations, with direction and clien
 dnat_inference       translations to unlisted backends, where no conntrack table names them
 snat_inference       rewritten clients, where no conntrack table names them
 later_fragments      fragments that name no ports
-origin               only connections that begin at the client's interface
+origin               what each connection began as at the client's interface; those that did not begin there
 backend_attribution  the backend of each connection, or of each packet
 candidates           the flows of which packets were seen, with their paths
+direct_flows         before all this: flows of what clients ask a Service's backends directly
 foreign_sources      before all this: flows of clients that send with an address that is not theirs
 """
 
@@ -21,10 +22,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.attribute.addresses import address_book, conntrack_entries
+from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
 from kubectl_vxtrace.journeys.attribute.backend_attribution import backends_of_ports, with_backends
 from kubectl_vxtrace.journeys.attribute.candidates import candidates_of, taps_of_unlisted, without_unlisted
+from kubectl_vxtrace.journeys.attribute.conntrack import connections_of
 from kubectl_vxtrace.journeys.attribute.conversations import Membership
 from kubectl_vxtrace.journeys.attribute.dnat_inference import inferred_dnat
 from kubectl_vxtrace.journeys.attribute.groups import groups_of
@@ -62,18 +64,18 @@ def attribute_frames(
     keep: Mapping[Tap, NDArray[np.bool_]],
 ) -> Attributed:
     """The frames of each flow. `keep` says of doubled taps which rows count."""
-    connections = conntrack_entries(recording)
+    connections = connections_of(recording)
     attribution = Attribution(recording, tables, connections)
     if to_unlisted := inferred_dnat(attribution):
         connections = (*connections, *to_unlisted)
         attribution = Attribution(recording, tables, connections)
-    snat = inferred_snat(attribution)
+    snat = inferred_snat(attribution, testimonies)
     if snat.connections:
         attribution = Attribution(recording, tables, (*connections, *snat.connections))
     frames_of = with_later_fragments(tables, attribution.book, attribution.frames)
     for tap, rows in keep.items():
         frames_of[tap] = frames_of[tap].take(rows[frames_of[tap].row])
-    frames_of = begun_at_client(recording, attribution.groups, frames_of, testimonies)
+    frames_of = begun_at_client(attribution.groups, frames_of, testimonies)
     backends = backends_of_ports(attribution.groups, frames_of, attribution.translations)
     frames_of = with_backends(tables, frames_of, backends)
     unlisted = taps_of_unlisted(recording, frames_of)
@@ -84,7 +86,7 @@ def attribute_frames(
         taps=frozenset(tap for tap, frames in frames_of.items() if len(frames)),
         frames={tap: by_flow(frames_of.pop(tap)) for tap in tuple(frames_of)},
         memberships=attribution.memberships,
-        undecided=snat.undecided,
+        undecided=snat.undecided | attribution.undecided,
     )
 
 

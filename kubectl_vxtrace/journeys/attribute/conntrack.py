@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.addresses import UNKNOWN, AddressBook
-from kubectl_vxtrace.journeys.attribute.groups import Backend, FlowGroup, backend_of
+from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection, FlowGroup, backend_of
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, SEVERAL_FLOWS
 from kubectl_vxtrace.model.facts import ConntrackEntry
+from kubectl_vxtrace.model.recording import Recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +29,35 @@ class Masquerade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translations:
-    """What conntrack knows: per group the planned flow of each client port (NO_FLOW, SEVERAL_FLOWS), and rewritten clients."""
+    """What conntrack knows: per group the planned flow of each client port (NO_FLOW, SEVERAL_FLOWS), and rewritten clients.
+
+    `kept`: per group the client ports that asked in its form and stayed; `moved`: those that only went on as others, so that behind
+    translation they are another's.
+    """
 
     backends: NDArray[np.int32]
+    kept: NDArray[np.bool_]
+    moved: NDArray[np.bool_]
     masquerades: tuple[Masquerade, ...]
 
 
-def translations_of(connections: Iterable[ConntrackEntry], book: AddressBook, groups: Sequence[FlowGroup]) -> Translations:
+def connections_of(recording: Recording) -> tuple[Connection, ...]:
+    """The conntrack entries of all nodes, before and after."""
+    looks = (*recording.before, *recording.after)
+    return tuple(Connection(entry=entry, node=facts.node) for facts in looks for entry in facts.conntrack)
+
+
+def translations_of(connections: Iterable[Connection], book: AddressBook, groups: Sequence[FlowGroup]) -> Translations:
     """Backends and rewritten clients that connections name."""
     backends = np.full((len(groups), PORTS), NO_FLOW, dtype=np.int32)
+    kept, moved = np.zeros(backends.shape, dtype=np.bool_), np.zeros(backends.shape, dtype=np.bool_)
     masquerades: list[Masquerade] = []
-    for entry in connections:
+    for connection in connections:
+        entry = connection.entry
         if (client := book.number(entry.original_source)) == UNKNOWN:
             continue
         for index, group in enumerate(groups):
-            named = backend_of(entry, group, client, book)
+            named = backend_of(connection, group, client, book)
             if named is None:
                 continue
             backend, port = named
@@ -50,7 +65,15 @@ def translations_of(connections: Iterable[ConntrackEntry], book: AddressBook, gr
             backends[index, port] = backend.planned if before in (NO_FLOW, backend.planned) else SEVERAL_FLOWS
             if _rewritten(entry):
                 masquerades += _masquerades(entry, group, index, backend, port, book)
-    return Translations(backends=backends, masquerades=tuple(masquerades))
+                moved[index, port] |= connection.is_as_sent(group)
+            elif connection.is_as_sent(group) and book.number(entry.original_destination) == _asked(group, backend):
+                kept[index, port] = True
+    return Translations(backends=backends, kept=kept, moved=moved & ~kept, masquerades=tuple(masquerades))
+
+
+def _asked(group: FlowGroup, backend: Backend) -> int:
+    """The address that the client of a group asks."""
+    return backend.address if group.service is None else group.service[0]
 
 
 def _rewritten(entry: ConntrackEntry) -> bool:
