@@ -76,12 +76,14 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
     judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
+    listed = {traced[0].flow.id for traced in seen}
     return Case(
         recording=recording,
         tables=tables,
         paths=tuple(path for traced in seen for path in _with_client_port(traced)),
         clocks=clocks.bounds(),
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
+        rewritten_ports=tuple(rewriting for rewriting in attributed.rewritten_ports if rewriting.flow in listed),
     )
 
 

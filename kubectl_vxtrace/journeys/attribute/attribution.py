@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.conntrack import translations_of
-from kubectl_vxtrace.journeys.attribute.conversations import Membership, ends_of, memberships_of
+from kubectl_vxtrace.journeys.attribute.conversations import Membership, ends_of, memberships_of, sent_conversations
 from kubectl_vxtrace.journeys.attribute.groups import Connection, groups_of
 from kubectl_vxtrace.journeys.attribute.origin import with_origins
 from kubectl_vxtrace.journeys.records import NO_FLOW, REPLY, REQUEST, FlowFrames
@@ -43,16 +43,11 @@ class Attribution:
         self.groups = groups_of(recording, self.book, connections)
         self.translations = translations_of(connections, self.book, self.groups)
         self.ends = {tap: ends_of(table, self.book) for tap, table in tables.items()}
-        self.memberships = memberships_of(self.groups, self.ends, {tap: _sent(table) for tap, table in tables.items()}, self.translations)
+        self.memberships = memberships_of(
+            self.groups, self.ends, {tap: sent_conversations(table) for tap, table in tables.items()}, self.translations
+        )
         frames = {tap: frames_of(table, self.memberships[tap]) for tap, table in tables.items()}
         self.frames, self.undecided = with_origins(tables, self.ends, self.memberships, self.groups, frames, self.translations.moved)
-
-
-def _sent(table: PacketTable) -> NDArray[np.bool_]:
-    """Which conversations have frames; others are only quoted."""
-    sent = np.zeros(len(table.conversations) + 1, dtype=np.bool_)  # conversation -1, none, is the last entry
-    sent[table.conversation[table.kind == Kind.IP]] = True
-    return sent[:-1]
 
 
 def frames_of(table: PacketTable, memberships: tuple[Membership, Membership]) -> FlowFrames:

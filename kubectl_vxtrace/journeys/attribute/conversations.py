@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.addresses import UNKNOWN, AddressBook
-from kubectl_vxtrace.journeys.attribute.conntrack import Masquerade, Translations
+from kubectl_vxtrace.journeys.attribute.conntrack import NOBODYS, Masquerade, Translations
 from kubectl_vxtrace.journeys.attribute.groups import Backend, FlowGroup
 from kubectl_vxtrace.journeys.records import NO_FLOW
-from kubectl_vxtrace.model.packets import I32, U8, PacketTable
+from kubectl_vxtrace.model.packets import I32, U8, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import TCP_RST, IpProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +57,16 @@ def ends_of(table: PacketTable, book: AddressBook) -> tuple[ConversationEnds, Co
     return request, reply
 
 
+def sent_conversations(table: PacketTable) -> NDArray[np.bool_]:
+    """Which conversations were sent of one's own accord: they have frames (ICMP errors quote others), and not only an RST, which a host
+    answers to what it did not ask for, such as a Service's reply that was not translated back (RFC 9293, 3.10.7.1)."""
+    is_tcp = np.append(table.conversations.protocol == IpProtocol.TCP, False)[table.conversation]  # conversation -1, none, is the last
+    is_asked = (table.kind == Kind.IP) & ~(is_tcp & (table.flags & TCP_RST != 0))
+    sent = np.zeros(len(table.conversations) + 1, dtype=np.bool_)
+    sent[table.conversation[is_asked]] = True
+    return sent[:-1]
+
+
 def memberships_of(
     groups: Sequence[FlowGroup],
     ends: Mapping[Tap, tuple[ConversationEnds, ConversationEnds]],
@@ -68,7 +79,7 @@ def memberships_of(
     the same client port, then those without a Service, then any. Where several were asked `origin` tells packet by packet.
 
     Args:
-        sent: of each tap the conversations that have frames; others are only quoted by ICMP errors.
+        sent: of each tap the `sent_conversations`.
     """
     asked = translations.kept | translations.moved
     memberships: dict[Tap, tuple[Membership, Membership]] = {}
@@ -81,10 +92,13 @@ def memberships_of(
         asked_here = behind.copy() if own else behind
         direct = [index for index in own if groups[index].service is None]
         asked_here[direct] = asked[direct]
+        before = {client for group in groups if tap in group.own_taps | group.bridges for client in group.clients}
+        taken = [entry for entry in translations.taken if entry.source not in before]
         for of_direction, membership in zip(both, memberships[tap], strict=True):
-            _mark_masqueraded(of_direction, membership, translations.masquerades)
+            _mark_masqueraded(of_direction, membership, (*translations.masquerades, *taken))
             as_sent = dict.fromkeys(own, ~sent[tap]) if of_direction is both[0] else {}
             _mark_in_server_form(groups, of_direction, membership, asked_here, as_sent)
+            membership.group[membership.group == NOBODYS] = NO_FLOW
     return memberships
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute.addresses import UNKNOWN, AddressBook, client_addresses
+from kubectl_vxtrace.journeys.attribute.conversations import sent_conversations
 from kubectl_vxtrace.journeys.attribute.groups import PROTOCOLS
 from kubectl_vxtrace.model.address import packed_address
-from kubectl_vxtrace.model.packets import Kind, PacketTable
+from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
 
@@ -21,7 +22,7 @@ def with_direct_flows(recording: Recording, tables: Mapping[Tap, PacketTable]) -
 
     Where that interface is blind, or the client has none of its own (the host's network), the two look alike everywhere.
     """
-    planned = {_ends(flow, flow.server) for flow in recording.flows if flow.service is None and flow.server is not None}
+    planned = {_ends(flow, flow.server) for flow in recording.flows if not _through_service(flow) and flow.server is not None}
     asked: dict[tuple[Tap, str], frozenset[Asked]] = {}
     number = max((flow.id for flow in recording.flows), default=0) + 1
     flows: list[Flow] = []
@@ -29,7 +30,7 @@ def with_direct_flows(recording: Recording, tables: Mapping[Tap, PacketTable]) -
     for flow in recording.flows:
         of_flow = [path for path in recording.paths if path.flow == flow.id]
         tap, server = _own_tap(of_flow), flow.server
-        if flow.service is None or server is None or tap is None or tap not in tables:
+        if not _through_service(flow) or server is None or tap is None or tap not in tables:
             continue
         if _ends(flow, server) in planned or _ends(flow, replace(server, port=None)) in planned:
             continue
@@ -41,6 +42,11 @@ def with_direct_flows(recording: Recording, tables: Mapping[Tap, PacketTable]) -
             paths += (replace(path, flow=number, hops=_direct_hops(flow, path)) for path in of_flow)
             number += 1
     return replace(recording, flows=(*recording.flows, *flows), paths=(*recording.paths, *paths)) if flows else recording
+
+
+def _through_service(flow: Flow) -> bool:
+    """Whether the flow's requests are addressed to a Service; a headless one has no address."""
+    return flow.service is not None and flow.service.address is not None
 
 
 def _numbers(flow: Flow) -> tuple[int, ...]:
@@ -58,9 +64,9 @@ def _own_tap(paths: Sequence[Path]) -> Tap | None:
 
 
 def _asked(table: PacketTable, clients: AddressBook) -> frozenset[Asked]:
-    """Everything that a client sent to, as its own interface saw it; not what ICMP errors only quote."""
+    """Everything that a client sent to, as its own interface saw it."""
     conversations = table.conversations
-    used = np.unique(table.conversation[(table.kind == Kind.IP) & (table.conversation >= 0)])
+    used = np.flatnonzero(sent_conversations(table))
     used = used[clients.numbers(conversations.source[used]) != UNKNOWN]
     ends = zip(
         conversations.protocol[used].tolist(),

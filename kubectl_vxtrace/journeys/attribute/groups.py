@@ -47,9 +47,9 @@ class FlowGroup:
     """What one client asks of one service port, or of one server where there is no Service.
 
     `planned` is the index of one of its planned flows. `clients` are the numbers of the client's addresses, `node` is its node,
-    `own_taps` its own interface, as the request paths name it. `service` is the ClusterIP's number and port. `unknown_backend` is the
-    index of a planned flow without a server. `unlisted` are what the service was translated to and what is no backend of it; their
-    `planned` is `unlisted_flow`, which no flow has.
+    `own_taps` its own interface and `bridges` its bridge, as the request paths name them. `service` is the ClusterIP's number and port.
+    `unknown_backend` is the index of a planned flow without a server. `unlisted` are what the service was translated to and what is no
+    backend of it; their `planned` is `unlisted_flow`, which no flow has.
     """
 
     planned: int
@@ -57,6 +57,7 @@ class FlowGroup:
     clients: tuple[int, ...]
     node: str | None
     own_taps: frozenset[Tap]
+    bridges: frozenset[Tap]
     service: tuple[int, int | None] | None
     backends: tuple[Backend, ...]
     unknown_backend: int | None
@@ -106,22 +107,26 @@ def _group(recording: Recording, book: AddressBook, indices: Sequence[int]) -> F
     first = recording.flows[indices[0]]
     service = first.service if first.service and first.service.address else None
     echo = first.protocol == "ICMP"
+    flows = {recording.flows[index].id for index in indices}
     return FlowGroup(
         planned=indices[0],
         protocols=PROTOCOLS.get(first.protocol, ()),
         clients=tuple(book.number(text) for text in client_addresses(recording, first.client)),
         node=first.client.node,
-        own_taps=_own_taps(recording, {recording.flows[index].id for index in indices}),
+        own_taps=_taps(recording, flows, Role.POD, 0),
+        bridges=_taps(recording, flows, Role.BRIDGE, 1),
         service=(book.number(service.address), None if echo else service.port) if service else None,
         backends=tuple(_backend(book, index, server, echo) for index in indices if (server := recording.flows[index].server)),
         unknown_backend=next((index for index in indices if recording.flows[index].server is None), None),
     )
 
 
-def _own_taps(recording: Recording, flows: Collection[int]) -> frozenset[Tap]:
-    """Where the flows' request paths begin, if that is the client's own interface; a client in the host's network has none."""
-    hops = [path.hops[0] for path in recording.paths if path.flow in flows and path.direction is Direction.REQUEST and path.hops]
-    return frozenset(hop.tap for hop in hops) if all(hop.role is Role.POD for hop in hops) else frozenset()
+def _taps(recording: Recording, flows: Collection[int], role: Role, index: int) -> frozenset[Tap]:
+    """The hop of that index on the flows' request paths, where on all of them it has that role."""
+    hops = [
+        path.hops[index] for path in recording.paths if path.flow in flows and path.direction is Direction.REQUEST and path.hops[index:]
+    ]
+    return frozenset(hop.tap for hop in hops) if all(hop.role is role for hop in hops) else frozenset()
 
 
 def _backend(book: AddressBook, index: int, server: Endpoint, echo: bool) -> Backend:

@@ -34,11 +34,12 @@ _NEITHER = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client and protocol of which there are groups, and the client's own interface."""
+    """A client and protocol of which there are groups, the client's own interface and its bridge."""
 
     addresses: tuple[int, ...]
     protocols: tuple[int, ...]
     own_taps: frozenset[Tap]
+    bridges: frozenset[Tap]
     groups: tuple[int, ...]
 
 
@@ -48,7 +49,13 @@ def clients_of(groups: Sequence[FlowGroup]) -> tuple[Client, ...]:
     for index, group in enumerate(groups):
         members.setdefault((group.clients, group.protocols, group.own_taps), []).append(index)
     return tuple(
-        Client(addresses=addresses, protocols=protocols, own_taps=taps, groups=tuple(indices))
+        Client(
+            addresses=addresses,
+            protocols=protocols,
+            own_taps=taps,
+            bridges=frozenset(tap for index in indices for tap in groups[index].bridges),
+            groups=tuple(indices),
+        )
         for (addresses, protocols, taps), indices in members.items()
     )
 
@@ -77,7 +84,9 @@ def with_origins(
     undecided: set[int] = set()
     for client in clients_of(groups):
         several = _several_forms(client, ends, memberships)
-        rewritten = {tap: _rewritten(tables[tap], ends[tap], frames, client) for tap, frames in kept.items() if tap not in client.own_taps}
+        rewritten = {
+            tap: with_new_port(tables[tap], ends[tap], frames, client)[0] for tap, frames in kept.items() if tap not in client.own_taps
+        }
         reused = several.copy()
         for frames in rewritten.values():
             reused[frames.client_port] = True
@@ -121,11 +130,12 @@ def _at_client(
     return FlowFrames(row=row, direction=direction, **columns)
 
 
-def _rewritten(table: PacketTable, ends: BothEnds, frames: FlowFrames, client: Client) -> FlowFrames:
-    """The client's frames in server form with its own address and another port than it used."""
+def with_new_port(table: PacketTable, ends: BothEnds, frames: FlowFrames, client: Client) -> tuple[FlowFrames, I32]:
+    """The client's frames in server form with its own address and another port than it used; and that port."""
     which = np.flatnonzero(np.isin(frames.group, client.groups) & (frames.planned != NO_FLOW))
     address, port = _client_ends(table, ends, frames.take(which))
-    return frames.take(which[np.isin(address, client.addresses) & (port != frames.client_port[which])])
+    moved = np.isin(address, client.addresses) & (port != frames.client_port[which])
+    return frames.take(which[moved]), port[moved]
 
 
 def _client_ends(table: PacketTable, ends: BothEnds, frames: FlowFrames) -> tuple[I32, I32]:
@@ -219,9 +229,10 @@ class _Split:
         conversation = self._tables[tap].conversation[frames.row]
         for direction, number in product((REQUEST, REPLY), np.unique(origin).tolist()):
             mine = np.flatnonzero((frames.direction == direction) & (origin == number))
-            if 0 <= number < len(self._groups):
-                for backend in (*self._groups[number].backends, *self._groups[number].unlisted):
-                    planned[mine[at_backend(backend, self._ends[tap][direction])[conversation[mine]]]] = backend.planned
+            group = self._groups[number] if 0 <= number < len(self._groups) else None
+            for backend in (*group.backends, *group.unlisted) if group is not None else ():
+                fits = (planned[mine] == NO_FLOW) & at_backend(backend, self._ends[tap][direction])[conversation[mine]]
+                planned[mine[fits]] = backend.planned
         return planned
 
 

@@ -75,7 +75,7 @@ def _requests(table: PacketTable, frames: FlowFrames, unused: NDArray[np.bool_])
 
 
 def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, Testimony]) -> NDArray[np.bool_]:
-    """Which conversations of a tap come from a client's own address with a port that its own interface never saw, and no table explains.
+    """Which conversations of a tap come from a client's own address with a port that it did not use, and no conntrack table explains.
 
     None where the user's own filter left out what that interface saw.
     """
@@ -84,10 +84,12 @@ def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, 
     request = attribution.recording.request
     for client in clients_of(attribution.groups) if request is None or request.filter is None else ():
         mine = of_client(client, ends)
-        if tap in client.own_taps or not mine.any() or not can_testify(client.own_taps, testimonies):
+        # the source is rewritten in POSTROUTING, which packets come to behind the bridge
+        before = next((taps for taps in (client.own_taps, client.bridges) if can_testify(taps, testimonies)), frozenset[Tap]())
+        if tap in client.own_taps | client.bridges or not mine.any() or not before:
             continue
         used = np.zeros(PORTS, dtype=np.bool_)
-        for own in client.own_taps & attribution.ends.keys():
+        for own in before & attribution.ends.keys():
             for of_direction in attribution.ends[own]:
                 used[of_direction.client_port[of_client(client, of_direction)]] = True
         unused |= mine & ~used[ends.client_port]
@@ -101,8 +103,10 @@ def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) ->
         of_protocol = np.isin(ends.protocol, group.protocols)
         for backend in group.backends:
             to_backend |= of_protocol & at_backend(backend, ends)
-    unclaimed = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
-    to_backend &= unclaimed | unused
+    unknown = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
+    for client in clients_of(attribution.groups):
+        unknown &= ~of_client(client, ends)
+    to_backend &= unknown | unused
     if not to_backend.any():
         return _Rewritten(tap=tap, row=np.zeros(0, np.int32), own=np.zeros(0, np.bool_))
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0))
