@@ -26,6 +26,7 @@ from dataclasses import replace
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute import attribute_frames
+from kubectl_vxtrace.journeys.attribute.direct_flows import with_direct_flows
 from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sources
 from kubectl_vxtrace.journeys.clock import common_window, related_clocks
 from kubectl_vxtrace.journeys.judge import judge_flow
@@ -51,8 +52,10 @@ __all__ = ["follow", "shown", "with_foreign_sources"]
 def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     """The packets of the recording's flows over all hops of their paths, in both directions.
 
-    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out.
+    Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out; what a
+    client asked of a Service's backends directly makes flows of its own.
     """
+    recording = with_direct_flows(recording, tables)
     doubled = doubled_taps(tables, recording.paths)
     witnesses = testimonies(recording, tables, doubled.undecided)
     attributed = attribute_frames(recording, tables, witnesses, doubled.keep)
@@ -77,12 +80,14 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
     judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
+    listed = {traced[0].flow.id for traced in seen}
     return Case(
         recording=recording,
         tables=tables,
         paths=tuple(path for traced in seen for path in _with_client_port(traced)),
         clocks=clocks.bounds(),
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
+        rewritten_ports=tuple(rewriting for rewriting in attributed.rewritten_ports if rewriting.flow in listed),
     )
 
 

@@ -122,10 +122,10 @@ class Key:
 ON_THE_PATH = frozenset({Event.FORWARDING, Event.DNAT, Event.SNAT, Event.PORT_REWRITING, Event.ENCAPSULATION, Event.DUPLICATION})
 
 SNAT_KEY = Key(
-    fields=(Field.GROUP, Field.HAS_PAYLOAD, Field.OPENING_FLAGS, Field.IP_ID, Field.SEQ, Field.DIGEST),
+    fields=(Field.HAS_PAYLOAD, Field.OPENING_FLAGS, Field.IP_ID, Field.SEQ, Field.DIGEST),
     across=ON_THE_PATH | {Event.OFFLOAD},
 )
-"""Frames of the client beside frames of an unknown source to the same backends."""
+"""Frames of the client beside frames of an unknown source, or an unknown port, to the same backends."""
 DNAT_KEY = Key(
     fields=(Field.CLIENT_PORT, Field.IP_ID, Field.SEQ, Field.DIGEST, Field.FLAGS, Field.PAYLOAD_BYTES),
     across=ON_THE_PATH,
@@ -136,6 +136,11 @@ BACKEND_KEY = Key(
     across=ON_THE_PATH | {Event.OFFLOAD},
 )
 """Frames in service form beside the same ones in server form."""
+ORIGIN_KEY = Key(
+    fields=(Field.CLIENT_PORT, Field.IP_ID, Field.SEQ, Field.DIGEST, Field.DIRECTION, Field.HAS_PAYLOAD),
+    across=ON_THE_PATH | {Event.OFFLOAD},
+)
+"""Frames behind the client's interface beside the same ones at it, where one port asked in several forms."""
 PASSAGE_KEY = Key(
     fields=(Field.CLIENT_PORT, Field.IP_ID, Field.SEQ, Field.FRAGMENT, Field.FLAGS, Field.PAYLOAD_BYTES, Field.DIGEST),
     across=ON_THE_PATH,

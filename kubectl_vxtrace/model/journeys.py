@@ -69,6 +69,21 @@ class TracedPath:
         return next((count for count in self.hops if count.expected and count.hop == hop), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRewriting:
+    """A connection of a flow (its id) that the client's node sent on with another client port, its address unchanged: no loss.
+
+    NAT takes another port where a connection that it knows has the client's own (RFC 4787, 4.2). client_port: as the client used it, in
+    JourneyTable as well; ICMP: the identifier. seen_port: behind the node. in_conntrack: whether a conntrack table says so; else packets
+    that are the same but for this.
+    """
+
+    flow: int
+    client_port: int
+    seen_port: int
+    in_conntrack: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
     """One trace, matched: what the diagnosis judges. `connections`: how many client ports (ICMP: identifiers) each flow's id had."""
@@ -78,6 +93,7 @@ class Case:
     paths: tuple[TracedPath, ...]
     clocks: tuple[ClockBound, ...]
     connections: dict[int, int]
+    rewritten_ports: tuple[PortRewriting, ...] = ()
 
     @property
     def flows(self) -> tuple[Flow, ...]:

@@ -206,7 +206,7 @@ def unknowable(run: Run, fate: Fate) -> bool:
     """
     world = run.emitted.world
     flow = world.flows[fate.packet.flow]
-    if flow.masquerade and flow.masquerade_shift and not flow.known:
+    if flow.port_shift and not flow.known:
         sockets = [(one.client_port, identity(world, replace(one, client_port=0))) for one in world.packets if one.flow == fate.packet.flow]
         others = {said for port, said in sockets if port != fate.packet.client_port}
         if any(said in others for port, said in sockets if port == fate.packet.client_port):
@@ -225,11 +225,19 @@ def lonely_copy(run: Run, fate: Fate) -> bool:
 
 
 def owner_unknown(run: Run, fate: Fate) -> bool:
-    """Whether nothing says whose the packet is behind a translation of the client's address: no conntrack table was read, and the client's
-    interface, where it has its own address, may have missed it."""
+    """Whether nothing says whose the packet is behind a translation of the client's end, or of a port that asks in two forms: no conntrack
+    table was read (or both forms have one tuple), and the client's interface, where they differ, may have missed it."""
     flow, taken = run.emitted.world.flows[fate.packet.flow], run.emitted.taken
     own = fate.stops[-1 if fate.packet.reply else 0].tap
-    return flow.masquerade and not flow.known and not (witness(taken[own]) and taken[own].capture == Capture())
+    others = [one for one in run.emitted.world.flows if _served_by(one) == _served_by(flow) and one.service_port != flow.service_port]
+    same_tuple = any(one.port_shift == flow.port_shift for one in others)
+    if witness(taken[own]) and taken[own].capture == Capture():
+        return same_tuple and not any(witness(taken[fate.stops[hop - 1].tap]) for hop in fate.shown)
+    return same_tuple or ((flow.masquerade or flow.port_shift != 0 or bool(others)) and not flow.known)
+
+
+def _served_by(flow: Flow) -> Hashable:
+    return flow.protocol, flow.server, flow.server_port
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:

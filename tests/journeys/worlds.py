@@ -86,7 +86,7 @@ def _facts(world: wire.World, at_ns: int) -> tuple[NodeFacts, ...]:
             node=node,
             taken_ns=at_ns,
             clock=ClockReading(node_ns=world.clock(node).shows(at_ns), sent_ns=at_ns - SPREAD_NS // 2, received_ns=at_ns + SPREAD_NS // 2),
-            conntrack=_conntrack(world) if node == CLIENT_NODE else (),
+            conntrack=_conntrack(world) if node == CLIENT_NODE else _conntrack_at_server(world, node),
         )
         for node in UNDERLAY
     )
@@ -96,7 +96,7 @@ def _conntrack(world: wire.World) -> tuple[ConntrackEntry, ...]:
     entries = {}
     for packet in world.packets:
         flow = world.flows[packet.flow]
-        if not flow.known or (flow.service_port is None and not flow.masquerade):
+        if not flow.known or (flow.service_port is None and not flow.masquerade and not flow.port_shift):
             continue
         entries[packet.flow, packet.client_port] = ConntrackEntry(
             protocol=flow.protocol.lower(),
@@ -107,7 +107,30 @@ def _conntrack(world: wire.World) -> tuple[ConntrackEntry, ...]:
             reply_source=address(flow.server, world.six),
             reply_source_port=flow.server_port,
             reply_destination=address(TUNNEL if flow.masquerade else CLIENT, world.six),
-            reply_destination_port=(packet.client_port + (flow.masquerade_shift if flow.masquerade else 0)) % 65536,
+            reply_destination_port=(packet.client_port + flow.port_shift) % 65536,
+        )
+    return tuple(entries.values())
+
+
+def _conntrack_at_server(world: wire.World, node: str) -> tuple[ConntrackEntry, ...]:
+    """What arrived as its node knows it: translated before it came there, so that nothing is to be translated any more."""
+    entries = {}
+    for packet in world.packets:
+        flow = world.flows[packet.flow]
+        if not flow.known or packet.lost_after is not None or node_of(flow.server) != node:
+            continue
+        client, port = address(TUNNEL if flow.masquerade else CLIENT, world.six), (packet.client_port + flow.port_shift) % 65536
+        server = address(flow.server, world.six)
+        entries[packet.flow, packet.client_port] = ConntrackEntry(
+            protocol=flow.protocol.lower(),
+            original_source=client,
+            original_destination=server,
+            original_source_port=port,
+            original_destination_port=flow.server_port,
+            reply_source=server,
+            reply_source_port=flow.server_port,
+            reply_destination=client,
+            reply_destination_port=port,
         )
     return tuple(entries.values())
 

@@ -25,11 +25,11 @@ def sides(flow: Flow, packet: Packet, stop: Stop, six: bool) -> Sides:
     """The addresses and ports of a packet at a tap."""
     server, port = flow.server, flow.server_port
     client, client_port = CLIENT, packet.client_port
-    if not stop.translated and flow.service_port is not None:
+    if not stop.dnat and flow.service_port is not None:
         server, port = SERVICE, flow.service_port
-    if stop.translated and flow.masquerade:
-        client = TUNNEL
-        client_port = (client_port + flow.masquerade_shift) % 65536
+    if stop.snat:
+        client = TUNNEL if flow.masquerade else CLIENT
+        client_port = (client_port + flow.port_shift) % 65536
     ends = (address(client, six), client_port), (address(server, six), port)
     (source, source_port), (destination, destination_port) = ends[::-1] if packet.reply else ends
     return Sides(source=source, destination=destination, source_port=source_port, destination_port=destination_port)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.wire.places import CLIENT, CLIENT_NODE, EPOCH, FIRST, NEIGHBOUR, NIC, PODS, SECOND, SECOND_SERVER, VXLAN, Shape
+from tests.wire.reuse import SHIFT, reusing
 from tests.wire.traffic import MS, Connection, Numbering, answers, datagrams, numbers, super_datagrams
 from tests.wire.world import Capture, Clock, Flow, Noise, Packet, Tunnel, World
 
@@ -157,11 +158,16 @@ def _sockets(flow: Flow) -> World:
 
 def _nameless_transfer() -> World:
     world = transfer(EARLY_GSO, {30: 3})
-    flow = replace(world.flows[0], masquerade=True, masquerade_shift=1000, known=False)
+    flow = replace(world.flows[0], masquerade=True, port_shift=1000, known=False)
     return replace(world, flows=(flow,), packets=world.packets[3:])
 
 
+def _with_new_port(world: World) -> World:
+    return replace(world, flows=tuple(replace(flow, port_shift=SHIFT, known=False) for flow in world.flows))
+
+
 UDP = Flow()
+LOSSES = (None, 2, None, 1, None, None, 3), (None, 4, None, 3, 5)
 DNS = asked(UDP)
 SPREAD = datagrams(texts(40), gap_ns=SECOND // 4, fates=[3 if index % 9 == 4 else None for index in range(40)])
 
@@ -173,8 +179,8 @@ OPTIONS: dict[str, World] = {
     "dnat": asked(Flow(service_port=53)),
     "dnat with port rewrite": asked(Flow(service_port=80, server_port=8080)),
     "snat": asked(Flow(masquerade=True)),
-    "snat with port rewrite": asked(Flow(masquerade=True, masquerade_shift=1000)),
-    "dnat and snat": asked(Flow(service_port=80, server_port=8080, masquerade=True, masquerade_shift=7)),
+    "snat with port rewrite": asked(Flow(masquerade=True, port_shift=1000)),
+    "dnat and snat": asked(Flow(service_port=80, server_port=8080, masquerade=True, port_shift=7)),
     "snat that nobody wrote down": asked(Flow(service_port=53, masquerade=True, known=False)),
     "snat that nobody wrote down, super-packets of udp": World(
         flows=(Flow(masquerade=True, known=False, merge=EARLY_GSO),), packets=super_datagrams(9, 1228, tail=46, ident=9, burst=0)
@@ -182,7 +188,39 @@ OPTIONS: dict[str, World] = {
     "snat that nobody wrote down, super-packets of tcp whose beginning is not seen": _nameless_transfer(),
     "snat that nobody wrote down, sockets that say the same": _sockets(Flow(masquerade=True, known=False)),
     "snat with port rewrite that nobody wrote down, sockets that say the same": _sockets(
-        Flow(masquerade=True, masquerade_shift=1000, known=False)
+        Flow(masquerade=True, port_shift=1000, known=False)
+    ),
+    "new port": asked(Flow(port_shift=SHIFT)),
+    "new port that nobody wrote down": asked(Flow(port_shift=SHIFT, known=False)),
+    "new port that nobody wrote down, ip id zero": asked(Flow(port_shift=SHIFT, known=False), numbering=Numbering.ZERO),
+    "new port that nobody wrote down, tcp super-packets": _with_new_port(transfer(GSO, {7: 3, 8: 3, 30: 3})),
+    "new port that nobody wrote down, fragments": _with_new_port(trains()),
+    "new port that nobody wrote down, ping": asked(Flow(protocol="ICMP", server_port=0, port_shift=SHIFT, known=False)),
+    "new port that nobody wrote down, sockets that say the same": _sockets(Flow(port_shift=SHIFT, known=False)),
+    "new port behind a service": asked(Flow(service_port=80, server_port=8080, port_shift=SHIFT, known=False)),
+    "new port behind a bridge": replace(asked(Flow(port_shift=SHIFT, known=False), fates=(None, 2, 5, 6, 7)), shape=Shape.FLANNEL),
+    **{
+        f"one port for a service and its server{', bridges' * (shape is not Shape.CALICO)}, {told}{lost}": reusing(
+            through, direct, shape=shape, losses=losses
+        )
+        for shape in (Shape.CALICO, Shape.BR_NETFILTER)
+        for told, through, direct in (
+            ("the latter gets another", Flow(service_port=53), Flow(port_shift=SHIFT)),
+            ("the former gets another", Flow(service_port=53, port_shift=SHIFT), Flow()),
+            ("the latter gets another, nobody wrote it down", Flow(service_port=53, known=False), Flow(port_shift=SHIFT, known=False)),
+            ("the former gets another, nobody wrote it down", Flow(service_port=53, port_shift=SHIFT, known=False), Flow(known=False)),
+        )
+        for lost, losses in (("", ((), ())), (", losses", LOSSES))
+    },
+    "one port for a service and its server, which both keep": reusing(Flow(service_port=53), Flow(), later_ns=5 * SECOND),
+    "one port for a service and its server, which both keep, losses": reusing(
+        Flow(service_port=53), Flow(), later_ns=5 * SECOND, losses=LOSSES
+    ),
+    "one port for a service and its server, which both keep, no ip ids": reusing(
+        Flow(service_port=53), Flow(), later_ns=5 * SECOND, ids=(numbers(Numbering.ZERO), numbers(Numbering.ZERO))
+    ),
+    "one port for a service and its server, which say the same": reusing(
+        Flow(service_port=53), Flow(port_shift=SHIFT), ids=(numbers(Numbering.ZERO), numbers(Numbering.ZERO)), payloads=(b"same", b"same")
     ),
     "sctp through a service": asked(Flow(protocol="SCTP", service_port=80, server_port=3868)),
     "two backends": replace(
@@ -246,7 +284,7 @@ OPTIONS: dict[str, World] = {
     "ipv6 inside": replace(DNS, six=True),
     "ipv6 tcp super-packets": replace(transfer(GSO, {7: 3, 30: 3}, mss=1338), six=True),
     "ipv6 ping": replace(asked(Flow(protocol="ICMP", server_port=0)), six=True),
-    "ipv6 ping, snat": replace(asked(Flow(protocol="ICMP", server_port=0, masquerade=True, masquerade_shift=5)), six=True),
+    "ipv6 ping, snat": replace(asked(Flow(protocol="ICMP", server_port=0, masquerade=True, port_shift=5)), six=True),
     "ipv6 outside": replace(DNS, tunnel=Tunnel(outer_six=True)),
     "ipv6 inside and outside": replace(asked(Flow(service_port=53)), six=True, tunnel=Tunnel(outer_six=True)),
     "vlan outside": replace(DNS, tunnel=Tunnel(outer_vlan=7)),

@@ -47,39 +47,45 @@ def node_of(server: str) -> str:
 
 
 class Shape(StrEnum):
-    """How pods are connected: Calico routes from the pod's interface, flannel has a bridge between."""
+    """How pods are connected: Calico routes from the pod's interface, flannel has a bridge between. With br_netfilter that bridge
+    translates the server's address itself (br_nf_pre_routing in net/bridge/br_netfilter_hooks.c); a new client port comes behind it."""
 
     CALICO = "calico"
     FLANNEL = "flannel"
+    BR_NETFILTER = "flannel, br_netfilter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One tap on the way of a direction. `translated`: the addresses are those behind NAT. `ttl` is the inner one here."""
+    """One tap on the way of a direction. `dnat`, `snat`: the server's, the client's end is as it is behind NAT. `ttl` is the inner one
+    here."""
 
     tap: TapName
     role: str
-    translated: bool
+    dnat: bool
+    snat: bool
     ttl: int
 
 
 def way(server: str, *, reply: bool = False, shape: Shape = Shape.CALICO) -> tuple[Stop, ...]:
     """The taps from the client to a server, or back. Each node's routing step takes one from the TTL, a bridge and the tunnel none."""
     far = node_of(server)
-    bridges = shape is Shape.FLANNEL
+    bridges = shape is not Shape.CALICO
     client = [(CLIENT_NODE, PODS[CLIENT], "pod")] + ([(CLIENT_NODE, BRIDGE, "bridge")] if bridges else [])
     end = ([(far, BRIDGE, "bridge")] if bridges and far != CLIENT_NODE else []) + [(far, PODS[server], "pod")]
     middle = [(CLIENT_NODE, VXLAN, "vxlan"), (CLIENT_NODE, NIC, "underlay"), (far, NIC, "underlay"), (far, VXLAN, "vxlan")]
     taps = client + (middle if far != CLIENT_NODE else []) + end
     routed = {len(client), len(client) + len(middle)} if far != CLIENT_NODE else {len(client)}
-    translated = [index >= len(client) for index in range(len(taps))]
+    snat = [index >= len(client) for index in range(len(taps))]
+    # What a bridge translates itself is new on its own interface; what comes back was translated by the node's routing before.
+    dnat = [index >= 1 for index in range(len(taps))] if shape is Shape.BR_NETFILTER and not reply else snat
     if reply:
-        taps, translated = taps[::-1], translated[::-1]
+        taps, snat, dnat = taps[::-1], snat[::-1], dnat[::-1]
         routed = {len(taps) - index for index in routed}
     ttl, stops = 64, []
     for index, (node, interface, role) in enumerate(taps):
         ttl -= index in routed
-        stops.append(Stop(tap=(node, interface), role=role, translated=translated[index], ttl=ttl))
+        stops.append(Stop(tap=(node, interface), role=role, dnat=dnat[index], snat=snat[index], ttl=ttl))
     return tuple(stops)
 
 

@@ -196,7 +196,7 @@ class Simulator:
         """One IP packet with any L4 bytes at every hop until it vanishes; stands in no truth."""
         nodes = (SERVERS[server], CLIENT_NODE) if reply else (CLIENT_NODE, SERVERS[server])
         for hop, stop in enumerate(way(server, reply=reply)[:vanished]):
-            far = server if stop.translated or self.service is None else self.service
+            far = server if stop.dnat or self.service is None else self.service
             source, destination = (far, CLIENT) if reply else (CLIENT, far)
             ends = Sides(source=source, destination=destination, source_port=0, destination_port=0)
             frame = inner_frame(

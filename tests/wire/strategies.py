@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from hypothesis import strategies as st
 
 from tests.wire.places import EPOCH, FIRST, NEIGHBOUR, SECOND, SECOND_SERVER, Shape, TapName, node_of, way
+from tests.wire.reuse import SHIFT, reusing
 from tests.wire.stream import stream_bytes
 from tests.wire.traffic import MS, Connection, Numbering, answers, datagrams, numbers, super_datagrams
 from tests.wire.world import Capture, Clock, Flow, Noise, Packet, Tunnel, World
@@ -40,12 +41,15 @@ def fates(length: int, *, often: bool = False) -> st.SearchStrategy[int | None]:
 
 @st.composite
 def nat(draw: st.DrawFn, protocol: str, port: int) -> Flow:
-    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports, which conntrack may not say."""
+    """A flow straight to a server or through a Service, masqueraded or not, with or without new ports, which conntrack may not say.
+
+    A new port is none that any client uses.
+    """
     service = None if protocol == "ICMP" else draw(st.sampled_from([None, port, port + 1]))
     masquerade = draw(st.sampled_from([False, False, True]))
-    shift = draw(st.sampled_from([0, 1000])) if masquerade else 0
+    shift = draw(st.sampled_from([0, 500] if masquerade else [0, 0, 0, 500]))
     known = draw(st.sampled_from([True, True, False]))
-    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, masquerade_shift=shift, known=known)
+    return Flow(protocol=protocol, server_port=port, service_port=service, masquerade=masquerade, port_shift=shift, known=known)
 
 
 @st.composite
@@ -152,6 +156,21 @@ def super_packets(draw: st.DrawFn, number: int, length: int) -> tuple[Flow, tupl
     return flow.merging(merge, download=download), tuple(packets)
 
 
+@st.composite
+def reused_ports(draw: st.DrawFn, length: int) -> tuple[tuple[Flow, Flow], tuple[Packet, ...]]:
+    """Sockets that ask a Service and its server directly: one of the two gets new ports, or comes when the other is forgotten."""
+    known = draw(st.booleans())
+    rewritten = draw(st.sampled_from(["through", "direct", "neither"]))
+    through = Flow(service_port=53, port_shift=SHIFT if rewritten == "through" else 0, known=known)
+    direct = Flow(port_shift=SHIFT if rewritten == "direct" else 0, known=known)
+    count = draw(st.integers(1, 4))
+    asked, answered = ([draw(fates(length)) for _ in range(2 * count)] for _ in range(2))
+    later_ns = 5 * SECOND if rewritten == "neither" else draw(st.sampled_from([50_000, 3 * MS]))
+    ids = numbers(draw(NUMBERINGS)), numbers(draw(NUMBERINGS), 900)
+    world = reusing(through, direct, losses=(asked, answered), later_ns=later_ns, ids=ids, count=count, direct_first=draw(st.booleans()))
+    return (through, direct), world.packets
+
+
 CLOCKS = st.builds(
     Clock,
     offset_ns=st.sampled_from([0, 5 * MS, -100_000, -3 * SECOND, 7200 * SECOND]),
@@ -192,16 +211,22 @@ def clocks_of(draw: st.DrawFn, nodes: Sequence[str]) -> dict[str, Clock]:
 @st.composite
 def worlds(draw: st.DrawFn, *, perfect: bool = False) -> World:
     """A world of one or two flows; `perfect`: with captures that missed nothing and clocks that agree."""
-    shape = draw(st.sampled_from([Shape.CALICO, Shape.CALICO, Shape.FLANNEL]))
+    shape = draw(st.sampled_from([Shape.CALICO, Shape.CALICO, Shape.FLANNEL, Shape.BR_NETFILTER]))
     servers = [FIRST, FIRST, SECOND_SERVER] + ([NEIGHBOUR] if shape is Shape.CALICO else [])
     flows: list[Flow] = []
     packets: list[Packet] = []
-    for number in range(draw(st.integers(1, 2))):
+    # 0: two flows from the same ports
+    for number in range(draw(st.sampled_from([0, 1, 1, 2, 2, 2]))):
         server = draw(st.sampled_from(servers))
         length = len(way(server, shape=shape))
         kind = draw(st.sampled_from([questions, questions, connections, super_packets]))
         flow, mine = draw(kind(number, length))
         flows.append(replace(flow, server=server))
+        packets += mine
+    if not flows:
+        server = draw(st.sampled_from(servers))
+        both, mine = draw(reused_ports(len(way(server, shape=shape))))
+        flows += [replace(flow, server=server) for flow in both]
         packets += mine
     taps = sorted({stop.tap for flow in flows for stop in way(flow.server, shape=shape)})
     return World(

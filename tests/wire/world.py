@@ -56,9 +56,10 @@ class Flow:
     """What one client asks of one server; several packets of several client ports belong to it.
 
     protocol: UDP, TCP, ICMP or SCTP. service_port: the port asked for at the Service, None for traffic straight to the server (no DNAT).
-    masquerade: the client's address is rewritten behind the client's pod (SNAT). masquerade_shift: what is added to the client's port
-    there. known: whether conntrack was read, so that its tuples are at hand. merge: how many segments a frame may hold at each hop of a
-    request and merge_reply at each of a reply (offloads); empty for one everywhere.
+    masquerade: the client's address is rewritten behind the client's pod (SNAT). port_shift: what is added to the client's port there,
+    which NAT does without a new address as well, where another connection has the port. known: whether conntrack was read, so that its
+    tuples are at hand. merge: how many segments a frame may hold at each hop of a request and merge_reply at each of a reply (offloads);
+    empty for one everywhere.
     """
 
     protocol: str = "UDP"
@@ -66,7 +67,7 @@ class Flow:
     server_port: int = 53
     service_port: int | None = None
     masquerade: bool = False
-    masquerade_shift: int = 0
+    port_shift: int = 0
     known: bool = True
     merge: tuple[int, ...] = ()
     merge_reply: tuple[int, ...] = ()

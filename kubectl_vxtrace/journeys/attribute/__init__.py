@@ -8,9 +8,11 @@ attribution          the frames of those conversations, with direction and clien
 dnat_inference       translations to unlisted backends, where no conntrack table names them
 snat_inference       rewritten clients, where no conntrack table names them
 later_fragments      fragments that name no ports
-origin               only connections that begin at the client's interface
+origin               what each connection began as at the client's interface; those that did not begin there
 backend_attribution  the backend of each connection, or of each packet
+rewritten_ports      connections that went on with another client port
 candidates           the flows of which packets were seen, with their paths
+direct_flows         before all this: flows of what clients ask a Service's backends directly
 foreign_sources      before all this: flows of clients that send with an address that is not theirs
 """
 
@@ -21,17 +23,20 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.attribute.addresses import address_book, conntrack_entries
+from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
 from kubectl_vxtrace.journeys.attribute.backend_attribution import backends_of_ports, with_backends
 from kubectl_vxtrace.journeys.attribute.candidates import candidates_of, taps_of_unlisted, without_unlisted
+from kubectl_vxtrace.journeys.attribute.conntrack import connections_of
 from kubectl_vxtrace.journeys.attribute.conversations import Membership
 from kubectl_vxtrace.journeys.attribute.dnat_inference import inferred_dnat
 from kubectl_vxtrace.journeys.attribute.groups import groups_of
 from kubectl_vxtrace.journeys.attribute.later_fragments import with_later_fragments
 from kubectl_vxtrace.journeys.attribute.origin import begun_at_client
+from kubectl_vxtrace.journeys.attribute.rewritten_ports import rewritten_ports
 from kubectl_vxtrace.journeys.attribute.snat_inference import inferred_snat
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, Candidate, FlowFrames, FlowKey, Testimony
+from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -42,7 +47,7 @@ class Attributed:
     """All flows of which packets were seen, and their frames.
 
     frames: by tap and FlowKey. taps: those that saw any. memberships: by tap, what each conversation belongs to, as a request and as a
-    reply. undecided: groups some of whose packets may be others'.
+    reply. undecided: groups some of whose packets may be others'. rewritten_ports: connections that went on with another client port.
     """
 
     candidates: tuple[Candidate, ...]
@@ -50,6 +55,7 @@ class Attributed:
     taps: frozenset[Tap]
     memberships: Mapping[Tap, tuple[Membership, Membership]]
     undecided: frozenset[int]
+    rewritten_ports: tuple[PortRewriting, ...]
 
 
 def attribute_frames(
@@ -59,12 +65,12 @@ def attribute_frames(
     keep: Mapping[Tap, NDArray[np.bool_]],
 ) -> Attributed:
     """The frames of each flow. `keep` says of doubled taps which rows count."""
-    connections = conntrack_entries(recording)
+    connections = connections_of(recording)
     attribution = Attribution(recording, tables, connections)
     if to_unlisted := inferred_dnat(attribution):
         connections = (*connections, *to_unlisted)
         attribution = Attribution(recording, tables, connections)
-    snat = inferred_snat(attribution)
+    snat = inferred_snat(attribution, testimonies)
     if snat.connections:
         attribution = Attribution(recording, tables, (*connections, *snat.connections))
     frames_of = with_later_fragments(tables, attribution.book, attribution.frames)
@@ -77,11 +83,12 @@ def attribute_frames(
     frames_of = without_unlisted(recording, frames_of)
     candidates = candidates_of(recording, groups_of(recording, address_book(recording, ())), frames_of, unlisted)
     return Attributed(
+        rewritten_ports=rewritten_ports(attribution, frames_of, candidates),
         candidates=candidates,
         taps=frozenset(tap for tap, frames in frames_of.items() if len(frames)),
         frames={tap: by_flow(frames_of.pop(tap)) for tap in tuple(frames_of)},
         memberships=attribution.memberships,
-        undecided=snat.undecided,
+        undecided=snat.undecided | attribution.undecided,
     )
 
 

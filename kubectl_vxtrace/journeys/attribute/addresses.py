@@ -61,8 +61,8 @@ def client_addresses(recording: Recording, client: Endpoint) -> tuple[str, ...]:
     return (client.address, *of_vteps)
 
 
-def address_book(recording: Recording, connections: Iterable[ConntrackEntry]) -> AddressBook:
-    """All addresses that flows, VTEPs and the connections of the clients name."""
+def address_book(recording: Recording, entries: Iterable[ConntrackEntry]) -> AddressBook:
+    """All addresses that flows, VTEPs and the conntrack entries of the clients name."""
     texts: list[str] = []
     services = {flow.service.address for flow in recording.flows if flow.service}
     for flow in recording.flows:
@@ -70,13 +70,8 @@ def address_book(recording: Recording, connections: Iterable[ConntrackEntry]) ->
         texts += [flow.service.address] if flow.service and flow.service.address else []
         texts += [flow.server.address] if flow.server else []
     clients = set(texts)
-    for entry in connections:
+    for entry in entries:
         if entry.original_source in clients:
             texts.append(entry.reply_destination)
             texts += [entry.reply_source] if entry.original_destination in services else []
     return AddressBook(texts)
-
-
-def conntrack_entries(recording: Recording) -> tuple[ConntrackEntry, ...]:
-    """All conntrack entries of all nodes, before and after."""
-    return tuple(entry for facts in (*recording.before, *recording.after) for entry in facts.conntrack)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.conntrack import translations_of
-from kubectl_vxtrace.journeys.attribute.conversations import Membership, ends_of, memberships_of
-from kubectl_vxtrace.journeys.attribute.groups import groups_of
+from kubectl_vxtrace.journeys.attribute.conversations import Membership, ends_of, memberships_of, sent_conversations
+from kubectl_vxtrace.journeys.attribute.groups import Connection, groups_of
+from kubectl_vxtrace.journeys.attribute.origin import with_origins
 from kubectl_vxtrace.journeys.records import NO_FLOW, REPLY, REQUEST, FlowFrames
-from kubectl_vxtrace.model.facts import ConntrackEntry
 from kubectl_vxtrace.model.packets import U8, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
@@ -26,23 +26,28 @@ class Attribution:
     """The frames of the planned flows, as far as these and some connections tell.
 
     Attributes:
-        recording, tables: what was captured.
+        recording, tables: what was captured. connections: what conntrack says, or what was inferred in its place.
         book: the addresses that bear on the flows.
         groups: the planned flows, joined where they share a service.
         translations: what conntrack says of backends and rewritten clients.
         ends, memberships: by tap, both readings of each conversation (as a request, as a reply): its ends, and what it belongs to.
         frames: by tap, the frames that belong to a group.
+        undecided: groups some of whose frames nothing tells from another's.
     """
 
-    def __init__(self, recording: Recording, tables: Mapping[Tap, PacketTable], connections: Sequence[ConntrackEntry]) -> None:
+    def __init__(self, recording: Recording, tables: Mapping[Tap, PacketTable], connections: Sequence[Connection]) -> None:
         self.recording = recording
         self.tables = tables
-        self.book = address_book(recording, connections)
+        self.connections = connections
+        self.book = address_book(recording, [connection.entry for connection in connections])
         self.groups = groups_of(recording, self.book, connections)
         self.translations = translations_of(connections, self.book, self.groups)
         self.ends = {tap: ends_of(table, self.book) for tap, table in tables.items()}
-        self.memberships = memberships_of(self.groups, self.ends, self.translations)
-        self.frames = {tap: frames_of(table, self.memberships[tap]) for tap, table in tables.items()}
+        self.memberships = memberships_of(
+            self.groups, self.ends, {tap: sent_conversations(table) for tap, table in tables.items()}, self.translations
+        )
+        frames = {tap: frames_of(table, self.memberships[tap]) for tap, table in tables.items()}
+        self.frames, self.undecided = with_origins(tables, self.ends, self.memberships, self.groups, frames, self.translations.moved)
 
 
 def frames_of(table: PacketTable, memberships: tuple[Membership, Membership]) -> FlowFrames:

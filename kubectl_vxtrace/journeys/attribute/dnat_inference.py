@@ -10,7 +10,7 @@ import numpy as np
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
 from kubectl_vxtrace.journeys.attribute.backend_attribution import backends_of_ports
 from kubectl_vxtrace.journeys.attribute.conversations import ConversationEnds, Membership
-from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
+from kubectl_vxtrace.journeys.attribute.groups import Connection, FlowGroup
 from kubectl_vxtrace.journeys.columns import look_up
 from kubectl_vxtrace.journeys.records import NO_FLOW, REQUEST, FlowFrames
 from kubectl_vxtrace.journeys.same_packet import DNAT_KEY, Field, key_columns, number_packets
@@ -21,7 +21,7 @@ from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 from kubectl_vxtrace.model.recording import Recording
 
 
-def inferred_dnat(attribution: Attribution) -> tuple[ConntrackEntry, ...]:
+def inferred_dnat(attribution: Attribution) -> tuple[Connection, ...]:
     """The connections to unlisted backends as conntrack would say them; empty where each request to a service has a known backend.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. What the client sends to such an address by
@@ -49,7 +49,7 @@ def inferred_dnat(attribution: Attribution) -> tuple[ConntrackEntry, ...]:
             for entry in _entries(attribution.recording, group, tables[tap], rows[tap], request_keys):
                 if entry.reply_source not in asked_directly and entry.original_source_port is not None:
                     connections.setdefault((number, entry.original_source_port), entry)
-    return tuple(connections.values())
+    return tuple(Connection(entry=entry) for entry in connections.values())
 
 
 def _of_unknown_backend(frames: FlowFrames, backends: I32) -> FlowFrames:

@@ -1,160 +1,244 @@
-"""Connections whose client address was rewritten, inferred from packets that are the same but for their addresses.
+"""Connections whose client address or port was rewritten, inferred from packets that are the same but for that.
 
-Where no conntrack table was read, a masqueraded packet is known by what translation leaves alone (`same_packet.SNAT_KEY`).
+Where no conntrack table was read, a masqueraded packet is known by what translation leaves alone (`same_packet.SNAT_KEY`). So is one with
+the client's own address and a port that the client itself never used: NAT takes another where a connection that it knows has the port
+(RFC 4787, 4.2). Where conntrack says otherwise, nothing is concluded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
-from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
-from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REQUEST, FlowFrames
-from kubectl_vxtrace.journeys.same_packet import SNAT_KEY, Field, key_columns, number_packets
+from kubectl_vxtrace.journeys.attribute.conversations import at_backend
+from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection
+from kubectl_vxtrace.journeys.attribute.origin import can_testify, clients_of, of_client
+from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REPLY, REQUEST, FlowFrames, Testimony
+from kubectl_vxtrace.journeys.same_packet import SNAT_KEY, key_columns, number_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
-from kubectl_vxtrace.model.recording import Recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _UnknownSources:
-    """Frames of a tap from an unknown address to a backend: rows, and the planned flow and the group of that backend."""
+class _Rewritten:
+    """Frames of a tap to a backend that no client sent so: from an unknown address, or from a client's own with a port it never used.
+
+    own: of each whether the address is the client's own.
+    """
 
     tap: Tap
     row: I32
-    planned: I32
-    group: I32
+    own: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnatInference:
     """Rewritten connections as conntrack would say them; and the groups some of whose connections could not be told apart."""
 
-    connections: tuple[ConntrackEntry, ...] = ()
+    connections: tuple[Connection, ...] = ()
     undecided: frozenset[int] = frozenset()
 
 
-def inferred_snat(attribution: Attribution) -> SnatInference:
-    """The rewritten connections; none where every frame to a backend comes from a known client.
+def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]) -> SnatInference:
+    """The rewritten connections; none where every frame to a backend comes from a client, with a port that the client used.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. Where several of the client's ports sent the
     same, one that was kept is taken for its own (netfilter keeps a port that is free), else the group is undecided.
     """
     tables = attribution.tables
-    unknown_sources = [frames for tap in tables if len((frames := _unknown_sources(attribution, tap)).row)]
-    if not unknown_sources:
+    unused = {tap: _unused_ports(attribution, tap, testimonies) for tap in tables}
+    rewritten = [frames for tap in tables if len((frames := _rewritten(attribution, tap, unused[tap])).row)]
+    if not rewritten:
         return SnatInference()
-    requests = {tap: frames.take(frames.direction == REQUEST) for tap, frames in attribution.frames.items()}
+    requests = {tap: _requests(tables[tap], frames, unused[tap]) for tap, frames in attribution.frames.items()}
     requests = {tap: frames for tap, frames in requests.items() if len(frames)}
     if not requests:
         return SnatInference()
-    keys = [key_columns(SNAT_KEY, tables[tap], frames.row, {Field.GROUP: frames.group}) for tap, frames in requests.items()]
-    keys += [key_columns(SNAT_KEY, tables[frames.tap], frames.row, {Field.GROUP: frames.group}) for frames in unknown_sources]
+    keys = [key_columns(SNAT_KEY, tables[tap], frames.row) for tap, frames in requests.items()]
+    keys += [key_columns(SNAT_KEY, tables[frames.tap], frames.row) for frames in rewritten]
     numbers = number_packets(keys)
     starts = np.cumsum([len(columns[0]) for columns in keys])[len(requests) - 1 : -1]
-    of_requests, *of_unknown = np.split(numbers, starts)
-    senders = _Senders(of_requests, list(requests.values()))
-    connections: dict[tuple[int, int], ConntrackEntry] = {}
-    undecided: set[int] = set()
-    for frames, frame_numbers in zip(unknown_sources, of_unknown, strict=True):
-        undecided |= _infer(attribution, senders, frames, frame_numbers, connections)
-    return SnatInference(connections=tuple(connections.values()), undecided=frozenset(undecided))
+    of_requests, *of_rewritten = np.split(numbers, starts)
+    senders = _Senders(of_requests, requests)
+    inference = _Inference(attribution, senders)
+    for frames, frame_numbers in zip(rewritten, of_rewritten, strict=True):
+        inference.add(frames, frame_numbers)
+    return SnatInference(connections=tuple(inference.connections.values()), undecided=frozenset(inference.undecided))
 
 
-def _infer(
-    attribution: Attribution,
-    senders: "_Senders",
-    frames: _UnknownSources,
-    numbers: I32,
-    connections: dict[tuple[int, int], ConntrackEntry],
-) -> set[int]:
-    """Adds the connections of one tap's frames, by planned flow and client port; returns the groups where they cannot be told apart."""
-    table = attribution.tables[frames.tap]
-    conversation = table.conversation[frames.row]
-    port, is_sure = senders.ports(numbers, table.conversations.source_port[conversation])
-    # of each conversation one frame whose sender is sure, else one that has a sender
-    order = np.lexsort((~is_sure, port < 0, conversation))
-    _, first = np.unique(conversation[order], return_index=True)
-    undecided: set[int] = set()
-    for index in order[first].tolist():
-        if port[index] < 0:
+def _requests(table: PacketTable, frames: FlowFrames, unused: NDArray[np.bool_]) -> FlowFrames:
+    return frames.take((frames.direction == REQUEST) & ~unused[table.conversation[frames.row]])
+
+
+def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, Testimony]) -> NDArray[np.bool_]:
+    """Which conversations of a tap come from a client's own address with a port that it did not use, and no conntrack table explains.
+
+    None where the user's own filter left out what that interface saw.
+    """
+    ends, membership = attribution.ends[tap][REQUEST], attribution.memberships[tap][REQUEST]
+    unused = np.zeros(len(ends.client), dtype=np.bool_)
+    request = attribution.recording.request
+    for client in clients_of(attribution.groups) if request is None or request.filter is None else ():
+        mine = of_client(client, ends)
+        # the source is rewritten in POSTROUTING, which packets come to behind the bridge
+        before = next((taps for taps in (client.own_taps, client.bridges) if can_testify(taps, testimonies)), frozenset[Tap]())
+        if tap in client.own_taps | client.bridges or not mine.any() or not before:
             continue
-        group = senders.group_of(numbers[index])
-        connection = int(frames.planned[index]), int(port[index])
-        if not is_sure[index]:
-            undecided.add(group)
-            continue
-        entry = _entry(attribution.recording, attribution.groups[group], *connection, table, int(conversation[index]))
-        if connections.setdefault(connection, entry) != entry:
-            undecided.add(group)
-    return undecided
+        used = np.zeros(PORTS, dtype=np.bool_)
+        for own in before & attribution.ends.keys():
+            for of_direction in attribution.ends[own]:
+                used[of_direction.client_port[of_client(client, of_direction)]] = True
+        unused |= mine & ~used[ends.client_port]
+    return np.asarray(unused & (membership.client_port == ends.client_port))
 
 
-class _Senders:
-    """Which of the client's ports sent what: `number` is the same for what translation cannot tell apart."""
-
-    def __init__(self, number: I32, requests: list[FlowFrames]) -> None:
-        port, group = (
-            np.concatenate(columns) for columns in zip(*((frames.client_port, frames.group) for frames in requests), strict=True)
-        )
-        size = int(number.max(initial=-1)) + 1
-        self._group, self._least, self._most = (np.full(size, value, dtype=np.int32) for value in (NO_FLOW, PORTS, -1))
-        self._group[number] = group
-        np.minimum.at(self._least, number, port)
-        np.maximum.at(self._most, number, port)
-        self._pairs = np.unique((number.astype(np.int64) << 16) | port)
-
-    def ports(self, number: I32, kept: NDArray[np.generic]) -> tuple[I32, NDArray[np.bool_]]:
-        """For each packet of an unknown source the port that sent it, -1 for none; and whether no other can have. `kept`: its port now."""
-        inside = np.minimum(number, len(self._most) - 1)
-        port = np.where(number < len(self._most), self._most[inside], -1)
-        several = (port >= 0) & (self._least[inside] != port)
-        same = np.isin((number.astype(np.int64) << 16) | kept.astype(np.int64), self._pairs)
-        return np.where(several & same, kept, port).astype(np.int32), ~several | same
-
-    def group_of(self, number: int) -> int:
-        """The group whose client sent this."""
-        return int(self._group[number])
-
-
-def _unknown_sources(attribution: Attribution, tap: Tap) -> _UnknownSources:
+def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) -> _Rewritten:
     table, ends, memberships = attribution.tables[tap], attribution.ends[tap][REQUEST], attribution.memberships[tap]
-    planned, group_number = (np.full(len(ends.client), NO_FLOW, dtype=np.int32) for _ in range(2))
-    unclaimed = (memberships[0].group == NO_FLOW) & (memberships[1].group == NO_FLOW)
+    to_backend = np.zeros(len(ends.client), dtype=np.bool_)
     for group in attribution.groups:
-        of_protocol = unclaimed & np.isin(ends.protocol, group.protocols)
+        of_protocol = np.isin(ends.protocol, group.protocols)
         for backend in group.backends:
-            hit = of_protocol & (planned == NO_FLOW) & (ends.server == backend.address)
-            planned[hit if backend.port is None else hit & (ends.server_port == backend.port)] = backend.planned
-    for number, group in enumerate(attribution.groups):
-        group_number[np.isin(planned, [backend.planned for backend in group.backends])] = number
-    if not len(planned) or (planned == NO_FLOW).all():
-        none = np.zeros(0, np.int32)
-        return _UnknownSources(tap=tap, row=none, planned=none, group=none)
+            to_backend |= of_protocol & at_backend(backend, ends)
+    unknown = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
+    for client in clients_of(attribution.groups):
+        unknown &= ~of_client(client, ends)
+    to_backend &= unknown | unused
+    if not to_backend.any():
+        return _Rewritten(tap=tap, row=np.zeros(0, np.int32), own=np.zeros(0, np.bool_))
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0))
     conversation = table.conversation[rows]
     telling = (table.digest[rows] != 0) | ((table.conversations.protocol[conversation] == IpProtocol.TCP) & (table.seq[rows] != 0))
-    rows = rows[telling & (planned[conversation] != NO_FLOW)]
-    conversation = table.conversation[rows]
-    return _UnknownSources(tap=tap, row=rows.astype(np.int32), planned=planned[conversation], group=group_number[conversation])
+    rows = rows[telling & to_backend[conversation]]
+    return _Rewritten(tap=tap, row=rows.astype(np.int32), own=unused[table.conversation[rows]])
 
 
-def _entry(recording: Recording, group: FlowGroup, planned: int, port: int, table: PacketTable, conversation: int) -> ConntrackEntry:
-    flow = recording.flows[planned]
-    server = flow.server.address if flow.server else ""
-    through = flow.service if group.service is not None else None
+class _Senders:
+    """Which client's port sent what: `number` is the same for what translation cannot tell apart. A sender is a group and a port."""
+
+    def __init__(self, number: I32, requests: Mapping[Tap, FlowFrames]) -> None:
+        group, port = (np.concatenate([getattr(frames, name) for frames in requests.values()]) for name in ("group", "client_port"))
+        sender = group.astype(np.int64) * PORTS + port
+        size = int(number.max(initial=-1)) + 1
+        self._least, self._most = np.full(size, np.iinfo(np.int64).max, dtype=np.int64), np.full(size, NO_FLOW, dtype=np.int64)
+        np.minimum.at(self._least, number, sender)
+        np.maximum.at(self._most, number, sender)
+        with_port = number.astype(np.int64) * PORTS + port
+        order = np.lexsort((group, with_port))
+        self._with_port, first, count = np.unique(with_port[order], return_index=True, return_counts=True)
+        self._sender = np.where(group[order][first] == group[order][first + count - 1], sender[order][first], NO_FLOW)
+        cuts = np.cumsum([len(frames) for frames in requests.values()])[:-1]
+        self._at_tap = dict(zip(requests, zip(np.split(number, cuts), np.split(sender, cuts), strict=True), strict=True))
+
+    def of(self, number: I32, kept: NDArray[np.generic]) -> tuple[I64, NDArray[np.bool_]]:
+        """For each packet its sender, NO_FLOW for none; and whether no other can have sent it. `kept`: the port that it has now."""
+        inside = np.minimum(number, len(self._most) - 1)
+        sender = np.where(number < len(self._most), self._most[inside], NO_FLOW)
+        several = (sender != NO_FLOW) & (self._least[inside] != sender)
+        wanted = number.astype(np.int64) * PORTS + kept.astype(np.int64)
+        index = np.minimum(np.searchsorted(self._with_port, wanted), len(self._with_port) - 1)
+        keeper = np.where(self._with_port[index] == wanted, self._sender[index], NO_FLOW)
+        return np.where(several & (keeper != NO_FLOW), keeper, sender), ~several | (keeper != NO_FLOW)
+
+    def passed(self, tap: Tap, sender: int, number: I32) -> bool:
+        """Whether any of these packets passed a tap as the sender's own."""
+        numbers, senders = self._at_tap.get(tap, (number[:0], np.zeros(0, np.int64)))
+        return bool(np.isin(number, numbers[senders == sender]).any())
+
+
+class _Inference:
+    """The rewritten connections, by what is known of them, while taps are looked at one by one.
+
+    Attributes:
+        connections: by sender and backend; those with the client's own address also by their new port.
+        undecided: groups where they cannot be told apart.
+    """
+
+    def __init__(self, attribution: Attribution, senders: _Senders) -> None:
+        self._attribution = attribution
+        self._senders = senders
+        self._told = _tuples_of_clients(attribution)
+        self.connections: dict[tuple[int, Backend, int | None], Connection] = {}
+        self.undecided: set[int] = set()
+
+    def add(self, frames: _Rewritten, numbers: I32) -> None:
+        """What the frames of one tap show."""
+        table = self._attribution.tables[frames.tap]
+        conversation = table.conversation[frames.row]
+        sender, is_sure = self._senders.of(numbers, table.conversations.source_port[conversation])
+        # of each conversation first the frames whose sender is sure, then others that have a sender
+        order = np.lexsort((~is_sure, sender == NO_FLOW, conversation))
+        order = order[sender[order] != NO_FLOW]
+        _, begin = np.unique(conversation[order], return_index=True)
+        for same in np.split(order, begin[1:]) if len(order) else ():
+            group, port = divmod(int(sender[same[0]]), PORTS)
+            backend = self._backend(frames.tap, group, int(conversation[same[0]]))
+            if backend is None:
+                continue
+            entry = _entry(self._attribution, group, port, table, int(conversation[same[0]]))
+            sure, seen_port = bool(is_sure[same[0]]), None
+            if frames.own[same[0]]:
+                if self._senders.passed(frames.tap, int(sender[same[0]]), numbers[same]):
+                    continue  # they passed here with their own port: these are others
+                seen_port = entry.reply_destination_port
+                sure &= bool((sender[same] == sender[same[0]]).all()) and self._agrees(group, entry)
+            known = self.connections.setdefault((int(sender[same[0]]), backend, seen_port), Connection(entry=entry)) if sure else None
+            if known is None or known.entry != entry:
+                self.undecided.add(group)
+
+    def _backend(self, tap: Tap, group: int, conversation: int) -> Backend | None:
+        """The backend of a group that a conversation is with."""
+        ends, of_group = self._attribution.ends[tap][REQUEST], self._attribution.groups[group]
+        if ends.protocol[conversation] not in of_group.protocols:
+            return None
+        server, port = int(ends.server[conversation]), int(ends.server_port[conversation])
+        return next((backend for backend in of_group.backends if backend.address == server and backend.port in (None, port)), None)
+
+    def _agrees(self, group: int, entry: ConntrackEntry) -> bool:
+        """Whether conntrack on the client's node says the same of both tuples, or nothing."""
+        node = self._attribution.groups[group].node
+        told = (*self._told.get((node, *_asked(entry)), ()), *self._told.get((node, *_answered(entry)), ()))
+        return all((_asked(other), _answered(other)) == (_asked(entry), _answered(entry)) for other in told)
+
+
+def _asked(entry: ConntrackEntry) -> tuple[object, ...]:
+    """What the client sends."""
+    return "asked", entry.protocol, entry.original_source, entry.original_source_port, entry.original_destination
+
+
+def _answered(entry: ConntrackEntry) -> tuple[object, ...]:
+    """What replies to it must look like."""
+    return "answered", entry.protocol, entry.reply_destination, entry.reply_destination_port, entry.reply_source
+
+
+def _tuples_of_clients(attribution: Attribution) -> dict[tuple[object, ...], list[ConntrackEntry]]:
+    """The conntrack entries of clients by their node and either tuple."""
+    clients = {flow.client.address for flow in attribution.recording.flows}
+    entries: dict[tuple[object, ...], list[ConntrackEntry]] = {}
+    for connection in attribution.connections:
+        if connection.entry.original_source in clients:
+            for key in (_asked(connection.entry), _answered(connection.entry)):
+                entries.setdefault((connection.node, *key), []).append(connection.entry)
+    return entries
+
+
+def _entry(attribution: Attribution, group: int, port: int, table: PacketTable, conversation: int) -> ConntrackEntry:
+    """The connection as conntrack would say it."""
+    flow = attribution.recording.flows[attribution.groups[group].planned]
     conversations = table.conversations
+    server, server_port = address_text(conversations.destination[conversation]), int(conversations.destination_port[conversation])
+    through = flow.service if attribution.groups[group].service is not None else None
     return ConntrackEntry(
         protocol=flow.protocol.lower(),
         original_source=flow.client.address,
         original_destination=through.address if through and through.address else server,
         original_source_port=port,
-        original_destination_port=through.port if through else int(conversations.destination_port[conversation]),
+        original_destination_port=through.port if through else server_port,
         reply_source=server,
-        reply_source_port=int(conversations.destination_port[conversation]),
+        reply_source_port=server_port,
         reply_destination=address_text(conversations.source[conversation]),
         reply_destination_port=int(conversations.source_port[conversation]),
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.conntrack import translations_of
-from kubectl_vxtrace.journeys.attribute.groups import groups_of
+from kubectl_vxtrace.journeys.attribute.groups import Connection, groups_of
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
@@ -79,7 +79,7 @@ def test_a_masqueraded_ping_has_one_identifier_at_both_ends() -> None:
         original_source_port=31912, original_destination_port=31912, reply_source_port=12325, reply_destination_port=12325,
     )  # fmt: skip
     book = address_book(recording, (entry,))
-    (found, _) = translations_of((entry,), book, groups_of(recording, book)).masquerades  # of ICMP, and of ICMPv6
+    (found, _) = translations_of((Connection(entry=entry),), book, groups_of(recording, book)).masquerades  # of ICMP, and of ICMPv6
     assert (found.source_port, found.server_port, found.client_port) == (12325, 12325, 31912)
 
 
