@@ -1,9 +1,8 @@
 """Whose an address is: what the API says of it, and which interface of its node the pod that has it hangs on."""
 
-from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.model.cluster import Scope
 from kubectl_vxtrace.model.datapath import PodInterface
-from kubectl_vxtrace.model.facts import Link
+from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Flow
 
@@ -29,13 +28,10 @@ def all_pods_listed(case: Case) -> bool:
     return snapshot is not None and not any(kind.startswith("pods") for kind in snapshot.missing)
 
 
-def pod_interfaces(case: Case, node: str, address: str) -> tuple[tuple[PodInterface, ...], ...]:
-    """For each look at `node` the interfaces of the network namespace that has `address`, loopback aside; none where it was not seen."""
-    found = []
-    for facts in node_facts.looks(case, node):
-        spaces = (space for space in facts.pod_namespaces if any(node_facts.covers(_own(each), address) for each in space.interfaces))
-        found.append(next((tuple(each for each in space.interfaces if each.name != "lo") for space in spaces), ()))
-    return tuple(found)
+def pod_interfaces(facts: NodeFacts, address: str) -> tuple[PodInterface, ...]:
+    """The interfaces, loopback aside, of the network namespace on that node which has `address`; none where no such one was seen."""
+    spaces = (space for space in facts.pod_namespaces if any(has_address(each, address) for each in space.interfaces))
+    return next((tuple(each for each in space.interfaces if each.name != "lo") for space in spaces), ())
 
 
 def has_address(interface: PodInterface, address: str) -> bool:
@@ -43,13 +39,7 @@ def has_address(interface: PodInterface, address: str) -> bool:
     return address in {prefix.partition("/")[0] for prefix in interface.prefixes}
 
 
-def _own(interface: PodInterface) -> tuple[str, ...]:
-    return tuple(prefix.partition("/")[0] for prefix in interface.prefixes)
-
-
-def host_end(case: Case, node: str, address: str) -> Link | None:
-    """The node's end of the interface of the pod that has `address`, by the last look; None where its namespace does not name it."""
-    last = node_facts.looks(case, node)[-1:]
-    interfaces = pod_interfaces(case, node, address)[-1:]
-    indexes = {each.host_index for each in (interfaces[0] if interfaces else ()) if has_address(each, address)} - {None}
-    return next((link for facts in last for link in facts.links if link.index in indexes), None)
+def host_end(facts: NodeFacts, address: str) -> Link | None:
+    """The node's end of the interface of the pod that has `address`; None where its namespace does not name it."""
+    indexes = {each.host_index for each in pod_interfaces(facts, address) if has_address(each, address)} - {None}
+    return next((link for link in facts.links if link.index in indexes), None)

@@ -81,9 +81,9 @@ def _half_tracked(loss: Loss, node: str, one_way: OneWay) -> RuleVerdict:
         proofs=(Evidence(kind=EvidenceKind.CONFIG, text=f"{text}: {left_out} are untracked{idle}, so that {tracked} are tracked"),),
         note=f"the raw table of {node} leaves {left_out} untracked (NOTRACK) and not {tracked}, which conntrack then calls INVALID",
         remediation=(
-            f"Look on {node}: iptables-save -c -t raw; nft list ruleset | grep -n notrack. Fix: let both directions be untracked, by a "
-            f"NOTRACK rule for {tracked} before whatever accepts them earlier in the raw table, or neither. NodeLocal DNSCache writes both itself: "
-            "find the rule that another program put before its own."
+            f"Look on {node}: iptables-save -c -t raw; nft list ruleset | grep -n notrack. Fix: leave both directions untracked, by a "
+            f"NOTRACK rule for {tracked} before whatever accepts them earlier in the raw table, or neither. NodeLocal DNSCache writes both "
+            "itself: find the rule that another program put before its own."
         ),
     )
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames
 from kubectl_vxtrace.diagnosis.evidence.owners import host_end
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment, leads_to_pod
+from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Endpoint, Role
+from kubectl_vxtrace.model.path import Endpoint, Tap
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 POD_DEVICE_MISSING = Cause(
@@ -24,64 +25,53 @@ POD_DEVICE_MISSING = Cause(
 )
 CAUSES = (POD_DEVICE_MISSING,)
 
+# Before the capture and after it: what both found was so all the time.
+_LOOKS = 2
+
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `pod-device-missing` where no interface of the node leads to the pod: it has none, its bridge is gone, or its veth hangs on
     no bridge although the route leads to one."""
-    pod, node = _receiver(loss), segment.start.tap.node
+    pod, node = loss.path.receiver(loss.flow), segment.start.tap.node
     if pod is None or pod.pod is None or pod.host_network or node != pod.node or not leads_to_pod(segment):
         return
-    missing = _missing(case, segment, pod)
-    if missing is None:
+    looks = [facts for facts in node_facts.looks(case, node) if node_facts.answered(facts, "links")]
+    missing = [text for facts in looks if (text := _missing(case, facts, segment, pod)) is not None]
+    if not missing:
         return
     told = routes.answers(case, node, pod.address, loss.senders)
-    wrong = [answer for answer in told if routes.is_refused(answer) or answer.gateway is not None]
-    seen = list(bare_frames(case, node, loss.senders, loss.receivers))
-    sure = (len(wrong) == len(told) and bool(told)) or segment.start.role is Role.BRIDGE
-    full = sum(frames.count for frames in seen) >= minimum_counter_growth(loss)
-    proofs = (
-        [Evidence(kind=EvidenceKind.CONFIG, text=f"{node} on the way to {pod.address}: {routes.answer_text(told[-1])}")] if told else []
-    )
+    way = f", and {node} on the way to its own pod {pod.address}: {routes.answer_text(told[-1])}" if told else ""
     noun = direction_noun(loss.path.direction, loss.packets)
-    way = f", and {node} has no route to its own pod {pod.address} ({routes.answer_text(wrong[-1])})" if wrong else ""
+    bare = bare_frames(case, node, loss.senders, loss.receivers)
     yield error_finding(
         case,
         loss,
         POD_DEVICE_MISSING,
-        Confidence.CERTAIN if sure and full else Confidence.LIKELY,
-        f"{missing}{way}: {loss.packets} {noun} got no further than {place_text(segment.start)}",
+        Confidence.CERTAIN if len(missing) == len(looks) == _LOOKS else Confidence.LIKELY,
+        f"{missing[-1]}; {node} has no way to its own pod: {loss.packets} {noun} got no further than {place_text(segment.start)}",
         [
-            Evidence(kind=EvidenceKind.CONFIG, text=missing),
-            *proofs,
-            *(frames.evidence(", sent on without encapsulation") for frames in seen),
+            Evidence(kind=EvidenceKind.CONFIG, text=f"{missing[-1]}{way}"),
+            *(frames.evidence(", sent on without encapsulation") for frames in bare),
         ],
         remediation=POD_DEVICE_MISSING.remedy(node=node, pod=pod.address, name=pod.pod),
-        not_ruled_out=() if full else (f"an earlier drop on {node}",),
+        not_ruled_out=(f"an earlier drop on {node} as well",),
     )
 
 
-def _receiver(loss: Loss) -> Endpoint | None:
-    return loss.path.receiver(loss.flow)
-
-
-def _missing(case: Case, segment: Segment, pod: Endpoint) -> str | None:
-    """What is not there, by the last look at the node; None where the pod's interface hangs as it should, or nothing names it."""
-    node = segment.start.tap.node
-    last = next(iter(node_facts.looks(case, node)[-1:]), None)
-    if last is None or not node_facts.answered(last, "links"):
-        return None
-    veth = host_end(case, node, pod.address)
+def _missing(case: Case, facts: NodeFacts, segment: Segment, pod: Endpoint) -> str | None:
+    """What is not there by one look at the node; None where the pod's interface hangs as it should, or nothing names it."""
+    veth = host_end(facts, pod.address)
     cni = next((each for each in case.recording.cnis if each.backend == case.recording.overlay.backend), None)
     bridge = cni.bridge if cni is not None else None
-    if bridge is not None and last.link(bridge) is None:
+    if bridge is not None and facts.link(bridge) is None:
         hangs = (
             f"{veth.name} of {pod.pod} hangs on no bridge" if veth is not None and veth.master is None else f"{pod.pod} hangs on nothing"
         )
-        return f"the bridge {bridge} of {node} is gone: {hangs}"
-    routed = next((answer.device for answer in last.lookups if answer.destination == pod.address and answer.source is None), None)
-    link = last.link(routed) if routed is not None else None
-    if veth is not None and link is not None and link.kind == "bridge" and veth.master != link.name:
-        return f"{veth.name}, the interface of {pod.pod}, is no port of {link.name}, to which {node} sends what is for the pod"
-    if veth is None and not segment.end.tap.interface and segment.end.tap.place == pod.address:
-        return f"{node} has no interface that leads to {pod.pod}"
+        return f"the bridge {bridge} of {facts.node} is gone: {what} hangs on no bridge"
+    answer = routes.local_lookup(facts, pod.address)
+    routed = facts.link(answer.device) if answer is not None and answer.device is not None else None
+    if veth is not None and routed is not None and routed.kind == "bridge" and veth.master != routed.name:
+        return f"{veth.name}, the interface of {pod.pod}, is no port of {routed.name}, to which {facts.node} sends what is for the pod"
+    if veth is None and segment.end.tap == Tap(node=facts.node, interface="", place=pod.address):
+        return f"{facts.node} has no interface that leads to {pod.pod}"
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.causes.host.asymmetric import ASYMMETRIC_RETURN
+from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.evidence.owners import has_address, pod_interfaces
 from kubectl_vxtrace.diagnosis.finding import error_finding
@@ -18,10 +19,11 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     server = loss.flow.server
     if loss.kind is not LossKind.SILENT or server is None or server.host_network:
         return
-    looks = pod_interfaces(case, segment.start.tap.node, server.address)
-    if len(looks) < 2 or not all(looks):
+    node = segment.start.tap.node
+    first, last = (look(case, node) for look in (node_facts.before, node_facts.after))
+    if first is None or last is None:
         return
-    growths = list(_sent(looks[0], looks[-1]))
+    growths = list(_sent(pod_interfaces(first, server.address), pod_interfaces(last, server.address)))
     own = next((sent for interface, sent in growths if has_address(interface, server.address)), None)
     taken = minimum_counter_growth(loss)
     others = [(interface, sent) for interface, sent in growths if not has_address(interface, server.address) and sent >= taken]
