@@ -64,9 +64,7 @@ def _missing(case: Case, facts: NodeFacts, segment: Segment, pod: Endpoint) -> s
     cni = next((each for each in case.recording.cnis if each.backend == case.recording.overlay.backend), None)
     bridge = cni.bridge if cni is not None else None
     if bridge is not None and facts.link(bridge) is None:
-        hangs = (
-            f"{veth.name} of {pod.pod} hangs on no bridge" if veth is not None and veth.master is None else f"{pod.pod} hangs on nothing"
-        )
+        what = f"{veth.name} of {pod.pod}" if veth is not None else pod.pod
         return f"the bridge {bridge} of {facts.node} is gone: {what} hangs on no bridge"
     answer = routes.local_lookup(facts, pod.address)
     routed = facts.link(answer.device) if answer is not None and answer.device is not None else None
