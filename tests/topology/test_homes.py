@@ -39,7 +39,8 @@ def test_what_the_clients_kernel_keeps_ends_there() -> None:
     request, reply = plan_paths([placed], read_overlay(snapshot(), [node], [placed]), [node], snapshot()).paths
     assert [[hop.tap.interface for hop in path.hops] for path in (request, reply)] == [[CALI[N1]], [CALI[N1]]]
     assert request.ends_in_node(placed)
-    assert reply.direction is Direction.REPLY and not reply.ends_in_node(placed)
+    assert reply.direction is Direction.REPLY
+    assert not reply.ends_in_node(placed)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,8 @@ def test_without_rules_a_socket_of_just_that_address_tells() -> None:
     unread = {"iptables": "no rights", "nft": "no rights"}
     node = answering(calico(N1), LOCAL_DNS, absent=unread, udp_sockets=(UdpSocket(address=DNS, port=53),))
     (placed,) = with_homes([flow()], [node], snapshot())
-    assert placed.server is not None and placed.server.address == DNS
+    assert placed.server is not None
+    assert placed.server.address == DNS
     tcp = answering(calico(N1), LOCAL_DNS, absent=unread, listeners=(Listener(address="*", port=53),))
     assert with_homes([replace(flow(), protocol="TCP")], [tcp], snapshot()) == (replace(flow(), protocol="TCP"),)
 
