@@ -7,7 +7,7 @@ from pathlib import Path
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from tests.datapath.faults import FAULTS
 from tests.truth import recorded
-from tests.truth.cases import told_cases
+from tests.truth.cases import asked_in_vain, told_cases
 
 ROOT = Path(__file__).parents[2]
 # What is said where nothing fits has nothing that makes it.
@@ -18,7 +18,7 @@ def _tried() -> Iterator[str]:
     """The causes that some case of the table of truth expects."""
     for fault in FAULTS:
         yield from (fault.cause, *((fault.partial_cause,) if fault.partial_cause is not None else ()))
-    for case in (*recorded.cases(), *told_cases()):
+    for case in (*recorded.cases(), *asked_in_vain(), *told_cases()):
         yield from (truth.cause for truth in case.expected)
 
 

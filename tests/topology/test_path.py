@@ -386,8 +386,8 @@ def test_a_pods_own_namespace_names_its_port_also_where_it_is_none() -> None:
 
 
 def test_what_passes_no_captured_interface_is_blind() -> None:
-    ends = {"client": Endpoint(address="10.128.0.72", node="ada-ec-1", host_network=True)}
-    own = replace(flow(), **ends, server=Endpoint(address="10.128.0.72", port=53, node="ada-ec-1", host_network=True))
+    node = Endpoint(address="10.128.0.72", node="ada-ec-1", host_network=True)
+    own = replace(flow(), client=node, server=replace(node, port=53))
     planned = plan((own,), calico("ada-ec-1"))
     assert [path.hops for path in planned.paths] == [(), ()]
     assert [(gap.node, gap.interface) for gap in planned.gaps] == [("ada-ec-1", "lo")]
