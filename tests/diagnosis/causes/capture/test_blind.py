@@ -51,3 +51,21 @@ def cut_off() -> Case:
 )
 def test_what_is_not_blind(case: Case) -> None:
     assert "capture-blind" not in {found.cause for found in asked(case, blind)}
+
+
+@pytest.mark.parametrize(
+    ("reason", "how"),
+    [
+        ("an XDP program on ens4 can take packets away before the capture sees them", "bpftool net show"),
+        ("a tc program on ens4 can take packets past the captured interfaces", "tc filter show"),
+        ("3 packets were captured too short to tell whose they are", "--snaplen"),
+        ("the interface of kube-system/dns is not known: no port of cni0 has learned 02:00:00:00:00:01", "bridge link"),
+        ("no debug pod: the node is not ready", "kubectl describe node"),
+        ("no capture of this node was given", "Record on"),
+        ("it saw every packet twice, and nothing tells whether each was sent twice", "-i any"),
+        (DROPPED, "--filter or --port"),
+    ],
+)
+def test_the_remedy_says_how_to_see_for_that_reason(reason: str, how: str) -> None:
+    (found,) = diagnose(replace(HEALTHY, blind={4: reason}).case())
+    assert how in (found.remediation or "")
