@@ -60,7 +60,8 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 
     A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
     """
-    if segment.kind is SegmentKind.DELIVER and not loss.path.ends_in_node(loss.flow):
+    # From the interface of the client's pod, a path's first hop, the node itself takes them.
+    if segment.kind is SegmentKind.DELIVER and segment.start.hop > 1 and not loss.path.ends_in_node(loss.flow):
         return  # what drops packets inside a pod is not read
     suspects = list(_suspects(case, loss, segment))
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
