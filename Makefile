@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check style format lint types contracts unit bench bench-smoke truth krew clean cluster-build cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check style format lint types contracts unit bench bench-smoke truth fresh krew release clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,8 +58,11 @@ bench: debian setup ## all benchmarks, each against a peer in the same run
 bench-smoke: debian setup ## the same, small
 	$(BIN)/python -m tests.bench all --smoke
 
-truth: debian cluster-build ## every fault and healthy paths, on the lab and on real Kubernetes, traced and judged: docs/truth.md (root; it may be interrupted)
+truth: debian cluster-build ## every fault, reported mechanisms and healthy paths, traced and judged: docs/truth.md (root; it may be interrupted)
 	$(BIN)/python -m tests.truth
+
+fresh: setup ## whether docs/truth.md was written by the diagnosis that is here
+	@$(BIN)/python -m tests.truth.freshness
 
 # krew's archive: the plugin with its own Python, so that it runs where there is none. It runs on systems whose C library is at least as new
 # as this machine's. PyInstaller does not see what kubernetes imports by name, nor files beside modules. GNU readline's licence is not ours.
@@ -87,6 +90,8 @@ krew: setup ## the archive for krew of the machine this runs on, and the manifes
 		sed '/_$(PLATFORM)\.tar\.gz$$/{n;s/"0*"/"'$$digest'"/;}' krew-manifest.yaml >$(KREW)/vxtrace.yaml
 	@rm -rf $(WORK)
 	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
+
+release: fresh krew ## the same for a release: refused where docs/truth.md is older than what reaches the verdicts
 
 CNI ?= flannel
 

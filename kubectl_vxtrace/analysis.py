@@ -1,7 +1,8 @@
 """Steps 8 and 9: from a recording to a report. The only way from captures to a verdict; no cluster."""
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
-from kubectl_vxtrace.errors import CannotRunError, PcapError
+from kubectl_vxtrace.errors import PcapError
+from kubectl_vxtrace.handover import settle as settle_files
 from kubectl_vxtrace.journeys import shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
@@ -54,16 +56,33 @@ def analyse(recording: Recording) -> TraceReport:
 
 def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
-    recording, tables = read_tables(replace(recording, cnis=CNIS))
-    if not recording.flows:
-        recording = infer(_dated(recording, tables), tables)
-    recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
+    recording, tables = _read(replace(recording, cnis=CNIS))
+    recording = journeys.with_foreign_sources(recording, tables)
     case = with_deaths_in_nodes(without_unproven(journeys.follow(recording, tables)))
     findings = diagnose(case)
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
-    return Examined(report=report, case=settled, picked=picked)
+    return Examined(report=_with_notes(report, recording), case=settled, picked=picked)
+
+
+def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
+    """The recording with what its captures saw, and with flows and paths: planned ones, or those that loose files show."""
+    if recording.loose:
+        settled = settle_files(recording)
+        return infer(_dated(settled.recording, settled.tables), settled.tables, settled.fabric), settled.tables
+    recording, tables = read_tables(recording)
+    return settle_ports(recording, tables), tables
+
+
+def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
+    """The report with what has to be said of loose files, which are called as they were handed over."""
+    names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
+    return replace(
+        report,
+        completeness=replace(report.completeness, notes=recording.notes),
+        captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
+    )
 
 
 def dissected(examined: Examined) -> TraceReport:
@@ -76,8 +95,8 @@ def dissected(examined: Examined) -> TraceReport:
     first_tap = case.paths[0].path.hops[0].tap if case.paths and case.paths[0].path.hops else None
     places = [_readable_place(journey, first_tap) for journey in examined.picked[:_MOST_DISSECTED]]
     texts: dict[Place, str] = {}
-    for tap, rows in _by_tap(places).items():
-        found = dissect(_file(case, tap), case.tables[tap], rows, vxlan_ports=_vxlan_ports(case.recording))
+    for tap, path, rows in _by_file(case, places):
+        found = dissect(path, case.tables[tap], rows, vxlan_ports=_vxlan_ports(case.recording))
         texts.update({(tap, row): text for row, text in found.items()})
     lines = [replace(line, dissection=texts.get(place)) for line, place in zip(examined.report.packets, places, strict=False)]
     return replace(examined.report, packets=(*lines, *examined.report.packets[len(lines) :]))
@@ -116,11 +135,8 @@ def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:
 
 def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
     """Captures that nothing but their packets dates: from the first packet to the last."""
-    if not tables:
-        reasons = [capture.reason for capture in recording.captures if capture.reason is not None]
-        raise CannotRunError("\n".join(["there is no capture to look into", *reasons]), "give pcap or pcapng files, also .gz")
     times = [int(bound) for table in tables.values() if len(table) for bound in (table.time_ns.min(), table.time_ns.max())]
-    if recording.started_ns or not times:
+    if not times:
         return recording
     return replace(recording, started_ns=min(times), duration_s=round((max(times) - min(times)) / 1e9, 3))
 
@@ -133,8 +149,8 @@ def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:
     """One line for each packet, of its first frame; each file is opened once."""
     places = [_first_place(journey) for journey in picked]
     texts: dict[Place, str] = {}
-    for tap, rows in _by_tap(places).items():
-        texts.update({(tap, row): text for row, text in zip(rows, summarise(_file(case, tap), case.tables[tap], rows), strict=True)})
+    for tap, path, rows in _by_file(case, places):
+        texts.update({(tap, row): text for row, text in zip(rows, summarise(path, case.tables[tap], rows), strict=True)})
     return [texts[place] for place in places]
 
 
@@ -148,13 +164,12 @@ def _readable_place(journey: ShownJourney, preferred: Tap | None) -> Place:
     return next(((tap, row) for _, tap, row in journey.sightings if tap == preferred), _first_place(journey))
 
 
-def _by_tap(places: Sequence[Place]) -> dict[Tap, list[int]]:
-    rows: dict[Tap, list[int]] = defaultdict(list)
+def _by_file(case: Case, places: Sequence[Place]) -> Iterator[tuple[Tap, Path, list[int]]]:
+    """The rows of each tap, by the file that they are in."""
+    captures = {capture.task.tap: capture for capture in case.recording.captures if capture.file is not None}
+    rows: dict[tuple[Tap, int], list[int]] = defaultdict(list)
     for tap, row in places:
-        rows[tap].append(row)
-    return rows
-
-
-def _file(case: Case, tap: Tap) -> Path:
-    file = next(capture.file for capture in case.recording.captures if capture.task.tap == tap and capture.file is not None)
-    return Path(case.recording.folder) / file
+        rows[tap, max(bisect_right(case.tables[tap].parts, row) - 1, 0)].append(row)
+    for (tap, part), of_part in rows.items():
+        file = (captures[tap].file, *captures[tap].further_files)[part]
+        yield tap, Path(case.recording.folder) / str(file), of_part

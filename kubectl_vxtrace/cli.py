@@ -20,6 +20,7 @@ from kubectl_vxtrace.flags.records import (
     ColorMode,
     DebugNamespace,
     ExitFlags,
+    FileFlags,
     ImpatientClusterFlags,
     PodFlags,
     Port,
@@ -154,7 +155,10 @@ def pod(
 @app.command()
 @flag_records
 def analyze(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="A bundle, a trace folder, or pcap and pcapng files, also .gz.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="A bundle, a trace folder, or captures: files, folders and archives of them.")
+    ],
+    files: FileFlags,
     form: ReportFlags,
     exits: ExitFlags,
     progress: ProgressFlags,
@@ -164,7 +168,7 @@ def analyze(
         raise UsageError("-o name prints the bundle that a trace wrote; analyze writes none", "use -o table, json, yaml or markdown")
     from kubectl_vxtrace.commands import analyze as command
 
-    raise typer.Exit(command.run(paths, progress.console(), form=form, exits=exits))
+    raise typer.Exit(command.run(paths, files.given(), progress.console(), form=form, exits=exits))
 
 
 @app.command()

@@ -107,7 +107,8 @@ def _question(
         local=unique(end.address for end in ends if end.node == node.name),
         remote=unique(end.address for end in ends if end.node != node.name),
         underlay=unique(address for other in nodes if other.name != node.name for address in other.addresses),
-        lookups=unique((*services, *lookups)),
+        services=unique(services),
+        lookups=unique(lookups),
         tuples=_tuples(node, flows),
         connections_only=connections_only,
     )

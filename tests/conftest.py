@@ -6,6 +6,8 @@ import sys
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.environment",)
+
 # The same examples each time: a change is judged by what it changed. `--hypothesis-profile=default` draws others, to hunt.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")

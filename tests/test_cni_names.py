@@ -12,8 +12,6 @@ PACKAGE = Path(kubectl_vxtrace.__file__).parent
 ROWS = PACKAGE / "topology" / "cni.py"
 # Its rooms still know names by heart, and its causes speak of products to people.
 NOT_YET = PACKAGE / "diagnosis"
-# The name of a file in an example for a person.
-EXAMPLES = {("bundle/source.py", "vxlan-calico")}
 
 
 def names() -> set[str]:
@@ -43,7 +41,7 @@ def test_only_the_rows_know_names_of_networks() -> None:
     modules = [path for path in sorted(PACKAGE.rglob("*.py")) if path != ROWS and NOT_YET not in path.parents]
     assert len(modules) > 100
     found = {(path.relative_to(PACKAGE).as_posix(), text) for path in modules for text in strings(path) if pattern.search(text)}
-    assert {(path, text) for path, text in found if not any(path == file and part in text for file, part in EXAMPLES)} == set()
+    assert found == set()
 
 
 def test_the_rows_have_names_to_look_for() -> None:

@@ -51,8 +51,8 @@ def test_each_node_is_asked_about_its_ends_the_service_and_the_flows_tuple(tmp_p
     look.look(_as_nodes(nodes), _NODES, _FLOWS, folder=tmp_path, when="before", lookups={"b": ["10.128.0.9"]})
     a, b = ([word for word in command.argv if ":" in word and "\n" not in word] for command in nodes.asked)
     ends = ["local:10.244.114.75", "remote:10.244.56.129", "underlay:10.128.0.95"]
-    assert a == [*ends, "lookup:10.96.0.10", "tuple:udp,53,10.244.56.129"]
-    assert b == ["local:10.244.56.129", "remote:10.244.114.75", "underlay:10.128.0.72", "lookup:10.96.0.10", "lookup:10.128.0.9"]
+    assert a == [*ends, "service:10.96.0.10", "tuple:udp,53,10.244.56.129"]
+    assert b == ["local:10.244.56.129", "remote:10.244.114.75", "underlay:10.128.0.72", "service:10.96.0.10", "lookup:10.128.0.9"]
     assert json.loads((tmp_path / "nodes/a/before.json").read_bytes())["conntrack"][0]["original_source_port"] == 40_001
 
 

@@ -1,81 +1,54 @@
-"""What `analyze` was given: a bundle, a trace folder, or capture files recorded by hand."""
+"""What `analyze` was given: a bundle, a trace folder, or capture files that somebody else recorded."""
 
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from kubectl_vxtrace import __version__
-from kubectl_vxtrace.bundle import archive, byhand, folder
+from kubectl_vxtrace.bundle import folder
+from kubectl_vxtrace.bundle.gather import Gathered, gather
+from kubectl_vxtrace.bundle.given import Given, placed
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.path import Overlay
-from kubectl_vxtrace.model.recording import Gap, Recording
+from kubectl_vxtrace.model.recording import Recording
 
-_ZIP_BEGIN = b"PK\x03\x04"
-NAMES_HINT = (
-    "name capture files as the by-hand procedure does: NODE-pod.pcap, NODE-bridge.pcap, NODE-vxlan-calico.pcap, NODE-primary-interface.pcap"
-)
+_NOTHING_GIVEN = Given()
 
 
-def open_recording(paths: Sequence[Path], scratch: Path) -> Recording:
-    """The recording that `paths` hold; a bundle is unpacked into the empty folder `scratch`.
+def open_recording(paths: Sequence[Path], scratch: Path, given: Given = _NOTHING_GIVEN) -> Recording:
+    """The recording that `paths` hold; what is packed is unpacked into the empty folder `scratch`.
 
     Raises:
-        UsageError: a path does not exist, a bundle beside anything else, or two files of one name.
+        UsageError: a path does not exist, a recording of ours beside anything else, or `given` does not fit.
         CannotRunError: unreadable, or nothing that is a capture.
     """
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist", "give a bundle, a trace folder, or capture files")
-    recorded = [path for path in paths if _is_zip(path) or folder.is_trace_folder(path)]
-    if not recorded:
-        return _by_hand(paths)
-    if len(paths) > 1:
+    found = gather([*paths, *_only_in(given, paths)], scratch)
+    if not found.recordings:
+        return _by_hand(paths, found, given)
+    if len(found.recordings) > 1 or found.files or len(paths) > 1:
         raise UsageError(
-            f"{recorded[0]} is one whole recording and cannot be put together with anything else",
+            f"{_names(paths)}: a bundle is one whole recording and cannot be put together with anything else",
             "analyze one bundle at a time; loose capture files may be many",
         )
-    only = paths[0]
-    if only.is_dir():
-        return folder.read(only)
-    archive.unpack(only, scratch)
-    place = _only_folder(scratch)
-    return folder.read(place) if folder.is_trace_folder(place) else _by_hand([place])
+    if given != _NOTHING_GIVEN:
+        raise UsageError("a bundle says itself where its captures were made", "leave out --node and --hop")
+    return folder.read(found.recordings[0])
 
 
-def _is_zip(path: Path) -> bool:
-    """Whether a file is a zip; one that was cut has lost its directory, and still begins as one."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            begins = file.read(len(_ZIP_BEGIN)) == _ZIP_BEGIN
-    except OSError as error:
-        raise CannotRunError(f"cannot read {path}: {error.strerror}") from error
-    return begins or zipfile.is_zipfile(path)
+def _only_in(given: Given, paths: Sequence[Path]) -> list[Path]:
+    """Files that only a `--hop` names."""
+    return [path for hop in given.hops if (path := Path(hop.file)).is_file() and path not in paths]
 
 
-def _only_folder(place: Path) -> Path:
-    """Where the files are: somebody who unpacked a bundle and zipped it again has put a folder around it."""
-    content = list(place.iterdir())
-    while len(content) == 1 and content[0].is_dir():
-        place = content[0]
-        content = list(place.iterdir())
-    return place
-
-
-def _by_hand(paths: Sequence[Path]) -> Recording:
-    candidates = [each for path in paths for each in (sorted(path.iterdir()) if path.is_dir() else [path]) if each.is_file()]
-    found = {path: byhand.recognise(path) for path in candidates}
-    files = [file for file in found.values() if file is not None]
-    nameless = [path.name for path, file in found.items() if file is None and byhand.is_capture(path)]
-    if not files:
-        said = f"; nothing in the name says where {', '.join(nameless)} is from" if nameless else ""
-        raise CannotRunError(f"no capture file found in {', '.join(map(str, paths))}{said}", NAMES_HINT)
-    names = Counter(file.tap for file in files)
-    double = next((tap.place for tap, count in names.items() if count > 1), None)
-    if double is not None:
-        raise UsageError(f"two capture files have the name {double}", "analyze one recording at a time")
+def _by_hand(paths: Sequence[Path], found: Gathered, given: Given) -> Recording:
+    files = placed(found.files, given)
+    if not any(file.failure is None for file in files):
+        reasons = [*found.failures, *(f"cannot read {file.name}: {file.failure}" for file in files)]
+        raise CannotRunError(
+            "\n".join([f"no capture file found in {_names(paths)}", *reasons]), "give pcap or pcapng files, also packed or in archives"
+        )
     return Recording(
         session="by-hand",
         version=__version__,
@@ -83,10 +56,14 @@ def _by_hand(paths: Sequence[Path]) -> Recording:
         overlay=Overlay(),
         flows=(),
         paths=(),
-        captures=byhand.presumed_captures(files),
-        gaps=(
-            Gap(reason="only capture files were given: no rules, counters, tables or clocks of the nodes, and no names from the cluster"),
-            *(Gap(reason=f"{name} was passed over: its name does not say which node and interface it is from") for name in nameless),
+        loose=files,
+        node_addresses=given.addresses,
+        notes=(
+            "only capture files were given: no rules, counters, tables or clocks of the nodes, and no names from the cluster",
+            *found.failures,
         ),
-        folder="",
     )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))

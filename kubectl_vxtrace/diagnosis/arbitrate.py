@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.causes import CAUSES
+from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, LossPlace, Severity
 
 _CONFIDENCE = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
@@ -18,15 +19,33 @@ def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
 
 
 def is_admitted(finding: Finding) -> bool:
-    """Whether a counter or the kernel's own drops account for all packets of an error finding on a leg.
+    """Whether a counter or the kernel's own drops account for all packets of an error finding.
 
-    That makes its packets `dropped`, where they vanished between two hops or in a node behind its last tap. A counter proves this only for
-    causes whose drop the kernel counts (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
+    That makes packets that vanished `dropped`, between two hops or in a node behind its last tap. The kernel's word does so whatever the
+    finding is sure of: why is one thing, that is another. A counter proves it only for causes whose drop the kernel counts
+    (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
     """
-    if finding.severity is not Severity.ERROR or finding.leg is None or finding.confidence is Confidence.POSSIBLE:
+    if finding.severity is not Severity.ERROR or finding.leg is None:
         return False
     kinds = {proof.kind for proof in finding.evidence}
-    return EvidenceKind.KERNEL in kinds or (EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted)
+    counted = EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted
+    return EvidenceKind.KERNEL in kinds or (counted and finding.confidence is not Confidence.POSSIBLE)
+
+
+def comes_later(finding: Finding, reason: DropReason | None) -> bool:
+    """Whether the packets, which the kernel says to have dropped for `reason`, never came as far as where the cause of a finding has them.
+
+    What was dropped at one stage of a node does not come to a later one, however wrong what is found there looks.
+    """
+    stage = CAUSES[finding.cause].stage
+    return reason is not None and stage is not None and stage > reason.last and reason.cause != finding.cause
+
+
+def rests_on_table(finding: Finding) -> bool:
+    """Whether a finding rests on an entry of a table alone, and nothing counted or answered shows that packets met it."""
+    kinds = {proof.kind for proof in finding.evidence[1:]}  # the first one says where the packets were seen last
+    shown = kinds & {EvidenceKind.COUNTER, EvidenceKind.KERNEL, EvidenceKind.PACKETS}
+    return finding.severity is Severity.ERROR and CAUSES[finding.cause].of_table and not shown
 
 
 def arbitrate(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
@@ -11,7 +13,9 @@ class Cause:
     source: where this is known from. admitted: whether the kernel counts the packets that are lost this way, so that a matching growth of
     that counter makes them `dropped` and not `lost`. is_circumstance: what it rests on (a program at XDP, a driver, a feature, an MTU) is
     no mistake as long as nothing shows that it did harm. gives_reason: whether it says why packets were lost, and not only that they were;
-    one that does not is no doubt beside one that does. explains: whether it explains anything at all.
+    one that does not is no doubt beside one that does. explains: whether it explains anything at all. stage: the earliest place in a node
+    at which a packet is lost this way; what the kernel says to have dropped before never came there. None where there are several.
+    of_table: it rests on an entry of a table (routes, neighbours, FDB) that all packets to the same destination use.
     """
 
     slug: str
@@ -21,6 +25,8 @@ class Cause:
     is_circumstance: bool = False
     gives_reason: bool = True
     explains: bool = True
+    stage: Stage | None = None
+    of_table: bool = False
 
     def remedy(self, **known: str | int | None) -> str:
         """What to do, with the names that the check knows.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.arbitrate import is_admitted
-from kubectl_vxtrace.diagnosis.losses import losses_of
+from kubectl_vxtrace.diagnosis.losses import LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.report import Finding
 
@@ -15,14 +15,14 @@ from kubectl_vxtrace.model.report import Finding
 def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
     """For each path of `case` a mask over its packets: True for those that are `dropped`.
 
-    A packet is dropped if it vanished on a leg between two witnesses, or behind the last tap of an end in its node's network, and the error
-    finding about that flow, direction and leg is admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter
-    comes first.
+    A packet is dropped if it vanished behind a witness and the error finding about that flow, direction and leg is admitted (see
+    `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first. What came to the server and was not answered did
+    not vanish: what the kernel dropped there may have been the answer.
     """
     admitted = {finding.place for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for loss in losses_of(case):
-        if loss.place in admitted and (loss.leg.to is not None or loss.died_in_node):
+        if loss.place in admitted and loss.kind is LossKind.VANISHED:
             masks[case.paths.index(loss.traced)][loss.rows] = True
     return masks
 

@@ -19,10 +19,9 @@ def error_finding(
     proofs: Sequence[Evidence],
     *,
     remediation: str | None = None,
-    packets: int | None = None,
     not_ruled_out: Sequence[str] = (),
 ) -> Finding:
-    """An error: `cause` explains the loss's packets, or `packets` of them.
+    """An error: `cause` explains the loss's packets.
 
     The frames and the absence that every loss has are put before `proofs`. Confidence is bounded by what the captures allow.
     """
@@ -32,7 +31,7 @@ def error_finding(
         cause=cause.slug,
         confidence=bounded(confidence, loss),
         severity=Severity.ERROR,
-        packets=loss.packets if packets is None else packets,
+        packets=loss.packets,
         summary=summary,
         flow=loss.flow.id,
         direction=loss.path.direction,

@@ -281,7 +281,8 @@ def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int, into_node: boo
         return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]
     if len(hops) < 2:
-        kind_after = SegmentKind.DELIVER if into_node else _KIND_AFTER[hops[0].role]
+        is_received = path.direction is Direction.REPLY and hops[0] is path.hops[-1]
+        kind_after = SegmentKind.DELIVER if into_node or is_received else _KIND_AFTER[hops[0].role]
         return (OpenSegment(kind=kind_after, start=hops[0]),)
     return tuple(Segment(kind=_kind(start, end), start=start, end=end) for start, end in pairwise(hops))
 

@@ -23,7 +23,7 @@ everything() {
     ask rules6 262144 ip -6 -j rule show
     ask exceptions 1048576 ip -j route show cache
     ask exceptions6 1048576 ip -6 -j route show cache
-    for address in $locals $remotes $underlays $lookups; do echo "route get $address"; done >lookups.batch
+    for address in $locals $remotes $underlays $services $lookups; do echo "route get $address"; done >lookups.batch
     batch lookups
     pair_questions >pairs.batch
     batch pairs
@@ -59,6 +59,7 @@ trap 'exit 143' HUP INT TERM
 locals=$(wanted=local && each "$@")
 remotes=$(wanted=remote && each "$@")
 underlays=$(wanted=underlay && each "$@")
+services=$(wanted=service && each "$@")
 lookups=$(wanted=lookup && each "$@")
 tuples=$(wanted=tuple && each "$@")
 

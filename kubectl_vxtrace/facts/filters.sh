@@ -3,7 +3,7 @@
 # Connections that name an end of the flow, from a table that may be long.
 conntrack_entries() {
     set --
-    for address in $locals $remotes $lookups; do set -- "$@" -e "=$address "; done
+    for address in $locals $remotes $services $lookups; do set -- "$@" -e "=$address "; done
     if [ $# -eq 0 ]; then
         known conntrack
     elif command -v conntrack >/dev/null; then

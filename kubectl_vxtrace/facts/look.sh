@@ -1,6 +1,7 @@
 # Asks this node, in one go, everything that a look at it needs, and changes nothing.
 #
-# Usage: look.sh local:ADDRESS... remote:ADDRESS... underlay:ADDRESS... lookup:ADDRESS... tuple:PROTOCOL,PORT,ADDRESS... [only:conntrack]
+# Usage: look.sh local:ADDRESS... remote:ADDRESS... underlay:ADDRESS... service:ADDRESS... lookup:ADDRESS...
+#     tuple:PROTOCOL,PORT,ADDRESS... [only:conntrack]
 # With only:conntrack it asks for connections alone.
 # POSIX sh; runs under dash and busybox. It needs one writable directory for the answers, which it removes.
 # Questions are put one after the other, at low priority: a node in trouble sees one process of ours at a time. What counts packets

@@ -23,6 +23,7 @@ def look(
     local: Sequence[str],
     remote: Sequence[str],
     underlay: Sequence[str],
+    services: Sequence[str] = (),
     lookups: Sequence[str] = (),
     tuples: Sequence[tuple[str, int, str]] = (),
     connections_only: bool = False,
@@ -34,6 +35,7 @@ def look(
         local: addresses of the flow's ends on this node.
         remote: addresses of the flow's ends elsewhere; routes are asked for each pair with a local one.
         underlay: underlay addresses of the other nodes; routes to them are asked from the VXLAN devices' own address too.
+        services: addresses of Services that the flows ask; their routes are asked as the local ends' own packets ask.
         lookups: further addresses, asked as those of `underlay` are; connections that name them are listed, too.
         tuples: protocol (`UDP`), port and address of the flow's other end, asked from each local address; only TCP, UDP and SCTP.
         connections_only: ask for connections and nothing else.
@@ -45,6 +47,7 @@ def look(
         *_arguments(node, "local", local),
         *_arguments(node, "remote", remote),
         *_arguments(node, "underlay", underlay),
+        *_arguments(node, "service", services),
         *_arguments(node, "lookup", lookups),
         *dict.fromkeys(f"tuple:{word.lower()},{port},{_checked(node, to)}" for word, port, to in tuples if word in _PORTED),
         *(["only:conntrack"] if connections_only else []),

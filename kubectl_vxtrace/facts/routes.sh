@@ -34,7 +34,7 @@ vxlan_devices() {
 pair_questions() {
     for l in $locals; do
         device=$(device_to "$l")
-        for r in $lookups; do
+        for r in $services $lookups; do
             if same_family "$l" "$r"; then case $device in '' | lo) ;; *) echo "route get $r from $l iif $device" ;; esac; fi
         done
         for r in $remotes; do

@@ -1,13 +1,16 @@
 """Flags that belong together. Each stands once, with its name, its help and its default; a record says what they mean as a whole."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.flags.values import Color, Notation, Output, Profile, PullPolicy, duration_s, namespace_name, request_timeout_s
 from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Access, Limits, PodOptions
+
+if TYPE_CHECKING:
+    from kubectl_vxtrace.bundle.given import Given
 
 # What a trace may take beyond its capture where --max-wall says nothing: start, fetch, clean-up.
 _BEYOND_CAPTURE_S = 240.0
@@ -132,6 +135,27 @@ class AnswerFlags:
 
     output: Annotated[Notation, typer.Option("--output", "-o", help="Format of the answer.")] = Notation.TABLE
     color: ColorMode = Color.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFlags:
+    """Where capture files of others were made, as far as the user knows."""
+
+    node: Annotated[
+        list[str] | None, typer.Option("--node", metavar="NAME=ADDRESS", help="A node's underlay address; may be repeated.")
+    ] = None
+    hop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hop", metavar="NODE:ROLE=FILE", help="Where a file was captured; ROLE: pod, bridge, vxlan, underlay, tor. May be repeated."
+        ),
+    ] = None
+
+    def given(self) -> "Given":
+        """The same as a record. Raises UsageError where a value is malformed, or contradicts another."""
+        from kubectl_vxtrace.bundle.given import read_given
+
+        return read_given(self.node or (), self.hop or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,11 +34,12 @@ from kubectl_vxtrace.journeys.judge.counted import frames_in_window
 from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
 from kubectl_vxtrace.journeys.judge.selection import shown
 from kubectl_vxtrace.journeys.match import match_packets
-from kubectl_vxtrace.journeys.records import CandidatePath
+from kubectl_vxtrace.journeys.records import CandidatePath, Hook
 from kubectl_vxtrace.journeys.threads import in_threads
 from kubectl_vxtrace.journeys.unpack import unpack_path
 from kubectl_vxtrace.journeys.witness import testimonies
 from kubectl_vxtrace.journeys.witness.doubled import doubled_taps
+from kubectl_vxtrace.journeys.witness.programs import passage_of, taking_programs
 from kubectl_vxtrace.model.journeys import Case, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
@@ -67,8 +68,11 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         clocks=clocks,
         window=window,
         frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
+        memberships=attributed.memberships,
         quoted=quoted_requests(tables, attributed.memberships, clocks, recording.overlay),
         undecided=attributed.undecided,
+        programs=taking_programs(recording),
+        entered=_entered(paths),
     )
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
     judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
@@ -79,6 +83,16 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         paths=tuple(path for traced in seen for path in _with_client_port(traced)),
         clocks=clocks.bounds(),
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
+    )
+
+
+def _entered(paths: Sequence[CandidatePath]) -> frozenset[tuple[Tap, Hook]]:
+    """Taps at which frames of any path were seen, with the way by which these passed them."""
+    return frozenset(
+        (hop.tap, passage_of(path.frames.path.hops, index))
+        for path in paths
+        for index, (hop, frames) in enumerate(zip(path.frames.path.hops, path.frames.hops, strict=True))
+        if len(frames)
     )
 
 

@@ -6,6 +6,7 @@ packets, a fragmented packet is several frames and one packet. A journey is one 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,35 @@ class Testimony:
     witness: bool
     reason: str | None = None
     capture: int | None = None
+
+
+class Hook(StrEnum):
+    """Where in the kernel a program stands on the way of a packet.
+
+    At ingress packet sockets come before tc and tcx, at egress behind them (net/core/dev.c: __netif_receive_skb_core, __dev_queue_xmit,
+    dev_hard_start_xmit), and XDP before both.
+    """
+
+    XDP = "xdp"
+    INGRESS = "ingress"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakingProgram:
+    """A program at a device of a node that can take packets away, or past the taps behind it.
+
+    text: what it is called in a reason. unless_entered: it carries packets past the interface of a pod always or never, so that a tap
+    there which saw any packet on its way into the pod is not passed by. dropped: by how much the counters of its filters grew, in
+    packets; None where nothing counts.
+    """
+
+    node: str
+    device: str
+    hook: Hook
+    text: str
+    unless_entered: bool = False
+    dropped: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,6 +24,11 @@ def host_port(address: str, port: int | None) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+def mac_text(number: int) -> str:
+    """The 48 bits of a MAC address as iproute2 writes them."""
+    return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
+
+
 def unique(texts: Iterable[str | None]) -> tuple[str, ...]:
     """The different texts in order of their first occurrence, without None and empty ones."""
     return tuple(dict.fromkeys(text for text in texts if text))

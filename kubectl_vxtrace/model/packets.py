@@ -162,6 +162,7 @@ class PacketTable:
     stopped_at: where the file ended, or turned to garbage, inside a record: the offset behind the last whole one; None for a whole file.
     common_payload_bytes: how many of the first 96 payload bytes, or all that there are, were captured of every packet; those of which
     fewer than 16 were captured do not count.
+    parts: where a capture was written into several files, the first row of each; `offset` is then that in the row's own file.
     """
 
     tap: Tap | None
@@ -193,6 +194,7 @@ class PacketTable:
     interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96
+    parts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -116,16 +116,6 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Translation:
-    """An address translation on a node. `before` and `after` are `address:port` of the rewritten end."""
-
-    node: str
-    before: str
-    after: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
     """The hops that packets of `flow` (its id) take in one direction.
 
@@ -136,7 +126,6 @@ class Path:
     flow: int
     direction: Direction
     hops: tuple[Hop, ...]
-    translations: tuple[Translation, ...] = ()
     basis: Basis = Basis.KERNEL
     outer_destination: str | None = None
     note: str | None = None

@@ -1,5 +1,6 @@
 """What one trace recorded: everything that the analysis may look at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -60,8 +61,9 @@ class CaptureStatus(StrEnum):
 class CaptureResult:
     """What became of a task. Times are the node's clock in Unix ns; the three counts are tcpdump's own closing numbers.
 
-    `file` is the pcap's name in the trace folder, None where there is none. `received_early`: how many of `received` came before the
-    filter was in place; they are never written.
+    `file` is the pcap's name in the trace folder, None where there is none; `further_files` are those that continue it, where somebody
+    else's tcpdump wrote one capture into several. `received_early`: how many of `received` came before the filter was in place; they are
+    never written. A presumed capture with `stopped_ns` testifies up to then: its file ends, or is damaged, in the middle of a packet.
     """
 
     task: CaptureTask
@@ -76,11 +78,29 @@ class CaptureResult:
     size_bytes: int = 0
     sha256: str | None = None
     file: str | None = None
+    further_files: tuple[str, ...] = ()
 
     @property
     def cut_off(self) -> int:
         """Packets that the filter let pass and that are not in the file: they came when the capture was stopped."""
         return max((self.received or 0) - self.received_early - (self.captured or 0), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseFile:
+    """A capture file that somebody else recorded; where it was captured is still to be found out.
+
+    path: where it can be read. name: how it was handed over, with its folders and archives (`ticket.tgz/ada-ec-1/pod.pcap`). node, role:
+    where the user says that it was captured, None where nobody does; `fabric`: between nodes, at a switch. failure: why it cannot be read
+    at all.
+    """
+
+    path: str
+    name: str
+    node: str | None = None
+    role: Role | None = None
+    fabric: bool = False
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +120,8 @@ class Recording:
     where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
     there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing).
     `cnis` is what this version knows of networks, which no bundle holds: all of them, for a node may still have rules of a former one.
+    `loose` files become captures once they are read; `node_addresses` are the nodes' underlay addresses that the user named with them,
+    `notes` what has to be said of them.
     """
 
     session: str
@@ -121,3 +143,6 @@ class Recording:
     gaps: tuple[Gap, ...] = ()
     folder: str = ""
     cnis: tuple[Cni, ...] = ()
+    loose: tuple[LooseFile, ...] = ()
+    node_addresses: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

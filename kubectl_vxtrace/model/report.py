@@ -94,6 +94,7 @@ class Completeness:
 
     complete: bool
     blind: tuple[Blind, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +243,9 @@ class Leg:
     from_: int
     to: int | None
 
+
+BEFORE_TAP = "can take packets before they are seen here"
+"""How the reason of a hop ends that a program makes blind (HopCount.reason)."""
 
 LossPlace = tuple[int | None, Direction | None, Leg | None]
 """What a finding speaks of: a flow's id, a direction, a leg."""

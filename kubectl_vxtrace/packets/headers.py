@@ -139,6 +139,7 @@ class TableBuilder:
             neighbours=small.neighbours(self._neighbours),
             stopped_at=stopped_at,
             common_payload_bytes=self._common_payload_bytes,
+            parts=(),
         )
 
     def _finish_quotes(self, number: I32) -> IcmpQuotes:

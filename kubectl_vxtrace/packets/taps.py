@@ -74,16 +74,19 @@ def _interface(described: CaptureInterface, kernel: int) -> CaptureInterface:
 
 def split(table: PacketTable) -> tuple[InterfaceTable, ...]:
     """A table for each interface of `table`, in their order; those without frames too."""
-    tables = [table] if len(table.interfaces) == 1 else [_only(table, number) for number in range(len(table.interfaces))]
+    tables = [table] if len(table.interfaces) == 1 else [_of_interface(table, number) for number in range(len(table.interfaces))]
     return tuple(
         InterfaceTable(name=interface.name, index=interface.index, table=part)
         for interface, part in zip(table.interfaces, tables, strict=True)
     )
 
 
-def _only(table: PacketTable, number: int) -> PacketTable:
-    """The frames of one interface; the small tables hold what these have."""
-    rows = np.flatnonzero(table.interface == number)
+def _of_interface(table: PacketTable, number: int) -> PacketTable:
+    return replace(only(table, np.flatnonzero(table.interface == number)), interfaces=(table.interfaces[number],))
+
+
+def only(table: PacketTable, rows: I64) -> PacketTable:
+    """The frames in `rows`, ascending, of a table of one interface; the small tables hold what these have."""
     columns = {name: getattr(table, name)[rows] for name in PacketTable.__slots__ if _is_column(table, name)}
     columns["interface"] = np.zeros(len(rows), np.int32)
     quoted, messages = _of_rows(table.icmp_quotes, rows), _of_rows(table.neighbours, rows)
@@ -102,7 +105,6 @@ def _only(table: PacketTable, number: int) -> PacketTable:
         ethernets=_taken(table.ethernets, ethernets),
         icmp_quotes=IcmpQuotes(**quoted),
         neighbours=Neighbours(**messages),
-        interfaces=(table.interfaces[number],),
     )
 
 

@@ -107,6 +107,8 @@ CNIS: Final[tuple[Cni, ...]] = (
         port=_LINUX_PORT,
         vni=None,
         annotations=NodeAnnotations(prefixes=("network.cilium.io/", "io.cilium.network")),
+        # pkg/datapath/connector: lxc and the endpoint's identifier.
+        pod_interfaces=PodInterfaces(prefix="lxc"),
     ),
 )
 UNNAMED_BACKEND: Final = "vxlan"

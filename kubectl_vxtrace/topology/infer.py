@@ -1,69 +1,81 @@
 """Flows, paths and the overlay of captures that somebody recorded by hand: all that the packets themselves say."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
-from kubectl_vxtrace.model.recording import Gap, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, Gap, Recording
+from kubectl_vxtrace.topology.anchors import find_anchors
 from kubectl_vxtrace.topology.channels import Channel, Channels, find_channels
 from kubectl_vxtrace.topology.cni import backend_of
-from kubectl_vxtrace.topology.places import Places, Sight, find_places
+from kubectl_vxtrace.topology.hops import Hops, seen_by_channel
+from kubectl_vxtrace.topology.places import Places, Sight, carried_at, find_places
 from kubectl_vxtrace.topology.translations import find_translations
+from kubectl_vxtrace.topology.underlay import find_underlay
 
-_ROLE_WORDS = {Role.POD: "pod's interface", Role.BRIDGE: "bridge", Role.VXLAN: "VXLAN device", Role.UNDERLAY: "NIC"}
 
-
-def infer(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
+def infer(recording: Recording, tables: Mapping[Tap, PacketTable], fabric: Set[Tap] = frozenset()) -> Recording:
     """Fill a recording's flows, paths and overlay from what its captures saw; the basis of the paths is `inferred`.
 
     Followed is what a pod tap saw, if another tap saw it as well or the tap's own pod asked; without pod taps everything that was
-    encapsulated. A Service is learned from packets that reappear with another server. A client's packets that no other tap saw make a
-    flow without server, with the servers of that port elsewhere as candidates.
+    encapsulated; where there is neither, what the pods were asked. A Service is learned from packets that reappear with another server. A
+    client's packets that no other tap saw make a flow without server, with the servers of that port elsewhere as candidates.
 
     Args:
         recording: its captures say each tap's role; the rest is replaced.
         tables: what each tap saw.
+        fabric: taps at switches between nodes.
     """
     roles = {capture.task.tap: capture.task.role for capture in recording.captures}
-    sights = [Sight(tap=tap, role=roles[tap], table=table) for tap, table in tables.items() if tap in roles]
-    evidence = _Evidence(sights)
+    sights = [Sight(tap=tap, role=roles[tap], table=table) for tap, table in tables.items() if tap in roles and tap not in fabric]
+    between = [Sight(tap=tap, role=roles[tap], table=table) for tap, table in tables.items() if tap in fabric]
+    unread = [capture for capture in recording.captures if capture.task.tap not in tables]
+    evidence = _Evidence(sights, between, unread, recording.node_addresses)
     flows = tuple(replace(flow, id=number) for number, flow in enumerate(evidence.flows(), start=1))
     evidence.place_by_elimination(flows)
     flows = tuple(evidence.placed(flow) for flow in flows)
     paths = tuple(path for flow in flows for path in evidence.paths(flow))
-    return replace(recording, flows=flows, paths=paths, overlay=evidence.overlay(), gaps=(*recording.gaps, *evidence.gaps))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """Frames of one channel at one tap, how many of them the client sent, and how many were encapsulated."""
-
-    frames: int
-    requests: int
-    tunnelled: int
+    return replace(
+        recording,
+        flows=flows,
+        paths=paths,
+        overlay=evidence.overlay(),
+        gaps=(*recording.gaps, *evidence.gaps),
+        notes=(*recording.notes, *evidence.notes),
+    )
 
 
 class _Evidence:
     """Everything that the captures say, and what is concluded from it."""
 
-    def __init__(self, sights: Sequence[Sight]) -> None:
+    def __init__(
+        self, sights: Sequence[Sight], between: Sequence[Sight], unread: Sequence[CaptureResult], addresses: Mapping[str, str]
+    ) -> None:
         self._sights = sights
+        self._between = between
         self._nodes = tuple(dict.fromkeys(sight.tap.node for sight in sights))
-        self._places: Places = find_places(sights)
+        carried = [each for sight in (*sights, *between) if sight.role is Role.UNDERLAY for each in carried_at(sight)]
+        self._underlay = find_underlay(sights, carried, find_anchors(sights, carried), addresses)
+        self._places: Places = find_places(sights, carried, self._underlay.address)
         self._node_of = dict(self._places.node_of)
-        tables = [sight.table for sight in sights]
+        tables = [sight.table for sight in (*sights, *between)]
         channels = find_channels(tables)
-        self._roles = {sight.tap: sight.role for sight in sights}
-        self._seen = _by_channel(sights, channels)
+        self._roles = {sight.tap: sight.role for sight in (*sights, *between)}
+        self._seen = seen_by_channel((*sights, *between), channels)
         self._translations = self._translated(tables, channels)
-        self._gaps: dict[Gap, None] = {}
+        self._hops = Hops(sights, between, unread, self._places, self._underlay, self._seen)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """What would have been needed and was not recorded."""
-        return tuple(self._gaps)
+        return self._hops.gaps
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was presumed."""
+        return self._underlay.doubts
 
     def _translated(self, tables: Sequence[PacketTable], channels: Channels) -> dict[Channel, tuple[Channel, ...]]:
         """What Services were translated to. A translation is seen between a client's own tap and any other."""
@@ -82,7 +94,9 @@ class _Evidence:
         """Flows in the order of their addresses, without doubles; their ids are still to be given."""
         found: dict[tuple[Channel, Channel | None], None] = {}
         translated = {other for others in self._translations.values() for other in others}
-        for channel in sorted(self._followed(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)):
+        for channel in sorted(
+            list(self._followed()) or self._served(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)
+        ):
             if channel in self._translations:
                 found.update(dict.fromkeys((channel, other) for other in sorted(self._translations[channel], key=str)))
             elif channel not in translated or self._from_own_pod(channel):
@@ -98,6 +112,10 @@ class _Evidence:
                     yield channel
             elif at_pods.intersection(seen) and (len(seen) > 1 or self._from_own_pod(channel)):
                 yield channel
+
+    def _served(self) -> Iterable[Channel]:
+        """Where nothing else is worth following, what the recorded pods were asked."""
+        return [channel for channel, seen in self._seen.items() if any(self._places.pod_address.get(tap) == channel.server for tap in seen)]
 
     def _is_known_server(self, channel: Channel) -> bool:
         """Whether the address that the client used is the server's own: a pod's, or seen at another tap, or all was answered from it."""
@@ -130,17 +148,13 @@ class _Evidence:
 
     def place_by_elimination(self, flows: Sequence[Flow]) -> None:
         """One server whose place nothing tells, and one node whose pod tap saw nothing: they belong together."""
-        servers = {flow.server.address for flow in flows if flow.server is not None and self._left_its_pod(flow)}
+        servers = {flow.server.address for flow in flows if flow.server is not None and self._hops.left_its_pod(flow)}
         unplaced = servers - set(self._node_of)
         told = {tap.node for tap in self._places.pod_address}
         silent = {sight.tap.node for sight in self._sights if sight.role == Role.POD} - told
         silent -= {self._node_of.get(end.address) for flow in flows for end in (flow.client, flow.server) if end is not None}
         if len(unplaced) == 1 and len(silent) == 1:
             self._node_of[unplaced.pop()] = silent.pop()
-
-    def _left_its_pod(self, flow: Flow) -> bool:
-        """Whether any tap but the client's own saw the flow."""
-        return any(self._places.pod_address.get(tap) != flow.client.address for tap in self._of_flow(flow))
 
     def placed(self, flow: Flow) -> Flow:
         """The flow with the nodes of its ends."""
@@ -156,7 +170,7 @@ class _Evidence:
 
     def paths(self, flow: Flow) -> tuple[Path, Path]:
         """Request and reply: the same hops both ways."""
-        steps, note = self._steps(flow)
+        steps, note = self._hops.steps(flow)
         ends = (flow.client.address, flow.server.address if flow.server is not None else None)
         made = []
         for direction, way, (sender, receiver) in ((Direction.REQUEST, steps, ends), (Direction.REPLY, steps[::-1], ends[::-1])):
@@ -165,74 +179,6 @@ class _Evidence:
             destination = max(outer, key=lambda address: (outer[address], address), default=None)
             made.append(Path(flow=flow.id, direction=direction, hops=hops, basis=Basis.INFERRED, outer_destination=destination, note=note))
         return made[0], made[1]
-
-    def _steps(self, flow: Flow) -> tuple[list[tuple[Role, Tap]], str | None]:
-        client, server = flow.client, flow.server
-        near = self._half(client.node, client.address, flow) if client.node is not None else []
-        if server is None:
-            return near if self._is_bound_elsewhere(flow) else near[:1], "nothing beyond these hops names the backend"
-        if near and server.node is None and not self._left_its_pod(flow):
-            return near[:1], "answered, and no other capture saw it: it may not have left the node"
-        if client.node is not None and client.node == server.node:
-            return [near[0], *self._half(server.node, server.address, flow)[:1]], None
-        if server.node is not None:
-            far = self._half(server.node, server.address, flow)
-            return [*near, *far[::-1]], None if near else f"nothing recorded says where {client.address} is"
-        return [*near, *self._unrecorded(server.address)], f"nothing recorded says where {server.address} is"
-
-    def _is_bound_elsewhere(self, flow: Flow) -> bool:
-        """Whether packets without a named backend must leave the node: all candidates are elsewhere.
-
-        Where no capture names a candidate, the pods whose interfaces were recorded stand for them: nobody records a pod without cause.
-        """
-        nodes = {end.node for end in flow.candidates}
-        if not nodes:
-            own = {tap for tap, address in self._places.pod_address.items() if address == flow.client.address}
-            nodes = {sight.tap.node for sight in self._sights if sight.role == Role.POD and sight.tap not in own}
-        return bool(nodes) and not nodes & {None, flow.client.node}
-
-    def _unrecorded(self, address: str) -> list[tuple[Role, Tap]]:
-        """Blind hops of a node of which there is no capture; it is called by its underlay address where that was seen."""
-        outer = [each.destination for each in self._places.carried if each.inner_destination == address]
-        node = outer[0] if outer else f"node of {address}"
-        self._gaps[Gap(node=node, reason="no capture of this node was given")] = None
-        return [(role, Tap(node=node, interface="")) for role in (Role.UNDERLAY, Role.VXLAN, Role.POD)]
-
-    def _half(self, node: str, address: str, flow: Flow) -> list[tuple[Role, Tap]]:
-        """A node's hops, outward from the pod. A bridge is a hop where one was recorded, the VXLAN device unless all packets went bare."""
-        roles = [Role.POD, Role.BRIDGE, Role.VXLAN, Role.UNDERLAY]
-        recorded = {sight.role for sight in self._sights if sight.tap.node == node}
-        if Role.BRIDGE not in recorded:
-            roles.remove(Role.BRIDGE)
-        if self._went_bare(flow):
-            roles.remove(Role.VXLAN)
-        return [(role, self._tap(node, role, address, flow)) for role in roles]
-
-    def _tap(self, node: str, role: Role, address: str, flow: Flow) -> Tap:
-        """The capture of a role on a node: the pod's own, or the one that saw most of the flow; a blind tap where there is none."""
-        taps = [sight.tap for sight in self._sights if sight.tap.node == node and sight.role == role]
-        if role == Role.POD:
-            own = [tap for tap in taps if self._places.pod_address.get(tap) == address]
-            silent = [tap for tap in taps if tap not in self._places.pod_address]
-            taps = own or (silent if len(silent) == 1 else [])
-        if not taps:
-            self._gaps[Gap(node=node, interface="", reason=f"no capture of the {_ROLE_WORDS[role]} was given ({address})")] = None
-            return Tap(node=node, interface="")
-        seen = self._of_flow(flow)
-        return max(taps, key=lambda tap: seen[tap].frames if tap in seen else 0)
-
-    def _of_flow(self, flow: Flow) -> Mapping[Tap, _Seen]:
-        if flow.server is None:
-            return {}
-        channel = Channel(protocol=flow.protocol, client=flow.client.address, server=flow.server.address, port=flow.server.port)
-        return self._seen.get(channel, {})
-
-    def _went_bare(self, flow: Flow) -> bool:
-        """Whether NICs of both nodes saw the flow without encapsulation, and nothing saw it with: then it is meant to go so."""
-        seen = self._of_flow(flow)
-        bare = {tap.node for tap, each in seen.items() if self._roles[tap] == Role.UNDERLAY and not each.tunnelled}
-        wrapped = any(each.tunnelled for each in seen.values()) or any(self._roles[tap] == Role.VXLAN for tap in seen)
-        return len(bare) > 1 and not wrapped
 
     def overlay(self) -> Overlay:
         """VTEPs as the encapsulated packets describe them: those that a node's NIC sent from the node's own underlay address."""
@@ -252,17 +198,3 @@ class _Evidence:
                 sent[each.mac, each.vni, each.port] += each.frames
         mac, vni, port = max(sent, key=lambda each: sent[each], default=(None, None, None))
         return Vtep(node=node, interface=tap.interface if tap is not None else "", underlay_address=own, mac=mac, vni=vni, port=port)
-
-
-def _by_channel(sights: Sequence[Sight], channels: Channels) -> dict[Channel, dict[Tap, _Seen]]:
-    """For each channel the taps that saw it."""
-    found: dict[Channel, dict[Tap, _Seen]] = {channel: {} for channel in channels.channels}
-    for at, sight in enumerate(sights):
-        frames = channels.counts(at)
-        requests = channels.counts(at, channels.row_forward[at])
-        tunnelled = channels.counts(at, sight.table.tunnel >= 0)
-        for number in frames.nonzero()[0]:
-            found[channels.channels[number]][sight.tap] = _Seen(
-                frames=int(frames[number]), requests=int(requests[number]), tunnelled=int(tunnelled[number])
-            )
-    return found

@@ -10,9 +10,8 @@ import numpy as np
 from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.topology.channels import as_bytes, is_mapped, unique_rows
+from kubectl_vxtrace.topology.looks import INITIAL_TTLS
 
-# Initial TTLs of common systems (Linux and BSD, Windows, network gear): a pod's own packets still have them at its interface.
-_INITIAL_TTLS: Final = (64, 128, 255)
 # 169.254.0.0/16 (RFC 3927): servers on the node itself, as NodeLocal DNSCache, never pods.
 _LINK_LOCAL: Final = np.array([169, 254], dtype=np.uint8)
 
@@ -63,20 +62,19 @@ class Places:
         return found
 
 
-def find_places(sights: Sequence[Sight]) -> Places:
-    """Read off the captures which pods and which underlay addresses their nodes have.
+def find_places(sights: Sequence[Sight], carried: Sequence[Carried], underlay: Mapping[str, str]) -> Places:
+    """Read off the captures where pods are.
 
-    A pod tap's pod is the address that all its packets share. A node's underlay address is the outer source of its own pods' packets at its
-    NIC, else the one that all encapsulated packets there share, else the only one left. An inner address is where packets from it were
-    encapsulated, else where packets to it were sent.
+    A pod tap's pod is the address that all its packets share. An inner address is where packets from it were encapsulated, else where
+    packets to it were sent.
+
+    Args:
+        sights: all captures.
+        carried: the encapsulated packets that their NICs saw.
+        underlay: the nodes' own underlay addresses, as far as they are known.
     """
-    pod_address: dict[Tap, str] = {}
-    for sight in sights:
-        if sight.role == Role.POD and (address := _pod_of(sight.table)) is not None:
-            pod_address[sight.tap] = address
-    carried = tuple(each for sight in sights if sight.role == Role.UNDERLAY for each in _carried(sight))
+    pod_address = pods_of(sights)
     node_of = {address: tap.node for tap, address in pod_address.items()}
-    underlay = _underlay(sights, carried, node_of)
     nodes = {address: node for node, address in underlay.items()}
     for each in carried:
         if each.source in nodes:
@@ -84,7 +82,13 @@ def find_places(sights: Sequence[Sight]) -> Places:
     for each in carried:
         if each.destination in nodes:
             node_of.setdefault(each.inner_destination, nodes[each.destination])
-    return Places(pod_address=pod_address, underlay=underlay, node_of=node_of, carried=carried)
+    return Places(pod_address=pod_address, underlay=underlay, node_of=node_of, carried=tuple(carried))
+
+
+def pods_of(sights: Sequence[Sight]) -> dict[Tap, str]:
+    """The pod behind each pod tap that saw packets."""
+    pods = {sight.tap: _pod_of(sight.table) for sight in sights if sight.role is Role.POD}
+    return {tap: address for tap, address in pods.items() if address is not None}
 
 
 def _pod_of(table: PacketTable) -> str | None:
@@ -94,7 +98,7 @@ def _pod_of(table: PacketTable) -> str | None:
     mapped = (is_mapped(of.source) & is_mapped(of.destination) & (of.protocol != 0)).astype(np.int64)
     has = table.conversation >= 0
     frames = np.bincount(table.conversation[has], minlength=size) * mapped
-    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, _INITIAL_TTLS)], minlength=size) * mapped
+    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, INITIAL_TTLS)], minlength=size) * mapped
     if not frames.any():
         return None
     first, number = unique_rows(np.ascontiguousarray(np.vstack([of.source, of.destination])))
@@ -107,7 +111,7 @@ def _pod_of(table: PacketTable) -> str | None:
     return address_text(addresses[best])
 
 
-def _carried(sight: Sight) -> Iterable[Carried]:
+def carried_at(sight: Sight) -> Iterable[Carried]:
     """The encapsulated packets of a NIC; ports of the inner packets and the outer source port do not tell groups apart."""
     table = sight.table
     inner, outer = table.conversations, table.tunnels
@@ -130,35 +134,3 @@ def _carried(sight: Sight) -> Iterable[Carried]:
             mac=int(outer.inner_source_mac[tunnel]).to_bytes(6, "big").hex(":"),
             frames=int(count),
         )
-
-
-def _underlay(sights: Sequence[Sight], carried: Sequence[Carried], node_of: Mapping[str, str]) -> dict[str, str]:
-    """Each node's underlay address."""
-    nodes = tuple(dict.fromkeys(sight.tap.node for sight in sights))
-    found: dict[str, str] = {}
-    for node in nodes:
-        sent = Counter[str]()
-        for each in carried:
-            if each.tap.node == node and node_of.get(each.inner_source) == node:
-                sent[each.source] += each.frames
-        if sent:
-            found[node] = max(sent, key=lambda address: (sent[address], address))
-    while (further := _next_by_share(nodes, carried, found)) is not None:
-        found[further[0]] = further[1]
-    left = {address for each in carried for address in (each.source, each.destination)} - set(found.values())
-    without = [node for node in nodes if node not in found]
-    if len(left) == 1 and len(without) == 1:
-        found[without[0]] = left.pop()
-    return found
-
-
-def _next_by_share(nodes: Iterable[str], carried: Sequence[Carried], found: Mapping[str, str]) -> tuple[str, str] | None:
-    """A node not yet found, and the one address no other node has that all encapsulated packets at its NIC share."""
-    for node in nodes:
-        ends = [{each.source, each.destination} for each in carried if each.tap.node == node]
-        if node in found or not ends:
-            continue
-        shared = set.intersection(*ends) - set(found.values())
-        if len(shared) == 1:
-            return node, shared.pop()
-    return None

@@ -65,16 +65,22 @@ def _survivors(tables: Sequence[PacketTable], channels: Channels, at: int, rows:
     return tuple(part[rows] for part in parts)
 
 
+def fingerprints(tables: Sequence[PacketTable], channels: Channels, at: int, rows: I32) -> U64:
+    """For rows of a table a hash of what is the same in one packet at every tap, also behind a translation. Hashes may clash."""
+    key = np.zeros(len(rows), dtype=np.uint64)
+    for part in _survivors(tables, channels, at, rows):
+        key ^= part.astype(np.uint64)
+        key *= _ODD
+        key ^= key >> _HALF
+    return key
+
+
 def _keyed(tables: Sequence[PacketTable], channels: Channels, chosen: Sequence[int]) -> _Keyed:
     """The chosen tables' rows that belong to a channel."""
     parts = [_Keyed(key=np.zeros(0, np.uint64), channel=np.zeros(0, np.int32), table=np.zeros(0, np.uint16), row=np.zeros(0, np.int32))]
     for at in chosen:
         rows = np.flatnonzero(channels.row_channel[at] >= 0).astype(np.int32)
-        key = np.zeros(len(rows), dtype=np.uint64)
-        for part in _survivors(tables, channels, at, rows):
-            key ^= part.astype(np.uint64)
-            key *= _ODD
-            key ^= key >> _HALF
+        key = fingerprints(tables, channels, at, rows)
         channel = channels.row_channel[at][rows]
         parts.append(_Keyed(key=key, channel=channel, table=np.full(len(rows), at, dtype=np.uint16), row=rows))
     return _Keyed(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _Keyed.__slots__})

@@ -2,7 +2,7 @@
 
 from . import calico_rules, node_rules, proxy_rules, servers, tools, wiring
 from .fault_actions import policy
-from .fault_record import ENTRY, EXIT, PEERS_TO_TUNNEL, TO_POD, TO_TUNNEL, at_peer, both, fault, peer
+from .fault_record import ENTRY, EXIT, PEERS_TO_TUNNEL, TO_POD, TO_TUNNEL, Action, at_peer, both, fault, peer
 from .node_rules import insert, load, reload, take_out
 from .proxy_rules import Table
 from .records import Lab, LabNode
@@ -44,6 +44,21 @@ def _trust_workloads(lab: Lab, node: LabNode, percent: int) -> None:
 def _distrust_workloads(lab: Lab, node: LabNode, percent: int) -> None:
     for pod in servers.dns_pods(lab):
         load(lab, lab.node(pod.node or ""))
+
+
+def _program(side: str) -> tuple[Action, Action]:
+    """A program at tc of the VXLAN device that drops all, as one that an agent left behind: `return TC_ACT_SHOT` (tc-bpf(8))."""
+
+    def attach(lab: Lab, node: LabNode, percent: int) -> None:
+        detach(lab, node, percent)
+        tools.run_inside(node.netns, ["tc", "qdisc", "add", "dev", node.vtep_interface, "clsact"])
+        words = ["tc", "filter", "add", "dev", node.vtep_interface, side, "bpf", "da", "bytecode", "1,6 0 0 2"]
+        tools.run_inside(node.netns, words)
+
+    def detach(lab: Lab, node: LabNode, percent: int) -> None:
+        tools.run_inside(node.netns, ["tc", "qdisc", "del", "dev", node.vtep_interface, "clsact"], check=False)
+
+    return attach, detach
 
 
 def _foreign_source(lab: Lab, node: LabNode, percent: int) -> None:
@@ -131,6 +146,8 @@ FAULTS = (
     fault("host-firewall@forward", "request", TO_POD, _REJECT),
     fault("forward-policy-drop", "request", TO_POD, _FORWARD),
     fault("forward-policy-drop@client", "request", TO_TUNNEL, _FORWARD, at_client=True),
+    fault("tc-program", "request", TO_POD, _program("ingress")),
+    fault("tc-program@egress", "request", TO_TUNNEL, _program("egress"), at_client=True),
     fault("workload-anti-spoofing", "request", TO_TUNNEL, (_foreign_source, _own_source), at_client=True, backends=_CALICO),
     fault("policy-sees-snat", "request", TO_POD, both(_KNOWS_CLIENT, at_peer(_MASQUERADE)), needs=servers.dns_pod),
     fault("masquerade-port-clash", "reply", TO_POD, _CLASH, at_client=True, backends=_CALICO, traffic=_ONE_PORT),

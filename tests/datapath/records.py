@@ -108,7 +108,14 @@ class LabServicePort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabService:
-    """A service; cluster_ip "None" for a headless one, as the API writes it. `local`: its internalTrafficPolicy is Local."""
+    """A service; cluster_ip "None" for a headless one, as the API writes it.
+
+    Attributes:
+        local: its internalTrafficPolicy is Local.
+        node_port: the node port of its first port; 0 for none.
+        load_balancer: the address that a load balancer has for it; "" for none.
+        external_local: its externalTrafficPolicy is Local.
+    """
 
     namespace: str
     name: str
@@ -117,6 +124,9 @@ class LabService:
     ports: tuple[LabServicePort, ...]
     selector: Mapping[str, str]
     local: bool = False
+    node_port: int = 0
+    load_balancer: str = ""
+    external_local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import ipaddress
 
 from . import servers, tools, wiring
-from .fault_record import TO_POD, TO_TUNNEL, WIRE_OUT, Action, at_peer, both, fault, peer
+from .fault_record import TO_POD, TO_TUNNEL, WIRE, WIRE_OUT, Action, at_peer, both, fault, peer
 from .node_rules import insert
 from .overlay_faults import mend_overlay
 from .records import Lab, LabNode, LabPod
@@ -12,6 +12,9 @@ from .wiring import GATEWAY
 _FORWARD = "net.ipv4.ip_forward"
 _LOOK_ELSEWHERE = 52  # a routing table that nobody else uses
 _MARK = "0x10000000/0x10000000"  # a bit that neither kube-proxy nor Calico uses
+_PAST_MAIN = 53  # another one, and the priority of the rule that leads there
+_CONTAINERS = "docker0"
+_MASQUERADING = insert("POSTROUTING", "-s {client}/32 -d {server}/32 -o {device} -j MASQUERADE", table="nat")
 _MARKING = insert("PREROUTING", f"-s {{client}}/32 -j MARK --set-xmark {_MARK}", table="mangle")
 
 
@@ -214,6 +217,54 @@ def _no_bare_answers(lab: Lab, node: LabNode, percent: int) -> None:
     tools.run_inside(lab.fabric, ["nft", "-f", "-"], text=f"{_fresh(node)}table bridge {_table(node)} {{ {chain} }}\n")
 
 
+def _past_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
+    """An agent's rule sends what the node itself sends to its peer, encapsulated packets too, to a table that knows the gateway only."""
+    _to_the_peer(lab, node, percent)
+    table = str(_PAST_MAIN)
+    _route(node, "replace", "default", "via", GATEWAY, "dev", node.underlay_interface, "table", table)
+    ends = ["from", node.address, "to", peer(lab, node).address]
+    tools.run(["ip", "-n", node.netns, "rule", "add", *ends, "lookup", table, "priority", table])
+
+
+def _to_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
+    table = str(_PAST_MAIN)
+    tools.run(["ip", "-n", node.netns, "rule", "delete", "lookup", table], check=False)
+    tools.run(["ip", "-n", node.netns, "route", "flush", "table", table], check=False)
+
+
+def _containers(lab: Lab, node: LabNode, percent: int) -> None:
+    """A container runtime's bridge is in a network that holds the peer's pod, and is narrower than its block."""
+    _no_containers(lab, node, percent)
+    network = ipaddress.IPv4Network(f"{_pod(lab, peer(lab, node)).address}/27", strict=False)
+    tools.ip_batch(
+        node.netns, [f"link add {_CONTAINERS} type bridge", f"addr add {network[-2]}/27 dev {_CONTAINERS}", f"link set {_CONTAINERS} up"]
+    )
+
+
+def _no_containers(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run(["ip", "-n", node.netns, "link", "delete", _CONTAINERS], check=False)
+
+
+def _foreign_tunnel_address(lab: Lab, node: LabNode, percent: int) -> None:
+    """The VXLAN device has an address of the third node's block, and what the client's pod sends to the peer has it as its source."""
+    _own_tunnel_address(lab, node, percent)
+    tools.ip_batch(node.netns, [f"addr replace {_spare(lab)}/32 dev {node.vtep_interface}"])
+    tools.run(["ip", "-n", node.netns, "addr", "delete", f"{node.vtep_address}/32", "dev", node.vtep_interface])
+    _MASQUERADING[0](lab, node, percent)
+
+
+def _own_tunnel_address(lab: Lab, node: LabNode, percent: int) -> None:
+    _MASQUERADING[1](lab, node, percent)
+    tools.ip_batch(node.netns, [f"addr replace {node.vtep_address}/32 dev {node.vtep_interface}"])
+    tools.run(["ip", "-n", node.netns, "addr", "delete", f"{_spare(lab)}/32", "dev", node.vtep_interface], check=False)
+    mend_routes(lab, node)
+
+
+def _spare(lab: Lab) -> str:
+    """An address of the third node's block that nobody has."""
+    return str(ipaddress.IPv4Network(lab.nodes[2].pod_cidr)[26])
+
+
 _OFF = (_forwarding("0"), _forwarding("1"))
 _DIRECT = (_direct, _mend)
 _BOTH_DIRECT = both(_DIRECT, at_peer(_DIRECT))
@@ -237,6 +288,17 @@ FAULTS = (
         bridged_leg="{node}/pod>{node}/bridge",
     ),
     fault("duplicate-pod-cidr@third", "request", WIRE_OUT, (_third_claims, _third_disclaims), at_client=True),
+    fault("policy-route", "request", WIRE_OUT, (_past_the_peer, _to_the_peer), at_client=True),
+    fault("policy-route@reply", "reply", WIRE_OUT, (_past_the_peer, _to_the_peer)),
+    fault("policy-route@bridge", "request", TO_TUNNEL, (_containers, _no_containers), at_client=True),
+    fault(
+        "tunnel-address-conflict",
+        "reply",
+        WIRE,
+        (_foreign_tunnel_address, _own_tunnel_address),
+        at_client=True,
+        backends=("calico",),
+    ),
     fault("routing-loop", "request", TO_POD, (_send_back, _keep), needs=servers.dns_pod),
     fault("rp-filter", "request", TO_POD, (_strict, _lax)),
     fault("rp-filter@reply", "reply", TO_POD, (_strict_for_replies, _lax_for_replies), at_client=True),

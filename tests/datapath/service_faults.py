@@ -120,6 +120,19 @@ def _pod_up(lab: Lab, node: LabNode, percent: int) -> None:
         tools.ip_batch(node.netns, [f"route replace {pod.address} dev {pod.host_interface} scope link"])
 
 
+_INPUT_RULE = ["INPUT", "-p", "udp", "--dport", "53", "-j", "DROP"]
+
+
+def _rule_in_pod(lab: Lab, node: LabNode, percent: int) -> None:
+    """A sidecar, a VPN or a firewall of the image writes rules in the pod's own network namespace."""
+    _no_rule_in_pod(lab, node, percent)
+    tools.run_inside(servers.dns_pod(lab, node).netns or "", ["iptables", "-w", "-I", *_INPUT_RULE])
+
+
+def _no_rule_in_pod(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run_inside(servers.dns_pod(lab, node).netns or "", ["iptables", "-w", "-D", *_INPUT_RULE], check=False)
+
+
 FAULTS = (
     fault("kube-proxy-rule-missing", "request", TO_TUNNEL, (_untranslated, reload), at_client=True),
     fault("stale-endpoint", "request", "{node}/underlay>-", (_dead_backends, reload), at_client=True),
@@ -129,6 +142,7 @@ FAULTS = (
         "nothing-listening@tcp", "request", "{node}/pod>-", (_stop_web, _start_web), needs=servers.dns_pod, stops="web", traffic=_METRICS
     ),
     fault("server-silent", "request", "{node}/pod>-", (_HANG, _GO_ON), needs=servers.dns_pod),
+    fault("pod-firewall", "request", "{node}/pod>-", (_rule_in_pod, _no_rule_in_pod), needs=servers.dns_pod),
     fault("socket-overflow", "request", "{node}/pod>-", (_overflow, _GO_ON), needs=servers.dns_pod),
     fault("pod-unreachable", "request", TO_POD, (_pod_down, _pod_up), needs=servers.dns_pod, bridged_leg="{node}/bridge>{node}/pod"),
     fault("pod-unreachable@address", "request", TO_POD, (_pod_without_address, _pod_up), needs=servers.dns_pod),

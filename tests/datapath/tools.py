@@ -11,6 +11,7 @@ NETNS_DIR = Path("/run/netns")  # where ip-netns(8) keeps the names
 TOOLS = {
     "ip": "iproute2",
     "bridge": "iproute2",
+    "tc": "iproute2",
     "nsenter": "util-linux",
     "iptables": "iptables",
     "iptables-restore": "iptables",

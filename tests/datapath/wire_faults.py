@@ -4,7 +4,7 @@ import ipaddress
 import time
 
 from . import processes, servers, shape, tools, wiring
-from .fault_record import EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_TUNNEL, WIRE, WIRE_OUT, Action, both, fault
+from .fault_record import EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_TUNNEL, WIRE, WIRE_OUT, Action, both, fault, peer
 from .node_rules import insert
 from .overlay_faults import mend_overlay
 from .records import Lab, LabNode
@@ -16,6 +16,7 @@ _METRICS_PORT = 9153
 _METRICS = ("http", f"{{dns}}:{_METRICS_PORT}", "/", "--rate", "15")
 _MANY = ("dns", "{dns}:53", servers.QUESTION, "--rate", "60")
 WIRE_MTU_BYTES = 1200
+_NOBODYS_MAC = "02:00:00:00:00:99"
 NIC_MTU_BYTES = 1300
 POD_MTU_BYTES = 1500
 
@@ -119,6 +120,26 @@ def _remake(lab: Lab, node: LabNode, option: str) -> None:
     mend_overlay(lab, node)
 
 
+def _routed_underlay(lab: Lab, node: LabNode, percent: int) -> None:
+    """The underlay routes between this node and its peer, and this node's outer packets live for one hop."""
+    _fabric_forwards(lab, "1")
+    tools.ip_batch(node.netns, [f"route replace {peer(lab, node).address}/32 via {wiring.GATEWAY} dev {node.underlay_interface}"])
+    tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "type", "vxlan", "ttl", "1"])
+
+
+def _flat_underlay(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run(["ip", "-n", node.netns, "link", "set", node.vtep_interface, "type", "vxlan", "ttl", "auto"], check=False)
+    tools.run(["ip", "-n", node.netns, "route", "delete", f"{peer(lab, node).address}/32", "via", wiring.GATEWAY], check=False)
+    _fabric_forwards(lab, "0")
+
+
+def _fabric_forwards(lab: Lab, value: str) -> None:
+    """Whether the fabric's bridge routes; it tells nobody of a shorter way (ICMP redirects)."""
+    quiet = f"printf 0 > conf/all/send_redirects; printf 0 > conf/{wiring.UNDERLAY_BRIDGE}/send_redirects"
+    script = f'cd /proc/sys/net/ipv4; {quiet}; printf %s "$1" > ip_forward'
+    tools.run_inside(lab.fabric, ["sh", "-c", script, "sh", value])
+
+
 def _xdp(lab: Lab, node: LabNode, percent: int) -> None:
     if any(one.name == _xdp_name(node) and processes.alive(one) for one in processes.recorded(lab.state_dir)):
         return
@@ -173,7 +194,31 @@ _NO_METRICS = _fabric_rule("resets", "iifname", f"udp dport {{port}} @th,312,8 6
 _RESETTER = both((_resetter, _no_resetter), _NO_METRICS)
 _NO_OUTER = (_without_outer_checksum, _with_outer_checksum)
 
+
+def _ask_anew(lab: Lab, node: LabNode, percent: int) -> None:
+    """The peer has forgotten the node's MAC address, and asks for it."""
+    other = peer(lab, node)
+    tools.run(["ip", "-n", other.netns, "neigh", "delete", node.address, "dev", other.underlay_interface], check=False)
+
+
+_NO_ARP = both(_fabric_rule("arp_to", "oifname", "ether type arp drop"), _fabric_rule("arp_from", "iifname", "ether type arp drop"))
+
+
+def _nobodys_mac(lab: Lab, node: LabNode, percent: int) -> None:
+    """Somebody wrote down a MAC address for the peer that nobody has; the underlay's bridge floods such frames."""
+    other = peer(lab, node)
+    entry = f"neigh replace {other.address} lladdr {_NOBODYS_MAC} dev {node.underlay_interface} nud permanent"
+    tools.ip_batch(node.netns, [entry])
+
+
+def _learned_mac(lab: Lab, node: LabNode, percent: int) -> None:
+    tools.run(["ip", "-n", node.netns, "neigh", "delete", peer(lab, node).address, "dev", node.underlay_interface], check=False)
+
+
 FAULTS = (
+    fault("arp-unanswered", "request", "{peer}/vxlan>{peer}/underlay", both(_NO_ARP, (_ask_anew, _ask_anew))),
+    fault("wrong-neighbour-mac", "request", PEERS_ENTRY, (_nobodys_mac, _learned_mac), at_client=True),
+    fault("wrong-neighbour-mac@reply", "reply", PEERS_ENTRY, (_nobodys_mac, _learned_mac)),
     fault("underlay-mtu", "request", WIRE, _MTU, traffic=_LARGE_QUESTIONS),
     fault("underlay-mtu@reply", "reply", WIRE, _MTU, at_client=True, traffic=_LARGE_ANSWERS),
     fault("outer-fragments-dropped", "request", WIRE_OUT, _FRAGMENTS, at_client=True, traffic=_LARGE_QUESTIONS),
@@ -181,6 +226,8 @@ FAULTS = (
     fault("pod-mtu", "request", TO_TUNNEL, _LARGE_PODS, at_client=True, traffic=_LARGE_QUESTIONS),
     fault("underlay-path-subset", "request", WIRE, _HALF, traffic=_FEW_PORTS),
     fault("underlay-path-subset@reply", "reply", WIRE, _HALF, at_client=True, traffic=_FEW_PORTS),
+    fault("outer-ttl-expired", "request", WIRE_OUT, (_routed_underlay, _flat_underlay), at_client=True),
+    fault("outer-ttl-expired@reply", "reply", WIRE_OUT, (_routed_underlay, _flat_underlay)),
     fault("qdisc-drop", "request", EXIT, _QUEUE, at_client=True, traffic=_MANY),
     fault("qdisc-drop@reply", "reply", EXIT, _QUEUE, traffic=_MANY),
     fault("vxlan-tx-checksum", "request", PEERS_ENTRY, both(_VERIFIED, both(_MASQUERADE, _BAD_OUTER)), at_client=True),

@@ -40,7 +40,10 @@ PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One frame of a capture file. `tunnel`: outer source, destination, UDP source port, port, VNI. `quotes`: a quoted packet."""
+    """One frame of a capture file. `tunnel`: outer source, destination, UDP source port, port, VNI. `quotes`: a quoted packet.
+
+    macs: inner source and destination; ethernet: the frame's own.
+    """
 
     source: str
     destination: str
@@ -55,6 +58,7 @@ class Frame:
     kind: Kind = Kind.IP
     tunnel: tuple[str, str, int, int, int] | None = None
     macs: tuple[str, str] = (MAC_A, MAC_B)
+    ethernet: tuple[str, str] | None = None
     outer_id: int = 0
     fragment: int = 0
     ip_id: int | None = None
@@ -82,6 +86,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
     quoted = [talks.setdefault(_key(frame.quotes), len(talks)) for _, frame in quotes if frame.quotes is not None]
     inside = np.array([frame.quotes_inner for _, frame in quotes], dtype=bool)
     count = len(frames)
+    pairs = list(dict.fromkeys(frame.ethernet for frame in frames if frame.ethernet is not None))
     return PacketTable(
         tap=tap,
         frame=np.arange(1, count + 1, dtype=np.int32),
@@ -103,7 +108,7 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
         flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
         digest=np.zeros(count, dtype=np.uint64),
         interface=np.zeros(count, dtype=np.int32),
-        ethernet=np.full(count, -1, dtype=np.int32),
+        ethernet=np.array([-1 if frame.ethernet is None else pairs.index(frame.ethernet) for frame in frames], dtype=np.int32),
         conversations=Conversations(
             protocol=np.array([key[0] for key in talks], dtype=np.uint8),
             source=_addresses([key[1] for key in talks]),
@@ -120,7 +125,10 @@ def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
             inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
             inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
         ),
-        ethernets=Ethernets(source=np.zeros(0, np.uint64), destination=np.zeros(0, np.uint64)),
+        ethernets=Ethernets(
+            source=np.array([_mac(pair[0]) for pair in pairs], dtype=np.uint64),
+            destination=np.array([_mac(pair[1]) for pair in pairs], dtype=np.uint64),
+        ),
         icmp_quotes=IcmpQuotes(
             row=np.array([row for row, _ in quotes], dtype=np.int32),
             conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),
@@ -193,6 +201,14 @@ def with_flow(case: Case, flow: Flow) -> Case:
     return with_paths(case, flow=[flow] * len(case.paths))
 
 
+def lost_behind(journeys: JourneyTable, *, hop: int) -> JourneyTable:
+    """The packets of a path, all of which are lost behind one of its hops, for nothing names the next one."""
+    count = len(journeys)
+    nowhere = np.zeros(count, dtype=np.int32)
+    outcome = np.full(count, OutcomeCode.LOST, dtype=np.uint8)
+    return replace(journeys, outcome=outcome, lost_from=nowhere + np.int32(hop), lost_to=nowhere)
+
+
 def of_flow(traced: TracedPath, flow: Flow) -> TracedPath:
     """The same path and packets as another flow's."""
     path = replace(traced.path, flow=flow.id)
@@ -210,7 +226,10 @@ def lost(count: int, from_: int, to: int | None, *, outcome: OutcomeCode = Outco
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a case is made of; tests replace the parts they are about. `extra`: further frames by hop number of the request."""
+    """What a case is made of; tests replace the parts they are about. `extra`: further frames by hop number of the request.
+
+    ethernet: MAC addresses, source and destination, of the frames of a direction on the NICs.
+    """
 
     requests: tuple[Fate, ...] = (Fate(count=24),)
     replies: tuple[Fate, ...] | None = (Fate(count=24),)
@@ -232,6 +251,7 @@ class World:
     cleanup: Cleanup | None = None
     interrupted: bool = False
     roles: tuple[Role, ...] = ROLES
+    ethernet: Mapping[Direction, tuple[str, str]] = field(default_factory=dict)
 
     def flow(self) -> Flow:
         return Flow(
@@ -269,6 +289,7 @@ class World:
             wire_bytes=fate.wire_bytes or self.wire_bytes,
             tunnel=None if outer is None else (*outer, fate.outer_port, self.port, self.vni),
             macs=(MAC_A, MAC_B) if request else (MAC_B, MAC_A),
+            ethernet=None if outer is None else self.ethernet.get(direction),
             outer_id=0 if outer is None else fate.outer_id,
             fragment=fate.fragment,
         )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kubectl_vxtrace.diagnosis.arbitrate import arbitrate
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table
+from kubectl_vxtrace.diagnosis.drop_reasons import drop_reason
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
 
@@ -39,9 +40,9 @@ def doubts(*found: Finding) -> list[tuple[str, Severity, tuple[str, ...]]]:
 def test_a_weaker_explanation_is_left_open_unless_the_first_is_surer_than_possible(
     first: Confidence, second: Confidence, open_: bool
 ) -> None:
-    rival = finding("server-silent", second)
+    rival = finding("qdisc-drop", second)
     said = doubts(finding("underlay-loss", first), rival)
-    assert said == [("underlay-loss", Severity.ERROR, ("server-silent: so says server-silent",) if open_ else ())]
+    assert said == [("underlay-loss", Severity.ERROR, ("qdisc-drop: so says qdisc-drop",) if open_ else ())]
 
 
 def test_what_a_counter_admits_stands_before_what_is_surer() -> None:
@@ -77,3 +78,37 @@ def test_the_same_cause_twice_is_one_finding_with_both_proofs() -> None:
     )
     assert [(one.cause, one.confidence) for one in found] == [("vni-mismatch", Confidence.CERTAIN)]
     assert [proof.kind for proof in found[0].evidence] == [EvidenceKind.COUNTER, EvidenceKind.CONFIG]
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "function", "later"),
+    [
+        pytest.param("route-missing", "TC_INGRESS", "", True, id="tc comes before the routes"),
+        pytest.param("host-firewall", "TC_INGRESS", "", True, id="tc comes before netfilter"),
+        pytest.param("neighbour-missing", "IP_RPFILTER", "", True, id="the reverse path comes before the neighbour"),
+        pytest.param("route-missing", "NETFILTER_DROP", "", False, id="a rule may stand behind the routes"),
+        pytest.param("route-missing", "IP_INNOROUTES", "", False, id="that is what the reason says"),
+        pytest.param("route-missing", "NEIGH_FAILED", "", False, id="a wrong route leads to a neighbour that is none"),
+        pytest.param("tc-program", "TC_INGRESS", "", False, id="its own reason"),
+        pytest.param("underlay-loss", "TC_INGRESS", "", False, id="a cause with no place in a node"),
+    ],
+)
+def test_what_was_dropped_at_one_stage_never_came_to_a_later_one(cause: str, reason: str, function: str, later: bool) -> None:
+    assert comes_later(finding(cause, Confidence.CERTAIN), drop_reason(reason, function)) is later
+
+
+def test_without_a_word_of_the_kernel_nothing_comes_later() -> None:
+    assert not comes_later(finding("route-missing", Confidence.CERTAIN), None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kinds", "table_alone"),
+    [
+        ("route-missing", (EvidenceKind.PACKETS, EvidenceKind.CONFIG), True),
+        ("route-missing", (EvidenceKind.PACKETS, EvidenceKind.CONFIG, EvidenceKind.COUNTER), False),
+        ("route-missing", (EvidenceKind.PACKETS, EvidenceKind.CONFIG, EvidenceKind.PACKETS), False),
+        ("underlay-mtu", (EvidenceKind.PACKETS, EvidenceKind.CONFIG), False),
+    ],
+)
+def test_what_rests_on_a_table_alone(cause: str, kinds: tuple[EvidenceKind, ...], table_alone: bool) -> None:
+    assert rests_on_table(finding(cause, Confidence.LIKELY, *kinds)) is table_alone

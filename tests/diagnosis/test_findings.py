@@ -7,38 +7,13 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, HopCount, Leg, Severity
-from tests.diagnosis.build import HEALTHY, A, B, Fate, facts, lost, rule, ruled, with_paths
+from tests.diagnosis.build import HEALTHY, A, B, Fate, lost, rule, ruled, with_paths
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 
 
 def test_a_healthy_case_has_no_findings() -> None:
     assert diagnose(HEALTHY.case()) == ()
-
-
-def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:
-    (found,) = diagnose(replace(HEALTHY, requests=(lost(24, 5, 6),), replies=()).case())
-    assert (found.cause, found.confidence, found.leg, found.packets) == ("unknown", Confidence.POSSIBLE, Leg(from_=5, to=6), 24)
-    assert found.evidence[0].frames
-    assert "none of them at hop 6" in found.evidence[1].text
-    assert "31 other packets" in found.evidence[1].text
-
-
-def test_an_unexplained_loss_lists_the_counters_that_grew_and_is_not_admitted() -> None:
-    after = (facts(A), facts(B, later=True, counters={"Ip.InDiscards": 24}))
-    (found,) = diagnose(replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), after=after).case())
-    assert found.cause == "unknown"
-    assert any(proof.kind is EvidenceKind.COUNTER and "Ip.InDiscards by 24" in proof.text for proof in found.evidence)
-
-
-def test_an_unexplained_loss_says_which_rules_could_not_be_read() -> None:
-    """As with --profile netraw, which may not read packet filters."""
-    unread = {"iptables": "Permission denied", "nft": "Operation not permitted"}
-    looks = [tuple(replace(facts(node, later=later), absent=unread) for node in (A, B)) for later in (False, True)]
-    world = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=(), before=looks[0], after=looks[1])
-    (found,) = diagnose(world.case())
-    [absence] = [proof.text for proof in found.evidence if "not read" in proof.text]
-    assert absence == "not read on ada-ec-2: iptables (Permission denied); nft (Operation not permitted)"
 
 
 def test_each_loss_has_one_error_and_the_surest_comes_first() -> None:

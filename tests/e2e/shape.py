@@ -122,7 +122,7 @@ REPORT = {
     "summary": str,
     "remediation": Maybe(str),
     "metadata": {"session": str, "started": str, "duration_s": float, "version": str, "ticket": Maybe(str)},
-    "completeness": {"complete": bool, "blind": [{"node": Maybe(str), "interface": Maybe(str), "reason": str}]},
+    "completeness": {"complete": bool, "blind": [{"node": Maybe(str), "interface": Maybe(str), "reason": str}], "notes": [str]},
     "overlay": {"backend": FilesOnly(str), "devices": [DEVICE]},
     "flows": [FLOW],
     "packets": [PACKET],

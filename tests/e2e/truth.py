@@ -20,6 +20,7 @@ from tests.datapath import servers, tools
 from tests.e2e import drops, kernel
 from tests.e2e.drops import CLIENT, FABRIC, KINDS, NFLOG_GROUPS, NODES, PORT, SERVER, TRAIN_PORT, Ends, Key, Rule
 from tests.e2e.place import Lab, Run
+from tests.environment import TooBusyError
 
 TABLE = "vxtruth"
 TRAIN_BYTES = 4000
@@ -52,10 +53,6 @@ class Said:
     undetermined: dict[Key, int]
     first: dict[Key, int]
     last: dict[Key, int]
-
-
-class TooBusyError(Exception):
-    """The machine has no time for this test."""
 
 
 class Pair:

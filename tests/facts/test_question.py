@@ -7,11 +7,18 @@ from kubectl_vxtrace.facts import look
 
 
 def test_addresses_are_positional_and_the_script_is_constant() -> None:
-    first = look("a", local=["10.244.1.5"], remote=["10.244.2.5"], underlay=["10.128.0.2"], lookups=["10.128.0.9"])
+    first = look("a", local=["10.244.1.5"], remote=["10.244.2.5"], underlay=["10.128.0.2"], services=["10.96.0.10"], lookups=["10.128.0.9"])
     second = look("b", local=[], remote=[], underlay=[])
     assert first.argv[:2] == ("sh", "-c")
     assert first.argv[2] == second.argv[2]
-    assert first.argv[3:] == ("vxtrace-look", "local:10.244.1.5", "remote:10.244.2.5", "underlay:10.128.0.2", "lookup:10.128.0.9")
+    assert first.argv[3:] == (
+        "vxtrace-look",
+        "local:10.244.1.5",
+        "remote:10.244.2.5",
+        "underlay:10.128.0.2",
+        "service:10.96.0.10",
+        "lookup:10.128.0.9",
+    )
     assert second.argv[3:] == ("vxtrace-look",)
     assert (first.node, first.key) == ("a", "look")
 

@@ -66,6 +66,7 @@ def test_an_api_that_does_not_work(fake: Fake, connection: Connection, reply: tu
 def test_what_may_be_read_is_no_reason(fake: Fake, connection: Connection) -> None:
     fake.denied = {("create", "pods")}
     check_reading(connection, ("kotsadm",), "debug")
+    assert len(fake.bodies) > 1, "it asked for each right"
 
 
 def test_who_may_not_read_gets_everything_that_is_missing(fake: Fake, connection: Connection) -> None:

@@ -176,8 +176,10 @@ def _pod(lab: Lab, pod: LabPod) -> JsonObject:
 def _service(service: LabService) -> JsonObject:
     found = _object(resources.SERVICES, service.uid, service.name, service.namespace, service.selector)
     ports = [{"name": port.name, "port": port.port, "protocol": port.protocol, "targetPort": port.target_port} for port in service.ports]
+    if service.node_port:
+        ports[0]["nodePort"] = service.node_port
     found["spec"] = {
-        "type": "ClusterIP",
+        "type": "LoadBalancer" if service.load_balancer else "NodePort" if service.node_port else "ClusterIP",
         "clusterIP": service.cluster_ip,
         "clusterIPs": [service.cluster_ip],
         "ipFamilies": ["IPv4"],
@@ -186,9 +188,11 @@ def _service(service: LabService) -> JsonObject:
         "sessionAffinity": "None",
         "ports": ports,
     }
+    if service.load_balancer or service.node_port:
+        found["spec"]["externalTrafficPolicy"] = "Local" if service.external_local else "Cluster"
     if service.selector:
         found["spec"]["selector"] = dict(service.selector)
-    return found | {"status": {"loadBalancer": {}}}
+    return found | {"status": {"loadBalancer": {"ingress": [{"ip": service.load_balancer}]} if service.load_balancer else {}}}
 
 
 def _endpoint_slice(lab: Lab, service: LabService) -> JsonObject:

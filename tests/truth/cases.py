@@ -22,7 +22,8 @@ class Truth:
     Attributes:
         cause: the slug.
         direction: "request" or "reply".
-        start, end: the hops "NODE/ROLE" between which packets vanish; end None where it is the last hop.
+        start, end: the hops "NODE/ROLE" between which packets vanish; end None where it is the last hop. Start is empty where they reach a
+            tap in a form that nobody asked for: any leg of the direction is right then.
         severity: of the finding. Where it is no "error", no packet vanishes, and direction, start and end are empty.
         code: the exit status.
     """
@@ -60,7 +61,7 @@ class Case:
         traffic: arguments of tests/datapath/programs/ask.py or stream.py, with the program's name first, for what runs meanwhile in the
             client's pod beside the lab's standing questions. "{ADDRESS}" words are filled in by the worker.
         expected: what is true where that is not the faults' own truth.
-        recorded: title of the case in tests/truth/recorded.py whose bundle is analysed instead, "" for none.
+        synthesised: title of the case in tests/truth/synthesised.py whose bundle is analysed instead, "" for none.
         oddity: a change of the nodes by which no packet is lost (tests/truth/oddities.py), "" for none.
     """
 
@@ -74,7 +75,7 @@ class Case:
     traffic: tuple[tuple[str, ...], ...] = ()
     oddity: str = ""
     expected: tuple[Truth, ...] = ()
-    recorded: str = ""
+    synthesised: str = ""
 
     def truths(self) -> tuple[Truth, ...]:
         """What is true of it: one entry for each fault that is on; none on a healthy path."""
@@ -129,15 +130,16 @@ def fault_cases() -> Iterator[Case]:
             yield _case(backend, *pair)
 
 
-# What loses no packet, and is told all the same: (oddity, backends, target, traffic, truth).
-_RQLITE = (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)
+# Settings that look harmless, and what must be told of them: (oddity, backends, target, traffic, truth). The first breaks every connection
+# to a service whose backend is beside the client: answers come from the backend itself. By the second nothing is lost.
+_RQLITE = (("ask", "http", "{kotsadm-rqlite}", "/", "--rate", "20"),)
 TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth], ...] = (
     (
         "bridged packets pass no filter",
         ("flannel",),
         "kotsadm-rqlite",
         _RQLITE,
-        Truth(cause="bridge-netfilter-off", severity="warning", code=0),
+        Truth(cause="bridge-netfilter-off", direction="reply"),
     ),
     ("replies go bare", BACKENDS, "kube-dns", (), Truth(cause="asymmetric-return", severity="info", code=0)),
 )
@@ -155,7 +157,7 @@ def asked_in_vain() -> Iterator[Case]:
 
 
 def told_cases() -> Iterator[Case]:
-    """Changes of the nodes (tests/truth/oddities.py) by which nothing is lost, and that a report must still speak of."""
+    """Changes of the nodes (tests/truth/oddities.py) that no table of theirs shows as a fault, and that a report must speak of."""
     for oddity, backends, target, traffic, expected in TOLD:
         for backend in backends:
             name = f"{backend}: {expected.cause} ({oddity})"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.datapath import servers
 from tests.datapath.records import Lab, LabPod
+from tests.truth import words
 from tests.truth.cases import BACKENDS, CLIENT, Case, title_of_cluster
 from tests.truth.oddities import ODDITIES
 from tests.truth.places import Place, running
@@ -13,26 +13,31 @@ DURATION_S = 1.6
 WANTED = 200
 STREAM_PORT = 7001
 
-# What is traced, and what is asked meanwhile. {dns-2} is the address of the DNS pod on ada-ec-2, {svc:NAME} a service's address and port.
+# What is traced, and what is asked meanwhile, in the words of tests/truth/words.py.
 TALKS: tuple[tuple[str, str, str, tuple[tuple[str, ...], ...]], ...] = (
     ("kube-dns", CLIENT, "kube-dns", ()),
-    ("kube-dns by port", CLIENT, "svc/kube-system/kube-dns:53/udp", (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "60"),)),
-    ("kube-dns, few questions", CLIENT, "kube-dns", (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "3"),)),
-    ("DNS pod by its address", CLIENT, "pod/kube-system/{dns-pod-2}", (("ask", "dns", "{dns-2}:53", "{name}", "--rate", "20"),)),
-    ("DNS pod on the third node", CLIENT, "pod/kube-system/{dns-pod-3}", (("ask", "ping", "{dns-3}", "-", "--rate", "40"),)),
-    ("ping", CLIENT, "pod/kube-system/{dns-pod-2}", (("ask", "ping", "{dns-2}", "-", "--rate", "50"),)),
-    ("web, small answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/", "--rate", "20"),)),
-    ("web, large answers", CLIENT, "slackernews", (("ask", "http", "{svc:slackernews}", "/bytes/200000", "--rate", "8"),)),
-    ("metrics", CLIENT, "kube-dns:9153", (("ask", "http", "{dns-2}:9153", "/bytes/30000", "--rate", "10"),)),
-    ("a node's own address", CLIENT, "node/ada-ec-2", (("ask", "ping", "{node-2}", "-", "--rate", "20"),)),
+    ("kube-dns by port", CLIENT, "svc/kube-system/kube-dns:53/udp", (("ask", "dns", "{kube-dns}", "{question}", "--rate", "60"),)),
+    ("kube-dns, few questions", CLIENT, "kube-dns", (("ask", "dns", "{kube-dns}", "{question}", "--rate", "3"),)),
+    (
+        "DNS pod by its address",
+        CLIENT,
+        "pod/kube-system/{dns-2.name}",
+        (("ask", "dns", "{dns-2.address}:53", "{question}", "--rate", "20"),),
+    ),
+    ("DNS pod on the third node", CLIENT, "pod/kube-system/{dns-3.name}", (("ask", "ping", "{dns-3.address}", "-", "--rate", "40"),)),
+    ("ping", CLIENT, "pod/kube-system/{dns-2.name}", (("ask", "ping", "{dns-2.address}", "-", "--rate", "50"),)),
+    ("web, small answers", CLIENT, "slackernews", (("ask", "http", "{slackernews}", "/", "--rate", "20"),)),
+    ("web, large answers", CLIENT, "slackernews", (("ask", "http", "{slackernews}", "/bytes/200000", "--rate", "8"),)),
+    ("metrics", CLIENT, "kube-dns:9153", (("ask", "http", "{dns-2.address}:9153", "/bytes/30000", "--rate", "10"),)),
+    ("a node's own address", CLIENT, "node/ada-ec-2", (("ask", "ping", "{ada-ec-2.address}", "-", "--rate", "20"),)),
     (
         "another node's pod, one backend beside it",
         "default/netshoot-m4t7d",
         "kube-dns",
-        (("ask", "dns", "{svc:kube-dns}", "{name}", "--rate", "20"),),
+        (("ask", "dns", "{kube-dns}", "{question}", "--rate", "20"),),
     ),
-    ("service on the same node", CLIENT, "kotsadm-rqlite", (("ask", "http", "{svc:kotsadm-rqlite}", "/", "--rate", "20"),)),
-    ("headless service", CLIENT, "kotsadm-rqlite-headless", (("ask", "http", "{rqlite}:4001", "/bytes/5000", "--rate", "20"),)),
+    ("service on the same node", CLIENT, "kotsadm-rqlite", (("ask", "http", "{kotsadm-rqlite}", "/", "--rate", "20"),)),
+    ("headless service", CLIENT, "kotsadm-rqlite-headless", (("ask", "http", "{rqlite.address}:4001", "/bytes/5000", "--rate", "20"),)),
 )
 
 
@@ -55,18 +60,6 @@ def cluster_cases() -> Iterator[Case]:
             yield Case(name=name, backend=backend, on="cluster", client=client, target=target, duration_s=DURATION_S, traffic=traffic)
 
 
-def filled(lab: Lab, text: str) -> str:
-    """A word with what stands in braces filled in."""
-    words = {f"dns-{pod.node[-1]}": pod.address for pod in servers.dns_pods(lab) if pod.node}
-    words |= {f"dns-pod-{pod.node[-1]}": pod.name for pod in servers.dns_pods(lab) if pod.node}
-    words |= {f"svc:{service.name}": f"{service.cluster_ip}:{service.ports[0].port}" for service in lab.services}
-    words |= {f"node-{node.name[-1]}": node.address for node in lab.nodes}
-    words |= {"name": servers.QUESTION, "rqlite": _pod(lab, "kotsadm-rqlite-0").address}
-    for word, value in words.items():
-        text = text.replace(f"{{{word}}}", value or "")
-    return text
-
-
 def _pod(lab: Lab, name: str) -> LabPod:
     return next(pod for pod in lab.pods if pod.name == name)
 
@@ -77,5 +70,5 @@ def talking(place: Place, case: Case) -> Iterator[None]:
     client = _pod(place.lab, case.client.partition("/")[2])
     with ExitStack() as stack:
         for program, *arguments in case.traffic:
-            stack.enter_context(running(place, [filled(place.lab, word) for word in arguments], client=client, program=program))
+            stack.enter_context(running(place, [words.filled(place.lab, word) for word in arguments], client=client, program=program))
         yield

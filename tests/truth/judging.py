@@ -1,7 +1,7 @@
 """From a report to the rows of the table: what was true, what was said."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.truth.cases import Case, Truth
@@ -21,6 +21,8 @@ class Row:
         evidence: kinds of evidence of the finding.
         leg_right, cause_right: whether they agree.
         wrong_certain: causes that the report calls certain and that are not on.
+        extra: every further error or warning that is no truth of the case, "SEVERITY CAUSE (LEG)"; of a case with several rows on its
+            first.
         note: the verdict and the report's summary.
     """
 
@@ -34,7 +36,18 @@ class Row:
     leg_right: bool
     cause_right: bool
     wrong_certain: tuple[str, ...]
+    extra: tuple[str, ...] = ()
     note: str
+
+    @property
+    def right(self) -> bool:
+        """Whether all of it is."""
+        return self.leg_right and self.cause_right and not self.wrong_certain and not self.extra
+
+    @classmethod
+    def kept(cls, data: Mapping[str, Any]) -> "Row":
+        """The row of what `dataclasses.asdict` made of it, after JSON. Raises KeyError, TypeError."""
+        return cls(**{**data, **{name: tuple(data[name]) for name in ("evidence", "wrong_certain", "extra")}})
 
 
 def leg_text(leg: Leg | None) -> str:
@@ -47,7 +60,23 @@ def judge(case: Case, code: int, report: Mapping[str, Any]) -> tuple[Row, ...]:
     truths = case.truths()
     if not truths:
         return (_healthy(case, code, report),)
-    return tuple((_row if truth.severity == "error" else _told)(case, truth, truths, code, report) for truth in truths)
+    first, *others = ((_row if truth.severity == "error" else _told)(case, truth, truths, code, report) for truth in truths)
+    return (replace(first, extra=_extra(report, truths)), *others)
+
+
+def _extra(report: Mapping[str, Any], truths: Sequence[Truth]) -> tuple[str, ...]:
+    """Errors and warnings beside the rows' own that are no truth: of an error cause and leg are asked, of a warning the cause."""
+    true = {(truth.severity, truth.cause, _leg(truth) if truth.severity == "error" else None) for truth in truths}
+    anywhere = {truth.cause for truth in truths if truth.severity == "error" and not truth.start}
+    errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
+    own = [_nearest(report, errors, truth, alone=len(truths) == 1) for truth in truths if truth.severity == "error"]
+    found = []
+    for finding in report["findings"]:
+        severity, cause, leg = finding["severity"], finding["cause"], _leg_of(report, finding)
+        judged = severity == "info" or cause in anywhere or any(finding is one for one in own)
+        if not judged and (severity, cause, leg if severity == "error" else None) not in true:
+            found.append(f"{severity} {cause} ({leg_text(leg)})")
+    return tuple(found)
 
 
 def failed(case: Case, text: str) -> tuple[Row, ...]:
@@ -73,7 +102,7 @@ def failed(case: Case, text: str) -> tuple[Row, ...]:
 def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: Mapping[str, Any]) -> Row:
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     finding = _nearest(report, errors, truth, alone=len(truths) == 1)
-    legs = _legs(report, errors, finding)
+    legs = _legs(report, finding)
     expected = _leg(truth)
     causes = {one.cause for one in truths}
     wrong = tuple(sorted({one["cause"] for one in errors if one["confidence"] == "certain"} - causes))
@@ -85,7 +114,7 @@ def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: M
         said_leg=leg_text(expected if expected in legs else next(iter(legs), None)),
         confidence=finding["confidence"] if finding is not None else "",
         evidence=tuple(dict.fromkeys(one["kind"] for one in finding["evidence"])) if finding is not None else (),
-        leg_right=code == truth.code and expected in legs,
+        leg_right=code == truth.code and (expected in legs or (not truth.start and truth.direction in {leg[0] for leg in legs})),
         cause_right=code == truth.code and finding is not None and finding["cause"] == truth.cause,
         wrong_certain=wrong,
         note=_note(code, report),
@@ -97,7 +126,7 @@ def _told(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: 
     found, wanted = report["findings"], (truth.cause, truth.severity)
     finding = next((one for one in found if (one["cause"], one["severity"]) == wanted), None)
     others = [one["cause"] for one in found if (one["cause"], one["severity"]) != wanted]
-    legs = _legs(report, (), None)
+    legs = _legs(report, None)
     return Row(
         case=case.name,
         expected=truth.cause,
@@ -124,11 +153,11 @@ def _nearest(report: Mapping[str, Any], errors: Sequence[Any], truth: Truth, *, 
     return min(errors, key=distance)
 
 
-def _legs(report: Mapping[str, Any], errors: Sequence[Any], finding: Any) -> list[Leg]:
-    """Where the report says it is: the legs of the findings of that cause, else those on which packets were lost."""
+def _legs(report: Mapping[str, Any], finding: Any) -> list[Leg]:
+    """Where the report says it is: the leg of that finding, else those on which packets were lost."""
     if finding is not None:
-        found = [_leg_of(report, one) for one in errors if one["cause"] == finding["cause"]]
-        return [leg for leg in found if leg is not None]
+        leg = _leg_of(report, finding)
+        return [] if leg is None else [leg]
     return [
         (direction["direction"], str(_place(direction, leg["from"])), _place(direction, leg["to"]))
         for flow in report["flows"]
@@ -158,7 +187,9 @@ def _leg(truth: Truth) -> Leg:
 
 
 def _expected_leg(truth: Truth) -> str:
-    return leg_text(_leg(truth)) if truth.severity == "error" else f"none ({truth.severity})"
+    if truth.severity != "error":
+        return f"none ({truth.severity})"
+    return leg_text(_leg(truth)) if truth.start else f"{truth.direction}, anywhere"
 
 
 def _healthy(case: Case, code: int, report: Mapping[str, Any]) -> Row:

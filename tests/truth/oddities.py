@@ -1,4 +1,4 @@
-"""Changes of the nodes by which no packet is lost: healthy ones, on which nothing may be found, and those that a report must tell of."""
+"""Changes of the nodes that are no fault of the table: healthy ones, of which nothing may be said, and those that must be told of."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

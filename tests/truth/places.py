@@ -115,7 +115,17 @@ def made(kind: str, backend: str) -> Iterator[Place]:
 
 @contextmanager
 def _lab(backend: str) -> Iterator[Place]:
-    """A lab whose names are this mount namespace's own."""
+    with bare_lab(backend) as lab:
+        yield _OurLab(lab)
+
+
+@contextmanager
+def bare_lab(backend: str) -> Iterator[Lab]:
+    """A lab whose names are this mount namespace's own, while the context lasts.
+
+    Raises:
+        LabError: it could not be made.
+    """
     tools.NETNS_DIR.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tools.NETNS_DIR)], check=True)
     os.environ[records.STATE_VARIABLE] = f"{LABS_STATE}-{backend}"
@@ -126,7 +136,7 @@ def _lab(backend: str) -> Iterator[Place]:
     try:
         lab = records.load()
         assert lab is not None
-        yield _OurLab(lab)
+        yield lab
     finally:
         lab_command(["down"])
 

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.truth import page
+from tests.truth import freshness, page
 from tests.truth.__main__ import reached
-from tests.truth.cases import Case, Switch, Truth, truth
+from tests.truth.cases import Case, Switch, Truth
 from tests.truth.healthy import WANTED
 from tests.truth.judging import Row, failed, judge
+from tests.truth.reports.mechanism import Mechanism, Right
+from tests.truth.reports.scoring import marked
 from tests.truth.worker import every_case
 
 FAULT = Case(name="calico: host-firewall", backend="calico", switches=(Switch(name="host-firewall"),))
@@ -74,6 +76,39 @@ def test_of_two_faults_each_needs_its_own_finding() -> None:
     assert (one.cause_right, two.cause_right, two.leg_right) == (True, False, False)
 
 
+def test_every_further_error_and_warning_is_a_miss_of_its_own() -> None:
+    first = finding("host-firewall", 2, 3)
+    beside = [finding("pod-mtu", 1, 2, severity="warning"), finding("unknown", 2, 3, severity="info"), finding("vni-mismatch", 3, 4)]
+    row = only(judge(FAULT, 3, report(first, *beside)))
+    assert (row.leg_right, row.cause_right, row.right) == (True, True, False)
+    assert row.extra == (
+        "warning pod-mtu (request ada-ec-1/underlay > ada-ec-2/underlay)",
+        "error vni-mismatch (request ada-ec-2/vxlan > ada-ec-2/pod)",
+    )
+    assert only(judge(FAULT, 3, report(first, finding("host-firewall", 2, 3)))).right
+
+
+def test_the_second_error_must_have_the_leg_as_well() -> None:
+    row = only(judge(FAULT, 3, report(finding("host-firewall", 2, 3), finding("host-firewall", 1, 2))))
+    assert row.extra == ("error host-firewall (request ada-ec-1/underlay > ada-ec-2/underlay)",)
+    swapped = only(judge(FAULT, 3, report(finding("host-firewall", 1, 2), finding("host-firewall", 2, 3))))
+    assert (swapped.leg_right, swapped.cause_right) == (False, True)
+
+
+def test_what_arrives_in_a_form_that_nobody_asked_for_may_be_missed_anywhere() -> None:
+    case = Case(name="bridged", backend="flannel", expected=(Truth(cause="bridge-netfilter-off", direction="reply"),))
+    right = only(judge(case, 3, report(finding("bridge-netfilter-off", 3, 4, direction="reply"))))
+    assert (right.leg_right, right.cause_right, right.extra, right.expected_leg) == (True, True, (), "reply, anywhere")
+    assert not only(judge(case, 3, report(finding("bridge-netfilter-off", 3, 4)))).leg_right
+    assert not only(judge(case, 0, report(finding("bridge-netfilter-off", 3, 4, direction="reply", severity="warning")))).right
+
+
+def test_what_is_beside_two_faults_counts_once() -> None:
+    both = (finding("host-firewall", 2, 3), finding("underlay-loss", 3, 4, direction="reply"))
+    one, two = judge(PAIR, 3, report(*both, finding("pod-mtu", 1, 2, severity="warning")))
+    assert [len(row.extra) for row in (one, two)] == [1, 0]
+
+
 def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
     assert only(judge(HEALTHY, 0, report())).cause_right
     assert not only(judge(HEALTHY, 0, report(finding("unknown", 1, 2, severity="info")))).cause_right
@@ -81,7 +116,10 @@ def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
 
 
 TOLD = Case(
-    name="flannel: told", backend="flannel", expected=(Truth(cause="capture-blind", severity="warning", code=4),), recorded="a recorded one"
+    name="flannel: told",
+    backend="flannel",
+    expected=(Truth(cause="capture-blind", severity="warning", code=4),),
+    synthesised="a synthesised one",
 )
 
 
@@ -120,25 +158,43 @@ def test_the_figures_ask_for_every_leg_and_nearly_every_cause() -> None:
 def test_the_page_lists_every_miss_and_counts() -> None:
     rows = [*judge(FAULT, 3, report(finding("host-firewall", 2, 3))), *judge(FAULT, 3, report(finding("vni-mismatch", 2, 3)))]
     real = replace(FAULT, on="cluster")
-    text = page.page([*((FAULT, row) for row in rows), (real, rows[0]), (HEALTHY, judge(HEALTHY, 0, report())[0])], 2)
+    text = page.page([*((FAULT, row) for row in rows), (real, rows[0]), (HEALTHY, judge(HEALTHY, 0, report())[0])], [], 2)
     assert "- Lab: leg right 2 of 2 (100.0 %), cause right 1 of 2 (50.0 %)." in text
     assert "- Real Kubernetes: leg right 1 of 1 (100.0 %), cause right 1 of 1 (100.0 %)." in text
     assert text.count("## Faults of") == 2
     assert "Wrong causes said `certain`: 1." in text
     assert "cause vni-mismatch, not host-firewall; certain of vni-mismatch, which is not on" in text
     assert "**2 cases have not been run.**" in text
+    assert freshness.written() in text
     assert "1 traces of 1 kinds" in text
+    assert page.may_miss(text, FAULT.name)
+
+
+def test_the_page_has_the_second_table_with_its_misses() -> None:
+    row = Mechanism(
+        name="good", kind="kind", source="k3s-io/k3s#1", backend="flannel", inject=(), proof=(), right=Right(causes=("unknown",))
+    )
+    good = marked(row, leg="+", verdict="+", cause="+", text=".")
+    bad = replace(good, title="report: bad", cause="h", extra=("pod-mtu",), said="lost, unknown: LOST")
+    unproven = replace(good, title="report: unproven", unproven=("answers none: 3 answered, 0 not",))
+    text = page.page([], [good, bad, unproven], 0)
+    assert "| good | [k3s-io/k3s#1](https://github.com/k3s-io/k3s/issues/1) | flannel | `+` | `+` | `+` | `.` |  |" in text
+    assert "- Reports: 2 proven, 1 not; all right 1." in text
+    assert "- Reports, cause: right 1, honestly unknown 1 of 2." in text
+    assert "- report: bad: cause honestly unknown; extra: pod-mtu. lost, unknown: LOST" in text
+    assert "- report: unproven: unproven, counts nowhere: answers none: 3 answered, 0 not" in text
+    wrong = [title for title in ("good", "bad", "unproven", "of another page") if page.may_miss(text, f"report: {title}")]
+    assert wrong == ["bad", "unproven", "of another page"]
 
 
 def test_there_are_forty_faults_and_two_hundred_healthy_paths_with_different_names() -> None:
     cases = every_case()
     assert len({case.name for case in cases}) == len(cases)
     assert len({str(switch) for case in cases if case.on == "lab" for switch in case.switches}) >= 40
-    assert sum(not case.truths() and not case.recorded for case in cases) >= WANTED == 200
+    assert sum(not case.truths() and not case.synthesised for case in cases) >= WANTED == 200
 
 
 def test_the_truth_of_a_part_and_of_another_node() -> None:
     part = Case(name="part", backend="calico", switches=(Switch(name="underlay-udp-blocked", node="ada-ec-3", percent=30),))
     found = part.truths()[0]
     assert (found.cause, found.start, found.end) == ("underlay-loss", "ada-ec-1/underlay", "ada-ec-3/underlay")
-    assert truth.__doc__

@@ -5,7 +5,6 @@ Names of network namespaces are files in /run/netns: with an empty one of its ow
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,19 +12,19 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tests.datapath import tools
-from tests.truth import healthy, judging, oddities, places, recorded, results
+from tests.truth import healthy, judging, oddities, places, plugin, results, synthesised, words
 from tests.truth.cases import Case, asked_in_vain, cluster_cases, fault_cases, told_cases
 from tests.truth.judging import Row
 from tests.truth.places import Place
-from tests.truth.record import Recorded
+from tests.truth.synthesis import Dying
 
 SETTLE_S = 0.3
-LONGEST_TRACE_S = 60.0
 BUNDLE = "bundle.zip"
 
 
@@ -36,7 +35,7 @@ def every_case() -> list[Case]:
         *asked_in_vain(),
         *told_cases(),
         *cluster_cases(),
-        *recorded.cases(),
+        *synthesised.cases(),
         *healthy.cases(),
         *healthy.cluster_cases(),
     ]
@@ -83,8 +82,8 @@ def _work(on: str, backend: str, cases: Sequence[Case], code: str) -> None:
         for number, case in enumerate(cases, start=1):
             began = time.monotonic()
             rows = _traced(place, case, folder)
-            results.add(f"{on}-{backend}", code, rows)
-            marks = " ".join("ok" if row.leg_right and row.cause_right else "MISS" for row in rows)
+            results.add(f"{on}-{backend}", code, case.name, [asdict(row) for row in rows])
+            marks = " ".join("ok" if row.right else "MISS" for row in rows)
             print(f"{number:4} of {len(cases)}  {time.monotonic() - began:4.1f} s  {marks}  {case.name}", file=sys.stderr, flush=True)
 
 
@@ -97,48 +96,25 @@ def _traced(place: Place, case: Case, folder: Path) -> tuple[Row, ...]:
                 place.switch_on(switch)
             stack.enter_context(oddities.made(place.lab, case.oddity))
             stack.enter_context(healthy.talking(place, case))
-            if case.recorded:
-                stack.enter_context(recorded.find(case.recorded).breaking(place.lab))
-            time.sleep(SETTLE_S)
-            done = _trace(place, case, folder)
-        if case.recorded:
-            done = _analysed(done, recorded.find(case.recorded), folder)
+            done = _synthesised(place, case, folder) if case.synthesised else _trace(place, case, folder)
         return judging.judge(case, done.returncode, json.loads(done.stdout))
     except (tools.LabError, subprocess.SubprocessError, ValueError) as error:
         return judging.failed(case, f"{type(error).__name__}: {error}")
 
 
-def _trace(place: Place, case: Case, folder: Path) -> "subprocess.CompletedProcess[str]":
-    (folder / BUNDLE).unlink(missing_ok=True)
-    bundle = BUNDLE if case.recorded else "none"
-    command = ["pod", case.client, "--to", healthy.filled(place.lab, case.target), "--duration", f"{round(case.duration_s * 1000)}ms"]
-    return _plugin([*command, "--bundle", bundle], folder, KUBECONFIG=str(place.kubeconfig))
+def _trace(place: Place, case: Case, folder: Path, bundle: str = "none") -> "subprocess.CompletedProcess[str]":
+    time.sleep(SETTLE_S)
+    command = ["pod", case.client, "--to", words.filled(place.lab, case.target), "--duration", f"{round(case.duration_s * 1000)}ms"]
+    return plugin.call([*command, "--bundle", bundle], folder, KUBECONFIG=str(place.kubeconfig))
 
 
-def _analysed(done: "subprocess.CompletedProcess[str]", one: Recorded, folder: Path) -> "subprocess.CompletedProcess[str]":
+def _synthesised(place: Place, case: Case, folder: Path) -> "subprocess.CompletedProcess[str]":
     """What the plugin says of the bundle of a trace, once its nodes speak of other hardware."""
-    place = recorded.rewrite(folder / BUNDLE, one, recorded.lost_packets(json.loads(done.stdout)), folder)
-    return _plugin(["analyze", str(place)], folder)
-
-
-def _plugin(command: Sequence[str], folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Call the plugin as a user would, for a report as JSON.
-
-    Raises:
-        ValueError: it wrote none; the text has its last words.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "kubectl_vxtrace", *command, "-o", "json", "-q"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(results.ROOT), "PYTHONFAULTHANDLER": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=LONGEST_TRACE_S,
-        check=False,
-    )
-    if not done.stdout:
-        raise ValueError(f"exit {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return done
+    (folder / BUNDLE).unlink(missing_ok=True)
+    one = synthesised.find(case.synthesised)
+    with one.breaking(place.lab) as counter, Dying(counter) as dying:
+        _trace(place, case, folder, BUNDLE)
+    return plugin.call(["analyze", str(synthesised.rewrite(folder / BUNDLE, one, dying, folder))], folder)
 
 
 def _on_signals(do: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:

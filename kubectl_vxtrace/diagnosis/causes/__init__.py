@@ -5,8 +5,9 @@ kinds of segments that it is about. Of explanations that are equally sure the on
 """
 
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.capture import blind, unexplained
+from kubectl_vxtrace.diagnosis.causes.capture import blind, not_followed, unexplained
 from kubectl_vxtrace.diagnosis.causes.host import (
+    arp_unanswered,
     asymmetric,
     bridging,
     conntrack,
@@ -17,20 +18,23 @@ from kubectl_vxtrace.diagnosis.causes.host import (
     loops,
     next_hop,
     packet_filter,
+    policy_route,
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     wrong_gateway,
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
 from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
+from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
 from kubectl_vxtrace.diagnosis.causes.server import endpoint, not_a_pod, other_interface, resets
-from kubectl_vxtrace.diagnosis.causes.service import translation
-from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, vtep_macs, wireguard
+from kubectl_vxtrace.diagnosis.causes.service import connections, translation
+from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
-from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, underlay
+from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, neighbour_mac, ttl, underlay
 from kubectl_vxtrace.diagnosis.checks import CaseCheck, LossCheck, OfAnySegment, OfLoss, OfSegment
 from kubectl_vxtrace.diagnosis.losses import SegmentKind
 
@@ -46,11 +50,16 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(not_a_pod.check, (_FORWARD, _WIRE)),
     OfSegment(device_missing.check, (_FORWARD,)),
     OfSegment(next_hop.check, (_FORWARD,)),
+    OfAnySegment(tunnel_conflict.check, _BETWEEN_HOPS),
+    OfSegment(arp_unanswered.check, (_ENCAPSULATE,)),
     OfAnySegment(fdb.check, (_ENCAPSULATE,)),
     OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(interfaces.check, _BETWEEN_HOPS),
     OfAnySegment(routes.check, (_FORWARD,)),
     OfAnySegment(wrong_gateway.check, (_ENCAPSULATE, _WIRE)),
+    OfSegment(policy_route.check, (_WIRE,)),
+    OfSegment(policy_route.check_exit, (_ENCAPSULATE,)),
+    OfSegment(neighbour_mac.check, (_WIRE, _DECAPSULATE)),
     OfLoss(loops.check),
     OfLoss(asymmetric.check),
     OfAnySegment(forwarding.check, (_FORWARD, _DECAPSULATE)),
@@ -61,6 +70,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(packet_filter.check, (*_ON_A_NODE, _DELIVER)),
     OfSegment(checksums.check, (_DECAPSULATE,)),
     OfAnySegment(checksums.check_inner, (_FORWARD, _DELIVER)),
+    OfSegment(ttl.check, (_WIRE,)),
     OfSegment(hypervisor.check, (_WIRE,)),
     OfSegment(tunnel_gso.check, (_ENCAPSULATE,)),
     OfSegment(pod_mtu.check, (_FORWARD, _ENCAPSULATE)),
@@ -68,28 +78,37 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(fragments.check, (_WIRE, _DECAPSULATE)),
     OfSegment(queues.check, _BETWEEN_HOPS),
     OfSegment(underlay.check, (_WIRE,)),
+    OfAnySegment(tc_program.check, _ON_A_NODE),
     OfAnySegment(hairpin.check, (_FORWARD,)),
     OfLoss(translation.check),
+    OfAnySegment(pod_firewall.check, (_DELIVER,)),
+    OfAnySegment(bridging.check, (_DELIVER,)),
+    OfAnySegment(connections.check, (_DELIVER,)),
     OfAnySegment(other_interface.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
 
 CASE_CHECKS: tuple[CaseCheck, ...] = (
+    arp_unanswered.check_case,
     asymmetric.check_case,
     resets.check_case,
-    bridging.check_case,
+    connections.check_case,
     pod_source.check_case,
+    policy_route.check_case,
     not_a_pod.check_case,
     blind.check_case,
+    not_followed.check_case,
 )
 
 _MODULES = (
+    arp_unanswered,
     asymmetric,
     bare_packets,
     blind,
     bridging,
     checksums,
+    connections,
     conntrack,
     conntrack_invalid,
     destinations,
@@ -102,18 +121,24 @@ _MODULES = (
     hypervisor,
     loops,
     mtu,
+    neighbour_mac,
     next_hop,
+    pod_firewall,
     not_a_pod,
     pod_mtu,
     pod_source,
+    policy_route,
     port_clash,
     queues,
     resets,
     routes,
     rule_backends,
     rule_verdict,
+    tc_program,
     translation,
+    ttl,
     tunnel_address,
+    tunnel_conflict,
     tunnel_gso,
     underlay,
     unexplained,

@@ -1,16 +1,17 @@
 """What answered the packets of a loss: ICMP errors, TCP resets, ARP; and which requests got no answer of any kind."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
-from kubectl_vxtrace.diagnosis.reverse_flow import answered, answering
+from kubectl_vxtrace.diagnosis.reverse_flow import answered, answering, conversation_keys
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
-from kubectl_vxtrace.model.packets import I32, Kind, address_text
+from kubectl_vxtrace.model.packets import I32, Conversations, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
 from kubectl_vxtrace.model.protocol import TCP_RST, IpProtocol
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef
@@ -19,6 +20,9 @@ from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef
 _ICMP_UNREACHABLE: dict[int, int] = {IpProtocol.ICMP: 3, IpProtocol.ICMPV6: 1}
 # RFC 4443, 3.2.
 _PACKET_TOO_BIG = 2
+# RFC 792; RFC 4443, 3.3: time exceeded. Code 0: in transit, 1: while fragments were put together.
+_TIME_EXCEEDED: dict[int, int] = {IpProtocol.ICMP: 11, IpProtocol.ICMPV6: 3}
+_IN_TRANSIT = 0
 # RFC 826.
 _ARP_REQUEST, _ARP_REPLY = 1, 2
 # RFC 1812, 4.3.2.8; Linux Documentation/networking/ip-sysctl.rst: one a second to each host after a few, by default.
@@ -64,33 +68,62 @@ def icmp_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
 
     The same error is seen at several hops on its way back: the hop where most were seen stands for it.
     """
-    return _icmp_errors(case, loss, _ICMP_UNREACHABLE)
+    return _icmp_errors(case, loss, _ICMP_UNREACHABLE, _quoting)
 
 
 def too_big_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
     """The errors that speak of the packets' size: in ICMP a code of destination unreachable, in ICMPv6 a type of its own."""
-    errors = _icmp_errors(case, loss, _ICMP_UNREACHABLE | {IpProtocol.ICMPV6: _PACKET_TOO_BIG})
+    errors = _icmp_errors(case, loss, _ICMP_UNREACHABLE | {IpProtocol.ICMPV6: _PACKET_TOO_BIG}, _quoting)
     return tuple(error for error in errors if error.is_one_of(TOO_BIG))
 
 
-def _icmp_errors(case: Case, loss: Loss, types: Mapping[int, int]) -> tuple[IcmpAnswer, ...]:
-    """The errors of those `types`, by IP protocol."""
+def expired_outer_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
+    """Errors of routers in which the time to live of the loss's outer packets ended."""
+    errors = _icmp_errors(case, loss, _TIME_EXCEEDED, _quoting_outer)
+    return tuple(error for error in errors if error.code == _IN_TRANSIT)
+
+
+Quoting = Callable[[PacketTable, I32], NDArray[np.bool_]]
+
+
+def _quoting(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
+    """Which of the table's errors quote a packet of the conversations in which `rows` are, bare or encapsulated."""
+    conversations, quotes = np.unique(table.conversation[rows]), table.icmp_quotes
+    return np.isin(quotes.conversation, conversations) | np.isin(quotes.inner_conversation, conversations)
+
+
+def _quoting_outer(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
+    """Which quote an encapsulation of `rows`: by the packet in it, or by its outer header alone (a router need not quote more, RFC 792)."""
+    numbers = np.unique(table.tunnel[rows])
+    tunnels, numbers = table.tunnels, numbers[numbers >= 0]
+    outer = Conversations(
+        protocol=np.full(len(numbers), IpProtocol.UDP, dtype=np.uint8),
+        source=tunnels.source[numbers],
+        destination=tunnels.destination[numbers],
+        source_port=tunnels.source_port[numbers],
+        destination_port=tunnels.port[numbers],
+    )
+    same = np.flatnonzero(np.isin(conversation_keys(table.conversations), conversation_keys(outer)))
+    quotes = table.icmp_quotes
+    return np.isin(quotes.inner_conversation, np.unique(table.conversation[rows])) | np.isin(quotes.conversation, same)
+
+
+def _icmp_errors(case: Case, loss: Loss, types: Mapping[int, int], quoting: Quoting) -> tuple[IcmpAnswer, ...]:
+    """The errors of those `types`, by IP protocol, that quote packets of the loss."""
     answers: dict[tuple[str, int, int], IcmpAnswer] = {}
     for hop in reversed(loss.path.hops[: loss.leg.from_]):
-        for answer in _icmp_at(case, loss, hop, types):
+        for answer in _icmp_at(case, loss, hop, types, quoting):
             key = (answer.source, answer.type, answer.code)
             if key not in answers or answers[key].count < answer.count:
                 answers[key] = answer
     return tuple(answers.values())
 
 
-def _icmp_at(case: Case, loss: Loss, hop: Hop, types: Mapping[int, int]) -> tuple[IcmpAnswer, ...]:
+def _icmp_at(case: Case, loss: Loss, hop: Hop, types: Mapping[int, int], quoting: Quoting) -> tuple[IcmpAnswer, ...]:
     table = case.tables.get(hop.tap)
     if table is None or not len(table.icmp_quotes):
         return ()
-    lost = np.unique(table.conversation[rows_at(loss, hop)])
-    quotes = table.icmp_quotes
-    rows = quotes.row[np.isin(quotes.conversation, lost) | np.isin(quotes.inner_conversation, lost)]
+    rows = table.icmp_quotes.row[quoting(table, rows_at(loss, hop))]
     kinds = np.unique(np.stack([table.conversation[rows], table.flags[rows].astype(np.int32)], axis=1), axis=0)
     answers = []
     for conversation, flags in kinds.tolist():

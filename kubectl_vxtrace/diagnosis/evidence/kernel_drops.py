@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis import judgement
+from kubectl_vxtrace.diagnosis.drop_reasons import DropReason, drop_reason
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.kernel_drops import drops_beside
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
@@ -39,12 +41,25 @@ class KernelDropMatch:
     within_ns: int
 
     @property
+    def meaning(self) -> DropReason | None:
+        """What the reason means; None for one that the table does not know."""
+        return drop_reason(self.reason, self.location)
+
+    @property
+    def text(self) -> str:
+        """The kernel's word with what it means: `OTHERHOST in ip_rcv_core: its destination MAC address is not ...`."""
+        where = f" in {self.location}" if self.location else ""
+        return f"{self.reason}{where}: {self.meaning.meaning if self.meaning is not None else 'a reason that is not known here'}"
+
+    @property
     def evidence(self) -> Evidence:
         """The drops as a proof."""
         where = f" in {self.location}" if self.location else ""
         of = f"each of {self.lost} packets" if self.packets == self.lost else f"{self.packets} of {self.lost} packets"
         milliseconds = math.ceil(self.within_ns / 1_000_000)
         text = f"the kernel of {self.node} dropped one for {self.reason}{where} within {milliseconds} ms of {of} being seen last"
+        if self.meaning is not None:
+            text += f": {self.meaning.meaning}"
         return Evidence(kind=EvidenceKind.KERNEL, text=text)
 
 
@@ -71,6 +86,20 @@ def match_kernel_drops(
             match = _fit(case, drops, seen + ahead_ns, unsure_ns)
             matches += [match] if match is not None else []
     return tuple(sorted(matches, key=lambda match: (-match.packets, match.within_ns)))
+
+
+def kernel_word(case: Case, loss: Loss) -> KernelDropMatch | None:
+    """The kernel's own word on why the packets of a loss were dropped: of the drops that fit them the best fit, None where none does.
+
+    A reason that healthy nodes give as well, or that admits no loss, is no word on a few packets.
+    """
+    return next((match for match in match_kernel_drops(case, loss) if _tells(match)), None)
+
+
+def _tells(match: KernelDropMatch) -> bool:
+    if match.meaning is None:
+        return True
+    return match.meaning.is_loss and (match.packets >= judgement.FEW_PACKETS or not match.meaning.is_usual)
 
 
 def _clocks(case: Case, loss: Loss, hop: Hop) -> Iterator[tuple[str, int, int]]:
@@ -123,17 +152,11 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
     """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
     first = drops[0]
     slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
-    times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
-    lows = np.searchsorted(times, seen - slack, side="left")
-    highs = np.searchsorted(times, seen + judgement.DROP_WITHIN_NS + slack, side="right")
-    inside = np.zeros(len(times) + 1, dtype=np.int64)
-    np.add.at(inside, lows, 1)
-    np.add.at(inside, highs, -1)
-    own = int(np.count_nonzero(np.cumsum(inside)[:-1]))
-    packets = min(int(np.count_nonzero(highs > lows)), own)
+    packets, own = drops_beside(seen, drops, slack, judgement.DROP_WITHIN_NS)
+    window_ns = judgement.DROP_WITHIN_NS + 2 * slack
     if (
         packets < math.ceil(judgement.DROP_SHARE * len(seen))
-        or _by_chance(case, len(seen), packets, len(times) - own, judgement.DROP_WITHIN_NS + 2 * slack) > judgement.MAX_DROP_CHANCE
+        or _by_chance(case, len(seen), packets, len(drops) - own, window_ns) > judgement.MAX_DROP_CHANCE
     ):
         return None
     return KernelDropMatch(

@@ -1,6 +1,6 @@
 """What a node's routing says of an address: the kernel's own answers, and the lines of the tables behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
 from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Vtep
+from kubectl_vxtrace.model.path import Role, Vtep
 
 Network = IPv4Network | IPv6Network
 
@@ -102,25 +102,25 @@ def is_refused(answer: RouteLookup) -> bool:
 def block_owners(case: Case, address: str) -> dict[str, str]:
     """The nodes whose kernels treat the block of `address` as their own, each with the line of its routing table that says so.
 
-    That is a blackhole for a block (Calico's mark of an own block), or the network that a bridge of the node is directly in. The API's
-    podCIDRs say nothing: Calico does not keep to them.
+    That is a blackhole for a block (Calico's mark of an own block), or the network that a bridge of pods is directly in; a bridge that is
+    none of the CNI's (docker0) claims nothing. The API's podCIDRs say nothing: Calico does not keep to them.
     """
     owners: dict[str, str] = {}
+    bridges = {capture.task.tap.interface for capture in case.recording.captures if capture.task.role is Role.BRIDGE}
     for facts in (*case.recording.after, *case.recording.before):
-        line = next((route for route in lines_for(facts, address) if _is_own_block(facts, route, address)), None)
+        line = next((route for route in lines_for(facts, address) if _is_own_block(route, address, bridges)), None)
         if line is not None:
             owners.setdefault(facts.node, line_text(line))
     return owners
 
 
-def _is_own_block(facts: NodeFacts, route: Route, address: str) -> bool:
+def _is_own_block(route: Route, address: str, bridges: Container[str]) -> bool:
     network = network_of(route.destination, address)
     if network is None or network.prefixlen in (0, network.max_prefixlen):
         return False
     if route.type == "blackhole":
         return True
-    link = facts.link(route.device) if route.device is not None else None
-    return route.gateway is None and link is not None and link.kind == "bridge"
+    return route.gateway is None and route.device in bridges
 
 
 def wrong_gateway(case: Case, loss: Loss, segment: AnySegment) -> WrongGateway | None:

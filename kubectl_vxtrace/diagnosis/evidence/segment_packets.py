@@ -9,9 +9,9 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.fragments import outer_fragmented
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import outer_headers
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment
-from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
-from kubectl_vxtrace.model.path import Path, Tap
+from kubectl_vxtrace.model.path import Direction, Path, Tap
 from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, TAG_BYTES
 
 Mask = NDArray[np.bool_]
@@ -61,6 +61,27 @@ def passing_destinations(case: Case, segment: AnySegment) -> frozenset[str]:
         return frozenset()
     packets = segment_packets(case, segment)
     return frozenset(header.destination for header in outer_headers(table, packets.row[~packets.lost]))
+
+
+def passed_meanwhile(case: Case, loss: Loss) -> bool:
+    """Whether packets to the loss's own destination, of whatever flow, passed its segments between the first and the last one lost: to each
+    that they may have had, where nothing names it. Those used the same entries of the same tables.
+    """
+    of_direction = [traced for traced in case.paths if traced.path.direction is loss.path.direction]
+    lost_ns = loss.traced.journeys.time_ns[loss.rows]
+    for segment in loss.segments:
+        packets = segment_packets(case, segment)
+        passed = np.unique(packets.flow[~packets.lost & (packets.time_ns > lost_ns.min()) & (packets.time_ns < lost_ns.max())]).tolist()
+        if not {*loss.receivers} <= {address for traced in of_direction if traced.flow.id in passed for address in _receivers(traced)}:
+            return False
+    return bool(loss.receivers)
+
+
+def _receivers(traced: TracedPath) -> set[str]:
+    """Where the packets of a path go after translation."""
+    if traced.path.direction is Direction.REPLY:
+        return {traced.flow.client.address}
+    return {traced.flow.server.address} if traced.flow.server is not None else set()
 
 
 def packets_of_loss(case: Case, loss: Loss) -> SegmentPackets:

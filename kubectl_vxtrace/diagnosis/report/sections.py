@@ -132,6 +132,9 @@ def _blind(case: Case) -> Iterator[Blind]:
     for gap in recording.gaps:
         if gap.node is None or (gap.node, gap.interface) not in named:
             yield Blind(node=gap.node, interface=gap.interface, reason=gap.reason)
+    for clock in case.clocks:
+        if clock.stepped:
+            yield Blind(node=clock.node, interface=None, reason="its clock was set while captures ran: not all that it saw has its time")
     for traced in case.paths:
         yield from _unseen_end(traced)
     if recording.interrupted:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kubectl_vxtrace.diagnosis.evidence.answers import unanswered_text
+from kubectl_vxtrace.diagnosis.evidence.asked_ends import clients_of, frames_of_ends, sent_instead, targets_of
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case
@@ -18,12 +19,28 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
         text = _loss_text(case, verdict, _main(losses, top), losses)
         return f"{text}; every lost segment arrived in another copy" if impact is Impact.RECOVERED else text
     if verdict is Verdict.NO_TRAFFIC:
-        return f"NO TRAFFIC, no packet was seen in {case.recording.duration_s:g} s{_closed(case)}"
+        return f"NO TRAFFIC, no packet{_asked(case)} was seen in {case.recording.duration_s:g} s{_closed(case)}{_instead(case)}"
+    if not case.paths and (frames := list(frames_of_ends(case))):
+        most = max(frames, key=lambda one: one.count)
+        where = f"{most.count} x {most.text} at {most.place}"
+        return f"{verdict.value.upper()}, frames between the ends were seen but could not be followed: {where}"
     text = _counts(case, verdict)
     if not completeness.complete:
         blind = completeness.blind[0]
         text += f"; not complete: {blind.reason}"
     return text
+
+
+def _asked(case: Case) -> str:
+    """Who was to ask whom."""
+    clients, targets = clients_of(case), targets_of(case)
+    return f" from {', '.join(clients)} to {', '.join(targets[:3])}{' ...' if len(targets) > 3 else ''}" if clients and targets else ""
+
+
+def _instead(case: Case) -> str:
+    """What the client's interface saw of it meanwhile."""
+    other = sent_instead(case)
+    return "" if other is None else f"; the client sent {other.count} other packets, most as {other.text}"
 
 
 def _closed(case: Case) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
+from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.report.impact import impact
 from kubectl_vxtrace.diagnosis.report.sections import capture_lines, cleanup_report, completeness, flow_reports, overlay_report
 from kubectl_vxtrace.diagnosis.report.summary import summarise
@@ -13,6 +14,11 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
 from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, TraceReport, Verdict, top_finding, worst
+
+_UNTRIED = (
+    "Look whether the client asks at all (kubectl logs), and trace while it does, or longer (--duration 2m). If it asks another address, "
+    "name that with --to."
+)
 
 
 def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
@@ -28,7 +34,7 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
         impact=hurt,
         cause=top.cause if top is not None else None,
         summary=summarise(settled, verdict, hurt, seen, top),
-        remediation=top.remediation if top is not None else None,
+        remediation=top.remediation if top is not None else _UNTRIED if verdict is Verdict.NO_TRAFFIC else None,
         metadata=_metadata(case.recording),
         completeness=seen,
         overlay=overlay_report(case.recording.overlay),
@@ -62,7 +68,8 @@ def left_behind(report: TraceReport) -> bool:
 
 
 def _verdict(case: Case, flows: Sequence[FlowReport]) -> Verdict:
-    """Of all flows together. Where no flow was seen, it is only `no-traffic` if the clients' first hops could be seen."""
+    """Of all flows together. Where no flow was seen, it is only `no-traffic` if the clients' first hops could be seen and no capture holds
+    a frame between the ends, in whatever form: one that could not be followed was seen all the same."""
     if flows:
         return worst([direction.verdict for flow in flows for direction in flow.directions])
     firsts = {path.hops[0].tap for path in case.recording.paths if path.direction is Direction.REQUEST and path.hops}
@@ -71,7 +78,7 @@ def _verdict(case: Case, flows: Sequence[FlowReport]) -> Verdict:
         for capture in case.recording.captures
         if capture.status in (CaptureStatus.FAILED, CaptureStatus.PARTIAL) or capture.dropped_by_kernel
     }
-    return Verdict.UNDETERMINED if firsts & blind else Verdict.NO_TRAFFIC
+    return Verdict.UNDETERMINED if firsts & blind or any(frames_of_ends(case)) else Verdict.NO_TRAFFIC
 
 
 def _metadata(recording: Recording) -> Metadata:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.losses import AnySegment, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING, takes_packets
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 
-_DROPPING = frozenset({"DROP", "REJECT"})
+# Besides DROP and REJECT what xtables-addons(8) and nft(8) have that lets no packet go on its way.
+_DROPPING = frozenset({"DROP", "REJECT", "TARPIT", "DELUDE", "CHAOS", "STEAL", "FWD"})
 # The netfilter hooks that a packet passes between the two taps of a segment (taps sit before ingress and after egress,
 # net/core/dev.c).
 _HOOKS = {
@@ -55,11 +57,15 @@ def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
         return ()
     first = node_facts.before(case, node)
     earlier = {} if first is None else {rule.id: rule for rule in first.rules}
-    grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if rule.target in _DROPPING]
+    grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if _can_drop(case, node, rule)]
     moved = [(rule, growth) for rule, growth in grown if growth.packets != 0]
     hooks = _hooks(last.rules, {_chain(rule) for rule, _ in moved})
     droppers = [Dropper(rule, growth, hooks[_chain(rule)]) for rule, growth in moved]
     return tuple(sorted(droppers, key=lambda dropper: dropper.rule.backend == "nft"))
+
+
+def _can_drop(case: Case, node: str, rule: Rule) -> bool:
+    return rule.target in _DROPPING or (rule.target in QUEUEING and takes_packets(case, node, rule))
 
 
 def droppers_on(segment: AnySegment, known: Iterable[Dropper]) -> Iterator[Dropper]:
@@ -116,7 +122,7 @@ def _hooks(rules: Iterable[Rule], wanted: Iterable[tuple[str, str, str]]) -> dic
             own[chain].add(rule.hook.lower())
         elif rule.chain.lower() in _HOOKS[SegmentKind.FORWARD] | _HOOKS[SegmentKind.ENCAPSULATE] | _HOOKS[SegmentKind.DECAPSULATE]:
             own[chain].add(rule.chain.lower())
-        if rule.target is not None and rule.target not in _DROPPING:
+        if rule.target is not None and rule.target not in _DROPPING | QUEUEING:
             callers[rule.backend, rule.table, rule.target].add(chain)
     hooks: dict[tuple[str, str, str], frozenset[str]] = {}
     for chain in wanted:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.report import Confidence, Evidence
 
@@ -26,7 +27,8 @@ class Purpose(StrEnum):
     foreign-vxlan: VXLAN from addresses that are no nodes'. pod-vxlan: UDP to VXLAN's port from a pod.
     no-endpoints, no-local-endpoints: requests to a Service without a backend.
     workload-source: what a pod sends from another address. reverse-path: what came in where no way leads back. invalid: what connection
-    tracking calls so. forward-policy: all that no rule of FORWARD accepts. network-policy: what no policy allows. firewall: the rest.
+    tracking calls so. forward-policy: all that no rule of FORWARD accepts. network-policy: what no policy allows. queue: what a process is
+    to judge. proxy: what checks of kube-proxy's own nftables refuse. firewall: the rest.
     """
 
     FOREIGN_VXLAN = "foreign-vxlan"
@@ -38,6 +40,8 @@ class Purpose(StrEnum):
     INVALID = "invalid"
     FORWARD_POLICY = "forward-policy"
     NETWORK_POLICY = "network-policy"
+    QUEUE = "queue"
+    PROXY = "proxy"
     FIREWALL = "firewall"
 
 
@@ -72,8 +76,15 @@ def purpose_of(rule: Rule) -> Purpose:
         return Purpose.WORKLOAD_SOURCE if "cali-" in rule.chain else Purpose.REVERSE_PATH
     if re.search(r"\bINVALID\b", words, re.IGNORECASE) or (_CONNTRACK_ONLY.search(rule.text) and _TRACKING_CHAIN.match(rule.chain)):
         return Purpose.INVALID
+    if is_proxys(rule):
+        return Purpose.NO_ENDPOINTS if "reject-chain" in rule.chain or "no-endpoint" in words else Purpose.PROXY
     if rule.text == "policy" and "FORWARD" in rule.chain.upper():
         return Purpose.FORWARD_POLICY
     if "cali-" in rule.chain or _POLICY_WORDS.search(f"{rule.chain} {words}"):
         return Purpose.NETWORK_POLICY
-    return Purpose.FIREWALL
+    return Purpose.QUEUE if rule.target in QUEUEING else Purpose.FIREWALL
+
+
+def is_proxys(rule: Rule) -> bool:
+    """Whether a rule is of the table that kube-proxy makes in its nftables mode (pkg/proxy/nftables/proxier.go)."""
+    return rule.backend == "nft" and rule.table.rpartition(" ")[2] == "kube-proxy"

@@ -70,7 +70,7 @@ def attribute_frames(
     frames_of = with_later_fragments(tables, attribution.book, attribution.frames)
     for tap, rows in keep.items():
         frames_of[tap] = frames_of[tap].take(rows[frames_of[tap].row])
-    frames_of = begun_at_client(recording, attribution.groups, frames_of, testimonies)
+    frames_of = begun_at_client(recording, tables, attribution.groups, frames_of, testimonies)
     backends = backends_of_ports(attribution.groups, frames_of, attribution.translations)
     frames_of = with_backends(tables, frames_of, backends)
     unlisted = taps_of_unlisted(recording, frames_of)

@@ -11,24 +11,32 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
 from kubectl_vxtrace.journeys.records import PORTS, REPLY, REQUEST, FlowFrames, Testimony
+from kubectl_vxtrace.model.address import packed_address
+from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
 
 
 def begun_at_client(
-    recording: Recording, groups: Sequence[FlowGroup], frames_of: Mapping[Tap, FlowFrames], testimonies: Mapping[Tap, Testimony]
+    recording: Recording,
+    tables: Mapping[Tap, PacketTable],
+    groups: Sequence[FlowGroup],
+    frames_of: Mapping[Tap, FlowFrames],
+    testimonies: Mapping[Tap, Testimony],
 ) -> dict[Tap, FlowFrames]:
     """`frames_of` without the connections of which requests were seen, but nothing at the client's own interface, though it could testify.
 
     A reply is enough there: the one request may have passed before that capture ran, and a Service's replies come from its own address.
-    A client port whose requests nothing saw stays; so does everything where that interface is blind, or where the client has none of
-    its own (the host's network).
+    A client port whose requests nothing saw stays; so does everything where that interface is blind, where it saw nothing at all of the
+    client, or where the client has none of its own (the host's network).
     """
     kept = dict(frames_of)
     for number, group in enumerate(groups):
         client_taps = _client_taps(recording, group)
         if not client_taps or not all(tap in testimonies and testimonies[tap].witness for tap in client_taps):
             continue
+        if not any(_shows_client(tables[tap], recording, group) for tap in client_taps if tap in tables):
+            continue  # it saw nothing at all of the client: the interface is another's
         elsewhere = _ports(kept, number, set(kept) - client_taps, (REQUEST,)) & ~_ports(kept, number, client_taps, (REQUEST, REPLY))
         if elsewhere.any():
             kept = {tap: frames.take(~((frames.group == number) & elsewhere[frames.client_port])) for tap, frames in kept.items()}
@@ -40,6 +48,18 @@ def _client_taps(recording: Recording, group: FlowGroup) -> set[Tap]:
     flows = {recording.flows[backend.planned].id for backend in group.backends}
     hops = [path.hops[0] for path in recording.paths if path.flow in flows and path.direction is Direction.REQUEST and path.hops]
     return {hop.tap for hop in hops} if all(hop.role is Role.POD for hop in hops) else set()
+
+
+def _shows_client(table: PacketTable, recording: Recording, group: FlowGroup) -> bool:
+    """Whether any packet in a table is from or to the client of a group."""
+    ends = table.conversations
+    for address in {recording.flows[backend.planned].client.address for backend in group.backends}:
+        packed = packed_address(address)
+        if packed is not None:
+            raw = np.frombuffer(packed, dtype=np.uint8)
+            if bool(((ends.source == raw).all(axis=1) | (ends.destination == raw).all(axis=1)).any()):
+                return True
+    return False
 
 
 def _ports(frames_of: Mapping[Tap, FlowFrames], group: int, taps: set[Tap], directions: Sequence[int]) -> NDArray[np.bool_]:

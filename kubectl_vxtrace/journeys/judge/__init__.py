@@ -3,7 +3,9 @@
 context          what all paths share
 counted          which packets are counted
 contradictions   witnesses that packets contradict
+doubts           hops behind programs that may have taken packets
 arrivals         how far packets have come though no tap saw them there: answered means arrived
+asked_form       replies that come back in another form than was asked for
 node_ends        what a node's own socket did not take, though it came to the last tap
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
@@ -19,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, passed_by_rejections
+from kubectl_vxtrace.journeys.judge.asked_form import untranslated
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contradicted
+from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
+from kubectl_vxtrace.journeys.judge.doubts import doubts_of
 from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
 from kubectl_vxtrace.journeys.judge.leg_tallies import leg_into_node, leg_tallies, open_leg
 from kubectl_vxtrace.journeys.judge.node_ends import not_taken
@@ -38,7 +42,7 @@ from kubectl_vxtrace.journeys.match.trajectories import Trajectories, merging_ho
 from kubectl_vxtrace.journeys.records import Candidate, CandidatePath, Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32
-from kubectl_vxtrace.model.path import Direction, Flow, Path
+from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 
@@ -83,6 +87,8 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     arrives = _arrives(path.candidate.flow, path.frames.path, back)
     outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness, arrives=arrives)
     mark_undetermined(outcomes, answers.alike | hidden_sockets(packets, answers, outcomes.lost_to), OutcomeCode.LOST)
+    if not is_request:
+        mark_lost_at_end(outcomes, untranslated(context, packets, back), len(witness))
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
     if path.frames.path.ends_in_node(path.candidate.flow) and witness[-1] and _starts_at_witness(context, back):
@@ -92,7 +98,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     chosen = packets.take(inside)
     journeys = _journeys(chosen, outcomes, inside)
     legs = leg_tallies(chosen, journeys, passed[inside], witness, context.clocks)
-    if is_request and path.candidate.flow.server is None:
+    if not is_request or path.candidate.flow.server is None:
         legs += open_leg(chosen, journeys)
     else:
         legs += leg_into_node(chosen, journeys)
@@ -114,15 +120,23 @@ def _starts_at_witness(context: Context, back: Trajectories | None) -> bool:
 def _testimonies(
     context: Context, path: CandidatePath, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_]
 ) -> list[Testimony]:
-    """The testimonies of a path's hops, less those that the packets contradict."""
-    testimonies = [context.testimony_of(hop.tap) for hop in path.frames.path.hops]
+    """The testimonies of a path's hops, less those that the packets contradict, and those behind a program that may have taken some."""
+    hops = path.frames.path.hops
+    testimonies = [context.testimony_of(hop.tap) for hop in hops]
+    witness = [testimony.witness for testimony in testimonies]
     noticed = packets.seen | bridged_locally(packets, path.candidate.flow)
-    missed = contradicted(noticed[is_counted], passed[is_counted], [testimony.witness for testimony in testimonies])
-    reason = "did not see {} packets that hops before and after it saw"
+    missed = contradicted(noticed[is_counted], passed[is_counted], witness)
+    if hops and testimonies[0].witness and not any(tap == hops[0].tap for tap, _ in context.entered):
+        missed = (begun_elsewhere(packets, is_counted), *missed[1:])  # it saw nothing of any flow: the interface is another's
+    doubts = doubts_of(context, hops, packets, passed, is_counted, witness)
     return [
-        replace(testimony, witness=False, reason=reason.format(count)) if count else testimony
-        for testimony, count in zip(testimonies, missed, strict=True)
+        _less(testimony, f"did not see {count} packets that hops {'before and after' if index else 'behind'} it saw" if count else doubt)
+        for index, (testimony, count, doubt) in enumerate(zip(testimonies, missed, doubts, strict=True))
     ]
+
+
+def _less(testimony: Testimony, reason: str | None) -> Testimony:
+    return testimony if reason is None or not testimony.witness else replace(testimony, witness=False, reason=reason)
 
 
 def _arrives(flow: Flow, path: Path, back: Trajectories | None) -> bool:
@@ -148,7 +162,10 @@ def _outcomes(
 ) -> Outcomes:
     """The outcome of each packet of a path, before anything is known of rejections. `arrives`: what its last hop saw has arrived."""
     is_beginning = candidate.flow.server is None and packets.frames.path.direction is Direction.REQUEST
-    next_taps = [context.testimony_of(tap).witness for tap in candidate.next_taps]
+    next_taps = [
+        context.testimony_of(tap).witness and not _is_next_doubted(context, packets, passed, is_counted, witness, tap)
+        for tap in candidate.next_taps
+    ]
     continues_at_witnesses = is_beginning and bool(next_taps) and all(next_taps)
     outcomes = outcomes_of(packets.seen, passed, witness, arrives=arrives, continues_at_witnesses=continues_at_witnesses)
     if packets.frames.tcp:
@@ -160,6 +177,15 @@ def _outcomes(
         mark_undetermined(outcomes, np.ones(len(packets), dtype=np.bool_), OutcomeCode.LOST)
     mark_undetermined(outcomes, packets.undecided, OutcomeCode.LOST, OutcomeCode.DELIVERED)
     return outcomes
+
+
+def _is_next_doubted(
+    context: Context, packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_], witness: Sequence[bool], tap: Tap
+) -> bool:
+    """Whether a program may have taken packets before the tap that comes next behind a path of which only the beginning is known."""
+    hops = packets.frames.path.hops
+    beyond = Hop(hop=len(hops) + 1, role=context.role_of(tap), tap=tap)
+    return doubts_of(context, (*hops, beyond), packets, passed, is_counted, (*witness, True))[-1] is not None
 
 
 def _journeys(packets: Trajectories, outcomes: Outcomes, which: NDArray[np.intp]) -> JourneyTable:

@@ -65,26 +65,58 @@ def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> 
     said = reply_connection[acknowledging]
     np.maximum.at(most, said, distance(replies.ack[acknowledging] - base[said]))
     taking = (sent.length > 0) & ((sent.flags & TCP_RST) == 0)
-    arrived = packets.seen[:, -1]
-    open_ = taking & ~arrived & (most[connection] >= end)
-    proven = open_ & ~_overlap(connection, start, end, np.flatnonzero(arrived & taking))
-    copies = np.bincount(numbered(packets.identity[proven]), minlength=1)[numbered(packets.identity[proven])] if proven.any() else None
-    doubtful = np.zeros(len(packets), dtype=np.bool_)
-    if copies is not None:
-        doubtful[np.flatnonzero(proven)[copies > 1]] = True
-    return Answers(proven=proven & ~doubtful, alike=doubtful, socket=np.zeros_like(proven))
+    open_ = taking & ~packets.seen[:, -1] & (most[connection] >= end)
+    reached = np.where(taking, _last_seen(packets), -1)
+    spans = _Spans(connection=connection, start=start, end=end)
+    proven, alike = open_.copy(), np.zeros(len(packets), dtype=np.bool_)
+    for hop in np.unique(reached[open_]).tolist():
+        here = np.flatnonzero(open_ & (reached == hop))
+        # Another copy that was seen farther on is what was acknowledged; of several that came equally far nothing says which it was.
+        proven[here] &= ~spans.touched(here, np.flatnonzero(reached > hop))
+        alike[here] = spans.shared(here, packets.first[here], packets.frame[here, packets.first[here]])
+    alike &= proven
+    return Answers(proven=proven & ~alike, alike=alike, socket=np.zeros_like(proven))
 
 
-def _overlap(connection: I64, start: I64, end: I64, arrived: NDArray[np.intp]) -> BOOL:
-    """Which spans of the sequence space are touched by one that arrived."""
-    order = arrived[np.lexsort((start[arrived], connection[arrived]))]
-    if not len(order):
-        return np.zeros(len(start), dtype=np.bool_)
-    step = np.int64(2 * SEQUENCE)
-    begins = connection[order] * step + start[order]
-    reach = np.maximum.accumulate(connection[order] * step + end[order])
-    last = np.searchsorted(begins, connection * step + end, side="left") - 1
-    return np.asarray((last >= 0) & (reach[np.maximum(last, 0)] > connection * step + start))
+def _last_seen(packets: Trajectories) -> I64:
+    """The hop (from 0) that saw each packet last."""
+    return np.asarray(packets.frame.shape[1] - 1 - np.argmax(packets.seen[:, ::-1], axis=1), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Spans:
+    """Spans of the sequence space, each of a connection."""
+
+    connection: I64
+    start: I64
+    end: I64
+
+    def touched(self, which: NDArray[np.intp], others: NDArray[np.intp]) -> BOOL:
+        """Which of some spans are touched by one of others."""
+        if not len(others):
+            return np.zeros(len(which), dtype=np.bool_)
+        order = others[np.lexsort((self.start[others], self.connection[others]))]
+        begins, ends = self._placed(order)
+        reach = np.maximum.accumulate(ends)
+        start, end = self._placed(which)
+        last = np.searchsorted(begins, end, side="left") - 1
+        return np.asarray((last >= 0) & (reach[np.maximum(last, 0)] > start), dtype=np.bool_)
+
+    def shared(self, which: NDArray[np.intp], hop: I32, frame: I32) -> BOOL:
+        """Which of some spans touch one another's; what stands in one frame is one span."""
+        _, first, of_frame = np.unique(hop.astype(np.int64) << 32 | frame, return_index=True, return_inverse=True)
+        start, end = self._placed(which[first])
+        order = np.argsort(start, kind="stable")
+        before = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(end[order])[:-1]])
+        after = np.append(start[order][1:], np.iinfo(np.int64).max)
+        touching = np.zeros(len(first), dtype=np.bool_)
+        touching[order] = (before > start[order]) | (after < end[order])
+        return np.asarray(touching[of_frame.reshape(-1)], dtype=np.bool_)
+
+    def _placed(self, which: NDArray[np.intp]) -> tuple[I64, I64]:
+        """Starts and ends on one line on which connections do not touch."""
+        base = self.connection[which] * np.int64(2 * SEQUENCE)
+        return base + self.start[which], base + self.end[which]
 
 
 def _echoed(packets: Trajectories, back: Trajectories) -> Answers:

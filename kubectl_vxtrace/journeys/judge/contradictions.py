@@ -9,6 +9,7 @@ from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Direction, Flow, Role
+from kubectl_vxtrace.model.protocol import TCP_RST
 
 
 def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) -> tuple[int, ...]:
@@ -22,6 +23,16 @@ def contradicted(seen: NDArray[np.bool_], passed: I32, witness: Sequence[bool]) 
     after = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1] | (np.arange(seen.shape[1]) < passed[:, None])
     missed = (before & after & ~seen).sum(axis=0)
     return tuple(int(count) if is_witness else 0 for count, is_witness in zip(missed, witness, strict=True))
+
+
+def begun_elsewhere(trajectories: Trajectories, is_counted: NDArray[np.bool_]) -> int:
+    """How many packets of a path began behind its first hop, if all did. A reset does not count: who refuses in the server's name on the
+    way begins there."""
+    counted = trajectories.take(np.flatnonzero(is_counted))
+    if not len(counted) or counted.seen[:, 0].any():
+        return 0
+    is_reset = (counted.flags & TCP_RST) != 0 if counted.frames.tcp else np.zeros(len(counted), dtype=np.bool_)
+    return int(np.count_nonzero(~is_reset))
 
 
 def bridged_locally(trajectories: Trajectories, flow: Flow) -> NDArray[np.bool_]:

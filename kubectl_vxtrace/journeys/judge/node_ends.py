@@ -42,7 +42,7 @@ def not_taken(packets: Trajectories, back: Trajectories | None, clocks: Clocks) 
     silent = possible & _repeated_in_vain(sent, connection, at_ns, replies, back_connection, back_ns, size, possible)
     if packets.frames.path.direction is Direction.REQUEST:
         silent |= possible & _before_repeated_handshake(sent, connection, at_ns, replies, back_connection, back_ns, size)
-    return np.asarray(silent)
+    return np.asarray(silent, dtype=np.bool_)
 
 
 def _connections(packets: Trajectories, sent: Headers, back: Trajectories, replies: Headers, clocks: Clocks) -> tuple[I64, I64]:

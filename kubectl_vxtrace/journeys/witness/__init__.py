@@ -1,6 +1,7 @@
 """Which taps can testify that a packet did not pass.
 
-doubled   interfaces that a capture saw twice, which can only testify if the doubles are known
+doubled    interfaces that a capture saw twice, which can only testify if the doubles are known
+programs   BPF programs and tc filters that take packets before a tap sees them
 """
 
 from collections.abc import Collection, Mapping
@@ -17,21 +18,9 @@ def testimonies(recording: Recording, tables: Mapping[Tap, PacketTable], doubled
     """The testimony of every tap that was to be captured.
 
     A witness ran the whole window, lost nothing in the kernel and was stopped by us, or its device was absent or down before and
-    after. A tap with an XDP program is none: the program can take packets away before the tap sees them. Nor is any tap of a node
-    where a captured interface has a tc program: it can hand packets to another interface past all others (bpf_redirect, tcx). Nor are
-    `doubled` ones, which may have seen every packet twice.
+    after. None are `doubled` ones, which may have seen every packet twice. What programs take away is judged packet by packet (`programs`).
     """
     by_tap = {capture.task.tap: _of_capture(capture, tables) for capture in recording.captures}
-    for facts in (*recording.before, *recording.after):
-        taps = [tap for tap in by_tap if tap.node == facts.node]
-        links = {link.name: link for tap in taps if (link := facts.link(tap.interface)) is not None}
-        redirecting = [name for name, link in links.items() if link.bpf]
-        for tap in taps:
-            link = links.get(tap.interface)
-            if link is not None and link.xdp:
-                _discredit(by_tap, tap, f"an XDP program on {link.name} can take packets away before the capture sees them")
-            elif redirecting:
-                _discredit(by_tap, tap, f"a tc program on {redirecting[0]} can take packets past the captured interfaces")
     for tap in doubled:
         if tap in by_tap:
             _discredit(by_tap, tap, "it saw every packet twice, and nothing tells whether each was sent twice")

@@ -1,7 +1,7 @@
 """A client that asks at a steady pace and never waits for an answer before the next question. One try each.
 
 ask.py dns ADDRESS:PORT NAME | http ADDRESS:PORT PATH | ping ADDRESS[,ADDRESS...] -
-       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N [--first-port N]] [--twins]
+       [--rate N] [--seconds N] [--timeout S] [--stats FILE] [--until-answered] [--ports N [--first-port N]] [--twins] [--source ADDRESS]
 
 dns: an A question, each from a new socket; with --ports from so many sockets in turn, whose ports are always the same; with --twins each
 together with an AAAA question from the same socket, as glibc's resolver asks (resolv.conf(5), single-request). http: a GET, each
@@ -78,8 +78,10 @@ class Lookup(Exchange):
 class Fetch(Exchange):
     """A GET on a connection of its own."""
 
-    def __init__(self, server: tuple[str, int], path: str) -> None:
+    def __init__(self, server: tuple[str, int], path: str, source: str = "") -> None:
         super().__init__(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        if source:
+            self.sock.bind((source, 0))
         self.request = f"GET {path} HTTP/1.1\r\nHost: {server[0]}\r\nConnection: close\r\n\r\n".encode()
         self.first = b""
         self.events = select.POLLOUT
@@ -173,7 +175,7 @@ class Asker:
             self.forget(kept.fileno())
         if kind == "dns":
             return Lookup((address, int(port)), what, kept, twins=self.options.twins)
-        return Fetch((address, int(port)), what)
+        return Fetch((address, int(port)), what, self.options.source)
 
     def ask(self, now: float) -> None:
         """Send one question; what the own kernel refuses at once counts as sent and refused."""
@@ -268,6 +270,7 @@ def main() -> int:
     parser.add_argument("--ports", type=int, default=0)
     parser.add_argument("--first-port", type=int, default=20000, help="of --ports; the kernel picks from 32768 on by itself")
     parser.add_argument("--twins", action="store_true", help="dns: an AAAA question beside each")
+    parser.add_argument("--source", default="", help="http: the address that is bound first; the kernel's choice otherwise")
     parser.add_argument("--until-answered", action="store_true", help="end with the first answer; exit status 1 if there was none")
     asker = Asker(parser.parse_args())
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

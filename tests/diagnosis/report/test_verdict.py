@@ -12,8 +12,8 @@ from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
-from kubectl_vxtrace.model.report import Blind, Impact, TraceReport, Verdict, worst
-from tests.diagnosis.build import HEALTHY, SERVER, A, B, Fate, World, facts, icmp, lost, of_flow, rule, ruled
+from kubectl_vxtrace.model.report import Blind, ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict, worst
+from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Fate, Frame, World, facts, icmp, lost, of_flow, rule, ruled
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 
@@ -101,14 +101,44 @@ def test_the_order_of_verdicts(verdicts: list[Verdict], expected: Verdict) -> No
 
 
 def no_flow(world: World) -> Case:
-    case = world.case()
+    """The case of `world` without any of its packets."""
+    case = replace(world, requests=(), replies=None).case()
     return replace(case, paths=(), connections={})
+
+
+def test_frames_between_the_ends_are_never_no_traffic() -> None:
+    made = conclude_case(replace(HEALTHY.case(), paths=(), connections={}))
+    assert (made.verdict, exit_code(made)) == (Verdict.UNDETERMINED, ExitCode.UNDECIDED)
+    assert "frames between the ends were seen but could not be followed: 48 x" in made.summary
+    (note,) = made.findings
+    assert (note.cause, note.severity) == ("unknown", Severity.INFO)
+    assert len(note.evidence) == 6  # one for each tap that saw some
+
+
+def test_frames_that_only_carry_something_between_the_ends_are_seen_as_well() -> None:
+    tunnelled = Frame(source="10.9.9.9", destination="10.8.8.8", tunnel=(CLIENT, SERVER, 40000, 4789, 42))
+    made = conclude_case(no_flow(replace(HEALTHY, extra={1: (tunnelled,)})))
+    assert made.verdict is Verdict.UNDETERMINED
+
+
+def test_what_the_client_sent_instead_is_told() -> None:
+    other = Frame(source=CLIENT, destination="10.8.8.8", source_port=40000, destination_port=443)
+    made = conclude_case(no_flow(replace(HEALTHY, extra={1: (other,) * 7})))
+    assert made.verdict is Verdict.NO_TRAFFIC
+    assert made.summary.endswith(f"; the client sent 7 other packets, most as {CLIENT} > 10.8.8.8")
+
+
+def test_a_clock_that_was_set_makes_a_report_incomplete() -> None:
+    clock = ClockBound(reference=A, node=B, offset_ns=OffsetBound(low=None, high=None), samples=24, stepped=True)
+    made = conclude_case(replace(HEALTHY.case(), clocks=(clock,)))
+    assert (made.verdict, made.completeness.complete, exit_code(made)) == (Verdict.DELIVERED, False, ExitCode.UNDECIDED)
 
 
 def test_no_packet_at_all_is_no_traffic() -> None:
     made = conclude_case(no_flow(HEALTHY))
     assert (made.verdict, made.impact, made.cause, exit_code(made)) == (Verdict.NO_TRAFFIC, Impact.NONE, None, ExitCode.UNDECIDED)
-    assert made.summary == "NO TRAFFIC, no packet was seen in 5 s"
+    assert made.summary == f"NO TRAFFIC, no packet from {CLIENT} to {SERVICE}, {SERVER} was seen in 5 s"
+    assert "--duration" in (made.remediation or "")
 
 
 def test_no_packet_where_nobody_could_see_one_is_undetermined() -> None:

@@ -68,14 +68,6 @@ class TestWitness:
         assert lost_of(case, A) == {(3, 5): 2}
         assert "XDP" in (case.paths[0].hops[3].reason or "")
 
-    def test_a_tc_program_can_take_packets_past_every_interface_of_its_node(self) -> None:
-        simulator = wire.Simulator()
-        lookups(simulator, 2, vanished=3)
-        links = (Link(name=wire.NIC, index=2, bpf=True),)
-        case = follow(replace(record(simulator), before=(NodeFacts(node="ada-ec-2", links=links),)), tables_of(simulator))
-        assert [hop.witness for hop in case.paths[0].hops] == [True] * 3 + [False] * 3
-        assert outcomes(case, A) == [OutcomeCode.UNDETERMINED] * 2
-
     def test_a_hop_that_was_never_captured(self) -> None:
         simulator = wire.Simulator(blind=frozenset({wire.hops_to(A)[3]}))
         lookups(simulator, 2)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
+from kubectl_vxtrace.model.report import BEFORE_TAP, Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
 
 CAPTURE_BLIND = Cause(
     slug="capture-blind",
@@ -51,7 +51,12 @@ def _blind(count: HopCount) -> Finding:
 
 
 def _remedy(count: HopCount, reason: str) -> str:
-    """How to see there, by the reason why nothing could be seen."""
+    """How to see there, by the reason: a program before the tap stays whatever is traced again."""
+    if reason.endswith(BEFORE_TAP):
+        return (
+            f"Look on {count.node} what becomes of the packets: bpftool net show; tc -s filter show dev DEVICE ingress (and egress); the "
+            "agent's own monitor (cilium-dbg monitor --type drop). A capture inside the pod's network namespace sees what comes in."
+        )
     where = f"{count.node}/{count.interface}" if count.interface else count.node
     for words, remedy in _REMEDIES:
         if any(word in reason for word in words):

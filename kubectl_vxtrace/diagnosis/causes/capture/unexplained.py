@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch, kernel_word
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.places_to_look import look_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss
+from kubectl_vxtrace.model.address import mac_text
+from kubectl_vxtrace.model.facts import Neighbour
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
@@ -45,15 +51,69 @@ _RULE_QUESTIONS = ("iptables", "nft")
 
 
 def unexplained(case: Case, loss: Loss) -> Finding:
-    """An error that says where the packets vanished, and which counters grew meanwhile."""
+    """An error that says where the packets vanished, in the kernel's own words where it has any, and which counters grew meanwhile."""
     noun = direction_noun(loss.path.direction, loss.packets)
     if loss.end is not None:
         where = f"vanished between {place_text(loss.start)} and {place_text(loss.end)}"
     else:
         where = f"vanished after {place_text(loss.start)}"
     doubts = [f"a drop at the blind hop {place_text(segment.start)}" for segment in loss.segments[1:]]
-    summary = f"{loss.packets} {noun} {where}; nothing that was read explains it"
-    return error_finding(case, loss, UNKNOWN, Confidence.POSSIBLE, summary, list(_telling(case, loss)), not_ruled_out=doubts)
+    word, neighbours = kernel_word(case, loss), list(_unresolved_neighbours(case, loss))
+    why, look = "nothing that was read explains it", None
+    if word is not None:
+        why, look = f"the kernel of {word.node} dropped {_of(word)}, {word.text}", look_text(case, loss, word)
+    elif neighbours:
+        node, entry = neighbours[0]
+        why = f"{node} has no MAC address of {entry.address} on {entry.device} (its neighbour entry is {', '.join(entry.states)})"
+        look = f"Look on {node}: ip -s neigh show dev {entry.device}; the requests for {entry.address} in a capture of ARP or ICMPv6."
+    proofs = [*([word.evidence] if word is not None else []), *_foreign_macs(case, loss, word)]
+    proofs += [
+        Evidence(
+            kind=EvidenceKind.CONFIG, text=f"the neighbour entry of {entry.address} on {node}/{entry.device} is {', '.join(entry.states)}"
+        )
+        for node, entry in neighbours
+    ]
+    remedy = f"{look} {UNKNOWN.remediation}" if look is not None else None
+    return error_finding(
+        case,
+        loss,
+        UNKNOWN,
+        Confidence.POSSIBLE,
+        f"{loss.packets} {noun} {where}; {why}",
+        [*proofs, *_telling(case, loss)],
+        remediation=remedy,
+        not_ruled_out=doubts,
+    )
+
+
+def _of(word: KernelDropMatch) -> str:
+    return "each of them" if word.packets == word.lost else f"{word.packets} of {word.lost} of them"
+
+
+def _foreign_macs(case: Case, loss: Loss, word: KernelDropMatch | None) -> Iterator[Evidence]:
+    """Where the kernel took the frames for somebody else's: which MAC address they are for, and which the device has."""
+    table, links = case.tables.get(loss.start.tap), node_facts.links_of(case, loss.start)
+    if word is None or word.reason != "OTHERHOST" or table is None:
+        return
+    rows = rows_at(loss, loss.start)
+    pairs = np.unique(table.ethernet[rows])
+    sent = sorted({mac_text(int(mac)) for mac in table.ethernets.destination[pairs[pairs >= 0]]})
+    own = sorted({link.mac.lower() for link in links if link.mac})
+    if sent and own:
+        text = f"the frames are for the MAC address {', '.join(sent)}; {place_text(loss.start)} has {', '.join(own)}"
+        yield Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, loss.start.tap, rows))
+
+
+def _unresolved_neighbours(case: Case, loss: Loss) -> Iterator[tuple[str, Neighbour]]:
+    """Entries without a MAC address, in the last look at the leg's first node, of what the packets go to next there."""
+    node = loss.start.tap.node
+    wanted = {*loss.receivers, *((loss.path.outer_destination,) if loss.path.outer_destination is not None else ())}
+    for facts in node_facts.looks(case, node)[-1:]:
+        asked = [lookup for lookup in (*facts.lookups, *facts.outer_lookups) if lookup.destination in wanted]
+        hops = {(lookup.gateway or lookup.destination, lookup.device) for lookup in asked}
+        for entry in facts.neighbours:
+            if (entry.address, entry.device) in hops and {"FAILED", "INCOMPLETE"} & set(entry.states):
+                yield node, entry
 
 
 def _telling(case: Case, loss: Loss) -> Iterator[Evidence]:

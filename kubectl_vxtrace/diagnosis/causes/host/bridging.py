@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
-from kubectl_vxtrace.model.journeys import Case, TracedPath
-from kubectl_vxtrace.model.packets import I32, address_text
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
+from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 BRIDGE_NETFILTER_OFF = Cause(
     slug="bridge-netfilter-off",
@@ -27,14 +26,11 @@ CAUSES = (BRIDGE_NETFILTER_OFF,)
 _SETTING = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 
 
-def check_case(case: LossCase) -> Iterator[Finding]:
-    """Findings `bridge-netfilter-off`: replies that a bridge brought to the client under the backend's address.
-
-    They count as delivered, for the client's interface saw them; its socket refuses them. So it is a warning.
-    """
-    for traced in case.paths:
-        if traced.path.direction is Direction.REPLY and traced.path.hops and _is_bridged(case, traced.flow, traced.path):
-            yield from _untranslated(case, traced)
+def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings `bridge-netfilter-off`: replies that a bridge brought to the client's interface under the backend's address, which no socket
+    there takes."""
+    if loss.path.direction is Direction.REPLY and loss.leg.to is None and _is_bridged(case, loss.flow, loss.path):
+        yield from _untranslated(case, loss, segment.start)
 
 
 def _is_bridged(case: Case, flow: Flow, path: Path) -> bool:
@@ -50,10 +46,9 @@ def _is_bridged(case: Case, flow: Flow, path: Path) -> bool:
     return len(masters) == 1 and None not in masters
 
 
-def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
-    flow, last = traced.flow, traced.path.hops[-1]
-    node = last.tap.node
-    rows = _from_backend(case, traced, last)
+def _untranslated(case: Case, loss: Loss, last: Hop) -> Iterator[Finding]:
+    flow, node = loss.flow, last.tap.node
+    rows = rows_at(loss, last)
     name = _SETTING[6 if ":" in flow.client.address else 4]
     values = {facts.sysctls.get(name, "absent") for facts in node_facts.looks(case, node) if node_facts.answered(facts, "sysctls")}
     if not len(rows) or flow.server is None or flow.service is None or "1" in values:
@@ -63,27 +58,11 @@ def _untranslated(case: Case, traced: TracedPath) -> Iterator[Finding]:
     state = "no such setting: br_netfilter is not loaded" if "absent" in values else f"{name} = 0"
     proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, last.tap, rows))]
     proofs += [Evidence(kind=EvidenceKind.CONFIG, text=f"{node}: {state}")] if values else []
-    yield Finding(
-        cause=BRIDGE_NETFILTER_OFF.slug,
-        confidence=Confidence.CERTAIN if values else Confidence.LIKELY,
-        severity=Severity.WARNING,
-        packets=len(rows),
-        summary=f"{len(rows)} {noun} reach the client from {flow.server.address} instead of the Service's {flow.service.address}",
-        flow=flow.id,
-        direction=Direction.REPLY,
-        evidence=tuple(proofs),
-        remediation=BRIDGE_NETFILTER_OFF.remediation,
+    yield error_finding(
+        case,
+        loss,
+        BRIDGE_NETFILTER_OFF,
+        Confidence.CERTAIN if values else Confidence.LIKELY,
+        f"{len(rows)} {noun} reach the client from {flow.server.address} instead of the Service's {flow.service.address}",
+        proofs,
     )
-
-
-def _from_backend(case: Case, traced: TracedPath, hop: Hop) -> I32:
-    """Rows of replies that the client's interface saw with the backend's address as their source."""
-    table, server = case.tables.get(hop.tap), traced.flow.server
-    seen = traced.journeys.row[:, hop.hop - 1]
-    seen = seen[seen >= 0]
-    if table is None or server is None or not len(seen):
-        return np.zeros(0, dtype=np.int32)
-    asked = {number for number in np.unique(table.conversation[seen]).tolist() if number >= 0}
-    wrong = [number for number in asked if address_text(table.conversations.source[number]) == server.address]
-    rows: I32 = seen[np.isin(table.conversation[seen], wrong)]
-    return rows

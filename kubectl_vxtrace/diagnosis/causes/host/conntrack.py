@@ -6,6 +6,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, frame_refs, minimum_counter_growth, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import error_finding
@@ -25,6 +26,7 @@ CONNTRACK_FULL = Cause(
     ),
     source="Linux net/netfilter/nf_conntrack_core.c (__nf_conntrack_alloc); kubernetes/kubernetes issue 71261",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 DNS_CONNTRACK_RACE = Cause(
     slug="dns-conntrack-race",
@@ -34,6 +36,7 @@ DNS_CONNTRACK_RACE = Cause(
     ),
     source="kubernetes/kubernetes issue 56903; weaveworks/weave issue 3287; Linux nf_conntrack_core.c (__nf_conntrack_confirm)",
     admitted=True,
+    stage=Stage.POSTROUTING,
 )
 SNAT_PORT_COLLISION = Cause(
     slug="snat-port-collision",
@@ -43,6 +46,7 @@ SNAT_PORT_COLLISION = Cause(
     ),
     source="flannel-io/flannel issue 1004; kubernetes-sigs/ip-masq-agent issue 51; iptables-extensions(8), MASQUERADE",
     admitted=True,
+    stage=Stage.POSTROUTING,
 )
 CAUSES = (
     CONNTRACK_FULL,

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.nic.checksums import NIC_TUNNEL_OFFLOAD
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
 from kubectl_vxtrace.diagnosis.rules.purpose import RuleVerdict
 from kubectl_vxtrace.diagnosis.rules.traits import traits
-from kubectl_vxtrace.diagnosis.rules.untracked import OneWay, untracked_one_way
+from kubectl_vxtrace.diagnosis.rules.untracked import untracking
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
@@ -26,6 +28,7 @@ CONNTRACK_INVALID = Cause(
     ),
     source="kubernetes/kubernetes issue 74839",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (CONNTRACK_INVALID,)
 
@@ -48,9 +51,6 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
     (net/netfilter/nf_conntrack_proto_udp.c, udp_error): one that comes out of a tunnel so was damaged by what sent it there, as a
     rule by an offload. A segment may be outside the window of its connection; that is a consequence where others of it were lost before.
     """
-    one_way = untracked_one_way(case, segment.start.tap.node, traits(case, loss, segment))
-    if one_way is not None:
-        return _half_tracked(loss, segment.start.tap.node, one_way)
     others = _OTHER_STATES.search(rule.text)
     if others is not None:
         doubt = f"packets that are not INVALID: the rule takes {others[0].upper()} ones as well"
@@ -59,6 +59,9 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
     arrived = sender is not None and segment.start.role is Role.VXLAN
     if loss.flow.protocol == "UDP":
         return _damaged(case, segment, sender) if arrived and sender is not None else _WRITTEN_WRONG
+    one_way = _tracked_one_way(case, loss, segment)
+    if one_way is not None:
+        return one_way
     doubts = list(_lost_before(case, loss))
     if arrived and sender is not None and nic.offloads_tunnels(case, sender):
         doubts.append(
@@ -69,23 +72,37 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
     )
 
 
-def _half_tracked(loss: Loss, node: str, one_way: OneWay) -> RuleVerdict:
-    """Connections of which the node tracks one direction, since a rule in the raw table takes the other out."""
-    lost = direction_noun(loss.path.direction, 2)
-    back = direction_noun(loss.path.direction.reverse, 2)
-    left_out, tracked = (lost, back) if one_way.of_lost else (back, lost)
-    text = f'the rule "{one_way.rule.text}" in chain {one_way.rule.chain} of the raw table on {node} grew by {one_way.packets}'
-    idle = "".join(f'; the rule "{rule.text}" in chain {rule.chain} took none' for rule in one_way.idle)
-    return RuleVerdict(
-        cause=CONNTRACK_INVALID,
-        proofs=(Evidence(kind=EvidenceKind.CONFIG, text=f"{text}: {left_out} are untracked{idle}, so that {tracked} are tracked"),),
-        note=f"the raw table of {node} leaves {left_out} untracked (NOTRACK) and not {tracked}, which conntrack then calls INVALID",
-        remediation=(
-            f"Look on {node}: iptables-save -c -t raw; nft list ruleset | grep -n notrack. Fix: leave both directions untracked, by a "
-            f"NOTRACK rule for {tracked} before whatever accepts them earlier in the raw table, or neither. NodeLocal DNSCache writes both "
-            "itself: find the rule that another program put before its own."
-        ),
+def _tracked_one_way(case: Case, loss: Loss, segment: AnySegment) -> RuleVerdict | None:
+    """Rules that exclude one direction of the connections from tracking (NOTRACK): what comes in the other fits no connection."""
+    node, own = segment.start.tap.node, traits(case, loss, segment)
+    own = replace(own, inputs=frozenset(), outputs=frozenset())
+    back = replace(
+        own,
+        sources=own.destinations,
+        destinations=own.sources,
+        source_ports=own.destination_ports,
+        destination_ports=own.source_ports,
     )
+    for facts in node_facts.looks(case, node)[-1:]:
+        own_rule, back_rule = untracking(facts, own), untracking(facts, back)
+        if (own_rule is None) == (back_rule is None):
+            continue
+        rule, nouns = (own_rule, loss.path.direction) if own_rule is not None else (back_rule, loss.path.direction.reverse)
+        if rule is None:
+            continue
+        this, other = direction_noun(nouns, 2), direction_noun(nouns.reverse, 2)
+        text = f"the raw table of {node} excludes {this} from connection tracking and tracks {other}: {rule.chain} {rule.text}"
+        return RuleVerdict(
+            cause=CONNTRACK_INVALID,
+            proofs=(Evidence(kind=EvidenceKind.CONFIG, text=text),),
+            note=f"{node} tracks {other} and not {this} (NOTRACK)",
+            remediation=(
+                f"{node} excludes only one direction of these connections from tracking, which makes the other INVALID. Look: "
+                "iptables-save -t raw; nft list ruleset | grep notrack. Fix: exclude both directions (NOTRACK for the address and port as "
+                "destination and as source, before any ACCEPT in the raw table) or neither."
+            ),
+        )
+    return None
 
 
 def _damaged(case: Case, segment: AnySegment, sender: Hop) -> RuleVerdict:

@@ -1,8 +1,10 @@
 """Do the nodes' settings let them forward the packets: ip_forward, the reverse path filter, netfilter on bridges?"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text
@@ -21,6 +23,7 @@ IP_FORWARD_OFF = Cause(
     ),
     source="Linux net/ipv4/route.c (ip_error: EHOSTUNREACH); Documentation/networking/ip-sysctl.rst",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
 )
 RP_FILTER = Cause(
     slug="rp-filter",
@@ -30,6 +33,7 @@ RP_FILTER = Cause(
     ),
     source="Linux Documentation/networking/ip-sysctl.rst; RFC 3704; net/ipv4/fib_frontend.c; cilium/cilium issue 13130",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (
     IP_FORWARD_OFF,
@@ -105,16 +109,18 @@ def _filtered(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     proofs += kernel_drop_evidence(case, loss, segment.start, ("IP_RPFILTER",))
     proven = bool(mismatch) and mode is not None
-    yield error_finding(
-        case,
-        loss,
-        RP_FILTER,
-        Confidence.CERTAIN if full and proven else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
-        f"the reverse path filter of {node} drops packets from {sources[0]} that come in on {start.tap.interface}",
-        proofs,
-        remediation=_remedy(start, sources[0]),
+    yield replace(
+        error_finding(
+            case,
+            loss,
+            RP_FILTER,
+            Confidence.CERTAIN if full and proven else Confidence.LIKELY if full or growth is None else Confidence.POSSIBLE,
+            f"the reverse path filter of {node} drops packets from {sources[0]} that come in on {start.tap.interface}",
+            proofs,
+            remediation=_remedy(start, sources[0]),
+            not_ruled_out=() if full else (f"another drop on {node} for the packets that the counter does not hold",),
+        ),
         packets=loss.packets if full or growth is None else growth,
-        not_ruled_out=() if full else (f"another drop on {node} for the packets that the counter does not hold",),
     )
 
 

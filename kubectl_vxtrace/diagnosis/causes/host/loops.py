@@ -1,8 +1,10 @@
 """Do packets go round in a circle?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.loops import Loop, loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
@@ -19,6 +21,7 @@ ROUTING_LOOP = Cause(
     ),
     source="RFC 791, section 3.1 (time to live); RFC 792; Linux net/ipv4/ip_forward.c",
     admitted=True,
+    stage=Stage.FORWARD,
 )
 CAUSES = (ROUTING_LOOP,)
 
@@ -43,14 +46,16 @@ def _looping(case: Case, loss: Loss, loop: Loop) -> Finding:
             proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
     target = loss.receivers[0]
     look = "; ".join(f"on {node}: ip route get {target}" for node in touched)
-    return error_finding(
-        case,
-        loss,
-        ROUTING_LOOP,
-        Confidence.CERTAIN if loop.packets >= loss.packets else Confidence.LIKELY,
-        f"{loop.packets} {noun} went round in a circle between {' and '.join(touched)}",
-        proofs,
-        remediation=f"Look: {look}. {ROUTING_LOOP.remediation}",
+    return replace(
+        error_finding(
+            case,
+            loss,
+            ROUTING_LOOP,
+            Confidence.CERTAIN if loop.packets >= loss.packets else Confidence.LIKELY,
+            f"{loop.packets} {noun} went round in a circle between {' and '.join(touched)}",
+            proofs,
+            remediation=f"Look: {look}. {ROUTING_LOOP.remediation}",
+        ),
         packets=min(loop.packets, loss.packets),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
@@ -18,11 +19,15 @@ NEIGHBOUR_MISSING = Cause(
     slug="neighbour-missing",
     remediation="Restart the network agent of the sending node, which writes these entries.",
     source="projectcalico/calico issue 9450; RFC 1122, 2.3.2.2",
+    stage=Stage.NEIGHBOUR,
+    of_table=True,
 )
 POD_UNREACHABLE = Cause(
     slug="pod-unreachable",
     remediation="Check that the pod runs on that node and that its eth0 is up; delete the pod if its sandbox is broken.",
     source="RFC 826; RFC 1122, 2.3.2.2",
+    stage=Stage.NEIGHBOUR,
+    of_table=True,
 )
 CAUSES = (
     NEIGHBOUR_MISSING,

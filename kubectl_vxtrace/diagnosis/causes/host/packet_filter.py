@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.case import LossCase
@@ -15,7 +15,8 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, unread
-from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, purpose_of
+from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, is_proxys, purpose_of
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
@@ -28,6 +29,21 @@ _PROHIBITED = frozenset({9, 10, 13})
 # What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
 _FINGERPRINT = re.compile(r"cali:[\w-]+")
 _COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Account:
+    """What a rule is said to have done: how sure that is, what proves it, what else may be.
+
+    packets: how many of the loss's, None for all. summary: in other words than the usual ones.
+    """
+
+    rule: Rule
+    confidence: Confidence
+    proofs: Sequence[Evidence]
+    doubts: Sequence[str] = ()
+    packets: int | None = None
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,8 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 
     A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
     """
-    if segment.kind is SegmentKind.DELIVER and not loss.path.ends_in_node(loss.flow):
+    # From the interface of the client's pod, a path's first hop, the node itself takes them.
+    if segment.kind is SegmentKind.DELIVER and segment.start.hop > 1 and not loss.path.ends_in_node(loss.flow):
         return  # what drops packets inside a pod is not read
     suspects = list(_suspects(case, loss, segment))
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
@@ -65,7 +82,8 @@ def _suspects(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[_Susp
     wanted = traits(case, loss, segment)
     for dropper in droppers_on(segment, case.droppers[segment.start.tap.node]):
         fit = fit_on(segment, dropper.rule, wanted)
-        if fit is not Fit.EXCLUDES:
+        # kube-proxy's checks match whole Service ranges and count nothing: that one fits says nothing of what it did.
+        if fit is not Fit.EXCLUDES and not (is_proxys(dropper.rule) and dropper.growth.packets is None):
             yield _Suspect(dropper.rule, fit, dropper.growth)
 
 
@@ -91,16 +109,14 @@ def _counted(case: LossCase, loss: Loss, segment: AnySegment, full: list[_Suspec
         doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
     certain = best.growth.exact and not doubts
     text = _count_text(loss, segment, best, claimed=claimed, taken=taken, beside=beside)
-    return _finding(
-        case,
-        loss,
-        segment,
-        best.rule,
-        Confidence.CERTAIN if certain else Confidence.LIKELY,
-        [Evidence(kind=EvidenceKind.COUNTER, text=text)],
+    account = _Account(
+        rule=best.rule,
+        confidence=Confidence.CERTAIN if certain else Confidence.LIKELY,
+        proofs=[Evidence(kind=EvidenceKind.COUNTER, text=text)],
         doubts=doubts,
         packets=loss.packets + beside if growth >= taken + beside else loss.packets,
     )
+    return _finding(case, loss, segment, account)
 
 
 def _count_text(loss: Loss, segment: AnySegment, suspect: _Suspect, *, claimed: int, taken: int, beside: int) -> str:
@@ -130,23 +146,22 @@ def _parts(case: LossCase, loss: Loss, segment: AnySegment, partial: Sequence[_S
         noun = direction_noun(loss.path.direction, loss.packets)
         names = " and ".join(describe(suspect.rule) for suspect in partial)
         summary = f"{names} on {node} together account for {loss.packets} {noun} after {place_text(segment.start)}"
-        return _finding(case, loss, segment, best.rule, Confidence.LIKELY, proofs, doubts=[], summary=summary)
-    doubt = f"another cause for {taken - total} of the packets"
-    return _finding(case, loss, segment, best.rule, Confidence.POSSIBLE, proofs, doubts=[doubt], packets=total)
+        return _finding(case, loss, segment, _Account(rule=best.rule, confidence=Confidence.LIKELY, proofs=proofs, summary=summary))
+    doubts = [f"another cause for {taken - total} of the packets"]
+    account = _Account(rule=best.rule, confidence=Confidence.POSSIBLE, proofs=proofs, doubts=doubts, packets=total)
+    return _finding(case, loss, segment, account)
 
 
 def _uncounted(case: LossCase, loss: Loss, segment: AnySegment, suspect: _Suspect) -> Finding:
     where = f"{describe(suspect.rule)} on {segment.start.tap.node}"
     text = f"{where} matches these packets; no growth of a counter of it is known: {suspect.rule.text}"
-    return _finding(
-        case,
-        loss,
-        segment,
-        suspect.rule,
-        Confidence.LIKELY,
-        [Evidence(kind=EvidenceKind.CONFIG, text=text)],
+    account = _Account(
+        rule=suspect.rule,
+        confidence=Confidence.LIKELY,
+        proofs=[Evidence(kind=EvidenceKind.CONFIG, text=text)],
         doubts=["a drop that another rule or the kernel makes before this rule"],
     )
+    return _finding(case, loss, segment, account)
 
 
 def _refused(case: LossCase, loss: Loss, segment: AnySegment, refusals: Sequence[IcmpAnswer]) -> Finding:
@@ -155,35 +170,26 @@ def _refused(case: LossCase, loss: Loss, segment: AnySegment, refusals: Sequence
     return error_finding(case, loss, HOST_FIREWALL, Confidence.LIKELY, summary, [answer.evidence() for answer in refusals])
 
 
-def _finding(
-    case: LossCase,
-    loss: Loss,
-    segment: AnySegment,
-    rule: Rule,
-    confidence: Confidence,
-    proofs: Sequence[Evidence],
-    *,
-    doubts: Sequence[str],
-    packets: int | None = None,
-    summary: str | None = None,
-) -> Finding:
-    verdict = verdict_on(case, loss, segment, rule)
-    cause = verdict.cause
-    node = segment.start.tap.node
-    verb = "rejected" if rule.target == "REJECT" else "dropped"
+def _finding(case: LossCase, loss: Loss, segment: AnySegment, account: _Account) -> Finding:
+    rule, verdict = account.rule, verdict_on(case, loss, segment, account.rule)
+    cause, node = verdict.cause, segment.start.tap.node
+    verb = "rejected" if rule.target == "REJECT" else "queued" if rule.target in QUEUEING else "dropped"
     noun = direction_noun(loss.path.direction, loss.packets)
-    summary = summary or f"{describe(rule)} on {node} {verb} {packets or loss.packets} {noun} after {place_text(segment.start)}"
+    usual = f"{describe(rule)} on {node} {verb} {account.packets or loss.packets} {noun} after {place_text(segment.start)}"
+    summary = account.summary or usual
     look = f"On {node} look at {rule.backend} table {rule.table}, chain {rule.chain}. "
-    return error_finding(
-        case,
-        loss,
-        cause,
-        max(confidence, verdict.max_confidence, key=_SUREST_FIRST.index),
-        summary if verdict.note is None else f"{summary}: {verdict.note}",
-        [*proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
-        remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, rule, cause)),
-        packets=packets,
-        not_ruled_out=[*doubts, *verdict.alternatives],
+    return replace(
+        error_finding(
+            case,
+            loss,
+            cause,
+            max(account.confidence, verdict.max_confidence, key=_SUREST_FIRST.index),
+            summary if verdict.note is None else f"{summary}: {verdict.note}",
+            [*account.proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
+            remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, rule, cause)),
+            not_ruled_out=[*account.doubts, *verdict.alternatives],
+        ),
+        packets=account.packets or loss.packets,
     )
 
 

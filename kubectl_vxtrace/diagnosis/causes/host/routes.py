@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.policy_route import POLICY_ROUTE
+from kubectl_vxtrace.diagnosis.causes.host.policy_route import remedy as policy_route_remedy
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, unresolved
+from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames
@@ -23,6 +27,8 @@ ROUTE_MISSING = Cause(
     ),
     source="cilium/cilium issue 18706; flatcar/Flatcar issue 620; systemd/systemd issue 25451; Linux net/ipv4/route.c (ip_error)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 POD_ROUTE_MISSING = Cause(
     slug="pod-route-missing",
@@ -32,14 +38,19 @@ POD_ROUTE_MISSING = Cause(
     ),
     source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 DUPLICATE_POD_CIDR = Cause(
     slug="duplicate-pod-cidr",
     remediation=(
         "Look: kubectl get nodes -o custom-columns=NAME:.metadata.name,CIDR:.spec.podCIDR; calicoctl ipam check; kubectl get "
-        "blockaffinities. Fix: drain one of the two, delete its Node and its block affinity, and join it anew."
+        "blockaffinities. Find which of the two is right first: the IPAM (Calico) or the Node's podCIDR (flannel) names one owner. On the "
+        "other, restart the network agent, so that it takes a block of its own; pods there that have addresses of this one are made anew."
     ),
     source="projectcalico/calico issues 6001, 12257; flannel-io/flannel issues 805, 1549",
+    stage=Stage.ROUTE_INPUT,
+    of_table=True,
 )
 CAUSES = (
     ROUTE_MISSING,
@@ -119,20 +130,38 @@ def _stays(loss: Loss, target: str) -> Callable[[Case, AnySegment, RouteLookup],
 def _finding(case: Case, loss: Loss, segment: AnySegment, answer: RouteLookup, *, always: bool) -> Finding:
     node, target = segment.start.tap.node, answer.destination
     owners = _rival_claims(case, loss, node, target)
-    cause = DUPLICATE_POD_CIDR if owners else POD_ROUTE_MISSING if leads_to_pod(segment) else ROUTE_MISSING
+    diverted = None if owners else diversion(case, answer, node, loss.senders)
+    cause = _cause(segment, diverted, shared=bool(owners))
     proofs, witnessed = _witnesses(case, loss, segment, answer)
-    config = [Evidence(kind=EvidenceKind.CONFIG, text=text) for text in (*_tables(case, node, answer, segment), *owners)]
+    config = [
+        Evidence(kind=EvidenceKind.CONFIG, text=text) for text in (*_tables(case, node, answer, segment), *owners, *_diverting(diverted))
+    ]
     confidence = Confidence.CERTAIN if always and witnessed else Confidence.LIKELY if always or witnessed else Confidence.POSSIBLE
     return error_finding(
         case,
         loss,
         cause,
         confidence,
-        _summary(cause, node, target, segment, answer),
+        _summary(cause, node, target, segment, answer) + (f": {diverted.reason}" if diverted is not None else ""),
         [*config, *proofs],
-        remediation=_remedy(case, loss, segment, cause, answer),
+        remediation=(
+            _remedy(case, loss, segment, cause, answer) if diverted is None else policy_route_remedy(diverted, target, loss.senders[0])
+        ),
         not_ruled_out=() if witnessed else (f"an earlier drop on {node}: nothing but the routing table speaks of it",),
     )
+
+
+def _cause(segment: AnySegment, diverted: Diversion | None, *, shared: bool) -> Cause:
+    """Which cause a wrong answer is; `shared`: two nodes take the block for their own."""
+    if shared:
+        return DUPLICATE_POD_CIDR
+    if diverted is not None:
+        return POLICY_ROUTE
+    return POD_ROUTE_MISSING if leads_to_pod(segment) else ROUTE_MISSING
+
+
+def _diverting(diverted: Diversion | None) -> tuple[str, ...]:
+    return diverted.texts if diverted is not None else ()
 
 
 def _rival_claims(case: Case, loss: Loss, node: str, target: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Are rules of both backends of iptables active at the same time?"""
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.losses import AnySegment
 from kubectl_vxtrace.diagnosis.rules import proxy
@@ -17,6 +18,7 @@ NFT_LEGACY_MIX = Cause(
     ),
     source="kubernetes/kubernetes issue 109811; projectcalico/calico issue 9969; kubernetes-sigs/iptables-wrappers",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (NFT_LEGACY_MIX,)
 

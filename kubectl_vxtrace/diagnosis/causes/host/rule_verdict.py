@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.causes.host.conntrack_invalid import CONNTRACK_INVALID, invalid
 from kubectl_vxtrace.diagnosis.causes.host.forwarding import RP_FILTER
 from kubectl_vxtrace.diagnosis.causes.host.routes import POD_ROUTE_MISSING
@@ -11,21 +12,24 @@ from kubectl_vxtrace.diagnosis.causes.host.rule_backends import in_other_backend
 from kubectl_vxtrace.diagnosis.causes.pod.anti_spoofing import WORKLOAD_ANTI_SPOOFING
 from kubectl_vxtrace.diagnosis.causes.service.translation import NO_ENDPOINTS, NO_LOCAL_ENDPOINTS
 from kubectl_vxtrace.diagnosis.causes.vxlan.port_clash import MASQUERADE_PORT_CLASH
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, RuleVerdict, purpose_of
+from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING, queue_numbers, unread_queues
 from kubectl_vxtrace.diagnosis.rules.reverse_path import addresses_of
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.report import Evidence, EvidenceKind
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind
 
 FORWARD_POLICY_DROP = Cause(
     slug="forward-policy-drop",
     remediation="Accept the pod network in FORWARD, or set the policy to ACCEPT (iptables -P FORWARD ACCEPT), and find who sets it.",
     source="flannel-io/flannel issues 609, 699; kubernetes/kubernetes issue 45022",
     admitted=True,
+    stage=Stage.FORWARD,
 )
 NETWORK_POLICY_DROP = Cause(
     slug="network-policy-drop",
@@ -34,6 +38,7 @@ NETWORK_POLICY_DROP = Cause(
     ),
     source="projectcalico/calico issue 2314 (the counter method); Linux netfilter rule counters",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 POLICY_SEES_SNAT = Cause(
     slug="policy-sees-snat",
@@ -43,6 +48,7 @@ POLICY_SEES_SNAT = Cause(
     ),
     source="projectcalico/calico issues 741, 3440, 2169",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 HOST_FIREWALL = Cause(
     slug="host-firewall",
@@ -52,6 +58,7 @@ HOST_FIREWALL = Cause(
     ),
     source="flannel-io/flannel issue 2055; projectcalico/calico issues 6208, 9969; Linux netfilter rule counters",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CALICO_UNKNOWN_VTEP = Cause(
     slug="calico-unknown-vtep",
@@ -61,6 +68,7 @@ CALICO_UNKNOWN_VTEP = Cause(
     ),
     source="projectcalico/calico felix/rules/static.go, issue 6752",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (
     CALICO_UNKNOWN_VTEP,
@@ -81,6 +89,8 @@ _CAUSES = {
     Purpose.INVALID: CONNTRACK_INVALID,
     Purpose.FORWARD_POLICY: FORWARD_POLICY_DROP,
     Purpose.NETWORK_POLICY: NETWORK_POLICY_DROP,
+    Purpose.QUEUE: UNKNOWN,
+    Purpose.PROXY: UNKNOWN,
     Purpose.FIREWALL: HOST_FIREWALL,
 }
 
@@ -109,7 +119,28 @@ def verdict_on(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> R
         refined = RuleVerdict(cause=NETWORK_POLICY_DROP, note="VXLAN that the pod makes itself", remediation=_POD_VXLAN_REMEDY)
     if refined is None and purpose is Purpose.INVALID:
         refined = invalid(case, loss, segment, rule)
+    if refined is None and rule.target in QUEUEING:
+        refined = _queued(case, segment, rule, _CAUSES[purpose])
     return refined or RuleVerdict(cause=_CAUSES[purpose])
+
+
+def _queued(case: Case, segment: AnySegment, rule: Rule, cause: Cause) -> RuleVerdict:
+    """A rule that hands packets to a process: which queue nobody reads, and what to do about it."""
+    last = node_facts.after(case, segment.start.tap.node)
+    unread = unread_queues(last, rule) if last is not None else ()
+    numbers = ", ".join(map(str, unread or queue_numbers(rule)))
+    said = f"no process reads queue {numbers}" if unread else f"the reader of queue {numbers} did not take all"
+    return RuleVerdict(
+        cause=cause,
+        proofs=(Evidence(kind=EvidenceKind.CONFIG, text=f"/proc/net/netfilter/nfnetlink_queue: {said}"),),
+        note=f"{said}, and the kernel drops what comes to it (NFQUEUE)",
+        max_confidence=Confidence.LIKELY,
+        remediation=(
+            "Look: cat /proc/net/netfilter/nfnetlink_queue. Start what reads that queue (an agent of network policies as "
+            "kube-network-policies, an intrusion detection as Suricata), or delete this rule if its owner is gone; with --queue-bypass "
+            "packets pass while nobody reads."
+        ),
+    )
 
 
 def _sees_translated_source(case: Case, loss: Loss, segment: AnySegment) -> RuleVerdict | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.causes.host.routes import DUPLICATE_POD_CIDR, ROUTE_MISSING
+from kubectl_vxtrace.diagnosis.causes.vxlan.tunnel_conflict import conflict_of
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import frames_between
@@ -17,6 +18,8 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings `duplicate-pod-cidr` where that node takes the pod's block for its own, else `route-missing`, for packets that left the
     sender's VXLAN device and did not come to the pod's node."""
     gateway = routes.wrong_gateway(case, loss, segment)
+    if conflict_of(case, loss) is not None:
+        return
     if gateway is not None and segment is loss.segment(SegmentKind.ENCAPSULATE, SegmentKind.WIRE):
         yield _finding(case, loss, segment, gateway)
 

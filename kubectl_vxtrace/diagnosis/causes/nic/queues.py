@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_on
@@ -25,6 +26,7 @@ XDP_DROP = Cause(
     source="Linux include/uapi/linux/bpf.h (enum xdp_action); net/core/dev.c (do_xdp_generic)",
     admitted=True,
     is_circumstance=True,
+    stage=Stage.XDP,
 )
 RECEIVE_OVERRUN = Cause(
     slug="receive-overrun",
@@ -34,6 +36,7 @@ RECEIVE_OVERRUN = Cause(
     ),
     source="Linux net/core/dev.c (enqueue_to_backlog), net/core/net-procfs.c; Documentation/networking/statistics.rst",
     admitted=True,
+    stage=Stage.DRIVER,
 )
 QDISC_DROP = Cause(
     slug="qdisc-drop",
@@ -43,6 +46,7 @@ QDISC_DROP = Cause(
     ),
     source="tc(8); Linux net/core/dev.c (__dev_xmit_skb)",
     admitted=True,
+    stage=Stage.QDISC,
 )
 NEIGHBOUR_TABLE_FULL = Cause(
     slug="neighbour-table-full",
@@ -53,6 +57,7 @@ NEIGHBOUR_TABLE_FULL = Cause(
     ),
     source="Linux net/core/neighbour.c (neigh_alloc); arp(7)",
     admitted=True,
+    stage=Stage.NEIGHBOUR,
 )
 CAUSES = (
     XDP_DROP,
@@ -160,7 +165,7 @@ def _qdisc(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     node, interface = end.tap.node, end.tap.interface
     dropped, lost = node_facts.link_grown(case, node, interface, "qdisc.dropped"), _lost_here(case, segment)
     grown = Grown("qdisc.dropped", dropped, f"drops of the qdisc of {place_text(end)} grew by {dropped}") if dropped is not None else None
-    told = kernel_drop_on(case, loss, end.tap.node, ("QDISC_DROP", "QDISC_OVERLIMIT", "QDISC_CONGESTED", "TC_EGRESS"))
+    told = kernel_drop_on(case, loss, end.tap.node, ("QDISC_DROP", "QDISC_OVERLIMIT", "QDISC_CONGESTED"))
     counted = grown is not None and grown.growth >= lost
     if not counted and (not told or dropped == 0):
         return

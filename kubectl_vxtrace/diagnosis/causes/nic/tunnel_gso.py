@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
@@ -23,6 +24,7 @@ TUNNEL_GSO_BUG = Cause(
     ),
     source="tailscale/tailscale issue 11026; Linux Documentation/networking/segmentation-offloads.rst",
     is_circumstance=True,
+    stage=Stage.DEVICE,
 )
 CAUSES = (TUNNEL_GSO_BUG,)
 

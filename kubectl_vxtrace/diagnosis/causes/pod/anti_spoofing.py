@@ -8,6 +8,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.forwarding import RP_FILTER
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
 from kubectl_vxtrace.diagnosis.losses import AnySegment, OpenSegment, Segment, SegmentKind
@@ -26,6 +27,7 @@ WORKLOAD_ANTI_SPOOFING = Cause(
     ),
     source="projectcalico/calico felix/rules/static.go, issue 4630",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 CAUSES = (WORKLOAD_ANTI_SPOOFING,)
 

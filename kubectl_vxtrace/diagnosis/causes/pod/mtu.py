@@ -7,6 +7,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.wire.mtu import UNDERLAY_MTU
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import too_big_answers
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
@@ -28,6 +29,7 @@ POD_MTU = Cause(
     ),
     source="RFC 1191; RFC 8201; Linux net/ipv4/ip_forward.c (ip_exceeds_mtu); projectcalico/calico issue 4439",
     admitted=True,
+    stage=Stage.FORWARD,
 )
 CAUSES = (POD_MTU,)
 

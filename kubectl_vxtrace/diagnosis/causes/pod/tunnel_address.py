@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun
 from kubectl_vxtrace.diagnosis.finding import error_finding
@@ -18,6 +19,7 @@ POD_IS_TUNNEL_ADDRESS = Cause(
         "network agent of that node, which picks the tunnel's address anew."
     ),
     source="projectcalico/calico issue 3589; ip-route(8), table local",
+    stage=Stage.ROUTE_INPUT,
 )
 CAUSES = (POD_IS_TUNNEL_ADDRESS,)
 

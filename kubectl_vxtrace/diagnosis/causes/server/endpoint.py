@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, resets
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
@@ -25,6 +26,7 @@ SERVER_SILENT = Cause(
     slug="server-silent",
     remediation="Look into the server's pod: process, log, socket queues (ss -lntu), its routes (ip route) and its own firewall.",
     source="absence of replies at the server's last hop",
+    gives_reason=False,
 )
 SOCKET_OVERFLOW = Cause(
     slug="socket-overflow",
@@ -34,6 +36,7 @@ SOCKET_OVERFLOW = Cause(
     ),
     source="Linux net/ipv4/udp.c (__udp_enqueue_schedule_skb), net/ipv4/tcp_ipv4.c (tcp_v4_syn_recv_sock); listen(2)",
     admitted=True,
+    stage=Stage.SOCKET,
 )
 CAUSES = (
     NOTHING_LISTENING,

@@ -1,6 +1,7 @@
 """Did something between client and server reset a connection in the name of one of them?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,16 +42,18 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
     proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows))]
     before, behind, server = place_text(loss.start), place_text(loss.end), _end_text(loss.flow.server)
     proofs.append(Evidence(kind=EvidenceKind.ABSENCE, text=f"what they answer was not seen at {behind}, so that the server cannot have"))
-    yield error_finding(
-        case,
-        loss,
-        RESET_IN_PATH,
-        Confidence.LIKELY,
-        f"{loss.answered} connections to {server} were reset after {before}, before the server",
-        proofs,
-        remediation=RESET_IN_PATH.remedy(start=before, end=behind),
+    yield replace(
+        error_finding(
+            case,
+            loss,
+            RESET_IN_PATH,
+            Confidence.LIKELY,
+            f"{loss.answered} connections to {server} were reset after {before}, before the server",
+            proofs,
+            remediation=RESET_IN_PATH.remedy(start=before, end=behind),
+            not_ruled_out=("a rule of the node whose counter was not read",),
+        ),
         packets=loss.answered,
-        not_ruled_out=("a rule of the node whose counter was not read",),
     )
 
 

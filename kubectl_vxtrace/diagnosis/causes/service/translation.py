@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_backends import NFT_LEGACY_MIX
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import PORT_UNREACHABLE, IcmpAnswer, icmp_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
@@ -26,6 +27,7 @@ NO_ENDPOINTS = Cause(
     ),
     source="kube-proxy, iptables mode, rules commented 'has no endpoints'",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 NO_LOCAL_ENDPOINTS = Cause(
     slug="no-local-endpoints",
@@ -35,6 +37,7 @@ NO_LOCAL_ENDPOINTS = Cause(
     ),
     source="Kubernetes documentation, Service Internal Traffic Policy; kube-proxy rules commented 'has no local endpoints'",
     admitted=True,
+    stage=Stage.PREROUTING,
 )
 KUBE_PROXY_RULE_MISSING = Cause(
     slug="kube-proxy-rule-missing",

@@ -1,16 +1,22 @@
 """Do the nodes send to each other's right underlay addresses, and has each address one owner?"""
 
 from collections.abc import Iterator
-from ipaddress import ip_interface
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.vxlan.vtep_macs import inner_macs
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import unresolved
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, place_text
+from kubectl_vxtrace.diagnosis.evidence.node_addresses import (
+    other_owners,
+    owned_addresses,
+    published_addresses,
+    recorded_addresses,
+    right_address,
+)
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passing_destinations
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
-from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
@@ -20,9 +26,10 @@ FDB_WRONG_DESTINATION = Cause(
     slug="fdb-wrong-destination",
     remediation=(
         "Look on {sender}: bridge fdb show dev {device}. The address of {receiver} is {right}. Restart the network agent of {sender}, "
-        "which writes these entries, or: bridge fdb replace MAC dev {device} dst {right} self permanent."
+        "which writes these entries{by_hand}."
     ),
     source="k3s-io/k3s issues 6177, 12056; projectcalico/calico issue 7281; bridge(8)",
+    of_table=True,
 )
 WRONG_NODE_ADDRESS = Cause(
     slug="wrong-node-address",
@@ -32,6 +39,7 @@ WRONG_NODE_ADDRESS = Cause(
         "--flannel-iface (k3s), and restart the network agent there."
     ),
     source="projectcalico/calico issues 8203, 6141, 6927; poseidon/typhoon issue 124",
+    of_table=True,
 )
 DUPLICATE_NODE_ADDRESS = Cause(
     slug="duplicate-node-address",
@@ -48,14 +56,6 @@ CAUSES = (
 )
 
 
-# Where Calico (libcalico-go, lib/backend/k8s/conversion) and flannel (pkg/subnet/kube) publish a node's underlay address.
-_PUBLISHED = (
-    "projectcalico.org/IPv4Address",
-    "projectcalico.org/IPv6Address",
-    "flannel.alpha.coreos.com/public-ip",
-    "flannel.alpha.coreos.com/public-ip-overwrite",
-    "flannel.alpha.coreos.com/public-ipv6",
-)
 _NAT = "an address translation between the nodes (1:1 NAT) behind which {} is {}, and that does not carry VXLAN"
 
 
@@ -68,13 +68,13 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     receiver, outer = _receiver(loss), _outer_destination(case, loss, segment)
     if receiver is None or outer is None:
         return
-    owned, passes = _owned(case, receiver), _passes(case, loss, segment, outer)
-    others = _other_owners(case, outer, receiver)
+    owned, passes = owned_addresses(case, receiver), _passes(case, loss, segment, outer)
+    others = other_owners(case, outer, receiver)
     if segment.kind is SegmentKind.ENCAPSULATE:
         # What the sender gives to itself never leaves it; what another node has, does.
         others = {node: text for node, text in others.items() if node == segment.start.tap.node}
     if owned and outer not in owned:
-        if not passes:
+        if not passes and not _is_of_another_node(case, loss, receiver, outer):
             yield _wrong(case, loss, segment, receiver, outer, others)
     elif others:
         yield _shared(case, loss, receiver, outer, others)
@@ -101,64 +101,19 @@ def _passes(case: Case, loss: Loss, segment: AnySegment, outer: str) -> bool:
     return loss.arrived > 0 if segment.kind is SegmentKind.ENCAPSULATE else outer in passing_destinations(case, segment)
 
 
-def _owned(case: Case, node: str) -> frozenset[str]:
-    """The addresses of a node: those that it has said of its interfaces, else the one that is known of its VTEP."""
-    return node_facts.own_addresses(case, node) or node_facts.underlay_addresses(case, node)
-
-
-def _records(case: Case, node: str) -> list[Node]:
-    snapshot = case.recording.snapshot
-    return [record for record in snapshot.nodes if record.name == node] if snapshot is not None else []
-
-
-def _recorded(case: Case, node: str) -> frozenset[str]:
-    """The node's InternalIPs and ExternalIPs, as the API has them."""
-    return frozenset(address for record in _records(case, node) for address in record.addresses)
-
-
-def published(case: Case, node: str) -> frozenset[str]:
-    """The underlay addresses that the CNI has published for a node; empty where none was read. Text that is no address is left out."""
-    texts = [record.annotations[key] for record in _records(case, node) for key in _PUBLISHED if key in record.annotations]
-    return frozenset(address for text in texts if (address := _address(text)) is not None)
-
-
-def _address(text: str) -> str | None:
-    try:
-        return str(ip_interface(text).ip)
-    except ValueError:
-        return None
-
-
-def _other_owners(case: Case, address: str, receiver: str) -> dict[str, str]:
-    """Nodes but `receiver` that have an underlay address or claim it, each with how that is known; interfaces come before claims.
-
-    A claim of a node that is not ready is that of a machine that this one may have replaced.
-    """
-    owners: dict[str, str] = {}
-    for facts in (*case.recording.after, *case.recording.before):
-        for link in facts.links:
-            if facts.node != receiver and address in link.addresses:
-                owners.setdefault(facts.node, f"{facts.node}/{link.name} has the address {address}")
-    snapshot = case.recording.snapshot
-    for node in snapshot.nodes if snapshot is not None else ():
-        if node.name != receiver and node.ready and address in published(case, node.name) | set(node.addresses):
-            owners.setdefault(node.name, f"the API says that {address} is {node.name}'s")
-    return owners
-
-
 def _wrong(case: Case, loss: Loss, segment: AnySegment, receiver: str, outer: str, others: dict[str, str]) -> Finding:
     """The packets go to an address that the receiver does not have, and do not arrive: whose mistake is it?"""
     sender = segment.start.tap.node
-    said = published(case, receiver)
+    said = published_addresses(case, receiver)
     cause = WRONG_NODE_ADDRESS if outer in said else FDB_WRONG_DESTINATION
-    right = _right(case, receiver, outer)
+    right = right_address(case, receiver, outer)
     told = ", ".join(sorted(said)) or "not read"
     text = f"{sender} encapsulates to {outer}; published for {receiver}: {told}; on its interfaces: {right}"
     proofs = [Evidence(kind=EvidenceKind.CONFIG, text=text), *_fdb_entries(case, sender, receiver, outer), *_whose(others)]
     asked = _asked(case, segment, outer)
     doubts = _doubts(case, segment, receiver, outer, owned_by_another=bool(others), asked=bool(asked))
-    confidence = Confidence.LIKELY if doubts or not _own_links(case, receiver) else Confidence.CERTAIN
-    if not said or outer in _recorded(case, receiver):
+    confidence = Confidence.LIKELY if doubts or not node_facts.own_addresses(case, receiver) else Confidence.CERTAIN
+    if not said or outer in recorded_addresses(case, receiver):
         confidence = Confidence.POSSIBLE
     return error_finding(
         case,
@@ -167,33 +122,51 @@ def _wrong(case: Case, loss: Loss, segment: AnySegment, receiver: str, outer: st
         confidence,
         f"{sender} sends the packets for {receiver} to {outer}, which is no address of {receiver}",
         [*proofs, *asked],
-        remediation=cause.remedy(sender=sender, receiver=receiver, right=right, device=_device(loss)),
+        remediation=cause.remedy(
+            sender=sender, receiver=receiver, right=right, device=_device(loss), by_hand=_by_hand(case, loss, receiver, right)
+        ),
         not_ruled_out=doubts,
     )
 
 
 def _doubts(case: Case, segment: AnySegment, receiver: str, outer: str, *, owned_by_another: bool, asked: bool) -> list[str]:
     """What else fits packets to a foreign address that do not arrive."""
-    said = published(case, receiver)
+    said = published_addresses(case, receiver)
     doubts = [] if said else [f"{WRONG_NODE_ADDRESS.slug}: what the CNI has published for {receiver} was not read"]
-    if (outer in said or (said and not said & _owned(case, receiver))) and not owned_by_another and not asked:
+    if (outer in said or (said and not said & owned_addresses(case, receiver))) and not owned_by_another and not asked:
         doubts.append(_NAT.format(outer, receiver))
     if segment.kind is SegmentKind.ENCAPSULATE and not asked and not owned_by_another:
         doubts.append(f"another drop on {segment.start.tap.node}: no ARP request for {outer} was seen")
     return doubts
 
 
-def _right(case: Case, node: str, outer: str) -> str:
-    """The address to which packets for `node` should go: one that it has, and that is published, its InternalIP, or its VTEP's."""
-    end, owned = node_facts.vtep(case, node), _owned(case, node) - {outer}
-    own = {end.underlay_address} if end is not None and end.underlay_address is not None else set()
-    best = next((known & owned for known in (published(case, node), _recorded(case, node), own) if known & owned), owned)
-    return ", ".join(sorted(best)) or "not known"
+def _is_of_another_node(case: Case, loss: Loss, receiver: str, outer: str) -> bool:
+    """Whether the frames are for the MAC address of another node's VTEP: then the forwarding entry of that MAC is about that node, and
+    what led the packets there is a route or an address, not the entry.
+
+    Whose a MAC is, a VTEP of the overlay says, or the sender's own neighbour entry: it names the tunnel address behind it.
+    """
+    macs, sender = inner_macs(case, loss, source=False), loss.path.hops[0].tap.node
+    vteps = case.recording.overlay.vteps
+    owners = {end.node: end for end in vteps if end.mac is not None and end.mac.lower() in macs}
+    if owners:
+        return receiver not in owners and any(end.underlay_address in (None, outer) for end in owners.values())
+    own = node_facts.all_addresses(case, receiver)
+    named = {
+        entry.address
+        for facts in node_facts.looks(case, sender)
+        for entry in facts.neighbours
+        if entry.device == _device(loss) and entry.mac is not None and entry.mac.lower() in macs
+    }
+    return bool(named) and bool(own) and own.isdisjoint(named) and outer not in published_addresses(case, receiver)
 
 
-def _own_links(case: Case, node: str) -> bool:
-    """Whether the node itself has said which addresses it has."""
-    return bool(node_facts.own_addresses(case, node))
+def _by_hand(case: Case, loss: Loss, receiver: str, right: str) -> str:
+    """The command that writes the entry anew, only where the MAC address of the frames is known to be the receiver's."""
+    macs, end = inner_macs(case, loss, source=False), node_facts.vtep(case, receiver)
+    if end is None or end.mac is None or macs != {end.mac.lower()} or "," in right or right == "not known":
+        return ""
+    return f", or: bridge fdb replace {end.mac.lower()} dev {_device(loss)} dst {right} self permanent"
 
 
 def _device(loss: Loss) -> str:
@@ -254,14 +227,14 @@ def _has(looks: tuple[NodeFacts, ...], node: str, address: str) -> bool:
 def _of_another_nic(case: Case, end: Hop, outer: str) -> bool:
     """Whether the address that the CNI has published is not the node's InternalIP and sits on another interface than packets come in by."""
     here = {address for link in node_facts.links_of(case, end) for address in link.addresses}
-    known = _recorded(case, end.tap.node)
-    return bool(known) and outer not in known and bool(here) and outer not in here and outer in published(case, end.tap.node)
+    known = recorded_addresses(case, end.tap.node)
+    return bool(known) and outer not in known and bool(here) and outer not in here and outer in published_addresses(case, end.tap.node)
 
 
 def _wrong_nic(case: Case, loss: Loss, end: Hop, outer: str) -> Finding:
     """The published address is the receiver's, on a NIC that the other nodes cannot reach."""
     node = end.tap.node
-    known = ", ".join(sorted(_recorded(case, node)))
+    known = ", ".join(sorted(recorded_addresses(case, node)))
     text = f"published for {node}: {outer}, which is not on {place_text(end)}; the API's address of {node} is {known}"
     return error_finding(
         case,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import PORT_UNREACHABLE, icmp_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, minimum_counter_growth, place_text
@@ -27,11 +28,13 @@ VXLAN_PORT_MISMATCH = Cause(
     ),
     source="projectcalico/calico issue 10692; RFC 1122, 4.1.3.1",
     admitted=True,
+    stage=Stage.TRANSPORT,
 )
 VNI_MISMATCH = Cause(
     slug="vni-mismatch",
     remediation="Give all nodes the same VNI (ip -d link shows it) and restart the network agent of the odd one.",
     source="Linux drivers/net/vxlan/vxlan_core.c, vxlan_rcv; k3s-io/k3s issue 9295",
+    stage=Stage.TUNNEL_IN,
 )
 CAUSES = (
     VXLAN_DEVICE_DOWN,

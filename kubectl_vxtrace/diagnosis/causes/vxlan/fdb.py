@@ -1,6 +1,7 @@
 """Does the sender's VXLAN device know behind which node the remote VTEP is?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
@@ -21,6 +22,7 @@ FDB_MISSING = Cause(
     ),
     source="projectcalico/calico issues 9450, 7281; Linux vxlan_xmit",
     admitted=True,
+    of_table=True,
 )
 CAUSES = (FDB_MISSING,)
 
@@ -74,12 +76,14 @@ def _no_fdb_entry(case: Case, loss: Loss, device: Hop, mac: str, confidence: Con
     if dropped is not None:
         counter = f"tx.dropped of {interface} grew by {dropped}; {loss.packets} packets were lost"
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=counter))
-    return error_finding(
-        case,
-        loss,
-        FDB_MISSING,
-        confidence,
-        f"{node} has no forwarding entry for the remote VTEP {mac} on {interface}",
-        proofs,
-        packets=min(loss.packets, dropped) if dropped is not None else None,
+    return replace(
+        error_finding(
+            case,
+            loss,
+            FDB_MISSING,
+            confidence,
+            f"{node} has no forwarding entry for the remote VTEP {mac} on {interface}",
+            proofs,
+        ),
+        packets=min(loss.packets, dropped) if dropped is not None else loss.packets,
     )

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import encapsulations, minimum_counter_growth, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import udp_counter
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
+from kubectl_vxtrace.model.address import mac_text
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
@@ -23,6 +25,7 @@ STALE_VTEP_MAC = Cause(
     ),
     source="flannel-io/flannel issues 1155, 1788; k3s-io/k3s issue 9957; Linux net/ipv4/ip_input.c (ip_rcv_core)",
     admitted=True,
+    stage=Stage.IP_INPUT,
 )
 DUPLICATE_VTEP_MAC = Cause(
     slug="duplicate-vtep-mac",
@@ -31,6 +34,7 @@ DUPLICATE_VTEP_MAC = Cause(
         "/etc/machine-id && systemd-machine-id-setup), then ip link delete {device} and restart the network agent there."
     ),
     source="Linux drivers/net/vxlan/vxlan_core.c (vxlan_set_mac: SKB_DROP_REASON_LOCAL_MAC)",
+    stage=Stage.TUNNEL_IN,
 )
 CAUSES = (
     STALE_VTEP_MAC,
@@ -46,7 +50,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         yield from _stale_mac(case, loss, segment.start)
 
 
-def _inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
+def inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
     """The inner MAC addresses of the loss's packets, as the last NIC that saw them has them."""
     for hop in reversed(loss.path.hops[: loss.leg.from_]):
         table = case.tables.get(hop.tap)
@@ -55,12 +59,8 @@ def _inner_macs(case: Case, loss: Loss, *, source: bool) -> frozenset[str]:
             continue
         tunnel = np.unique(table.tunnel[rows])
         column = table.tunnels.inner_source_mac if source else table.tunnels.inner_destination_mac
-        return frozenset(_mac_text(int(mac)) for mac in column[tunnel[tunnel >= 0]])
+        return frozenset(mac_text(int(mac)) for mac in column[tunnel[tunnel >= 0]])
     return frozenset()
-
-
-def _mac_text(number: int) -> str:
-    return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
 
 
 def _device_macs(case: Case, device: Hop) -> frozenset[str]:
@@ -81,7 +81,7 @@ def _multicast(mac: str) -> bool:
 
 def _stale_mac(case: Case, loss: Loss, device: Hop) -> Iterator[Finding]:
     """The sender writes a MAC address that the receiver's VXLAN device does not have: the kernel takes the packets for others'."""
-    sent, own = _inner_macs(case, loss, source=False), _device_macs(case, device)
+    sent, own = inner_macs(case, loss, source=False), _device_macs(case, device)
     if not sent or not own or sent & own or any(_multicast(mac) for mac in sent) or not _is_routed(case, device):
         return
     node, interface = device.tap.node, device.tap.interface
@@ -123,7 +123,7 @@ def _senders_entries(case: Case, sender: str, macs: frozenset[str]) -> Iterator[
 
 def _duplicate_mac(case: Case, loss: Loss, segment: Segment, device: Hop) -> Iterator[Finding]:
     """The receiver's VXLAN device has the MAC address that the sender's has: it drops such frames as its own (vxlan_set_mac)."""
-    sent, own = _inner_macs(case, loss, source=True), _device_macs(case, device)
+    sent, own = inner_macs(case, loss, source=True), _device_macs(case, device)
     shared = sent & own
     headers = encapsulations(case, loss, segment.start)
     vnis = node_facts.device_vnis(case, device)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
@@ -20,6 +21,7 @@ WIREGUARD_PEER = Cause(
     ),
     source="Linux drivers/net/wireguard/device.c (wg_xmit); cilium/cilium issue 37919; projectcalico/calico issue 4606",
     admitted=True,
+    stage=Stage.DEVICE,
 )
 CAUSES = (WIREGUARD_PEER,)
 

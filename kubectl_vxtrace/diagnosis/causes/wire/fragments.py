@@ -1,6 +1,7 @@
 """Do encapsulated packets that had to be fragmented arrive whole?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,20 +61,22 @@ def _on_the_way(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     text = (
         f"{count} lost packets left {place_text(segment.start)} in fragments; at {place_text(end)} the first fragment of {pieces[0]} and a "
     )
-    yield error_finding(
-        case,
-        loss,
-        OUTER_FRAGMENTS_DROPPED,
-        Confidence.CERTAIN if not doubts else Confidence.POSSIBLE if others else Confidence.LIKELY,
-        f"{own} {direction_noun(loss.path.direction, own)} left {segment.start.tap.node} in outer fragments and did not reach "
-        f"{end.tap.node} whole",
-        [
-            Evidence(kind=EvidenceKind.PACKETS, text=f"{text}later one of {pieces[1]} of them was seen"),
-            Evidence(kind=EvidenceKind.PACKETS, text=f"{whole} VXLAN packets between the same nodes that were not fragmented arrived"),
-            *_counters(case, segment.start.tap.node, end.tap.node),
-        ],
+    yield replace(
+        error_finding(
+            case,
+            loss,
+            OUTER_FRAGMENTS_DROPPED,
+            Confidence.CERTAIN if not doubts else Confidence.POSSIBLE if others else Confidence.LIKELY,
+            f"{own} {direction_noun(loss.path.direction, own)} left {segment.start.tap.node} in outer fragments and did not reach "
+            f"{end.tap.node} whole",
+            [
+                Evidence(kind=EvidenceKind.PACKETS, text=f"{text}later one of {pieces[1]} of them was seen"),
+                Evidence(kind=EvidenceKind.PACKETS, text=f"{whole} VXLAN packets between the same nodes that were not fragmented arrived"),
+                *_counters(case, segment.start.tap.node, end.tap.node),
+            ],
+            not_ruled_out=doubts,
+        ),
         packets=own,
-        not_ruled_out=doubts,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.wire.underlay import is_senders_fault
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, too_big_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
@@ -45,6 +46,8 @@ _SMALLEST_MTU_BYTES = 576
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `underlay-mtu`: packets above a size do not get from one node to the other, and none of them left in fragments."""
+    if is_senders_fault(case, loss, segment):
+        return
     packets = segment_packets(case, segment)
     split = None if (packets.lost & packets.fragmented).any() else _split(packets, _passed(case, loss, segment))
     if split is not None:

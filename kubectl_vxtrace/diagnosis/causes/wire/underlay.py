@@ -7,8 +7,11 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.policy_route import diverted_outer
+from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import foreign_entry
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
-from kubectl_vxtrace.diagnosis.evidence.answers import all_reset
+from kubectl_vxtrace.diagnosis.evidence.answers import all_reset, expired_outer_answers
+from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
@@ -56,12 +59,13 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     for what vanished between two nodes' NICs.
 
     Packets that were sent to an address that the receiver does not have are not the wire's fault, nor are those whose
-    receiving NIC is down, nor those that a reset answered: nothing is said of those.
+    receiving NIC is down, nor those that a reset answered or whose time to live ended, nor those that the sender itself led
+    elsewhere: nothing is said of those.
     """
     headers = encapsulations(case, loss, segment.start)
     if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
         return
-    if all_reset(case, loss):
+    if all_reset(case, loss) or expired_outer_answers(case, loss) or is_senders_fault(case, loss, segment):
         return
     if loss.arrived == 0 and not _others_arrive(case, segment, headers):
         yield _blocked(case, loss, segment, headers[0])
@@ -72,6 +76,11 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         yield _subset(case, loss, segment, headers[0], ports, list(_look_alikes(packets)))
     else:
         yield _partial(case, loss, segment, headers[0])
+
+
+def is_senders_fault(case: Case, loss: Loss, segment: Segment) -> bool:
+    """Whether the sender's own rules or neighbour entry sent the frames elsewhere, before any wire could lose them."""
+    return diverted_outer(case, loss, segment) is not None or foreign_entry(case, loss, segment) is not None
 
 
 def _elsewhere(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
@@ -105,6 +114,10 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
     if nic.has_xdp(case, receiver):
         confidence = Confidence.POSSIBLE
+    next_hop = _next_hop_doubt(case, loss, segment, header)
+    if next_hop is not None:
+        confidence = Confidence.LIKELY if confidence is Confidence.CERTAIN else confidence
+        doubts.append(next_hop)
     doubts.append(f"a drop below {place_text(receiver)}'s tap (NIC ring)")
     noun = direction_noun(loss.path.direction, loss.packets)
     outer = f"{header.source} > {header.destination}:{header.port}"
@@ -124,6 +137,16 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         ),
         not_ruled_out=doubts,
     )
+
+
+def _next_hop_doubt(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> str | None:
+    """That the frames are for another MAC address than the peer's own come from: right where a router stands between the nodes."""
+    sent = destination_macs(case, loss, segment.start)
+    own = peer_macs(case, segment.start.tap, header.destination)
+    if not sent or not own or sent & own:
+        return None
+    theirs = f"those of {header.destination} come from {', '.join(sorted(own))}"
+    return f"a next hop of {segment.start.tap.node} that drops them: the frames are for {', '.join(sorted(sent))}, {theirs}"
 
 
 def _hypervisor(case: Case, segment: Segment) -> list[str]:

@@ -9,7 +9,7 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint, Hop
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import HEALTHY, POD_A, SERVER, SERVICE, TAPS, A, World, facts
+from tests.diagnosis.build import HEALTHY, POD_A, SERVER, SERVICE, TAPS, A, World, facts, lost_behind
 
 SETTING = "net.bridge.bridge-nf-call-iptables"
 LOCAL = "veth0"
@@ -29,10 +29,11 @@ def bridged(value: str | None, *, translated: bool = False, master: str | None =
     look = facts(A)
     links = (*(link for link in look.links if link.name != POD_A), *(Link(name=name, index=9, master=master) for name in (POD_A, LOCAL)))
     look = replace(look, links=links, sysctls={} if value is None else {SETTING: value}, absent={} if asked else {"sysctls": "no answer"})
+    seen = replace(journey, path=path, row=journey.row[:, [0, 5]].copy())
     reply = replace(
         case.paths[1],
         path=path,
-        journeys=replace(journey, path=path, row=journey.row[:, [0, 5]].copy()),
+        journeys=seen if translated else lost_behind(seen, hop=2),
         hops=(replace(case.paths[1].hops[0], node=A, interface=LOCAL), replace(case.paths[1].hops[5], hop=2)),
         legs=(),
     )
@@ -59,7 +60,7 @@ def named(case: Case) -> list[Finding]:
 @pytest.mark.parametrize(("value", "words"), [("0", f"{SETTING} = 0"), (None, "br_netfilter is not loaded")])
 def test_replies_that_a_bridge_brings_untranslated(value: str | None, words: str) -> None:
     (found,) = named(bridged(value))
-    assert (found.confidence, found.severity, found.packets) == (Confidence.CERTAIN, Severity.WARNING, 24)
+    assert (found.confidence, found.severity, found.packets) == (Confidence.CERTAIN, Severity.ERROR, 24)
     assert any(one.kind is EvidenceKind.PACKETS and SERVER in one.text and one.frames for one in found.evidence)
     assert any(one.kind is EvidenceKind.CONFIG and words in one.text for one in found.evidence)
 

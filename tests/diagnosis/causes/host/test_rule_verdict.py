@@ -23,7 +23,6 @@ from tests.diagnosis.build import (
     Frame,
     World,
     lost,
-    policy,
     rule,
     ruled,
     table,
@@ -131,31 +130,6 @@ def test_what_the_rule_against_vxlan_from_workloads_takes(destination: str, slug
     found = best(answered_at(destination, 4789))
     assert (found.cause, found.confidence, found.packets) == (slug, Confidence.CERTAIN, 24)
     assert (found.leg.from_, found.direction) == (1, Direction.REPLY) if found.leg is not None else False
-
-
-LEGACY_DROP = replace(policy("FORWARD", "DROP", 0), id="legacy/policy", backend="iptables-legacy")
-KUBE_LEGACY = rule("KUBE-FORWARD", "-m mark --mark 0x4000/0x4000 -j ACCEPT", 0, backend="iptables-legacy")
-KUBE_NFT = rule("KUBE-FORWARD", "-m mark --mark 0x4000/0x4000 -j ACCEPT", 0)
-
-
-@pytest.mark.parametrize(
-    ("rules", "slug"),
-    [
-        pytest.param((LEGACY_DROP, KUBE_LEGACY, KUBE_NFT), "nft-legacy-mix", id="kube-proxy in both"),
-        pytest.param((LEGACY_DROP, KUBE_NFT), "forward-policy-drop", id="kube-proxy in one, somebody's policy in the other"),
-        pytest.param((LEGACY_DROP, KUBE_LEGACY), "forward-policy-drop", id="all in one"),
-        pytest.param((policy("FORWARD", "DROP", 0), KUBE_NFT), "forward-policy-drop", id="the usual backend"),
-    ],
-)
-def test_the_other_backend_of_iptables(rules: tuple[Rule, ...], slug: str) -> None:
-    found = best(world((5, 6), B, (rules[0], 24), *((one, 0) for one in rules[1:])).case())
-    assert (found.cause, found.confidence, found.direction) == (slug, Confidence.CERTAIN, Direction.REQUEST)
-
-
-def test_a_rule_that_both_backends_have_is_no_leftover() -> None:
-    pair = tuple((rule(f"cali-tw-{POD_B}", END_OF_TIER, 1, backend=backend), 24) for backend in ("iptables-legacy", "iptables-nft"))
-    calls = tuple((rule("FORWARD", f"-j cali-tw-{POD_B}", 900, backend=backend), 24) for backend in ("iptables-legacy", "iptables-nft"))
-    assert best(world((5, 6), B, *calls, *pair).case()).cause == "network-policy-drop"
 
 
 def test_a_rule_for_the_other_family_is_not_named() -> None:

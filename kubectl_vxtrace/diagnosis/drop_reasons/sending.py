@@ -1,0 +1,172 @@
+"""Reasons on the way out: route, neighbour, tc at egress, queueing, device."""
+
+from kubectl_vxtrace.diagnosis.drop_reasons.reason import DropReason, Stage
+
+_NEIGHBOUR = "ip -s neigh show dev DEVICE; the unanswered requests for the address in a capture of ARP or ICMPv6"
+_QUEUE = "tc -s qdisc show dev DEVICE"
+_DEVICE = "ip -s -s link show dev DEVICE; ethtool -S DEVICE"
+
+
+def _queue(name: str, since: str, meaning: str) -> DropReason:
+    return DropReason(name=name, since=since, first=Stage.QDISC, last=Stage.QDISC, meaning=meaning, look=_QUEUE, cause="qdisc-drop")
+
+
+SENDING = (
+    DropReason(
+        name="IP_OUTNOROUTES",
+        since="5.18",
+        first=Stage.LOCAL_OUT,
+        last=Stage.TUNNEL_OUT,
+        meaning="the node has no route for what it sends itself",
+        look="ip route get DESTINATION from SOURCE; ip rule",
+        cause="route-missing",
+    ),
+    DropReason(
+        name="NEIGH_CREATEFAIL",
+        since="5.18",
+        first=Stage.NEIGHBOUR,
+        last=Stage.NEIGHBOUR,
+        meaning="no entry for its next hop could be made in the table of neighbours, which is full",
+        look="sysctl net.ipv4.neigh.default.gc_thresh3; ip neigh | wc -l",
+        cause="neighbour-table-full",
+    ),
+    DropReason(
+        name="NEIGH_FAILED",
+        since="5.18",
+        first=Stage.NEIGHBOUR,
+        last=Stage.NEIGHBOUR,
+        meaning="its next hop did not answer when it was asked for its MAC address",
+        look=_NEIGHBOUR,
+    ),
+    DropReason(
+        name="NEIGH_QUEUEFULL",
+        since="5.18",
+        first=Stage.NEIGHBOUR,
+        last=Stage.NEIGHBOUR,
+        meaning="too many packets wait for the MAC address of the next hop",
+        look=_NEIGHBOUR,
+    ),
+    DropReason(
+        name="NEIGH_DEAD",
+        since="5.18",
+        first=Stage.NEIGHBOUR,
+        last=Stage.NEIGHBOUR,
+        meaning="the entry of its next hop was removed while it waited",
+        look=_NEIGHBOUR,
+    ),
+    DropReason(
+        name="NEIGH_HH_FILLFAIL",
+        since="6.16",
+        first=Stage.NEIGHBOUR,
+        last=Stage.NEIGHBOUR,
+        meaning="its link-layer header could not be written",
+        look=_DEVICE,
+    ),
+    DropReason(
+        name="TC_EGRESS",
+        since="5.18",
+        first=Stage.TC_EGRESS,
+        last=Stage.TC_EGRESS,
+        meaning="a filter or program at tc or tcx dropped what the device was to send, behind the packet filter and the routes",
+        look="tc -s filter show dev DEVICE egress; bpftool net show dev DEVICE",
+        cause="tc-program",
+    ),
+    _queue("QDISC_DROP", "5.18", "the queueing discipline of its device did not take it"),
+    _queue("QDISC_OVERLIMIT", "6.14", "the queueing discipline of its device was full"),
+    _queue("QDISC_CONGESTED", "6.14", "the queueing discipline of its device held the queue short (CoDel, PIE, RED)"),
+    _queue("CAKE_FLOOD", "6.14", "CAKE dropped a flow that did not slow down"),
+    _queue("FQ_BAND_LIMIT", "6.14", "its priority band in the discipline fq was full"),
+    _queue("FQ_HORIZON_LIMIT", "6.14", "it is to be sent too far in the future for the discipline fq"),
+    _queue("FQ_FLOW_LIMIT", "6.14", "its flow had too many packets in the discipline fq"),
+    _queue("DUALPI2_STEP_DROP", "6.17", "the discipline dualpi2 held the queue short"),
+    DropReason(
+        name="SKB_CSUM",
+        since="5.18",
+        first=Stage.POSTROUTING,
+        last=Stage.DEVICE,
+        meaning="its checksum could not be computed",
+        look="ethtool -k DEVICE",
+    ),
+    DropReason(
+        name="SKB_GSO_SEG",
+        since="5.18",
+        first=Stage.POSTROUTING,
+        last=Stage.DEVICE,
+        meaning="a large packet could not be cut into segments",
+        look="ethtool -k DEVICE",
+    ),
+    DropReason(
+        name="SKB_UCOPY_FAULT",
+        since="5.18",
+        first=Stage.LOCAL_OUT,
+        last=Stage.DEVICE,
+        meaning="its data could not be copied from the memory of the process that sent it",
+        look="dmesg",
+    ),
+    DropReason(
+        name="DEV_HDR",
+        since="5.18",
+        first=Stage.DEVICE,
+        last=Stage.DEVICE,
+        meaning="the header for its device (tun, tap) is wrong",
+        look=_DEVICE,
+    ),
+    DropReason(
+        name="DEV_READY",
+        since="5.18",
+        first=Stage.DEVICE,
+        last=Stage.DEVICE,
+        meaning="its device was not ready: down, or nobody has it open (tun, tap)",
+        look="ip -s -s link show dev DEVICE",
+    ),
+    DropReason(
+        name="FULL_RING",
+        since="5.18",
+        first=Stage.DEVICE,
+        last=Stage.DEVICE,
+        meaning="the ring of its device (tun, tap) was full, since its reader did not keep up",
+        look=_DEVICE,
+    ),
+    DropReason(
+        name="TAP_FILTER",
+        since="5.18",
+        first=Stage.DEVICE,
+        last=Stage.DEVICE,
+        meaning="a BPF program of a tun or tap device did not want it",
+        look=_DEVICE,
+    ),
+    DropReason(
+        name="TAP_TXFILTER",
+        since="5.18",
+        first=Stage.DEVICE,
+        last=Stage.DEVICE,
+        meaning="the filter of a tun or tap device did not want its MAC address",
+        look=_DEVICE,
+        is_usual=True,
+    ),
+    DropReason(
+        name="NOMEM",
+        since="5.18",
+        first=Stage.DRIVER,
+        last=Stage.TUNNEL_OUT,
+        meaning="the node had no memory for it",
+        look="free -m; dmesg",
+    ),
+    DropReason(
+        name="HDR_TRUNC",
+        since="5.18",
+        first=Stage.DRIVER,
+        last=Stage.TUNNEL_OUT,
+        meaning="its headers are cut off",
+        look=_DEVICE,
+    ),
+    DropReason(
+        name="RECURSION_LIMIT",
+        since="7.0",
+        first=Stage.DEVICE,
+        last=Stage.TUNNEL_OUT,
+        meaning="tunnel devices send into each other: its way through them is a circle",
+        look="ip -d link show; ip route get OUTER_DESTINATION",
+        cause="routing-loop",
+    ),
+)

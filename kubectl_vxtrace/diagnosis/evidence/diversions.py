@@ -1,0 +1,166 @@
+"""Where a node's own rules and routes lead packets past the way that the overlay has for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
+from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup, RoutingRule
+from kubectl_vxtrace.model.journeys import Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diversion:
+    """The kernel's `answer` for a packet, the `rule` that asks another table than main for it, and the `line` of the table behind it.
+
+    prefix: the address, with its length, on the interface of the answer that made such a line, None where no address did.
+    """
+
+    node: str
+    answer: RouteLookup
+    rule: RoutingRule | None
+    line: Route | None
+    prefix: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Rule and line, each as a sentence."""
+        by_rule = () if self.rule is None else (f"ip rule of {self.node}: {rule_text(self.rule)}",)
+        by_line = () if self.line is None else (f"the line behind that: {routes.line_text(self.line)}",)
+        return (*by_rule, *by_line)
+
+    @property
+    def reason(self) -> str:
+        """What diverts the packets, for a summary."""
+        if self.rule is not None:
+            return f"ip rule {rule_text(self.rule)}"
+        return f"route {routes.line_text(self.line)}" if self.line is not None else f"table {self.answer.table}"
+
+    def fix(self, target: str) -> str:
+        """The commands that take away what diverts the packets for `target`, and nothing else."""
+        if self.rule is not None:
+            before, delete = self.rule.priority - 1, f"ip rule del pref {self.rule.priority} {self.rule.text}"
+            return f"ip rule add to {target} lookup main pref {before} (keeps the rule for all else), or {delete}"
+        if self.prefix is not None and self.answer.device is not None:
+            return (
+                f"ip addr del {self.prefix} dev {self.answer.device}, and give {self.answer.device} a network outside the pods' addresses"
+            )
+        if self.line is None or self.line.destination == "default":
+            table = "" if self.answer.table is None else f" table {self.answer.table}"
+            return f"ip route add {target} dev {self.answer.device}{table}"
+        return f"ip route del {routes.line_text(self.line)}"
+
+
+# Tables that every node has a rule for, behind all others (ip-rule(8)).
+_OF_EVERY_NODE = ("default", "local")
+
+
+def rule_text(rule: RoutingRule) -> str:
+    """A rule as `ip rule` prints it."""
+    return f"{rule.priority}: {rule.text}"
+
+
+def diversion(case: Case, answer: RouteLookup, node: str, sources: Sequence[str]) -> Diversion | None:
+    """What makes `node` answer so for a packet from one of `sources`: a rule, or a line of the table main that is narrower than one to
+    a VXLAN device. None where neither does: then the way itself is missing; and where the CNI itself encrypts between the nodes."""
+    facts = node_facts.looks(case, node)[-1]
+    if routes.is_refused(answer) or answer.type != "unicast" or answer.table in _OF_EVERY_NODE or _is_encrypted_way(facts, answer):
+        return None
+    lines = routes.lines_for(facts, answer.destination)
+    line = next((line for line in lines if line.table == answer.table and line.device == answer.device), None)
+    if answer.table is not None:
+        return Diversion(node=node, answer=answer, rule=_rule(facts, answer, sources), line=line)
+    if line is None or not _has_other_way(facts, lines, line):
+        return None
+    return Diversion(node=node, answer=answer, rule=None, line=line, prefix=_prefix(facts, line))
+
+
+def outer_diversion(case: Case, node: str, outer: str) -> Diversion | None:
+    """What takes encapsulated packets for `outer`, an address in a network that `node` is directly in, to a gateway; None if nothing
+    does in the last look. Without a question for the device's own packets, the answer for packets from the node's address counts."""
+    told = node_facts.looks(case, node)
+    answer = outer_answer(told[-1], node_facts.underlay_addresses(case, node), outer) if told else None
+    if answer is None or answer.gateway in (None, outer) or not is_on_link(told[-1], answer, outer):
+        return None
+    return _of_answer(told[-1], node, answer)
+
+
+def outer_detour(case: Case, node: str, nic: str, outer: str) -> Diversion | None:
+    """The rule that leads encapsulated packets for `outer` out by another interface than `nic`, or that refuses them; None if none does."""
+    told = node_facts.looks(case, node)
+    answer = outer_answer(told[-1], node_facts.underlay_addresses(case, node), outer) if told else None
+    if answer is None or (answer.device == nic and not routes.is_refused(answer)):
+        return None
+    diverted = _of_answer(told[-1], node, answer)
+    return diverted if diverted.rule is not None else None
+
+
+def _of_answer(facts: NodeFacts, node: str, answer: RouteLookup) -> Diversion:
+    lines = [line for line in routes.lines_for(facts, answer.destination) if line.table == answer.table]
+    sources = [text for text in (answer.source, answer.preferred_source) if text is not None]
+    line = next((line for line in lines if (line.gateway, line.device) == (answer.gateway, answer.device)), None)
+    rule = _refusing_rule(facts, answer, sources) if routes.is_refused(answer) else _rule(facts, answer, sources)
+    return Diversion(node=node, answer=answer, rule=rule, line=line)
+
+
+def _refusing_rule(facts: NodeFacts, answer: RouteLookup, sources: Sequence[str]) -> RoutingRule | None:
+    """The first rule that takes such packets away, or that asks a table with a line that does."""
+    taking = {line.table for line in routes.lines_for(facts, answer.destination) if line.type in routes.REFUSING and line.table is not None}
+    rules = (rule for rule in facts.routing_rules if rule.action in routes.REFUSING or rule.table in taking)
+    return next((rule for rule in rules if rule.mark is None and not rule.inverted and _concerns(rule, answer.destination, sources)), None)
+
+
+def outer_answer(facts: NodeFacts, own: frozenset[str], outer: str) -> RouteLookup | None:
+    """Where a look has the way of an unmarked encapsulated packet to `outer`."""
+    asked = [lookup for lookup in facts.outer_lookups if lookup.destination == outer and lookup.mark is None]
+    plain = [lookup for lookup in facts.lookups if lookup.destination == outer and lookup.source in own]
+    return next(iter([*asked, *plain]), None)
+
+
+def is_on_link(facts: NodeFacts, answer: RouteLookup, address: str) -> bool:
+    """Whether the node has an address in the same network as `address` on the interface that the answer names (RFC 1122, 3.3.1.1)."""
+    link = facts.link(answer.device) if answer.device is not None else None
+    prefixes = [prefix for prefix in link.prefixes if not prefix.endswith(("/32", "/128"))] if link is not None else []
+    return node_facts.covers(prefixes, address)
+
+
+def _rule(facts: NodeFacts, answer: RouteLookup, sources: Sequence[str]) -> RoutingRule | None:
+    """The first rule that leads such a packet to the table of the kernel's answer; None for the tables that every node has."""
+    if answer.table is None:
+        return None
+    family = 6 if ":" in answer.destination else 4
+    rules = (rule for rule in facts.routing_rules if rule.table == answer.table and rule.family == family and not rule.inverted)
+    told = (rule for rule in rules if rule.mark is None or answer.mark is not None)
+    return next((rule for rule in told if _concerns(rule, answer.destination, sources)), None)
+
+
+def _concerns(rule: RoutingRule, destination: str, sources: Sequence[str]) -> bool:
+    to_it = rule.destination is None or node_facts.covers((rule.destination,), destination)
+    return to_it and (rule.source is None or any(node_facts.covers((rule.source,), source) for source in sources))
+
+
+def _has_other_way(facts: NodeFacts, lines: Sequence[Route], line: Route) -> bool:
+    """Whether the table main has a wider line to a VXLAN device than the one that is taken, which is none of the CNI's own."""
+    others = [other for other in lines if other.table is None and other is not line and other.destination != "default"]
+    return line.destination != "default" and any(_is_vxlan(facts, other.device) for other in others) and not _is_vxlan(facts, line.device)
+
+
+def _is_encrypted_way(facts: NodeFacts, answer: RouteLookup) -> bool:
+    """Whether the answer leads to a peer of a WireGuard device that is for that address: Calico sends pods there by a rule of its own
+    (felix/wireguard/wireguard.go)."""
+    link = facts.link(answer.device) if answer.device is not None else None
+    peers = [peer for peer in facts.wireguard if peer.device == answer.device]
+    return link is not None and link.kind == "wireguard" and any(node_facts.covers(peer.allowed, answer.destination) for peer in peers)
+
+
+def _is_vxlan(facts: NodeFacts, device: str | None) -> bool:
+    link = facts.link(device) if device is not None else None
+    return link is not None and link.vxlan is not None
+
+
+def _prefix(facts: NodeFacts, line: Route) -> str | None:
+    """The address with its length that made a line for a connected network, None where an address did not make it."""
+    link = facts.link(line.device) if line.device is not None else None
+    network = routes.network_of(line.destination, line.destination.split("/")[0])
+    if link is None or network is None or line.gateway is not None:
+        return None
+    return next((prefix for prefix in link.prefixes if routes.network_of(prefix, prefix.split("/")[0]) == network), None)

@@ -1,0 +1,76 @@
+"""Hops behind a program that may have taken packets: no witnesses for those that are missing there, unless it is known what became of them.
+
+A hop behind a program that saw all that came to it stays a witness, and nothing is said: a healthy network of such programs is seen whole.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.journeys.judge.context import Context
+from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS
+from kubectl_vxtrace.journeys.match.trajectories import Trajectories
+from kubectl_vxtrace.journeys.records import Hook, TakingProgram
+from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
+from kubectl_vxtrace.model.kernel_drops import drops_beside
+from kubectl_vxtrace.model.packets import I32
+from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.report import BEFORE_TAP
+
+
+def doubts_of(
+    context: Context, hops: Sequence[Hop], packets: Trajectories, passed: I32, is_counted: NDArray[np.bool_], witness: Sequence[bool]
+) -> tuple[str | None, ...]:
+    """For each of `hops` why it cannot testify for packets of the path that are missing there, None where nothing speaks against it.
+
+    Args:
+        context: the trace.
+        hops: of the path; where only its beginning is known, also one that may come next.
+        packets: of the path.
+        passed: how many hops each has provably passed, seen there or not.
+        is_counted: which packets count.
+        witness: whether each hop is a witness by itself.
+    """
+    reasons: list[str | None] = [None] * len(hops)
+    last = np.full(len(packets), -1, dtype=np.int32)
+    for index in range(packets.frame.shape[1]):
+        last[packets.frame[:, index] >= 0] = index
+    last = np.maximum(last, passed - 1)
+    for program in context.programs:
+        behind = hops_behind(program, hops)
+        if not behind:
+            continue
+        sure = max((index for index in range(behind.start) if witness[index]), default=-1)
+        came = is_counted & (last >= sure)
+        if program.hook is not Hook.XDP and _is_accounted(context, program, packets, np.flatnonzero(came & (last < behind.start)), last):
+            continue
+        for index in behind:
+            entered = program.unless_entered and (hops[index].tap, passage_of(hops, index)) in context.entered
+            if reasons[index] is None and not entered and bool((came & (last < index)).any()):
+                reasons[index] = f"{program.text} {BEFORE_TAP}"
+    return tuple(reasons)
+
+
+def _is_accounted(context: Context, program: TakingProgram, packets: Trajectories, missing: NDArray[np.intp], last: I32) -> bool:
+    """Whether it is known that the program dropped what is missing behind it: its own counter, or the kernel's word, says so."""
+    path_hops = packets.frames.path.hops
+    places = [index for index in np.unique(last[missing]).tolist() if index >= 0]
+    if not places or {path_hops[index].tap.node for index in places} != {program.node}:
+        return False
+    seen_ns = np.sort(np.concatenate([_seen_last(packets, missing[last[missing] == index], index) for index in places]))
+    if program.dropped is not None and program.dropped >= len(seen_ns):
+        return True
+    drops = [drop for drop in context.recording.kernel_drops if drop.node == program.node and drop.reason.startswith("TC_")]
+    if not drops:
+        return False
+    dropped, _ = drops_beside(seen_ns, drops, max(drop.uncertainty_ns for drop in drops), DROP_WITHIN_NS)
+    return dropped >= math.ceil(DROP_SHARE * len(seen_ns))
+
+
+def _seen_last(packets: Trajectories, which: NDArray[np.intp], hop: int) -> NDArray[np.int64]:
+    """When the frames of packets were seen at a hop; one that holds several is dropped as one."""
+    frames = packets.frames.hops[hop]
+    frame = np.unique(packets.frame[which, hop])
+    return np.asarray(frames.table.time_ns[frames.row[frame[frame >= 0]]], dtype=np.int64)

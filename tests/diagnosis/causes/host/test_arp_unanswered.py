@@ -1,0 +1,119 @@
+"""arp-unanswered: on the wire between the nodes, and at a pod that asks its node in vain."""
+
+from dataclasses import replace
+
+import pytest
+
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.causes.host import arp_unanswered
+from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, Route, RouteLookup
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.report import Confidence, Leg, Severity
+from tests.diagnosis.asked import asked
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, NIC_B, POD_A, A, B, Fate, Frame, arp, facts, lost, sent_to
+
+GATEWAY, POD_GATEWAY = "10.128.0.1", "169.254.1.1"
+ASKED = (arp(NIC_A, NIC_B),) * 3
+ANSWERED = (*ASKED, arp(NIC_B, NIC_A, reply=True))
+DEFAULT = Route(destination="default", gateway=GATEWAY, device=NIC)
+PROXY = f"net.ipv4.conf.{POD_A}.proxy_arp"
+
+
+def waiting(
+    *frames: Frame, states: tuple[str, ...] = ("INCOMPLETE",), outer: str = NIC_B, address: str = NIC_B, at_peer: tuple[Frame, ...] = ()
+) -> Case:
+    """Requests that end between the sender's VXLAN device and its NIC, which saw `frames`."""
+    entries = (Neighbour(address=address, device=NIC, states=states),) if states else ()
+    way = RouteLookup(destination=NIC_B, source=NIC_A, gateway=None if address == NIC_B else address, device=NIC)
+
+    def told(look: NodeFacts) -> NodeFacts:
+        return replace(look, neighbours=(*look.neighbours, *entries), outer_lookups=(way,)) if look.node == A else look
+
+    looks = [tuple(told(facts(node, later=later)) for node in (A, B)) for later in (False, True)]
+    world = replace(HEALTHY, requests=(lost(24, 2, 3),), replies=(), before=looks[0], after=looks[1], extra={3: frames, 4: at_peer})
+    case = world.case()
+    return replace(case, paths=sent_to(case, outer))
+
+
+@pytest.mark.parametrize(
+    ("case", "confidence", "address"),
+    [
+        pytest.param(waiting(*ASKED), Confidence.CERTAIN, NIC_B, id="asked, and the entry unfinished"),
+        pytest.param(waiting(*ASKED, states=("FAILED",)), Confidence.CERTAIN, NIC_B, id="given up"),
+        pytest.param(waiting(*ASKED, states=()), Confidence.LIKELY, NIC_B, id="asked; the entry is gone by the look"),
+        pytest.param(waiting(), Confidence.LIKELY, NIC_B, id="unfinished; no question was seen"),
+        pytest.param(waiting(arp(NIC_A, GATEWAY), address=GATEWAY), Confidence.CERTAIN, GATEWAY, id="the gateway to the peer"),
+    ],
+)
+def test_nobody_answers_on_the_wire(case: Case, confidence: Confidence, address: str) -> None:
+    found = diagnose(case)[0]
+    assert (found.cause, found.confidence, found.leg) == ("arp-unanswered", confidence, Leg(from_=2, to=3))
+    assert address in found.summary
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(waiting(*ANSWERED, states=("REACHABLE",)), id="answered"),
+        pytest.param(waiting(states=("STALE",)), id="an entry that was not used lately"),
+        pytest.param(waiting(arp(NIC_A, "10.128.0.7"), states=()), id="asked for somebody else"),
+        pytest.param(waiting(arp(NIC_A, "10.128.0.200"), states=(), outer="10.128.0.200"), id="an address that the peer does not have"),
+    ],
+)
+def test_what_looks_like_it(case: Case) -> None:
+    assert asked(case, arp_unanswered) == []
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        pytest.param((), f"no ARP request for {NIC_B} was seen at ada-ec-2/ens4", id="the question got lost"),
+        pytest.param(ASKED, f"3 x ARP who-has {NIC_B} at ada-ec-2/ens4, not answered there either", id="the peer is silent"),
+        pytest.param(ANSWERED, f"3 x ARP who-has {NIC_B} at ada-ec-2/ens4, answered there", id="the answer got lost"),
+    ],
+)
+def test_the_peers_side_is_told(frames: tuple[Frame, ...], text: str) -> None:
+    (found,) = asked(waiting(*ASKED, at_peer=frames), arp_unanswered)
+    assert text in [proof.text for proof in found.evidence]
+
+
+def silent(*frames: Frame, requests: tuple[Fate, ...] = (), routes: tuple[Route, ...] = (), proxy: str | None = None) -> Case:
+    """A pod whose interface saw only `frames`."""
+    sysctls = {} if proxy is None else {PROXY: proxy}
+    looks = tuple(replace(facts(node), routes=routes, sysctls=sysctls) for node in (A, B))
+    return replace(HEALTHY, requests=requests, replies=(), before=looks, after=looks, extra={1: frames}).case()
+
+
+@pytest.mark.parametrize(
+    ("case", "summary", "remedy"),
+    [
+        pytest.param(
+            silent(*(arp(CLIENT, POD_GATEWAY),) * 6), "ada-ec-1 has no default route", "ip route add default", id="no default route"
+        ),
+        pytest.param(
+            silent(arp(CLIENT, POD_GATEWAY), routes=(DEFAULT,), proxy="0"), f"{PROXY} = 0", f"sysctl -w {PROXY}=1", id="proxy ARP is off"
+        ),
+        pytest.param(silent(arp(CLIENT, POD_GATEWAY), routes=(DEFAULT,), proxy="1"), "proxy ARP does not answer", "find why", id="neither"),
+        pytest.param(silent(arp(CLIENT, "10.244.114.65")), "10.244.114.65, its next hop", "find why", id="a bridge's address"),
+    ],
+)
+def test_a_pod_asks_for_its_next_hop_in_vain(case: Case, summary: str, remedy: str) -> None:
+    (found,) = asked(case, arp_unanswered)
+    assert (found.cause, found.severity, found.leg, found.packets) == ("arp-unanswered", Severity.WARNING, Leg(from_=1, to=None), 0)
+    assert summary in found.summary
+    assert found.remediation is not None
+    assert remedy in found.remediation
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(silent(), id="nothing at all"),
+        pytest.param(silent(arp(CLIENT, POD_GATEWAY), arp(POD_GATEWAY, CLIENT, reply=True)), id="answered"),
+        pytest.param(silent(arp(CLIENT, POD_GATEWAY), requests=(Fate(count=3),)), id="and yet it sends"),
+        pytest.param(silent(arp(POD_GATEWAY, CLIENT)), id="the node asks for the pod"),
+        pytest.param(silent(arp(CLIENT, CLIENT)), id="the pod looks whether its own address is free"),
+    ],
+)
+def test_what_is_no_silent_pod(case: Case) -> None:
+    assert asked(case, arp_unanswered) == []

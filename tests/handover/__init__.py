@@ -1,0 +1,1 @@
+"""Captures as people hand them over."""

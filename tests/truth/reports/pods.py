@@ -1,0 +1,291 @@
+"""Inside a pod, and between its interface and its node: what the node's own tables never show."""
+
+from tests.truth.reports.mechanism import LOST, Mechanism, Right
+
+_FETCH = "client: ask http {slackernews} /"
+_DEAD_MAC = "0a:58:de:ad:be:ef"
+
+MECHANISMS = (
+    Mechanism(
+        name="no-default-route-no-proxy-arp",
+        kind="ARP unanswered at the first hop",
+        source="projectcalico/calico#3270",
+        inject=("ada-ec-1: ip route del default", "client: ip neigh flush dev eth0"),
+        heal=("ada-ec-1: ip route add default via {gateway} dev {nic} proto dhcp src {ada-ec-1.address} metric 100",),
+        proof=(
+            "answers none",
+            "seen ada-ec-1/{client.host_interface}: arp[7]==1 and dst host 169.254.1.1",
+            "unseen ada-ec-1/{client.host_interface}: arp[7]==2",
+            "unseen ada-ec-1/{client.host_interface}: udp port 53",
+        ),
+        right=Right(
+            legs=("request ada-ec-1/pod > -",),
+            half_verdicts=("no-traffic", "undetermined"),
+            causes=("arp-unanswered", "route-missing", "unknown"),
+            half_causes=("pod-unreachable",),
+            words=r"169\.254\.1\.1|proxy.?ARP|default route",
+        ),
+    ),
+    Mechanism(
+        name="pod-default-route-by-net1",
+        kind="reply leaves the pod another way",
+        source="k8snetworkplumbingwg/multus-cni#847",
+        inject=(
+            "web: ip link add net1 type veth peer name net1p",
+            "web: ip addr add 192.168.50.2/24 dev net1",
+            "web: ip link set net1 up",
+            "web: ip link set net1p up",
+            "web: ip neigh replace 192.168.50.1 lladdr 02:00:00:00:50:01 dev net1 nud permanent",
+            "web: ip route replace default via 192.168.50.1 dev net1",
+        ),
+        heal=("web: ip link del net1", "web: ip route replace default via 169.254.1.1 dev eth0"),
+        traffic=(_FETCH,),
+        target="slackernews",
+        proof=(
+            "answers none",
+            "seen web/net1: tcp[13]&18==18",
+            "seen ada-ec-2/{web.host_interface}: tcp[13]==2",
+            "unseen ada-ec-2/{web.host_interface}: tcp[13]&18==18",
+        ),
+        right=Right(
+            legs=("request ada-ec-2/pod > -",),
+            verdicts=("unanswered",),
+            causes=("asymmetric-return",),
+            half_causes=("server-silent", "unknown"),
+            words="net1|default route|(second|another) interface|return route|way back",
+            hint=r"routes \(ip route\)",
+        ),
+    ),
+    Mechanism(
+        name="dropped-inside-the-pod",
+        kind="a filter in the pod's own namespace",
+        source="tailscale/tailscale#19876",
+        inject=("web: iptables -I INPUT -p tcp --dport 3000 -j DROP",),
+        heal=("web: iptables -D INPUT -p tcp --dport 3000 -j DROP",),
+        traffic=(_FETCH,),
+        target="slackernews",
+        proof=(
+            "answers none",
+            "seen ada-ec-2/{web.host_interface}: tcp[13]==2",
+            "counts web: iptables -nvxL INPUT | grep 'dpt:3000'",
+        ),
+        right=Right(
+            legs=("request ada-ec-2/pod > -",),
+            verdicts=("unanswered", "dropped"),
+            causes=("pod-firewall", "unknown", "host-firewall"),
+            half_causes=("server-silent",),
+            words="inside the pod|pod's (own )?(network namespace|rules|iptables)|NETFILTER_DROP|packet filter of the pod",
+            hint="own firewall",
+        ),
+    ),
+    Mechanism(
+        name="sidecar-does-not-listen-yet",
+        kind="a filter in the pod's own namespace",
+        source="istio/istio#11130",
+        # istio-init's rules are there, and the proxy is not: the pod's own kernel refuses, and nothing leaves it.
+        inject=(
+            "client: iptables -t nat -N ISTIO_REDIRECT",
+            "client: iptables -t nat -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001",
+            "client: iptables -t nat -N ISTIO_OUTPUT",
+            "client: iptables -t nat -A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN",
+            "client: iptables -t nat -A ISTIO_OUTPUT -j ISTIO_REDIRECT",
+            "client: iptables -t nat -A OUTPUT -p tcp -j ISTIO_OUTPUT",
+        ),
+        heal=("client: iptables -t nat -F; iptables -t nat -X",),
+        traffic=(_FETCH,),
+        target="slackernews",
+        proof=(
+            "answers none",
+            "unseen ada-ec-1/{client.host_interface}: tcp dst port 3000",
+            "seen client/lo: tcp dst port 15001 and tcp[13]==2",
+            "counts client: iptables -t nat -nvxL ISTIO_REDIRECT",
+        ),
+        right=Right(
+            verdicts=("no-traffic",),
+            half_verdicts=("undetermined",),
+            causes=(None, "unknown", "pod-firewall"),
+            words="REDIRECT|15001|sidecar|inside the pod|pod's own (rules|packet filter|iptables|firewall)",
+            code=4,
+        ),
+    ),
+    Mechanism(
+        name="pod-interface-mac-changed",
+        kind="the kernel's word accounts for it",
+        source="aws/amazon-vpc-cni-k8s#2103",
+        inject=(
+            "client: ip neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent",
+            "ada-ec-1: ip link set {client.host_interface} address ee:ee:ee:ee:ee:01",
+        ),
+        heal=(
+            "ada-ec-1: ip link set {client.host_interface} address ee:ee:ee:ee:ee:ee",
+            "client: ip neigh del 169.254.1.1 dev eth0",
+        ),
+        proof=(
+            "answers none",
+            "seen ada-ec-1/{client.host_interface}: udp port 53 and ether dst ee:ee:ee:ee:ee:ee",
+            "unseen ada-ec-1/{vxlan}: udp port 53 and src host {client.address}",
+        ),
+        right=Right(
+            legs=("request ada-ec-1/pod > ada-ec-1/vxlan", "request ada-ec-1/pod > -"),
+            causes=("unknown",),
+            words=r"\bMAC\b|OTHERHOST|\bARP\b",
+        ),
+    ),
+    Mechanism(
+        name="cni0-deleted",
+        kind="the pod's interface is not where it should be",
+        source="k3s-io/k3s#9558",
+        backend="flannel",
+        inject=("ada-ec-2: ip link del cni0",),
+        proof=(
+            "answers part",
+            "seen ada-ec-2/{vxlan}: udp and dst host {dns-2.address}",
+            "unseen ada-ec-2/{dns-2.host_interface}: udp and dst host {dns-2.address}",
+            "seen ada-ec-2/{nic}: udp port 53 and dst host {dns-2.address}",
+        ),
+        right=Right(
+            legs=(
+                "request ada-ec-2/vxlan > ada-ec-2/pod",
+                "request ada-ec-2/vxlan > -",
+                "request ada-ec-2/vxlan > ada-ec-2/bridge",
+                "request ada-ec-2/vxlan > ada-ec-2/underlay",
+            ),
+            half_verdicts=("undetermined",),
+            causes=("pod-device-missing", "pod-route-missing", "route-missing"),
+            half_causes=("unknown",),
+            words="cni0|no route to .*pod|own pod",
+        ),
+    ),
+    Mechanism(
+        name="veth-detached-from-bridge",
+        kind="the pod's interface is not where it should be",
+        source="nmstate/kubernetes-nmstate#701",
+        backend="flannel",
+        inject=("ada-ec-2: ip link set {dns-2.host_interface} nomaster",),
+        heal=(
+            "ada-ec-2: ip link set {dns-2.host_interface} master cni0",
+            "ada-ec-2: ip link set {dns-2.host_interface} type bridge_slave hairpin on",
+            "ada-ec-2: ip neigh flush dev cni0",
+        ),
+        proof=(
+            "answers part",
+            "seen ada-ec-2/{vxlan}: udp and dst host {dns-2.address}",
+            "unseen ada-ec-2/{dns-2.host_interface}: udp and dst host {dns-2.address}",
+            "says ada-ec-2: ip -o link show dev {dns-2.host_interface} | grep -c 'master cni0' ~ ^0",
+        ),
+        right=Right(
+            legs=(
+                "request ada-ec-2/bridge > ada-ec-2/pod",
+                "request ada-ec-2/vxlan > ada-ec-2/bridge",
+                "request ada-ec-2/vxlan > ada-ec-2/pod",
+                "request ada-ec-2/bridge > -",
+            ),
+            causes=("pod-device-missing",),
+            half_causes=("pod-unreachable", "arp-unanswered", "unknown"),
+            words="not a port|no (bridge )?port|master|detached|not (attached|in cni0)",
+        ),
+    ),
+    Mechanism(
+        name="bridge-mac-changed",
+        kind="the kernel's word accounts for it",
+        source="flannel-io/flannel#1381",
+        backend="flannel",
+        inject=(
+            "client: ip neigh replace {ada-ec-1.pod_cidr[1]} dev eth0 nud permanent"
+            " $(ip neigh show {ada-ec-1.pod_cidr[1]} dev eth0 | grep -o 'lladdr [0-9a-f:]*')",
+            "ada-ec-1: ip link set cni0 address 5e:00:00:00:00:01",
+        ),
+        # To a pod itself: what a service's rules translate goes up by the bridge's new address (br_netfilter, br_nf_pre_routing_finish).
+        traffic=("client: ask ping {web.address} -",),
+        target="{web.address}",
+        proof=(
+            "answers none",
+            "seen ada-ec-1/{client.host_interface}: icmp and dst host {web.address} and not ether dst 5e:00:00:00:00:01",
+            "unseen ada-ec-1/{vxlan}: icmp and src host {client.address}",
+        ),
+        right=Right(
+            legs=(
+                "request ada-ec-1/pod > ada-ec-1/bridge",
+                "request ada-ec-1/bridge > ada-ec-1/vxlan",
+                "request ada-ec-1/pod > ada-ec-1/vxlan",
+                "request ada-ec-1/pod > -",
+                "request ada-ec-1/bridge > -",
+            ),
+            causes=("unknown",),
+            words=r"\bMAC\b|OTHERHOST|\bARP\b",
+        ),
+    ),
+    Mechanism(
+        name="stale-neighbour-of-a-pod",
+        kind="a flooded copy is no arrival",
+        source="containernetworking/plugins#858",
+        backend="flannel",
+        # The address was another pod's before. The bridge floods frames for a MAC that is gone, to the right pod too, which ignores them.
+        inject=(f"ada-ec-2: ip neigh replace {{dns-2.address}} lladdr {_DEAD_MAC} dev cni0 nud permanent",),
+        heal=("ada-ec-2: ip neigh del {dns-2.address} dev cni0",),
+        proof=(
+            "answers part",
+            f"seen ada-ec-2/{{dns-2.host_interface}}: udp dst port 53 and ether dst {_DEAD_MAC}",
+            "unseen ada-ec-2/{dns-2.host_interface}: udp src port 53",
+        ),
+        right=Right(
+            legs=("request ada-ec-2/bridge > ada-ec-2/pod", "request ada-ec-2/pod > -", "request ada-ec-2/bridge > -"),
+            half_verdicts=("unanswered",),
+            causes=("unknown", "pod-unreachable", "arp-unanswered"),
+            lies=("server-silent",),
+            words=rf"\bMAC\b|neighbou?r|\bARP\b|OTHERHOST|{_DEAD_MAC}",
+        ),
+    ),
+    Mechanism(
+        name="bridged-reply-keeps-its-source",
+        kind="delivered only in the form that was asked for",
+        source="flannel-io/flannel#1702",
+        backend="flannel",
+        inject=("ada-ec-1: sysctl -qw net.bridge.bridge-nf-call-iptables=0",),
+        heal=("ada-ec-1: sysctl -qw net.bridge.bridge-nf-call-iptables=1",),
+        traffic=("client: ask http {kotsadm-rqlite} /",),
+        target="kotsadm-rqlite",
+        proof=(
+            "answers none",
+            "seen ada-ec-1/{client.host_interface}: src host {rqlite.address} and tcp[13]&18==18",
+            "unseen ada-ec-1/{client.host_interface}: src host {kotsadm-rqlite.cluster_ip}",
+        ),
+        right=Right(
+            legs=(
+                "reply ada-ec-1/pod > ada-ec-1/pod",
+                "reply ada-ec-1/bridge > ada-ec-1/pod",
+                "reply ada-ec-1/pod > ada-ec-1/bridge",
+                "reply ada-ec-1/pod > -",
+                "reply ada-ec-1/bridge > -",
+                "request ada-ec-1/pod > -",
+            ),
+            verdicts=(*LOST, "unanswered", "rejected"),
+            causes=("bridge-netfilter-off",),
+            words="bridge-nf-call-iptables|br_netfilter",
+        ),
+    ),
+    Mechanism(
+        name="docker-bridge-overlaps-pods",
+        kind="a foreign bridge overlaps a network",
+        source="kontena/pharos-cluster#1330",
+        inject=(
+            "ada-ec-1: ip link add docker0 type bridge",
+            "ada-ec-1: ip addr add {ada-ec-2.pod_cidr[30]}/27 dev docker0",
+            "ada-ec-1: ip link set docker0 up",
+        ),
+        heal=("ada-ec-1: ip link del docker0",),
+        proof=(
+            "answers part",
+            "unseen ada-ec-1/{vxlan}: udp and dst host {dns-2.address}",
+            "says ada-ec-1: ip route get {dns-2.address} ~ docker0",
+        ),
+        right=Right(
+            legs=("request ada-ec-1/pod > ada-ec-1/vxlan", "request ada-ec-1/pod > -"),
+            verdicts=(*LOST, "rejected"),
+            causes=("policy-route", "route-missing", "unknown"),
+            lies=("duplicate-pod-cidr",),
+            words="docker0",
+            harm="drain|block affinity|delete its Node",
+        ),
+    ),
+)
