@@ -8,8 +8,10 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
 from kubectl_vxtrace.diagnosis.evidence.neighbours import looks_without, next_hops, usable_entry
+from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys
+from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.diagnosis.losses import Loss, Segment, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
@@ -39,6 +41,8 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `neighbour-missing` (next hop on the VXLAN device) and `pod-unreachable` (the pod itself)."""
     device = segment.end
     node, interface = device.tap.node, device.tap.interface
+    if leads_to_pod(segment) and (lacks_device(case, loss, segment) or is_nobodys(case, loss.flow)):
+        return  # nobody is there that could answer
     for gateway in next_hops(case, loss, device):
 
         def present(facts: NodeFacts, gateway: str = gateway) -> bool:

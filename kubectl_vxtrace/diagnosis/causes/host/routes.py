@@ -12,6 +12,8 @@ from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames
+from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys
+from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, is_routed, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
@@ -77,8 +79,10 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 
     Packets that go round in a circle met routes, only not the right ones: they are another check's.
     """
-    if _is_device_gone(case, segment) or any(loops(case, loss)):
+    if _is_device_gone(case, segment) or lacks_device(case, loss, segment) or any(loops(case, loss)):
         return
+    if leads_to_pod(segment) and is_nobodys(case, loss.flow):
+        return  # no pod is there that a route could lead to
     node = segment.start.tap.node
     for target in loss.receivers:
         answers = routes.answers(case, node, target, loss.senders)

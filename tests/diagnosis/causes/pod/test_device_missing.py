@@ -92,3 +92,8 @@ def test_a_node_of_calico_without_any_interface_of_the_pod() -> None:
     found = diagnose(with_paths(case, path=paths))[0]
     assert (found.cause, found.confidence) == ("pod-device-missing", Confidence.CERTAIN)
     assert "has no interface that leads to kube-system/coredns-b" in found.summary
+
+
+@pytest.mark.parametrize("case", [flannel(*GONE), flannel(*OFF)], ids=["the bridge is gone", "the veth is no port"])
+def test_what_fails_because_of_that_is_no_finding_beside_it(case: Case) -> None:
+    assert {found.cause for found in diagnose(case)} == {"pod-device-missing"}

@@ -41,6 +41,7 @@ def test_what_goes_to_a_block_and_to_no_pod_of_it(snapshot: ClusterSnapshot, con
     assert (found.leg, found.packets) == (Leg(from_=5, to=6), 24)
     assert f"has the address {SERVER}" in found.summary
     assert "ada-ec-2 lets it go out of ens4 to 10.128.0.1" in found.summary
+    assert {finding.cause for finding in diagnose(case)} == {"not-a-pod"}
     assert conclude(case, diagnose(case)).verdict in (Verdict.LOST, Verdict.DROPPED)
 
 
