@@ -9,6 +9,7 @@ from pathlib import Path
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
+from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import PcapError
@@ -57,7 +58,7 @@ def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
     recording, tables = _read(replace(recording, cnis=CNIS))
     recording = journeys.with_foreign_sources(recording, tables)
-    case = without_unproven(journeys.follow(recording, tables))
+    case = with_deaths_in_nodes(without_unproven(journeys.follow(recording, tables)))
     findings = diagnose(case)
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)

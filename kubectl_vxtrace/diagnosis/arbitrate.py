@@ -21,14 +21,14 @@ def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
 def is_admitted(finding: Finding) -> bool:
     """Whether a counter or the kernel's own drops account for all packets of an error finding.
 
-    That makes packets that vanished `dropped`. The kernel's word does so whatever the finding is sure of: why is one thing, that is
-    another. A counter proves it only for causes whose drop the kernel counts (`Cause.admitted`): that UDP took the packets, for one, is no
-    admission that they were dropped.
+    That makes packets that vanished `dropped`, between two hops or in a node behind its last tap. The kernel's word does so whatever the
+    finding is sure of: why is one thing, that is another. A counter proves it only for causes whose drop the kernel counts
+    (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
     """
     if finding.severity is not Severity.ERROR or finding.leg is None:
         return False
     kinds = {proof.kind for proof in finding.evidence}
-    counted = EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted and finding.leg.to is not None
+    counted = EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted
     return EvidenceKind.KERNEL in kinds or (counted and finding.confidence is not Confidence.POSSIBLE)
 
 

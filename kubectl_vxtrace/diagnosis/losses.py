@@ -134,6 +134,11 @@ class Loss:
         return None if self.leg.to is None else self.path.hops[self.leg.to - 1]
 
     @property
+    def died_in_node(self) -> bool:
+        """Whether they vanished behind the last tap, in the node on which they were to end."""
+        return self.kind is LossKind.VANISHED and self.segments[-1].kind is SegmentKind.DELIVER
+
+    @property
     def receivers(self) -> tuple[str, ...]:
         """The addresses to which the packets go after translation: one, or those of all candidates where nothing named the backend."""
         return (self.flow.client.address,) if self.path.direction is Direction.REPLY else self._servers
@@ -180,6 +185,16 @@ def is_unanswered(case: Case, traced: TracedPath) -> bool:
         return False
     first = reply.hop_count(1)
     return first is not None and first.witness and not _answered_ever(case, traced)
+
+
+def delivered_into_node(case: Case, traced: TracedPath) -> Loss | None:
+    """The datagrams of a reply's path that came to the last tap of a client in its node's network, as what they are if they died behind
+    it; None for other paths, and where none came."""
+    path, journeys = traced.path, traced.journeys
+    if path.direction is not Direction.REPLY or traced.flow.protocol == "TCP" or not path.ends_in_node(traced.flow):
+        return None
+    rows = _rows((journeys.outcome == OutcomeCode.DELIVERED) & (journeys.row[:, -1] >= 0))
+    return _loss(case, traced, LossKind.VANISHED, Leg(from_=len(path.hops), to=None), rows) if len(rows) else None
 
 
 def _answered_ever(case: Case, traced: TracedPath) -> bool:

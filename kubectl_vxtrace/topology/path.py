@@ -167,14 +167,14 @@ class _Planner:
     def _same_node(
         self, flow: Flow, sender: Endpoint, receiver: Endpoint, inner: tuple[Step, ...], notes: list[str], *, request: bool
     ) -> _Way:
+        if sender.host_network and receiver.host_network and sender.node is not None:
+            self.ledger.blind(
+                sender.node, "lo", "both ends are in the node's own network: what goes between them passes no captured interface"
+            )
         if sender.address == receiver.address:
             notes.append("the Service sends the pod back to itself: it has one interface and nothing to compare")
             return _Way(steps=inner[:1], notes=tuple(notes))
         far = self._pod_side(receiver, notes)[::-1]
-        if not inner and not far and sender.node is not None:
-            self.ledger.blind(
-                sender.node, "lo", "both ends are in the node's own network: what goes between them passes no captured interface"
-            )
         bridges = {tap for role, tap in (*inner, *far) if role == Role.BRIDGE}
         if len(bridges) == 1 and inner and far and not (request and self._routed_on_bridge(flow)):
             notes.append("the bridge switches these packets between its ports: they do not pass its own interface")

@@ -39,10 +39,10 @@ def settle_ports(recording: Recording, tables: Mapping[Tap, PacketTable]) -> Rec
         if tap is not None:
             recording = _named(recording, unknown, tap)
         elif ports and _all_silent(recording, unknown, ports, tables):
-            silent = f"none of the {len(ports)} ports that may be the pod's saw a packet of {unknown.address}"
-            recording = _zero(recording, unknown, silent)
-        elif not ports and (reason := _no_way(recording, unknown)) is not None:
+            reason = f"none of the {len(ports)} ports that may be the pod's saw a packet of {unknown.address}"
             recording = _zero(recording, unknown, reason)
+        elif not ports and (no_way := _no_way(recording, unknown)) is not None:
+            recording = _zero(recording, unknown, no_way)
     return recording
 
 

@@ -67,6 +67,19 @@ def _no_pod_route(lab: Lab, node: LabNode, percent: int) -> None:
     _unroute(node, *([f"{_pod(lab, node).address}/32"] if node.bridge is None else [node.pod_cidr, "dev", node.bridge]))
 
 
+def _unplug(lab: Lab, node: LabNode, percent: int) -> None:
+    """The pod's veth is no port of the bridge any more, to which the route to the node's pods leads."""
+    pod = _pod(lab, node)
+    tools.run(["ip", "-n", node.netns, "link", "set", pod.host_interface or "", "nomaster"])
+    # What the node remembers of the pod would be sent into the bridge all the same, and out of every other port.
+    tools.run(["ip", "-n", node.netns, "neigh", "del", pod.address or "", "dev", node.bridge or ""], check=False)
+
+
+def _plug(lab: Lab, node: LabNode, percent: int) -> None:
+    port = _pod(lab, node).host_interface
+    tools.ip_batch(node.netns, [f"link set {port} master {node.bridge} up", f"link set {port} type bridge_slave hairpin on"])
+
+
 def _claim(lab: Lab, node: LabNode, owner: LabNode) -> None:
     """A node takes another's block for its own, as its CNI writes that down."""
     if node.bridge is None:
@@ -264,6 +277,7 @@ FAULTS = (
     # Calico's own reverse path check drops what the pod sends then, before anything can come back.
     fault("pod-route-missing@client", "request", TO_TUNNEL, (_no_pod_route, _mend), at_client=True, backends=("calico",)),
     fault("pod-route-missing@reply", "reply", TO_POD, (_no_pod_route, _mend), at_client=True, backends=("flannel",)),
+    fault("pod-device-missing", "request", TO_POD, (_unplug, _plug), needs=servers.dns_pod, backends=("flannel",)),
     # What was translated and belongs to the bridge's own network is switched, not handed up (br_netfilter): the bridge device sees nothing.
     fault(
         "duplicate-pod-cidr",

@@ -9,7 +9,7 @@ import pytest
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from tests.datapath.faults import FAULTS
 from tests.truth import synthesised
-from tests.truth.cases import told_cases
+from tests.truth.cases import asked_in_vain, told_cases
 from tests.truth.reports.table import MECHANISMS
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def _tried() -> Iterator[str]:
     """The causes that some case of the table of truth expects."""
     for fault in FAULTS:
         yield from (fault.cause, *((fault.partial_cause,) if fault.partial_cause is not None else ()))
-    for case in (*synthesised.cases(), *told_cases()):
+    for case in (*synthesised.cases(), *asked_in_vain(), *told_cases()):
         yield from (truth.cause for truth in case.expected)
     for row in MECHANISMS:
         yield from (cause for cause in row.right.causes if cause is not None)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup
 from kubectl_vxtrace.model.path import Basis, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.topology.cni import pod_interfaces
@@ -359,3 +360,34 @@ def test_an_unknown_backend_has_the_hops_that_all_candidates_share() -> None:
 def test_nothing_from_the_api_is_needed() -> None:
     planned = plan((flow(),), calico("ada-ec-1"), calico("ada-ec-2"), listed=False)
     assert steps(planned.paths[0]) == A_TO_B
+
+
+def in_namespace(facts: NodeFacts, index: int) -> NodeFacts:
+    """The node, whose kernel knows the pod's own namespace and the other end of its interface there."""
+    own = FLANNEL_PODS[facts.node]
+    eth0 = PodInterface(name="eth0", index=3, host_index=index, prefixes=(f"{own}/24",))
+    return replace(facts, pod_namespaces=(PodNamespace(id=1, interfaces=(eth0,)),))
+
+
+def test_a_pods_own_namespace_names_its_interface_where_its_bridge_is_gone() -> None:
+    gone = in_namespace(flannel("ada-ec-2"), 5)
+    gone = replace(gone, links=tuple(replace(link, master=None) for link in gone.links if link.name != "cni0"))
+    gone = answer_instead(gone, RouteLookup(destination=FLANNEL_PODS["ada-ec-2"], gateway="10.128.0.1", device="eth0"))
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), gone)
+    assert steps(planned.paths[0])[-2:] == [("ada-ec-2", "vxlan", "flannel.1"), ("ada-ec-2", "pod", "veth2")]
+    assert planned.gaps == ()
+
+
+def test_a_pods_own_namespace_names_its_port_also_where_it_is_none() -> None:
+    off = in_namespace(flannel("ada-ec-2"), 5)
+    off = replace(off, links=tuple(replace(link, master=None) for link in off.links), neighbours=())
+    planned = plan((flow(pods=FLANNEL_PODS),), flannel("ada-ec-1"), off)
+    assert steps(planned.paths[0])[-2:] == [("ada-ec-2", "bridge", "cni0"), ("ada-ec-2", "pod", "veth2")]
+
+
+def test_what_passes_no_captured_interface_is_blind() -> None:
+    node = Endpoint(address="10.128.0.72", node="ada-ec-1", host_network=True)
+    own = replace(flow(), client=node, server=replace(node, port=53))
+    planned = plan((own,), calico("ada-ec-1"))
+    assert [path.hops for path in planned.paths] == [(), ()]
+    assert [(gap.node, gap.interface) for gap in planned.gaps] == [("ada-ec-1", "lo")]

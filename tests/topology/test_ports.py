@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_vxtrace.model.facts import Link, NodeFacts
+from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, VxlanDevice
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as FlowPath
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.packets import read_pcap
@@ -90,3 +90,51 @@ def test_without_watched_ports_nothing_changes() -> None:
     before = recording()
     bare = replace(before, captures=before.captures[:2])
     assert settle_ports(bare, {}) == bare
+
+
+def without_ports(*answers: RouteLookup | None) -> Recording:
+    """Nothing is watched in the pod's place; each look at its node says so of the way to it."""
+    before = recording()
+    links = (
+        Link(name="eth0", index=2, addresses=("10.128.0.95/24",)),
+        Link(name="flannel.1", index=3, kind="vxlan", vxlan=VxlanDevice(vni=1, port=8472)),
+    )
+    looks = [NodeFacts(node=NODE, links=links, lookups=(answer,) if answer is not None else ()) for answer in answers]
+    overlay = Overlay(vteps=(Vtep(node=NODE, interface="flannel.1", underlay_address="10.128.0.95"),))
+    return replace(before, captures=before.captures[:2], before=tuple(looks[:1]), after=tuple(looks[1:]), overlay=overlay)
+
+
+ASTRAY = RouteLookup(destination=POD, gateway="10.128.0.1", device="eth0")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ASTRAY,
+        RouteLookup(destination=POD, type="blackhole", error="Invalid argument"),
+        RouteLookup(destination=POD, device="flannel.1"),
+        RouteLookup(destination=POD, device="eth0"),
+    ],
+    ids=["by the default route", "a blackhole", "into the tunnel", "on the NIC's own network"],
+)
+def test_a_pod_to_which_no_way_leads_is_a_witness_of_zero(answer: RouteLookup) -> None:
+    settled = settle_ports(without_ports(answer, answer), {})
+    (tap,) = set(ends(settled))
+    capture = next(capture for capture in settled.captures if capture.task.tap == tap)
+    assert (tap.interface, tap.place, capture.status) == ("", POD, CaptureStatus.ZERO)
+    assert "no route of ada-ec-2 leads to default/dns" in (capture.reason or "")
+    assert settled.gaps == ()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        without_ports(),
+        without_ports(None, None),
+        without_ports(ASTRAY, None),
+        without_ports(ASTRAY, RouteLookup(destination=POD, device="veth2")),
+    ],
+    ids=["no look", "not asked", "asked once", "a way later"],
+)
+def test_a_way_that_is_not_known_to_lead_elsewhere_leaves_the_hop_blind(before: Recording) -> None:
+    assert settle_ports(before, {}) == before

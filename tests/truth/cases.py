@@ -145,6 +145,17 @@ TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth]
 )
 
 
+# An address of ada-ec-2's block that no pod of the lab has.
+NOBODY = "10.244.56.150"
+
+
+def asked_in_vain() -> Iterator[Case]:
+    """Nothing is wrong with the nodes, and what is asked for is not there."""
+    where = Truth(cause="not-a-pod", direction="request", start="ada-ec-2/vxlan", end="ada-ec-2/pod")
+    pings = (("ask", "ping", NOBODY, "-", "--rate", "20"),)
+    yield Case(name="calico: not-a-pod (an address of nobody)", backend="calico", target=NOBODY, traffic=pings, expected=(where,))
+
+
 def told_cases() -> Iterator[Case]:
     """Changes of the nodes (tests/truth/oddities.py) that no table of theirs shows as a fault, and that a report must speak of."""
     for oddity, backends, target, traffic, expected in TOLD:

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.datapath import tools
 from tests.truth import healthy, judging, oddities, places, plugin, results, synthesised, words
-from tests.truth.cases import Case, cluster_cases, fault_cases, told_cases
+from tests.truth.cases import Case, asked_in_vain, cluster_cases, fault_cases, told_cases
 from tests.truth.judging import Row
 from tests.truth.places import Place
 from tests.truth.synthesis import Dying
@@ -30,7 +30,15 @@ BUNDLE = "bundle.zip"
 
 def every_case() -> list[Case]:
     """All that is traced, in the order of the page."""
-    return [*fault_cases(), *told_cases(), *cluster_cases(), *synthesised.cases(), *healthy.cases(), *healthy.cluster_cases()]
+    return [
+        *fault_cases(),
+        *asked_in_vain(),
+        *told_cases(),
+        *cluster_cases(),
+        *synthesised.cases(),
+        *healthy.cases(),
+        *healthy.cluster_cases(),
+    ]
 
 
 def start(on: str, backends: Sequence[str], names: Sequence[str], code: str) -> "subprocess.Popen[bytes]":

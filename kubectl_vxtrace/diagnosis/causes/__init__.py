@@ -13,6 +13,7 @@ from kubectl_vxtrace.diagnosis.causes.host import (
     conntrack,
     conntrack_invalid,
     forwarding,
+    hairpin,
     interfaces,
     loops,
     next_hop,
@@ -26,10 +27,10 @@ from kubectl_vxtrace.diagnosis.causes.host import (
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
+from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
-from kubectl_vxtrace.diagnosis.causes.pod import tunnel_address
-from kubectl_vxtrace.diagnosis.causes.server import endpoint, resets
+from kubectl_vxtrace.diagnosis.causes.server import endpoint, not_a_pod, other_interface, resets
 from kubectl_vxtrace.diagnosis.causes.service import connections, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
@@ -46,6 +47,8 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(device.check_sender, (_FORWARD,)),
     OfSegment(vtep_macs.check, (_FORWARD, _DECAPSULATE)),
     OfSegment(tunnel_address.check, (_FORWARD,)),
+    OfAnySegment(not_a_pod.check, (_FORWARD, _WIRE)),
+    OfSegment(device_missing.check, (_FORWARD,)),
     OfSegment(next_hop.check, (_FORWARD,)),
     OfAnySegment(tunnel_conflict.check, _BETWEEN_HOPS),
     OfSegment(arp_unanswered.check, (_ENCAPSULATE,)),
@@ -76,10 +79,12 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(queues.check, _BETWEEN_HOPS),
     OfSegment(underlay.check, (_WIRE,)),
     OfAnySegment(tc_program.check, _ON_A_NODE),
+    OfAnySegment(hairpin.check, (_FORWARD,)),
     OfLoss(translation.check),
     OfAnySegment(pod_firewall.check, (_DELIVER,)),
     OfAnySegment(bridging.check, (_DELIVER,)),
     OfAnySegment(connections.check, (_DELIVER,)),
+    OfAnySegment(other_interface.check, (_DELIVER,)),
     OfAnySegment(endpoint.check, (_DELIVER,)),
     OfLoss(resets.check),
 )
@@ -91,6 +96,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     connections.check_case,
     pod_source.check_case,
     policy_route.check_case,
+    not_a_pod.check_case,
     blind.check_case,
     not_followed.check_case,
 )
@@ -107,6 +113,7 @@ _MODULES = (
     conntrack_invalid,
     destinations,
     device,
+    device_missing,
     endpoint,
     fdb,
     forwarding,
@@ -117,6 +124,7 @@ _MODULES = (
     neighbour_mac,
     next_hop,
     pod_firewall,
+    not_a_pod,
     pod_mtu,
     pod_source,
     policy_route,

@@ -11,11 +11,14 @@ from kubectl_vxtrace.model.path import Direction, Role
 
 
 def is_inside_pod(loss: Loss) -> bool:
-    """Whether what comes next behind the last hop is the server's pod itself: the tap of its interface is the node's last place."""
+    """Whether what comes next behind the last hop is the server's pod itself: the tap of its interface is the node's last place.
+
+    Behind the first hop, the client's own interface, it is the node.
+    """
     server = loss.flow.server
     own_network = server is None or not server.host_network
     is_delivery = any(segment.kind is SegmentKind.DELIVER for segment in loss.segments)
-    return is_delivery and loss.start.role is Role.POD and loss.path.direction is Direction.REQUEST and own_network
+    return is_delivery and loss.start.role is Role.POD and loss.start.hop > 1 and loss.path.direction is Direction.REQUEST and own_network
 
 
 def look_text(case: Case, loss: Loss, match: KernelDropMatch) -> str | None:

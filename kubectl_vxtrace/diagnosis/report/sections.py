@@ -135,8 +135,21 @@ def _blind(case: Case) -> Iterator[Blind]:
     for clock in case.clocks:
         if clock.stepped:
             yield Blind(node=clock.node, interface=None, reason="its clock was set while captures ran: not all that it saw has its time")
+    for traced in case.paths:
+        yield from _unseen_end(traced)
     if recording.interrupted:
         yield Blind(node=None, interface=None, reason="the trace was interrupted")
+
+
+def _unseen_end(traced: TracedPath) -> Iterator[Blind]:
+    """The receiver of a path that ends before its node, unless answers showed that all packets arrived."""
+    end, path = traced.path.receiver(traced.flow), traced.path
+    if end is None or not path.hops or path.ends_at_receiver(traced.flow):
+        return
+    if np.any(traced.journeys.outcome == OutcomeCode.UNDETERMINED):
+        last = path.hops[-1].tap
+        where = f"{last.node}/{last.interface}" if last.interface else last.node
+        yield Blind(node=None, interface=None, reason=f"nothing was captured at {end.address}, to which packets went on after {where}")
 
 
 def _blind_hop(count: HopCount) -> Blind:

@@ -91,7 +91,7 @@ def fit_on(segment: AnySegment, rule: Rule, traits: Traits) -> Fit:
     if traits.version is not None and rule.table.startswith(_OTHER_FAMILY[traits.version]):
         return Fit.EXCLUDES
     workload = _CALICO_WORKLOAD.search(rule.chain)
-    if workload is not None and segment.kind is SegmentKind.FORWARD:
+    if workload is not None and segment.kind in (SegmentKind.FORWARD, SegmentKind.DELIVER):
         interfaces = {hop.tap.interface for hop in (segment.start, segment.end) if hop is not None}
         if workload["interface"] not in interfaces and "" not in interfaces:
             return Fit.EXCLUDES

@@ -96,8 +96,15 @@ def _of_unknown_backend(recording: Recording, number: int, group: FlowGroup, nex
         if to_backends:
             hops, parting = _shared_hops([path.hops for path in to_backends], direction, taps)
             paths.append(Path(flow=flow.id, direction=direction, hops=hops, basis=to_backends[0].basis))
-            next_taps = parting if direction is Direction.REQUEST else next_taps
+            own = tuple(path.hops[-1].tap for path in to_backends if path.hops and _returns(recording, path))
+            next_taps = tuple(dict.fromkeys((*parting, *own))) if direction is Direction.REQUEST else next_taps
     return Candidate(flow=flow, paths=tuple(paths), group=number, planned=NO_FLOW, next_taps=next_taps)
+
+
+def _returns(recording: Recording, path: Path) -> bool:
+    """Whether a path leads back to the client itself: the tap at which packets would arrive is the one that saw them leave."""
+    flow = next(flow for flow in recording.flows if flow.id == path.flow)
+    return flow.server is not None and flow.server.address == flow.client.address
 
 
 def _shared_hops(paths: Sequence[tuple[Hop, ...]], direction: Direction, taps: Sequence[Tap]) -> tuple[tuple[Hop, ...], tuple[Tap, ...]]:

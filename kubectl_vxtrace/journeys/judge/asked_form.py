@@ -12,6 +12,7 @@ from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REPLY, REQUEST
 from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.protocol import TCP_RST
 
 
 def untranslated(context: Context, replies: Trajectories, requests: Trajectories | None) -> NDArray[np.bool_]:
@@ -27,7 +28,9 @@ def untranslated(context: Context, replies: Trajectories, requests: Trajectories
             named = _names_backend(context, requests, index, REQUEST)
             seen = requests.frame[:, index] >= 0
             asked_service[requests.client_port[seen & ~named]] = True
-            asked_server[requests.client_port[seen & named]] = True
+            # With a reset the client answers the very reply that it does not take.
+            is_reset = requests.frames.tcp & ((requests.flags & TCP_RST) != 0)
+            asked_server[requests.client_port[seen & named & ~is_reset]] = True
     named = _names_backend(context, replies, len(hops) - 1, REPLY)
     return np.asarray((replies.frame[:, -1] >= 0) & named & (asked_service & ~asked_server)[replies.client_port])
 

@@ -2,10 +2,18 @@
 
 from dataclasses import replace
 
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import packets_of_loss, passing_destinations, segment_packets
+import pytest
+
+from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import (
+    packets_of_loss,
+    passed_meanwhile,
+    passing_destinations,
+    segment_packets,
+)
 from kubectl_vxtrace.diagnosis.losses import Segment, SegmentKind, losses_of
 from kubectl_vxtrace.model.path import Hop, Role
-from tests.diagnosis.build import HEALTHY, NIC_B, TAPS, Fate, lost
+from tests.diagnosis.build import HEALTHY, NIC_B, SERVER, TAPS, Fate, lost
 
 WIRE = Segment(kind=SegmentKind.WIRE, start=Hop(hop=3, role=Role.UNDERLAY, tap=TAPS[2]), end=Hop(hop=4, role=Role.UNDERLAY, tap=TAPS[3]))
 MIXED = replace(HEALTHY, requests=(lost(3, 3, 4), lost(2, 2, 3), lost(4, 4, 5), Fate(count=5)), replies=(Fate(count=7),))
@@ -50,3 +58,29 @@ def test_nothing_crosses_where_no_capture_is() -> None:
     case = replace(MIXED.case(), tables={})
     assert len(segment_packets(case, WIRE)) == 0
     assert passing_destinations(case, WIRE) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("fates", "meanwhile"),
+    [
+        pytest.param((lost(3, 5, 6), Fate(count=4), lost(3, 5, 6)), True, id="between the lost ones"),
+        pytest.param((Fate(count=4), lost(6, 5, 6)), False, id="before: the table may have changed"),
+        pytest.param((lost(6, 5, 6), Fate(count=4)), False, id="after: the table may have been mended"),
+        pytest.param((lost(3, 5, 6), lost(4, 3, 4), lost(3, 5, 6)), False, id="others were lost before that"),
+    ],
+)
+def test_the_same_entries_were_used_meanwhile(fates: tuple[Fate, ...], meanwhile: bool) -> None:
+    case = replace(HEALTHY, requests=fates, replies=()).case()
+    loss = next(loss for loss in losses_of(case) if loss.leg.from_ == 5)
+    assert passed_meanwhile(case, loss) is meanwhile
+
+
+def test_a_table_that_worked_meanwhile_is_no_evidence() -> None:
+    """The route of the receiver leads elsewhere, and yet packets to the same pod passed between those that were lost."""
+    astray = tuple(
+        replace(look, lookups=tuple(replace(lookup, device="lo") if lookup.destination == SERVER else lookup for lookup in look.lookups))
+        for look in HEALTHY.after
+    )
+    for fates, cause in (((lost(3, 5, 6), Fate(count=4), lost(3, 5, 6)), "unknown"), ((lost(10, 5, 6),), "pod-route-missing")):
+        case = replace(HEALTHY, requests=fates, replies=(), before=astray, after=astray).case()
+        assert diagnose(case)[0].cause == cause

@@ -60,3 +60,19 @@ FROM_WORKLOADS = '-p udp -m comment --comment "Drop VXLAN encapped packets origi
 def test_what_a_rule_is_made_for(chain: str, text: str, backend: str, purpose: Purpose) -> None:
     made = rule(chain, text, 1, backend=backend)
     assert purpose_of(replace(made, target="DROP")) is purpose
+
+
+PROXYS = "ip kube-proxy"
+
+
+@pytest.mark.parametrize(
+    ("chain", "text", "table", "purpose"),
+    [
+        ("cluster-ips-check", "ip daddr 10.96.0.0/16 drop", PROXYS, Purpose.PROXY),
+        ("reject-chain", "reject", PROXYS, Purpose.NO_ENDPOINTS),
+        ("cluster-ips-check", "ip daddr 10.96.0.0/16 drop", "ip mine", Purpose.FIREWALL),
+        ("input", "ip daddr 10.96.0.0/16 drop", "inet filter", Purpose.FIREWALL),
+    ],
+)
+def test_kube_proxys_own_nftables_are_nobodys_firewall(chain: str, text: str, table: str, purpose: Purpose) -> None:
+    assert purpose_of(replace(rule(chain, text, None, backend="nft"), table=table)) is purpose

@@ -13,6 +13,20 @@ CAPTURE_BLIND = Cause(
 )
 CAUSES = (CAPTURE_BLIND,)
 
+# By words of the reasons, which journeys/witness, capture/ and topology/ write.
+_REMEDIES = (
+    (("tc program", "XDP program"), "Look at what the program does ({where}: bpftool net show; tc filter show), and capture behind it."),
+    (("too short",), "Trace again with a larger --snaplen."),
+    (
+        ("interface is not known", "ports that may be", "is not known"),
+        "Look on {node}: ip route get and bridge link for the pod's address; "
+        "name what is found with --hop when you analyze captures made by hand.",
+    ),
+    (("no debug pod", "did not answer"), "See why no debug pod ran on {node}: kubectl describe node {node}; kubectl vxtrace check."),
+    (("no capture of",), "Record on {node} as well, and give its files to analyze."),
+    (("saw every packet twice",), "Capture without -i any and without promiscuous mode on {where}."),
+)
+
 
 def check_case(case: LossCase) -> Iterator[Finding]:
     """Warnings `capture-blind`, one for each blind interface."""
@@ -38,9 +52,13 @@ def _blind(count: HopCount) -> Finding:
 
 def _remedy(count: HopCount, reason: str) -> str:
     """How to see there, by the reason: a program before the tap stays whatever is traced again."""
-    if not reason.endswith(BEFORE_TAP):
-        return CAPTURE_BLIND.remediation
-    return (
-        f"Look on {count.node} what becomes of the packets: bpftool net show; tc -s filter show dev DEVICE ingress (and egress); the "
-        "agent's own monitor (cilium-dbg monitor --type drop). A capture inside the pod's network namespace sees what comes in."
-    )
+    if reason.endswith(BEFORE_TAP):
+        return (
+            f"Look on {count.node} what becomes of the packets: bpftool net show; tc -s filter show dev DEVICE ingress (and egress); the "
+            "agent's own monitor (cilium-dbg monitor --type drop). A capture inside the pod's network namespace sees what comes in."
+        )
+    where = f"{count.node}/{count.interface}" if count.interface else count.node
+    for words, remedy in _REMEDIES:
+        if any(word in reason for word in words):
+            return remedy.format(where=where, node=count.node)
+    return CAPTURE_BLIND.remedy()

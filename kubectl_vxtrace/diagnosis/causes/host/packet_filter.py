@@ -20,7 +20,7 @@ from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 _SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
@@ -60,7 +60,8 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 
     A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
     """
-    if segment.kind is SegmentKind.DELIVER and segment.start.role in (Role.POD, Role.BRIDGE):
+    # From the interface of the client's pod, a path's first hop, the node itself takes them.
+    if segment.kind is SegmentKind.DELIVER and segment.start.hop > 1 and not loss.path.ends_in_node(loss.flow):
         return  # what drops packets inside a pod is not read
     suspects = list(_suspects(case, loss, segment))
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
@@ -185,21 +186,27 @@ def _finding(case: LossCase, loss: Loss, segment: AnySegment, account: _Account)
             max(account.confidence, verdict.max_confidence, key=_SUREST_FIRST.index),
             summary if verdict.note is None else f"{summary}: {verdict.note}",
             [*account.proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
-            remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, cause)),
+            remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, rule, cause)),
             not_ruled_out=[*account.doubts, *verdict.alternatives],
         ),
         packets=account.packets or loss.packets,
     )
 
 
-def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, cause: Cause) -> str:
-    if cause != HOST_FIREWALL or segment.kind not in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE):
+def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule, cause: Cause) -> str:
+    """What a firewall is to let through: the packets of the loss as they come to this rule; VXLAN itself only beside the NIC."""
+    if cause != HOST_FIREWALL:
         return cause.remedy()
     wanted = traits(case, loss, segment)
+    is_outer = segment.kind in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE)
+    from_server = loss.path.direction is Direction.REPLY and not is_outer
     ports, sources, targets = (
-        ", ".join(sorted(str(value) for value in values)) for values in (wanted.destination_ports, wanted.sources, wanted.destinations)
+        ", ".join(sorted(str(value) for value in values))
+        for values in (wanted.source_ports if from_server else wanted.destination_ports, wanted.sources, wanted.destinations)
     )
-    return f"Allow UDP {ports or 'of VXLAN'} from {sources or 'the other nodes'} to {targets or 'this node'}. {cause.remedy()}"
+    what = f"{wanted.protocol.upper()}{' from port' if from_server and ports else ''} {ports or ('of VXLAN' if is_outer else '')}".rstrip()
+    allowed = f"Allow {what} from {sources or 'the other nodes'} to {targets or 'this node'}"
+    return f"{allowed}. {cause.remedy()}" if is_outer else f"{allowed}, before {describe(rule)} or in its place."
 
 
 def describe(rule: Rule) -> str:

@@ -82,7 +82,8 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     node = segment.start.tap.node
     for target in loss.receivers:
         answers = routes.answers(case, node, target, loss.senders)
-        leads_off_path = _leads_off_path if is_routed(segment) else _stays(loss, target)
+        at_home = segment.end is None and loss.home_of(target) == node
+        leads_off_path = _is_refused if at_home else _leads_off_path if is_routed(segment) else _stays(loss, target)
         wrong = [answer for answer in answers if leads_off_path(case, segment, answer)]
         if wrong:
             yield _finding(case, loss, segment, wrong[-1], always=len(wrong) == len(answers))
@@ -93,6 +94,11 @@ def _is_device_gone(case: Case, segment: AnySegment) -> bool:
     return segment.end is not None and (
         node_facts.interface_state(case, segment.end) is not None or node_facts.without_link(case, segment.end)
     )
+
+
+def _is_refused(_: Case, __: AnySegment, answer: RouteLookup) -> bool:
+    """Whether the node takes away what is for a pod of its own, for which any of its interfaces may be right."""
+    return answer.type != "local" and routes.is_refused(answer)
 
 
 def _leads_off_path(case: Case, segment: AnySegment, answer: RouteLookup) -> bool:

@@ -288,3 +288,14 @@ def test_two_rules_that_took_some_each_account_for_all() -> None:
     assert (findings[0].cause, findings[0].confidence, findings[0].packets) == ("host-firewall", Confidence.LIKELY, 24)
     assert "together account for 24 requests" in findings[0].summary
     assert dropped_packets(case, findings)[0].all()
+
+
+def test_behind_the_clients_own_interface_it_is_the_node_that_takes_them() -> None:
+    """What the client's node answers itself (a node-local DNS cache) passes the node's own chains behind the path's only hop."""
+    local = Endpoint(address="169.254.20.10", port=53, node=A, host_network=True)
+    dropping = rule("INPUT", f"-i {POD_A} -p udp -m udp --dport 53 -j DROP", 0)
+    before, after = ruled(A, (dropping, 24))
+    made = replace(HEALTHY, requests=(lost(24, 1, None),), replies=None, hops=1, server=local, before=before, after=after)
+    case = made.case()
+    paths = tuple(replace(traced, flow=replace(traced.flow, service=None)) for traced in case.paths)
+    assert diagnose(replace(case, paths=paths))[0].cause == "host-firewall"
