@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.diagnosis.arbitrate import is_admitted
+from kubectl_vxtrace.diagnosis.arbitrate import is_admitted, is_kernels_word
 from kubectl_vxtrace.diagnosis.losses import LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.report import Finding
@@ -15,14 +15,19 @@ from kubectl_vxtrace.model.report import Finding
 def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
     """For each path of `case` a mask over its packets: True for those that are `dropped`.
 
-    A packet is dropped if it vanished behind a witness and the error finding about that flow, direction and leg is admitted (see
-    `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first. What came to the server and was not answered did
-    not vanish: what the kernel dropped there may have been the answer.
+    A packet is dropped if it vanished and the error finding about that flow, direction and leg is admitted (see `is_admitted`): a counter
+    needs a witness behind it or its receiver's own node, the kernel's word neither. An ICMP error that answered it changes nothing: a
+    counter comes first. What came to the server and was not answered did not vanish: what the kernel dropped there may have been the answer.
     """
-    admitted = {finding.place for finding in findings if is_admitted(finding)}
+    admitted = {finding.place: finding for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for loss in losses_of(case):
-        if loss.place in admitted and loss.kind is LossKind.VANISHED:
+        finding = admitted.get(loss.place)
+        if (
+            finding is not None
+            and loss.kind is LossKind.VANISHED
+            and (loss.leg.to is not None or loss.died_in_node or is_kernels_word(finding))
+        ):
             masks[case.paths.index(loss.traced)][loss.rows] = True
     return masks
 

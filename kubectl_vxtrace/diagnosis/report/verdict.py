@@ -48,10 +48,11 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
 
 
 def _next_step(verdict: Verdict, findings: Sequence[Finding]) -> str | None:
-    """What to do where nothing is said to be broken: after no traffic, what a finding names that says where it ends, else to try again."""
-    if verdict is not Verdict.NO_TRAFFIC:
-        return None
-    return next((finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None), _UNTRIED)
+    """What to do where nothing is said to be broken: what a finding names that says where packets end; after no traffic to try again."""
+    named = (finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None)
+    if verdict is Verdict.NO_TRAFFIC:
+        return next(named, _UNTRIED)
+    return next(named, None) if verdict is Verdict.UNDETERMINED else None
 
 
 def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:
