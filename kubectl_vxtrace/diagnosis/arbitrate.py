@@ -21,8 +21,9 @@ def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
 def is_admitted(finding: Finding) -> bool:
     """Whether a counter or the kernel's own drops account for all packets of an error finding.
 
-    The kernel's word does so whatever the finding is sure of: why is one thing, that is another. A counter proves it only for causes whose drop the kernel counts
-    (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
+    That makes packets that vanished `dropped`. The kernel's word does so whatever the finding is sure of: why is one thing, that is
+    another. A counter proves it only for causes whose drop the kernel counts (`Cause.admitted`): that UDP took the packets, for one, is no
+    admission that they were dropped.
     """
     if finding.severity is not Severity.ERROR or finding.leg is None:
         return False

@@ -17,17 +17,14 @@ def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np
 
     A packet is dropped if it vanished and the error finding about that flow, direction and leg is admitted (see `is_admitted`): a counter
     needs a witness behind it or its receiver's own node, the kernel's word neither. An ICMP error that answered it changes nothing: a
-    counter comes first. What came to the server and was not answered did not vanish: what the kernel dropped there may have been the answer.
+    counter comes first. What came to the server and was not answered did not vanish: what the kernel dropped there may have been the
+    answer.
     """
     admitted = {finding.place: finding for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for loss in losses_of(case):
-        finding = admitted.get(loss.place)
-        if (
-            finding is not None
-            and loss.kind is LossKind.VANISHED
-            and (loss.leg.to is not None or loss.died_in_node or is_kernels_word(finding))
-        ):
+        finding, is_bounded = admitted.get(loss.place), loss.leg.to is not None or loss.died_in_node
+        if finding is not None and loss.kind is LossKind.VANISHED and (is_bounded or is_kernels_word(finding)):
             masks[case.paths.index(loss.traced)][loss.rows] = True
     return masks
 
