@@ -13,6 +13,9 @@ from kubectl_vxtrace.model.packets import U8, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Flow, Role, Tap
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef, HopCount
 
+# A single one may still be on its way when the captures end.
+ENOUGH_ASTRAY = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffPathFrames:
@@ -45,6 +48,15 @@ def strayed(case: Case, flow: Flow) -> tuple[HopCount, ...]:
     if requests is None or len(requests.journeys):
         return ()
     return tuple(count for count in requests.hops if not count.expected and count.packets)
+
+
+def vanished_astray(case: Case, flow: Flow) -> bool:
+    """Whether such requests never came to the server: its own interface, a witness, saw none of them."""
+    requests, packets = case.traced(flow.id, Direction.REQUEST), sum(count.packets for count in strayed(case, flow))
+    if requests is None or packets < ENOUGH_ASTRAY or not requests.path.ends_at_receiver(flow):
+        return False
+    last = requests.hop_count(len(requests.path.hops))
+    return last is not None and last.witness and not last.packets
 
 
 def _frames(case: Case, node: str, roles: Container[Role], sources: Sequence[str], destinations: Sequence[str]) -> Iterator[OffPathFrames]:

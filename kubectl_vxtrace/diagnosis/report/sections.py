@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.evidence.off_path import strayed
+from kubectl_vxtrace.diagnosis.evidence.off_path import strayed, vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
@@ -59,8 +59,8 @@ def _direction(case: Case, flow: Flow, direction: Direction) -> DirectionReport:
 
 
 def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
-    """The worst of a direction's packets. Without a packet: unanswered, unknowable (its first hop is blind, or the requests went another
-    way), or no traffic."""
+    """The worst of a direction's packets. Without a packet: unanswered, lost or unknowable (its first hop is blind) where the requests went
+    another way, or no traffic."""
     path, journey = traced.path, traced.journeys
     if not path.hops:
         return Verdict.NOT_APPLICABLE
@@ -71,6 +71,8 @@ def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
         if request is not None and is_unanswered(case, request):
             return Verdict.UNANSWERED
     first = next((count for count in traced.hops if count.expected), None)
+    if vanished_astray(case, traced.flow):
+        return Verdict.LOST if path.direction is Direction.REQUEST else Verdict.NO_TRAFFIC
     is_alive = first is None or first.witness
     return Verdict.NO_TRAFFIC if is_alive and not strayed(case, traced.flow) else Verdict.UNDETERMINED
 

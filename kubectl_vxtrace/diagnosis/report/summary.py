@@ -25,9 +25,9 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
         most = max(frames, key=lambda one: one.count)
         where = f"{most.count} x {most.text} at {most.place}"
         return f"{verdict.value.upper()}, frames between the ends were seen but could not be followed: {where}"
-    if verdict is Verdict.UNDETERMINED and (away := [count for flow in case.flows for count in strayed(case, flow)]):
+    if verdict in (Verdict.LOST, Verdict.UNDETERMINED) and (away := [count for flow in case.flows for count in strayed(case, flow)]):
         seen = ", ".join(f"{count.packets} x {count.tuple} at {count.node}/{count.interface}" for count in away)
-        return f"UNDETERMINED, requests were seen away from their path alone: {seen}"
+        return f"{verdict.value.upper()}, requests were seen away from their path alone: {seen}"
     text = _counts(case, verdict)
     if not completeness.complete:
         blind = completeness.blind[0]
