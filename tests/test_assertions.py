@@ -10,6 +10,7 @@ TESTS = Path(__file__).parent
 # Functions of other modules that assert; those of a test's own module are looked into.
 ASSERTING = {
     ("tests.packets.rows", "agree"),
+    ("tests.packets.test_oracle", "check"),
     ("tests.packets.hostile", "judge"),
     ("tests.e2e.real.running", "refused"),
 }

@@ -21,15 +21,19 @@ def rank(finding: Finding) -> tuple[int, int, bool, int, int]:
 def is_admitted(finding: Finding) -> bool:
     """Whether a counter or the kernel's own drops account for all packets of an error finding.
 
-    That makes packets that vanished `dropped`, between two hops or in a node behind its last tap. The kernel's word does so whatever the
-    finding is sure of: why is one thing, that is another. A counter proves it only for causes whose drop the kernel counts
-    (`Cause.admitted`): that UDP took the packets, for one, is no admission that they were dropped.
+    That makes packets that vanished `dropped`. The kernel's word does so whatever the finding is sure of: why is one thing, that is
+    another. A counter proves it only for causes whose drop the kernel counts (`Cause.admitted`): that UDP took the packets, for one, is no
+    admission that they were dropped.
     """
     if finding.severity is not Severity.ERROR or finding.leg is None:
         return False
-    kinds = {proof.kind for proof in finding.evidence}
-    counted = EvidenceKind.COUNTER in kinds and CAUSES[finding.cause].admitted
-    return EvidenceKind.KERNEL in kinds or (counted and finding.confidence is not Confidence.POSSIBLE)
+    counted = any(proof.kind is EvidenceKind.COUNTER for proof in finding.evidence) and CAUSES[finding.cause].admitted
+    return is_kernels_word(finding) or (counted and finding.confidence is not Confidence.POSSIBLE)
+
+
+def is_kernels_word(finding: Finding) -> bool:
+    """Whether the kernel itself said that it dropped the packets (skb:kfree_skb)."""
+    return any(proof.kind is EvidenceKind.KERNEL for proof in finding.evidence)
 
 
 def comes_later(finding: Finding, reason: DropReason | None) -> bool:

@@ -6,25 +6,35 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.diagnosis.arbitrate import is_admitted
-from kubectl_vxtrace.diagnosis.losses import LossKind, losses_of
+from kubectl_vxtrace.diagnosis.arbitrate import is_admitted, is_kernels_word
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.report import Finding
 
 
 def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
     """For each path of `case` a mask over its packets: True for those that are `dropped`.
 
-    A packet is dropped if it vanished behind a witness and the error finding about that flow, direction and leg is admitted (see
-    `is_admitted`). An ICMP error that answered it changes nothing: a counter comes first. What came to the server and was not answered did
-    not vanish: what the kernel dropped there may have been the answer.
+    A packet is dropped if it vanished between two witnesses, or behind the last tap of an end in its node's network, and the error finding
+    about that flow, direction and leg is admitted (see `is_admitted`). An ICMP error that answered it changes nothing: a counter comes
+    first. Where nothing names the next hop, only the kernel's own word does, and what an error answered stays rejected. What came to the
+    server and was not answered did not vanish: what the kernel dropped there may have been the answer.
     """
-    admitted = {finding.place for finding in findings if is_admitted(finding)}
+    admitted = {finding.place: finding for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
     for loss in losses_of(case):
         if loss.place in admitted and loss.kind is LossKind.VANISHED:
-            masks[case.paths.index(loss.traced)][loss.rows] = True
+            masks[case.paths.index(loss.traced)][_admitted_rows(loss, admitted[loss.place])] = True
     return masks
+
+
+def _admitted_rows(loss: Loss, finding: Finding) -> I32:
+    """Which packets of a loss an admission makes `dropped`."""
+    if loss.leg.to is not None or loss.died_in_node:
+        return loss.rows
+    unanswered = loss.traced.journeys.outcome[loss.rows] != OutcomeCode.REJECTED
+    return np.asarray(loss.rows[unanswered & is_kernels_word(finding)], dtype=np.int32)
 
 
 def with_dropped(case: Case, findings: Sequence[Finding]) -> Case:

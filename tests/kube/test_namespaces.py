@@ -25,6 +25,7 @@ def test_who_may_not_ask_is_not_told_that_there_is_none(fake: Fake, connection: 
     fake.namespaces.clear()
     fake.forbidden.add(SHOP)
     require(connection, "shop")
+    assert [path for _, path, _, _ in fake.seen] == [SHOP]
 
 
 def test_an_api_that_does_not_answer(fake: Fake, connection: Connection) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
 from kubectl_vxtrace.diagnosis.losses import Loss
+from kubectl_vxtrace.model.address import mac_text
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import U64
 from kubectl_vxtrace.model.path import Hop, Tap
@@ -29,9 +30,14 @@ def peer_macs(case: Case, tap: Tap, address: str) -> frozenset[str]:
     return _texts(table.ethernets.source[numbers[numbers >= 0]])
 
 
-def mac_text(number: int) -> str:
-    """A MAC address of 48 bits in the kernel's spelling."""
-    return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
+def next_hop_doubt(case: Case, loss: Loss, hop: Hop, address: str) -> str | None:
+    """That the loss's frames left `hop` for another MAC address than the frames of `address` come from, in words; None if it is not so or
+    not known. It is right where a router stands between the nodes."""
+    sent, own = destination_macs(case, loss, hop), peer_macs(case, hop.tap, address)
+    if not sent or not own or sent & own:
+        return None
+    theirs = f"those of {address} come from {', '.join(sorted(own))}"
+    return f"a next hop of {hop.tap.node} that drops them: the frames are for {', '.join(sorted(sent))}, {theirs}"
 
 
 def _texts(macs: U64) -> frozenset[str]:

@@ -10,8 +10,11 @@ from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import U8, Kind, PacketTable, address_text
-from kubectl_vxtrace.model.path import Role, Tap
-from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef
+from kubectl_vxtrace.model.path import Direction, Flow, Role, Tap
+from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef, HopCount
+
+# A single one may still be on its way when the captures end.
+ENOUGH_ASTRAY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,23 @@ def bare_frames(case: Case, node: str, sources: Sequence[str], destinations: Seq
 def frames_between(case: Case, node: str, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[OffPathFrames]:
     """The same on its NICs and VXLAN devices: what leaves the node, encapsulated or not."""
     yield from _frames(case, node, {Role.UNDERLAY, Role.VXLAN}, sources, destinations)
+
+
+def strayed(case: Case, flow: Flow) -> tuple[HopCount, ...]:
+    """Where requests of a flow were seen of which no hop of its path saw any; empty where one did, or nobody saw any."""
+    requests = case.traced(flow.id, Direction.REQUEST)
+    if requests is None or len(requests.journeys):
+        return ()
+    return tuple(count for count in requests.hops if not count.expected and count.packets)
+
+
+def vanished_astray(case: Case, flow: Flow) -> bool:
+    """Whether such requests never came to the server: its own interface, a witness, saw none of them."""
+    requests, packets = case.traced(flow.id, Direction.REQUEST), sum(count.packets for count in strayed(case, flow))
+    if requests is None or packets < ENOUGH_ASTRAY or not requests.path.ends_at_receiver(flow):
+        return False
+    last = requests.hop_count(len(requests.path.hops))
+    return last is not None and last.witness and not last.packets
 
 
 def _frames(case: Case, node: str, roles: Container[Role], sources: Sequence[str], destinations: Sequence[str]) -> Iterator[OffPathFrames]:

@@ -4,9 +4,11 @@ from bisect import bisect_right
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis.evidence.off_path import vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
+from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_SYN
 from kubectl_vxtrace.model.report import Impact
 
@@ -27,12 +29,18 @@ def impact(case: Case) -> Impact:
 
 
 def _is_hurt(case: Case, traced: TracedPath) -> bool:
-    return bool(np.any(traced.journeys.outcome >= OutcomeCode.REJECTED)) or is_unanswered(case, traced)
+    return bool(np.any(traced.journeys.outcome >= OutcomeCode.REJECTED)) or is_unanswered(case, traced) or _is_astray(case, traced)
+
+
+def _is_astray(case: Case, traced: TracedPath) -> bool:
+    return traced.path.direction is Direction.REQUEST and vanished_astray(case, traced.flow)
 
 
 def _nothing_arrives(case: Case, traced: TracedPath) -> bool:
     outcome = traced.journeys.outcome
-    return is_unanswered(case, traced) or (bool(np.any(outcome >= OutcomeCode.REJECTED)) and not np.any(outcome == OutcomeCode.DELIVERED))
+    if is_unanswered(case, traced) or _is_astray(case, traced):
+        return True
+    return bool(np.any(outcome >= OutcomeCode.REJECTED)) and not np.any(outcome == OutcomeCode.DELIVERED)
 
 
 def _is_recovered(case: Case, traced: TracedPath) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis.evidence.off_path import strayed, vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
@@ -58,7 +59,8 @@ def _direction(case: Case, flow: Flow, direction: Direction) -> DirectionReport:
 
 
 def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
-    """The worst of a direction's packets. Without a packet: unanswered, unknowable (its first hop is blind), or no traffic."""
+    """The worst of a direction's packets. Without a packet: unanswered, lost or unknowable (its first hop is blind) where the requests went
+    another way, or no traffic."""
     path, journey = traced.path, traced.journeys
     if not path.hops:
         return Verdict.NOT_APPLICABLE
@@ -69,7 +71,10 @@ def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
         if request is not None and is_unanswered(case, request):
             return Verdict.UNANSWERED
     first = next((count for count in traced.hops if count.expected), None)
-    return Verdict.NO_TRAFFIC if first is None or first.witness else Verdict.UNDETERMINED
+    if vanished_astray(case, traced.flow):
+        return Verdict.LOST if path.direction is Direction.REQUEST else Verdict.NO_TRAFFIC
+    is_alive = first is None or first.witness
+    return Verdict.NO_TRAFFIC if is_alive and not strayed(case, traced.flow) else Verdict.UNDETERMINED
 
 
 def _endpoint(end: Endpoint) -> EndpointReport:
@@ -106,9 +111,14 @@ def completeness(case: Case) -> Completeness:
     """
     recording = case.recording
     blind = dict.fromkeys(_blind(case))
-    files_only = recording.request is None and recording.snapshot is None
+    files_only = _is_files_only(recording)
     known = {Blind(node=gap.node, interface=gap.interface, reason=gap.reason) for gap in recording.gaps if files_only and gap.node is None}
     return Completeness(complete=not set(blind) - known, blind=tuple(blind))
+
+
+def _is_files_only(recording: Recording) -> bool:
+    """Whether it is made of captures alone, without what the cluster said."""
+    return recording.request is None and recording.snapshot is None
 
 
 def _blind(case: Case) -> Iterator[Blind]:
@@ -135,8 +145,9 @@ def _blind(case: Case) -> Iterator[Blind]:
     for clock in case.clocks:
         if clock.stepped:
             yield Blind(node=clock.node, interface=None, reason="its clock was set while captures ran: not all that it saw has its time")
-    for traced in case.paths:
-        yield from _unseen_end(traced)
+    if not _is_files_only(recording):  # of files alone it is said which node has none
+        for traced in case.paths:
+            yield from _unseen_end(traced)
     if recording.interrupted:
         yield Blind(node=None, interface=None, reason="the trace was interrupted")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kubectl_vxtrace.diagnosis.evidence.answers import unanswered_text
 from kubectl_vxtrace.diagnosis.evidence.asked_ends import clients_of, frames_of_ends, sent_instead, targets_of
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
+from kubectl_vxtrace.diagnosis.evidence.off_path import strayed
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, losses_of
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
@@ -24,6 +25,9 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
         most = max(frames, key=lambda one: one.count)
         where = f"{most.count} x {most.text} at {most.place}"
         return f"{verdict.value.upper()}, frames between the ends were seen but could not be followed: {where}"
+    if verdict in (Verdict.LOST, Verdict.UNDETERMINED) and (away := [count for flow in case.flows for count in strayed(case, flow)]):
+        seen = ", ".join(f"{count.packets} x {count.tuple} at {count.node}/{count.interface}" for count in away)
+        return f"{verdict.value.upper()}, requests were seen away from their path alone: {seen}"
     text = _counts(case, verdict)
     if not completeness.complete:
         blind = completeness.blind[0]

@@ -34,7 +34,7 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
         impact=hurt,
         cause=top.cause if top is not None else None,
         summary=summarise(settled, verdict, hurt, seen, top),
-        remediation=top.remediation if top is not None else _UNTRIED if verdict is Verdict.NO_TRAFFIC else None,
+        remediation=top.remediation if top is not None else _next_step(verdict, findings),
         metadata=_metadata(case.recording),
         completeness=seen,
         overlay=overlay_report(case.recording.overlay),
@@ -45,6 +45,14 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
         captures=capture_lines(case.recording),
         cleanup=cleanup_report(case.recording),
     )
+
+
+def _next_step(verdict: Verdict, findings: Sequence[Finding]) -> str | None:
+    """What to do where nothing is said to be broken: what a finding names that says where packets end; after no traffic to try again."""
+    named = (finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None)
+    if verdict is Verdict.NO_TRAFFIC:
+        return next(named, _UNTRIED)
+    return next(named, None) if verdict is Verdict.UNDETERMINED else None
 
 
 def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:

@@ -136,7 +136,7 @@ def _bypass(case: LossCase, traced: TracedPath, bare: HopCount) -> Iterator[Find
         summary=f"{packets} requests of {source} leave {bare.node} bare, past its VXLAN device: {diverted.reason}",
         flow=traced.flow.id,
         direction=Direction.REQUEST,
-        leg=Leg(from_=start.hop, to=start.hop + 1 if start.hop < len(traced.path.hops) else None),
+        leg=Leg(from_=start.hop, to=None),
         evidence=(
             Evidence(kind=EvidenceKind.PACKETS, text=sighting),
             *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in texts),

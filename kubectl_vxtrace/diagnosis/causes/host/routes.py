@@ -138,7 +138,8 @@ def _finding(case: Case, loss: Loss, segment: AnySegment, answer: RouteLookup, *
     cause = _cause(segment, diverted, shared=bool(owners))
     proofs, witnessed = _witnesses(case, loss, segment, answer)
     config = [
-        Evidence(kind=EvidenceKind.CONFIG, text=text) for text in (*_tables(case, node, answer, segment), *owners, *_diverting(diverted))
+        Evidence(kind=EvidenceKind.CONFIG, text=text)
+        for text in (*_tables(case, node, answer, segment), *owners, *(diverted.texts if diverted is not None else ()))
     ]
     confidence = Confidence.CERTAIN if always and witnessed else Confidence.LIKELY if always or witnessed else Confidence.POSSIBLE
     return error_finding(
@@ -162,10 +163,6 @@ def _cause(segment: AnySegment, diverted: Diversion | None, *, shared: bool) -> 
     if diverted is not None:
         return POLICY_ROUTE
     return POD_ROUTE_MISSING if leads_to_pod(segment) else ROUTE_MISSING
-
-
-def _diverting(diverted: Diversion | None) -> tuple[str, ...]:
-    return diverted.texts if diverted is not None else ()
 
 
 def _rival_claims(case: Case, loss: Loss, node: str, target: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.path import Direction, Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 NOTHING_LISTENING = Cause(
@@ -57,7 +57,7 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     answer."""
     if loss.kind is LossKind.SILENT:
         yield _overflow(case, loss, segment.start) or _silent(case, loss)
-    elif proofs := _refusals(case, loss):
+    elif loss.path.direction is Direction.REQUEST and (proofs := _refusals(case, loss)):
         yield _nothing_listens(case, loss, proofs)
 
 

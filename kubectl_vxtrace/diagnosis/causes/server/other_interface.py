@@ -50,7 +50,7 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
             "route there covers the client. Fix: let the default route lead by the interface of the cluster network (Multus: take "
             '"gateway" and "default-route" out of the second network), or give the second one routes to its own networks alone.'
         ),
-        not_ruled_out=(f"other traffic by {other.name}, and a server that does not answer",),
+        not_ruled_out=(f"server-silent: other traffic by {other.name}, and a server that does not answer",),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.wire.underlay import is_senders_fault
+from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import is_senders_fault
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, too_big_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text

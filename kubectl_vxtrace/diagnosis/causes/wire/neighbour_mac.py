@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.policy_route import diverted_outer
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
@@ -49,6 +50,11 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
             node=node, address=entry.address, device=entry.device, peer=peer, right=right, wrong=entry.mac
         ),
     )
+
+
+def is_senders_fault(case: Case, loss: Loss, segment: Segment) -> bool:
+    """Whether the sender's own rules or neighbour entry sent the frames elsewhere, before any wire could lose them."""
+    return diverted_outer(case, loss, segment) is not None or foreign_entry(case, loss, segment) is not None
 
 
 def foreign_entry(case: Case, loss: Loss, segment: Segment) -> Neighbour | None:

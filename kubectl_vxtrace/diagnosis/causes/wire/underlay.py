@@ -7,17 +7,17 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.host.policy_route import diverted_outer
-from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import foreign_entry
+from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import is_senders_fault
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import all_reset, expired_outer_answers
-from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
+from kubectl_vxtrace.diagnosis.evidence.frame_macs import next_hop_doubt
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 UNDERLAY_UDP_BLOCKED = Cause(
@@ -78,11 +78,6 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         yield _partial(case, loss, segment, headers[0])
 
 
-def is_senders_fault(case: Case, loss: Loss, segment: Segment) -> bool:
-    """Whether the sender's own rules or neighbour entry sent the frames elsewhere, before any wire could lose them."""
-    return diverted_outer(case, loss, segment) is not None or foreign_entry(case, loss, segment) is not None
-
-
 def _elsewhere(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
     """Whether no outer destination is an address of the node that should receive, or one at which others reach it (behind a 1:1 NAT);
     False where its addresses are not known."""
@@ -103,7 +98,7 @@ def _others_arrive(case: Case, segment: Segment, headers: tuple[Encapsulation, .
 def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
     sender, receiver = segment.start, segment.end
     counters, unread = _nic_evidence(case, segment)
-    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment)]
+    doubts = [*counters, *unread, *_programs(case, segment), *_hypervisor(case, segment), *_deaf(loss, receiver)]
     confidence = Confidence.LIKELY if doubts else Confidence.CERTAIN
     if loss.packets < judgement.FEW_PACKETS:
         confidence = Confidence.LIKELY
@@ -114,7 +109,7 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         doubts.append(f"the underlay's MTU: the smallest of the lost frames has {smallest} bytes")
     if nic.has_xdp(case, receiver):
         confidence = Confidence.POSSIBLE
-    next_hop = _next_hop_doubt(case, loss, segment, header)
+    next_hop = next_hop_doubt(case, loss, segment.start, header.destination)
     if next_hop is not None:
         confidence = Confidence.LIKELY if confidence is Confidence.CERTAIN else confidence
         doubts.append(next_hop)
@@ -139,14 +134,11 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
     )
 
 
-def _next_hop_doubt(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> str | None:
-    """That the frames are for another MAC address than the peer's own come from: right where a router stands between the nodes."""
-    sent = destination_macs(case, loss, segment.start)
-    own = peer_macs(case, segment.start.tap, header.destination)
-    if not sent or not own or sent & own:
-        return None
-    theirs = f"those of {header.destination} come from {', '.join(sorted(own))}"
-    return f"a next hop of {segment.start.tap.node} that drops them: the frames are for {', '.join(sorted(sent))}, {theirs}"
+def _deaf(loss: Loss, receiver: Hop) -> list[str]:
+    """That the receiver's NIC saw nothing at all, whoever sent it: then the NIC or its link is as suspect as what lies before."""
+    count = loss.traced.hop_count(receiver.hop)
+    silent = count is not None and not count.frames and not count.control
+    return [f"a NIC that receives nothing: {place_text(receiver)} saw no packet of anybody"] if silent else []
 
 
 def _hypervisor(case: Case, segment: Segment) -> list[str]:

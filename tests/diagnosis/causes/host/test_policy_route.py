@@ -8,10 +8,12 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import policy_route
+from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code
+from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
-from kubectl_vxtrace.model.report import Confidence, HopCount, Leg, Severity
+from kubectl_vxtrace.model.report import Confidence, HopCount, Impact, Leg, Severity, Verdict
 from tests.diagnosis.asked import asked
 from tests.diagnosis.build import (
     CLIENT,
@@ -221,8 +223,27 @@ def bypassing(*, host: bool = True, role: Role = Role.UNDERLAY, at: str = A, tab
 
 def test_a_client_in_the_nodes_network_leaves_bare() -> None:
     (found,) = asked(bypassing(), policy_route)
-    assert (found.cause, found.severity, found.leg, found.packets) == ("policy-route", Severity.ERROR, Leg(from_=3, to=4), 6)
+    assert (found.cause, found.severity, found.leg, found.packets) == ("policy-route", Severity.ERROR, Leg(from_=3, to=None), 6)
     assert "ip rule 500" in found.summary
+
+
+def test_requests_that_left_bare_and_never_came_are_lost() -> None:
+    case = bypassing()
+    report = conclude(case, diagnose(case))
+    assert (report.verdict, report.impact, report.cause) == (Verdict.LOST, Impact.TOTAL, "policy-route")
+    assert report.summary == f"LOST, requests were seen away from their path alone: 6 x bare at {A}/{NIC}"
+    assert [each.verdict for each in report.flows[0].directions] == [Verdict.LOST, Verdict.NO_TRAFFIC]
+    assert exit_code(report) is ExitCode.BROKEN
+
+
+def test_whether_they_came_is_unknown_where_the_server_s_interface_is_blind() -> None:
+    case = bypassing()
+    hops = case.paths[0].hops
+    dark = (*(replace(count, witness=count.hop != len(case.paths[0].path.hops)) for count in hops),)
+    case = with_paths(case, hops=[dark, case.paths[1].hops])
+    report = conclude(case, diagnose(case))
+    assert report.verdict is Verdict.UNDETERMINED
+    assert "ip rule" in (report.remediation or "")
 
 
 @pytest.mark.parametrize(

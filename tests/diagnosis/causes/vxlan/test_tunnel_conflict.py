@@ -11,7 +11,7 @@ from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, Route
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.path import Direction, Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
 from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, NIC_B, START_NS, VTEP_A, VX, A, B, facts, lost
@@ -120,3 +120,23 @@ def test_the_forwarding_entry_of_another_nodes_mac_is_not_blamed() -> None:
     found = diagnose(astray(tunnel=VTEP_A, mac=MAC_C))
     assert "fdb-wrong-destination" not in [finding.cause for finding in found]
     assert not any("fdb replace" in (finding.remediation or "") for finding in found)
+
+
+def test_the_overlay_says_whose_a_mac_is_as_well() -> None:
+    """The third node is one of the path's, and its VTEP is known; what it has as underlay address decides."""
+    case = astray(tunnel=VTEP_A, mac="66:00:00:00:00:0c")
+    third = Vtep(node=THIRD, interface=VX, address=VTEP_C, underlay_address=NIC_C, mac="66:00:00:00:00:0C")
+    vteps = case.recording.overlay.vteps
+
+    def with_third(end: Vtep) -> list[str]:
+        overlay = replace(case.recording.overlay, vteps=(*vteps, end))
+        return [finding.cause for finding in diagnose(replace(case, recording=replace(case.recording, overlay=overlay)))]
+
+    assert "fdb-wrong-destination" not in with_third(third)
+    assert "fdb-wrong-destination" in with_third(replace(third, underlay_address="10.128.0.97"))
+
+
+def test_no_entry_is_written_by_hand_for_a_mac_that_nobody_is_known_by() -> None:
+    found = diagnose(astray(tunnel=VTEP_A, mac="66:00:00:00:00:0c"))[0]
+    assert found.cause == "fdb-wrong-destination"
+    assert "fdb replace" not in (found.remediation or "")

@@ -12,7 +12,7 @@ from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, FrameRef, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost, of_flow
+from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost, of_flow, with_paths
 
 BLOCKED = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())
 
@@ -185,3 +185,11 @@ def test_a_hypervisor_that_may_take_vxlan_for_its_own_is_not_ruled_out(driver: s
     found = asked(replace(BLOCKED, after=looks, before=tuple(replace(one, ethtool=said) for one in HEALTHY.before)).case(), underlay)
     assert [(finding.cause, finding.confidence) for finding in found] == [("underlay-udp-blocked", Confidence.LIKELY)]
     assert any("virtual NIC" in doubt or "vmxnet3" in doubt for doubt in found[0].not_ruled_out)
+
+
+def test_a_receiver_that_saw_nothing_at_all_is_a_suspect_too() -> None:
+    case = BLOCKED.case()
+    hops = tuple(replace(count, control=0) if count.hop == 4 else count for count in case.paths[0].hops)
+    (found,) = diagnose(with_paths(case, hops=[hops, case.paths[1].hops]))
+    assert (found.cause, found.confidence) == ("underlay-udp-blocked", Confidence.LIKELY)
+    assert any("ada-ec-2/ens4 saw no packet of anybody" in doubt for doubt in found.not_ruled_out)
