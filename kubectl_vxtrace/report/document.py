@@ -13,8 +13,11 @@ _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def to_builtins(report: TraceReport) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers, with its envelope."""
-    return {"apiVersion": API_VERSION, "kind": KIND, **_without_underscores(msgspec.to_builtins(report))}
+    """The report as plain dicts, lists, strings and numbers, with its envelope. Notes are only there where there are any."""
+    body = _without_underscores(msgspec.to_builtins(report))
+    if not report.completeness.notes:
+        del body["completeness"]["notes"]
+    return {"apiVersion": API_VERSION, "kind": KIND, **body}
 
 
 def to_json(report: TraceReport) -> str:
