@@ -9,6 +9,7 @@ from kubectl_vxtrace.model.report import TraceReport
 
 API_VERSION = "vxtrace/v1alpha1"
 KIND = "TraceReport"
+_ONLY_WHERE_ANY = frozenset({"notes"})
 _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -61,6 +62,6 @@ def _without_keyword_suffix(component: dict[str, Any]) -> dict[str, Any]:
     renamed = dict(component)
     if "properties" in component:
         renamed["properties"] = {name.rstrip("_"): field for name, field in component["properties"].items()}
-        # Every field is always written, also where it has a default in Python.
-        renamed["required"] = list(renamed["properties"])
+        # Every other field is always written, also where it has a default in Python.
+        renamed["required"] = [name for name in renamed["properties"] if name not in _ONLY_WHERE_ANY]
     return renamed
