@@ -25,8 +25,8 @@ Command = tuple[str, ...]
 class Break:
     """Commands in namespaces that break something and that heal it, and what the report must then say.
 
-    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel. or_verdict: what may be
-    said as well, where the kernel's proof may come after the capture.
+    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel. or_verdict, or_cause: what
+    may be said as well, where the kernel's proof may come after the capture or cannot be read.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Break:
     to: str = "kube-dns"
     traffic: Command | None = None
     or_verdict: str | None = None
+    or_cause: str | None = None
 
 
 def leg(direction: str, start: str, *ends: str | None) -> frozenset[tuple[str, str, str | None]]:
@@ -131,6 +132,7 @@ ON_ONE = [
         undo=SWALLOW[1],
         verdict="unanswered",
         cause="pod-firewall",
+        or_cause="server-silent",  # where the kernel's drops cannot be read
         legs=leg("request", f"{N2}/pod", None),
         to="slackernews",
         traffic=WEB,
@@ -190,7 +192,7 @@ def judged(place: Lab, case: Break, tmp_path: Path) -> None:
     assert run.code == 3, run.stderr
     report = run.report
     assert report["verdict"] in (case.verdict, case.or_verdict), report["summary"]
-    assert report["cause"] == case.cause, report["summary"]
+    assert report["cause"] in (case.cause, case.or_cause), report["summary"]
     found = {where(report, finding) for finding in errors(report)}
     assert found
     assert found <= case.legs
