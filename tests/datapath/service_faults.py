@@ -130,7 +130,10 @@ def _rule_in_pod(lab: Lab, node: LabNode, percent: int) -> None:
 
 
 def _no_rule_in_pod(lab: Lab, node: LabNode, percent: int) -> None:
-    tools.run_inside(servers.dns_pod(lab, node).netns or "", ["iptables", "-w", "-D", *_INPUT_RULE], check=False)
+    """With the table that iptables made for it: pods of the lab have none of their own."""
+    namespace = servers.dns_pod(lab, node).netns or ""
+    tools.run_inside(namespace, ["iptables", "-w", "-D", *_INPUT_RULE], check=False)
+    tools.run_inside(namespace, ["nft", "delete", "table", "ip", "filter"], check=False)
 
 
 FAULTS = (

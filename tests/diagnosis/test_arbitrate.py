@@ -89,6 +89,7 @@ def test_the_same_cause_twice_is_one_finding_with_both_proofs() -> None:
         pytest.param("route-missing", "NETFILTER_DROP", "", False, id="a rule may stand behind the routes"),
         pytest.param("route-missing", "IP_INNOROUTES", "", False, id="that is what the reason says"),
         pytest.param("route-missing", "NEIGH_FAILED", "", False, id="a wrong route leads to a neighbour that is none"),
+        pytest.param("pod-unreachable", "IP_INNOROUTES", "", False, id="an interface that is down takes its routes with it"),
         pytest.param("tc-program", "TC_INGRESS", "", False, id="its own reason"),
         pytest.param("underlay-loss", "TC_INGRESS", "", False, id="a cause with no place in a node"),
     ],

@@ -25,8 +25,8 @@ Command = tuple[str, ...]
 class Break:
     """Commands in namespaces that break something and that heal it, and what the report must then say.
 
-    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel. or_verdict: what may be
-    said as well, where the kernel's proof may come after the capture.
+    legs: acceptable (direction, from, to) as node/role; a bridge stands before the pod's interface with flannel. or_verdict, or_cause: what
+    may be said as well, where the kernel's proof may come after the capture or cannot be read.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Break:
     to: str = "kube-dns"
     traffic: Command | None = None
     or_verdict: str | None = None
+    or_cause: str | None = None
 
 
 def leg(direction: str, start: str, *ends: str | None) -> frozenset[tuple[str, str, str | None]]:
@@ -81,7 +82,8 @@ ON_BOTH = [
         name="a rule that counts nothing and names nothing",
         make=NAMELESS_DROP[0],
         undo=NAMELESS_DROP[1],
-        verdict="lost",
+        verdict="dropped",  # by the kernel's own word alone
+        or_verdict="lost",
         cause="unknown",
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge"),
     ),
@@ -129,7 +131,8 @@ ON_ONE = [
         make=SWALLOW[0],
         undo=SWALLOW[1],
         verdict="unanswered",
-        cause="server-silent",
+        cause="pod-firewall",
+        or_cause="server-silent",  # where the kernel's drops cannot be read
         legs=leg("request", f"{N2}/pod", None),
         to="slackernews",
         traffic=WEB,
@@ -141,7 +144,8 @@ ON_ONE = [
             (N2, "ip", "link", "set", "cali2b903875fe4", "up"),
             (N2, "ip", "route", "replace", DNS_ADDRESS, "dev", "cali2b903875fe4", "scope", "link"),
         ),
-        verdict="lost",
+        verdict="dropped",
+        or_verdict="lost",
         cause="pod-unreachable",
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod"),
     ),
@@ -188,7 +192,7 @@ def judged(place: Lab, case: Break, tmp_path: Path) -> None:
     assert run.code == 3, run.stderr
     report = run.report
     assert report["verdict"] in (case.verdict, case.or_verdict), report["summary"]
-    assert report["cause"] == case.cause, report["summary"]
+    assert report["cause"] in (case.cause, case.or_cause), report["summary"]
     found = {where(report, finding) for finding in errors(report)}
     assert found
     assert found <= case.legs

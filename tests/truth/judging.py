@@ -9,6 +9,8 @@ from tests.truth.cases import Case, Truth
 Leg = tuple[str, str, str | None]  # direction, first and last hop as NODE/ROLE
 
 DELIVERED = 0
+# Programs before a tap take packets that it never sees: that it is blind is true as well.
+BLINDING = frozenset({"xdp-drop", "tc-program"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +76,22 @@ def _extra(report: Mapping[str, Any], truths: Sequence[Truth]) -> tuple[str, ...
     for finding in report["findings"]:
         severity, cause, leg = finding["severity"], finding["cause"], _leg_of(report, finding)
         judged = severity == "info" or cause in anywhere or any(finding is one for one in own)
+        judged = judged or (cause == "capture-blind" and any(truth.cause in BLINDING for truth in truths))
+        judged = judged or (severity == "error" and any(_is_of_another_backend(cause, leg, truth) for truth in truths))
         if not judged and (severity, cause, leg if severity == "error" else None) not in true:
             found.append(f"{severity} {cause} ({leg_text(leg)})")
     return tuple(found)
+
+
+def _is_of_another_backend(cause: str, leg: Leg | None, truth: Truth) -> bool:
+    """Whether a finding says the same of the way to or from another backend: cause, direction and kinds of hops are the fault's."""
+    expected = _leg(truth)
+    return cause == truth.cause and leg is not None and expected is not None and _hop_kinds(leg) == _hop_kinds(expected)
+
+
+def _hop_kinds(leg: Leg) -> tuple[str, ...]:
+    """Direction and roles of a leg."""
+    return leg[0], *((place or "-").rpartition("/")[2] for place in leg[1:])
 
 
 def failed(case: Case, text: str) -> tuple[Row, ...]:
@@ -103,6 +118,9 @@ def _row(case: Case, truth: Truth, truths: Sequence[Truth], code: int, report: M
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     finding = _nearest(report, errors, truth, alone=len(truths) == 1)
     legs = _legs(report, finding)
+    if finding is not None and _is_of_another_backend(finding["cause"], _leg_of(report, finding), truth):
+        # What is wrong at the client's node hits every backend alike: which of them has most packets is chance.
+        legs += [leg for one in errors if one["cause"] == truth.cause and (leg := _leg_of(report, one)) is not None]
     expected = _leg(truth)
     causes = {one.cause for one in truths}
     wrong = tuple(sorted({one["cause"] for one in errors if one["confidence"] == "certain"} - causes))

@@ -95,6 +95,25 @@ def test_the_second_error_must_have_the_leg_as_well() -> None:
     assert (swapped.leg_right, swapped.cause_right) == (False, True)
 
 
+def test_a_fault_of_the_clients_node_may_be_said_of_each_backend() -> None:
+    case = Case(name="calico: underlay-udp-blocked@reply", backend="calico", switches=(Switch(name="underlay-udp-blocked@reply"),))
+    one, other = finding("underlay-udp-blocked", 3, 4, direction="reply"), finding("underlay-udp-blocked", 3, 4, direction="reply", flow=2)
+    text = report(one, other)
+    third = [{**hop, "node": hop["node"].replace("ada-ec-2", "ada-ec-3")} for hop in text["flows"][0]["directions"][1]["hops"]]
+    text["flows"].append({"id": 2, "directions": [text["flows"][0]["directions"][0], {"direction": "reply", "hops": third, "legs": []}]})
+    assert only(judge(case, 3, text)).right
+    assert only(judge(case, 3, {**text, "findings": text["findings"][::-1]})).right
+    alone = only(judge(case, 3, {**text, "findings": text["findings"][1:]}))
+    assert not alone.leg_right
+
+
+def test_that_a_tap_behind_a_program_is_blind_is_true() -> None:
+    case = Case(name="flannel: xdp-drop", backend="flannel", switches=(Switch(name="xdp-drop"),))
+    blind = finding("capture-blind", 1, 2, severity="warning")
+    assert only(judge(case, 3, report(finding("xdp-drop", 1, 3), blind))).extra == ()
+    assert only(judge(FAULT, 3, report(finding("host-firewall", 2, 3), blind))).extra != ()
+
+
 def test_what_arrives_in_a_form_that_nobody_asked_for_may_be_missed_anywhere() -> None:
     case = Case(name="bridged", backend="flannel", expected=(Truth(cause="bridge-netfilter-off", direction="reply"),))
     right = only(judge(case, 3, report(finding("bridge-netfilter-off", 3, 4, direction="reply"))))

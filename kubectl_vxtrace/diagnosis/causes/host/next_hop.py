@@ -28,7 +28,7 @@ POD_UNREACHABLE = Cause(
     slug="pod-unreachable",
     remediation="Check that the pod runs on that node and that its eth0 is up; delete the pod if its sandbox is broken.",
     source="RFC 826; RFC 1122, 2.3.2.2",
-    stage=Stage.NEIGHBOUR,
+    # No stage: an interface that is down takes its routes with it, and a bridge drops what is for a port without a link.
     of_table=True,
 )
 CAUSES = (
