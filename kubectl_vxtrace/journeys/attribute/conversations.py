@@ -169,8 +169,8 @@ def _mark_in_server_form(
                 open_ones &= asked[index, ends.client_port]
             if not open_ones.any():
                 continue
-            # Only what was asked of the service can have been translated to an unlisted backend.
-            for backend in (*group.backends, *(group.unlisted if rank == 0 else ())):
+            # Only what was asked of the service can have been translated to what no flow names.
+            for backend in group.translated if rank == 0 else group.backends:
                 mask = open_ones & at_backend(backend, ends)
                 membership.group[mask] = index
                 membership.planned[mask] = backend.planned

@@ -230,7 +230,7 @@ class _Split:
         for direction, number in product((REQUEST, REPLY), np.unique(origin).tolist()):
             mine = np.flatnonzero((frames.direction == direction) & (origin == number))
             group = self._groups[number] if 0 <= number < len(self._groups) else None
-            for backend in (*group.backends, *group.unlisted) if group is not None else ():
+            for backend in group.translated if group is not None else ():
                 fits = (planned[mine] == NO_FLOW) & at_backend(backend, self._ends[tap][direction])[conversation[mine]]
                 planned[mine[fits]] = backend.planned
         return planned

@@ -75,7 +75,7 @@ def _requests(table: PacketTable, frames: FlowFrames, unused: NDArray[np.bool_])
 
 
 def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, Testimony]) -> NDArray[np.bool_]:
-    """Which conversations of a tap come from a client's own address with a port that it did not use, and no conntrack table explains.
+    """Which conversations of a tap come from a client's own address with a port that it did not use, nor the one that conntrack says it is.
 
     None where the user's own filter left out what that interface saw.
     """
@@ -92,8 +92,8 @@ def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, 
         for own in before & attribution.ends.keys():
             for of_direction in attribution.ends[own]:
                 used[of_direction.client_port[of_client(client, of_direction)]] = True
-        unused |= mine & ~used[ends.client_port]
-    return np.asarray(unused & (membership.client_port == ends.client_port))
+        unused |= mine & ~used[ends.client_port] & ((membership.client_port == ends.client_port) | ~used[membership.client_port])
+    return unused
 
 
 def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) -> _Rewritten:
@@ -101,7 +101,7 @@ def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) ->
     to_backend = np.zeros(len(ends.client), dtype=np.bool_)
     for group in attribution.groups:
         of_protocol = np.isin(ends.protocol, group.protocols)
-        for backend in group.backends:
+        for backend in group.translated:
             to_backend |= of_protocol & at_backend(backend, ends)
     unknown = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
     for client in clients_of(attribution.groups):
@@ -195,7 +195,7 @@ class _Inference:
         if ends.protocol[conversation] not in of_group.protocols:
             return None
         server, port = int(ends.server[conversation]), int(ends.server_port[conversation])
-        return next((backend for backend in of_group.backends if backend.address == server and backend.port in (None, port)), None)
+        return next((backend for backend in of_group.translated if backend.address == server and backend.port in (None, port)), None)
 
     def _agrees(self, group: int, entry: ConntrackEntry) -> bool:
         """Whether conntrack on the client's node says the same of both tuples, or nothing."""
