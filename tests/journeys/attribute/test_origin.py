@@ -1,16 +1,25 @@
-"""A pod that is asked directly, and through a Service beside that."""
+"""A pod that is asked directly, and through a Service beside that: also from one port."""
 
 from dataclasses import replace
+
+import pytest
 
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.conntrack import translations_of
 from kubectl_vxtrace.journeys.attribute.groups import Connection, groups_of
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
+from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
+from tests.journeys import worlds
 from tests.journeys.build import change, hop_packets, lookups, outcomes, record, tables_of
 from tests.wire import simulator as wire
+from tests.wire.emit import emit
+from tests.wire.places import Shape
+from tests.wire.reuse import SHIFT, reusing
+from tests.wire.traffic import Numbering, numbers
+from tests.wire.world import Flow
 
 A = wire.FIRST
 FIRST_TAP = Tap(node=wire.CLIENT_NODE, interface=wire.PODS[wire.CLIENT])
@@ -93,3 +102,48 @@ def test_what_was_asked_for_before_the_first_capture_ran_is_counted() -> None:
             A, time_ns=wire.EPOCH + (1 + number) * wire.SECOND, payload=b"a%d" % number, client_port=40_000, ident=9 + number, reply=True
         )
     assert hop_packets(follow(direct(record(simulator)), tables_of(simulator)), A, Direction.REPLY) == [5] * 6
+
+
+KEPT, MOVED = Flow(service_port=53), Flow(port_shift=SHIFT)
+LOST_ON_THE_WAY_BACK = ((None,) * 8, (4, None, 3, None))
+"""What the Service answers to the first and third socket vanishes behind the client's NIC, and before it."""
+
+
+@pytest.mark.parametrize("shape", Shape)
+@pytest.mark.parametrize("known", [True, False], ids=["conntrack was read", "nobody wrote it down"])
+def test_one_port_asks_a_service_that_nobody_traces_and_its_backend(shape: Shape, known: bool) -> None:
+    """As on a healthy flannel: the backend itself is traced, and the Service's lookups from the same ports look like its own."""
+    through, straight = replace(KEPT, known=known), replace(MOVED, known=known)
+    emitted = emit(reusing(through, straight, shape=shape, losses=LOST_ON_THE_WAY_BACK))
+    recording = worlds.record(emitted)
+    traced = replace(recording, flows=recording.flows[1:], paths=tuple(path for path in recording.paths if path.flow == 2))
+    case = follow(traced, worlds.tables(emitted))
+    for direction in Direction:
+        assert set(hop_packets(case, A, direction)) == {4}
+        assert set(outcomes(case, A, direction)) == {OutcomeCode.DELIVERED}
+    assert [(one.client_port, one.seen_port, one.in_conntrack) for one in case.rewritten_ports] == [
+        (40_000 + number, 40_000 + number + SHIFT, known) for number in range(4)
+    ]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["conntrack was read", "nobody wrote it down"])
+def test_one_port_asks_a_service_and_a_backend_that_nobody_traces(known: bool) -> None:
+    through, straight = replace(MOVED, service_port=53, known=known), Flow(known=known)
+    emitted = emit(reusing(through, straight))
+    recording = worlds.record(emitted)
+    traced = replace(recording, flows=recording.flows[:1], paths=tuple(path for path in recording.paths if path.flow == 1))
+    case = follow(traced, worlds.tables(emitted))
+    assert [(flow.service is None, flow.id) for flow in case.flows] == [(False, 1), (True, 2)]
+    for path in case.paths:
+        assert path.journeys.outcome.tolist() == [OutcomeCode.DELIVERED] * 4
+
+
+def test_which_of_two_what_nothing_tells_is_stays_undetermined() -> None:
+    """Equal questions and answers without IP IDs of both, which kept one port, and the Service's first answer vanished."""
+    ids, same = (numbers(Numbering.ZERO), numbers(Numbering.ZERO)), (b"same", b"same")
+    emitted = emit(reusing(Flow(service_port=53, known=False), Flow(known=False), ids=ids, payloads=same, later_ns=20_000, count=1))
+    own = next(tap for tap in emitted.taken if tap[1] == wire.PODS[wire.CLIENT])
+    late = replace(emitted.taken[own], shots=emitted.taken[own].shots[1:], times_ns=emitted.taken[own].times_ns[1:])
+    emitted = replace(emitted, taken={**emitted.taken, own: late})
+    case = follow(worlds.record(emitted), worlds.tables(emitted))
+    assert not any((path.journeys.outcome == OutcomeCode.LOST).any() for path in case.paths)
