@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
 from kubectl_vxtrace.journeys.attribute.backend_attribution import backends_of_ports, with_backends
-from kubectl_vxtrace.journeys.attribute.candidates import candidates_of, of_planned_flows, taps_of_unlisted
+from kubectl_vxtrace.journeys.attribute.candidates import candidates_of, taps_of_unlisted, without_unlisted
 from kubectl_vxtrace.journeys.attribute.conntrack import connections_of
 from kubectl_vxtrace.journeys.attribute.conversations import Membership
 from kubectl_vxtrace.journeys.attribute.dnat_inference import inferred_dnat
@@ -83,7 +83,7 @@ def attribute_frames(
     backends = backends_of_ports(attribution.groups, frames_of, attribution.translations)
     frames_of = with_backends(tables, frames_of, backends)
     unlisted = taps_of_unlisted(recording, frames_of)
-    frames_of = of_planned_flows(recording, frames_of)
+    frames_of = without_unlisted(recording, frames_of)
     candidates = candidates_of(recording, groups_of(recording, address_book(recording, ())), frames_of, unlisted)
     return Attributed(
         rewritten_ports=rewritten_ports(attribution, frames_of, candidates),

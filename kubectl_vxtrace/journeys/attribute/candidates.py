@@ -6,7 +6,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from kubectl_vxtrace.journeys.attribute.groups import FlowGroup, not_asked_flow, unlisted_flow
+from kubectl_vxtrace.journeys.attribute.groups import FlowGroup, unlisted_flow
 from kubectl_vxtrace.journeys.judgement import MOST_PORTS
 from kubectl_vxtrace.journeys.records import NO_FLOW, Candidate, FlowFrames
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
@@ -21,13 +21,12 @@ def taps_of_unlisted(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) 
     )
 
 
-def of_planned_flows(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) -> dict[Tap, FlowFrames]:
-    """The frames without those that went to backends that were not asked for; those that went to unlisted ones have no planned flow."""
-    unlisted, not_asked = unlisted_flow(recording), not_asked_flow(recording)
-    asked = {tap: frames.take(frames.planned != not_asked) for tap, frames in frames_of.items()}
+def without_unlisted(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) -> dict[Tap, FlowFrames]:
+    """The frames, in which no planned flow stands for packets that went to an unlisted backend."""
+    unlisted = unlisted_flow(recording)
     return {
         tap: replace(frames, planned=np.where(frames.planned == unlisted, np.int32(NO_FLOW), frames.planned))
-        for tap, frames in asked.items()
+        for tap, frames in frames_of.items()
     }
 
 

@@ -187,8 +187,8 @@ class _Split:
         """For each frame the group that it began in, or _UNTOLD.
 
         First the packets themselves tell, on the client's node also equal ones by their time: first requests, all of which the client's
-        interface saw; then replies, where not all requests of their tuple of addresses and ports tell the same. Such a tuple is one
-        connection for as long as the kernel knows it: last the nearest packet of it tells, at whichever tap that is, then on each node.
+        interface saw; then replies. A tuple of addresses and ports is one connection for as long as the kernel knows it: last the nearest
+        packet of it tells, at whichever tap that is, then on each node.
         """
         every = [*known, *behind]
         keys = [
@@ -217,7 +217,6 @@ class _Split:
             _spread(packet, origin, of_direction)
             near_by = of_direction[near[of_direction]]
             _take_nearest(packet, times_ns, origin, near_by[near_by < count], near_by[near_by >= count])
-            _spread(connection, origin, in_tuple)
         for codes in (at_tap, on_node):
             _take_most_near(packet, codes, times_ns, origin, in_tuple)
         cuts = np.cumsum([len(frames) for _, frames in behind])[:-1]

@@ -18,8 +18,7 @@ from tests.wire import simulator as wire
 from tests.wire.emit import emit
 from tests.wire.places import Shape
 from tests.wire.reuse import SHIFT, reusing
-from tests.wire.traffic import Numbering, numbers
-from tests.wire.world import Flow
+from tests.wire.world import Capture, Flow
 
 A = wire.FIRST
 FIRST_TAP = Tap(node=wire.CLIENT_NODE, interface=wire.PODS[wire.CLIENT])
@@ -138,12 +137,31 @@ def test_one_port_asks_a_service_and_a_backend_that_nobody_traces(known: bool) -
         assert path.journeys.outcome.tolist() == [OutcomeCode.DELIVERED] * 4
 
 
-def test_which_of_two_what_nothing_tells_is_stays_undetermined() -> None:
-    """Equal questions and answers without IP IDs of both, which kept one port, and the Service's first answer vanished."""
-    ids, same = (numbers(Numbering.ZERO), numbers(Numbering.ZERO)), (b"same", b"same")
-    emitted = emit(reusing(Flow(service_port=53, known=False), Flow(known=False), ids=ids, payloads=same, later_ns=20_000, count=1))
-    own = next(tap for tap in emitted.taken if tap[1] == wire.PODS[wire.CLIENT])
-    late = replace(emitted.taken[own], shots=emitted.taken[own].shots[1:], times_ns=emitted.taken[own].times_ns[1:])
-    emitted = replace(emitted, taken={**emitted.taken, own: late})
-    case = follow(worlds.record(emitted), worlds.tables(emitted))
-    assert not any((path.journeys.outcome == OutcomeCode.LOST).any() for path in case.paths)
+def test_which_of_two_what_nothing_tells_stays_undetermined() -> None:
+    """Both kept one port, and all captures on the server's node are too short to compare packets."""
+    node = wire.SERVERS[A]
+    captures = {tap: Capture(snaplen=92 if tap[1] == wire.NIC else 42) for tap in wire.hops_to(A) if tap[0] == node}
+    world = reusing(Flow(service_port=53, known=False), Flow(known=False), later_ns=5 * wire.SECOND)
+    case = worlds.run(replace(world, captures=captures)).case
+    assert {outcome for path in case.paths for outcome in path.journeys.outcome.tolist()} == {OutcomeCode.UNDETERMINED}
+
+
+def test_what_conntrack_says_is_anothers_is_not_the_services() -> None:
+    """In a routing loop the client's node sees its own packets again, takes them for new connections and gives them new ports; one of them
+    the client uses as well, for a lookup that went elsewhere."""
+    simulator = wire.Simulator()
+    simulator.udp(wire.SECOND_SERVER, time_ns=wire.EPOCH, payload=b"q", client_port=40_000, ident=1)
+    again = wire.Simulator()
+    again.udp(A, time_ns=wire.EPOCH + 1_000_000, payload=b"other", client_port=40_000, ident=2, vanished=5)
+    for tap in wire.hops_to(A)[1:5]:
+        simulator.files[tap] += again.files[tap]
+    entries = [
+        ConntrackEntry(
+            protocol="udp", original_source=wire.CLIENT, original_destination=asked, reply_source=server, reply_destination=wire.CLIENT,
+            original_source_port=port, original_destination_port=53, reply_source_port=53, reply_destination_port=40_000,
+        )
+        for asked, server, port in ((wire.SERVICE, wire.SECOND_SERVER, 40_000), (A, A, 20_851))
+    ]  # fmt: skip
+    recording = replace(record(simulator), after=(NodeFacts(node=wire.CLIENT_NODE, conntrack=tuple(entries)),))
+    case = follow(recording, tables_of(simulator))
+    assert [flow.server and flow.server.address for flow in case.flows] == [wire.SECOND_SERVER]
