@@ -18,6 +18,7 @@ from tests.wire import simulator as wire
 from tests.wire.emit import emit
 from tests.wire.places import Shape
 from tests.wire.reuse import SHIFT, reusing
+from tests.wire.traffic import Numbering, numbers
 from tests.wire.world import Capture, Flow
 
 A = wire.FIRST
@@ -135,6 +136,14 @@ def test_one_port_asks_a_service_and_a_backend_that_nobody_traces(known: bool) -
     assert [(flow.service is None, flow.id) for flow in case.flows] == [(False, 1), (True, 2)]
     for path in case.paths:
         assert path.journeys.outcome.tolist() == [OutcomeCode.DELIVERED] * 4
+
+
+def test_equal_packets_of_both_are_told_apart_by_their_time() -> None:
+    """On a bridge that translates both have one tuple, and without IP IDs nothing else tells them apart."""
+    ids = numbers(Numbering.ZERO), numbers(Numbering.ZERO)
+    case = worlds.run(reusing(KEPT, MOVED, ids=ids, payloads=(b"same", b"same"), shape=Shape.BR_NETFILTER)).case
+    requests = [path for path in case.paths if path.path.direction is Direction.REQUEST]
+    assert [[hop.packets for hop in path.hops if hop.expected] for path in requests] == [[4] * 8] * 2
 
 
 def test_which_of_two_what_nothing_tells_stays_undetermined() -> None:
