@@ -146,6 +146,14 @@ def test_equal_packets_of_both_are_told_apart_by_their_time() -> None:
     assert [[hop.packets for hop in path.hops if hop.expected] for path in requests] == [[4] * 8] * 2
 
 
+def test_where_the_clients_interface_is_blind_conntrack_tells() -> None:
+    """What the bridge shows with one tuple is known by what goes on with another port."""
+    own = {(wire.CLIENT_NODE, wire.PODS[wire.CLIENT]): Capture(blind=True)}
+    case = worlds.run(replace(reusing(KEPT, MOVED, shape=Shape.BR_NETFILTER), captures=own)).case
+    requests = [path for path in case.paths if path.path.direction is Direction.REQUEST]
+    assert [[hop.packets for hop in path.hops if hop.expected] for path in requests] == [[0] + [4] * 7] * 2
+
+
 def test_which_of_two_what_nothing_tells_stays_undetermined() -> None:
     """Both kept one port, and all captures on the server's node are too short to compare packets."""
     node = wire.SERVERS[A]

@@ -9,8 +9,13 @@ from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, PortRewriting
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
+from tests.journeys import worlds
 from tests.journeys.build import change, hop_packets, outcomes, record, tables_of
 from tests.wire import simulator as wire
+from tests.wire.options import asked
+from tests.wire.places import Shape
+from tests.wire.reuse import SHIFT
+from tests.wire.world import Capture, Flow
 
 A = wire.FIRST
 USED, NEW = 59_982, 4_016
@@ -91,3 +96,10 @@ def test_a_client_that_was_not_seen_whole_may_have_used_the_port_itself() -> Non
     simulator = rewritten()
     recording = change(record(simulator), Tap(node=OWN[0], interface=OWN[1]), status=CaptureStatus.PARTIAL, reason="ended")
     assert follow(recording, tables_of(simulator)).rewritten_ports == ()
+
+
+def test_a_bridge_shows_the_clients_ports_as_well() -> None:
+    own = {OWN: Capture(blind=True)}
+    world = replace(asked(Flow(port_shift=SHIFT, known=False), fates=(None,) * 3), shape=Shape.FLANNEL, captures=own)
+    (request, *_) = worlds.run(world).case.paths
+    assert request.journeys.outcome.tolist() == [OutcomeCode.DELIVERED] * 3
