@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kubectl_vxtrace import journeys, packets
@@ -12,14 +11,17 @@ from kubectl_vxtrace.diagnosis.foreign import without_unproven
 from kubectl_vxtrace.diagnosis.outcome import settle
 from kubectl_vxtrace.diagnosis.verdict import conclude
 from kubectl_vxtrace.errors import CannotRunError, PcapError
-from kubectl_vxtrace.journeys import ShownJourney, shown
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.journeys import shown
+from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
-from kubectl_vxtrace.model.report import PacketLine, SightingReport, TraceReport
+from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
+from kubectl_vxtrace.report.packet_lines import packet_lines
+from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
 
@@ -51,7 +53,7 @@ def analyse(recording: Recording) -> TraceReport:
 
 def examine(recording: Recording) -> Examined:
     """`analyse`, with what is needed to dissect the report's packets. Raises as it does."""
-    recording, tables = read_tables(recording)
+    recording, tables = read_tables(replace(recording, cnis=CNIS))
     if not recording.flows:
         recording = infer(_dated(recording, tables), tables)
     recording = journeys.with_foreign_sources(settle_ports(recording, tables), tables)
@@ -59,7 +61,7 @@ def examine(recording: Recording) -> Examined:
     findings = diagnose(case)
     settled = settle(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
-    report = replace(conclude(case, findings), packets=_packet_lines(settled, picked))
+    report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
     return Examined(report=report, case=settled, picked=picked)
 
 
@@ -121,30 +123,12 @@ def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
 
 
 def _vxlan_ports(recording: Recording) -> set[int]:
-    return {*packets.VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+    return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
 
 
-def _packet_lines(case: Case, picked: Sequence[ShownJourney]) -> tuple[PacketLine, ...]:
-    summaries = _summaries(case, [_first_place(journey) for journey in picked])
-    return tuple(
-        PacketLine(
-            id=number,
-            flow=journey.flow,
-            direction=journey.direction,
-            client_port=journey.client_port,
-            summary=summary,
-            outcome=journey.outcome,
-            sightings=tuple(
-                SightingReport(hop=hop, time=rfc3339(int(case.tables[tap].time_ns[row])), frame=int(case.tables[tap].frame[row]))
-                for hop, tap, row in journey.sightings
-            ),
-        )
-        for number, (journey, summary) in enumerate(zip(picked, summaries, strict=True), start=1)
-    )
-
-
-def _summaries(case: Case, places: Sequence[Place]) -> list[str]:
-    """One line for each frame; each file is opened once."""
+def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:
+    """One line for each packet, of its first frame; each file is opened once."""
+    places = [_first_place(journey) for journey in picked]
     texts: dict[Place, str] = {}
     for tap, rows in _by_tap(places).items():
         texts.update({(tap, row): text for row, text in zip(rows, summarise(_file(case, tap), case.tables[tap], rows), strict=True)})
@@ -171,9 +155,3 @@ def _by_tap(places: Sequence[Place]) -> dict[Tap, list[int]]:
 def _file(case: Case, tap: Tap) -> Path:
     file = next(capture.file for capture in case.recording.captures if capture.task.tap == tap and capture.file is not None)
     return Path(case.recording.folder) / file
-
-
-def rfc3339(time_ns: int) -> str:
-    """RFC 3339 UTC with nine digits of a second."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

@@ -4,7 +4,7 @@ import sys
 from typing import Protocol
 
 from kubectl_vxtrace.errors import VxtraceError
-from kubectl_vxtrace.report.text import clean
+from kubectl_vxtrace.model.text import clean
 
 
 class Console(Protocol):
@@ -53,5 +53,7 @@ class Stderr:
             self._write(f"hint: {error.hint}")
 
     def _write(self, text: str) -> None:
+        if sys.stderr is None:  # the process was started without one
+            return
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()

@@ -9,6 +9,7 @@ from kubectl_vxtrace import facts
 from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture.droplog import DropLog
 from kubectl_vxtrace.kube.nodes import DebugNodes
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import AnswerStatus, Node, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.facts import ConntrackEntry, KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow
@@ -103,10 +104,10 @@ def _question(
     services = [flow.service.address for flow in flows if flow.service is not None and flow.service.address is not None]
     return facts.look(
         node.name,
-        local=_unique(end.address for end in ends if end.node == node.name),
-        remote=_unique(end.address for end in ends if end.node != node.name),
-        underlay=_unique(address for other in nodes if other.name != node.name for address in other.addresses),
-        lookups=_unique((*services, *lookups)),
+        local=unique(end.address for end in ends if end.node == node.name),
+        remote=unique(end.address for end in ends if end.node != node.name),
+        underlay=unique(address for other in nodes if other.name != node.name for address in other.addresses),
+        lookups=unique((*services, *lookups)),
         tuples=_tuples(node, flows),
         connections_only=connections_only,
     )
@@ -116,7 +117,3 @@ def _tuples(node: Node, flows: Sequence[Flow]) -> tuple[tuple[str, int, str], ..
     """The servers that a client of `node` asks, and their ports."""
     servers = [(flow, flow.server) for flow in flows if flow.client.node == node.name and flow.server is not None]
     return tuple(dict.fromkeys((flow.protocol, end.port, end.address) for flow, end in servers if end.port is not None))
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))

@@ -1,21 +1,23 @@
 """Steps 1 and 2 of a trace: resolve the names, check that it may be done. Nothing is created."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from kubectl_vxtrace.capture import usersfilter
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError
-from kubectl_vxtrace.interruption import Interruption
 from kubectl_vxtrace.kube import preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.path import Flow
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.signals import Interruption
+from kubectl_vxtrace.topology.cni import ANNOTATION_PREFIXES
 from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
 
 Found = TypeVar("Found")
@@ -62,13 +64,13 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
 
 def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
     """What `find` finds: a near snapshot first; one wide listing only on a miss."""
-    seen = snapshot.near(connection, request)
+    seen = snapshot.near(connection, request, annotations=ANNOTATION_PREFIXES)
     try:
         return seen, find(request, seen)
     except NotFoundError:
         if seen.scope == Scope.WIDE:
             raise
-    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request))
+    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request), annotations=ANNOTATION_PREFIXES)
     try:
         return seen, find(request, seen)
     except NotFoundError:
@@ -85,7 +87,7 @@ def _named_namespaces(connection: Connection, request: Request) -> tuple[str, ..
     """Where the names of a request are looked for first."""
     source = request.source.namespace or connection.namespace
     target = request.target.namespace if request.target is not None else None
-    return _unique(name for name in (source, target) if name)
+    return unique((source, target))
 
 
 def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tuple[tuple[Node, ...], tuple[Gap, ...]]:
@@ -116,7 +118,3 @@ def unfit(node: Node | None) -> str | None:
     if not node.ready:
         return f"the node is not ready: {node.not_ready_reason or 'no reason given'}"
     return None
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))

@@ -4,7 +4,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +17,19 @@ from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
-from kubectl_vxtrace.interruption import Interruption, Phase
 from kubectl_vxtrace.kube import details
 from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare
+from kubectl_vxtrace.signals import Interruption, Phase
+from kubectl_vxtrace.topology.cni import publishing
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
 
@@ -145,7 +147,7 @@ class Trace:
             session.start()
             logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
-            idle = _beside(lambda: self._use_the_time(prepared))
+            idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
@@ -175,11 +177,12 @@ class Trace:
             return ": interrupted"
         return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
 
-    def _use_the_time(self, prepared: Prepared) -> ClusterSnapshot:
+    def _use_the_time(self, prepared: Prepared, overlay: Overlay) -> ClusterSnapshot:
         """What takes time and is not needed before; the snapshot with what else the cluster says."""
         self._meanwhile()
         self._sweep(prepared)
-        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows)
+        cnis = publishing(prepared.snapshot.nodes, overlay.backend)
+        return details.detailed(prepared.connection, prepared.snapshot, prepared.flows, cnis)
 
     def _look(
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
@@ -192,7 +195,7 @@ class Trace:
         profile = self._request.pod_options.profile
         return DropSession(
             nodes,
-            _unique(task.tap.node for task in plan.tasks),
+            unique(task.tap.node for task in plan.tasks),
             session=self.session,
             directory=CAPTURE_DIRECTORY,
             limit_s=math.ceil(plan.duration_s + MARGIN_S),
@@ -228,7 +231,3 @@ def _beside(function: Callable[[], Found]) -> Future[Found]:
     future = pool.submit(function)
     pool.shutdown(wait=False)
     return future
-
-
-def _unique(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))

@@ -1,14 +1,13 @@
 """The command line without a cluster."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import typer
 
-from kubectl_vxtrace.options import duration_s, request_timeout_s
 from tests.command import ROOT, call
 
 HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "yaml", "rich")
@@ -55,24 +54,6 @@ def test_version_without_a_cluster() -> None:
     assert "no server version" in done.stderr
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m kubectl_vxtrace schema | head -c 1", shell=True, capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("15s", 15), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400)])
-def test_durations_are_go_s(text: str, seconds: float) -> None:
-    assert duration_s(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["15", "", "s", "1d", "-1s", "0s", "1 s", "25h", "1s5"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        duration_s(text)
-
-
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [(["an"], {"analyze"}), (["pod", "--dura"], {"--duration"}), (["pod", "--profile", ""], {"privileged", "netraw"})],
@@ -109,5 +90,47 @@ def test_commands_that_check_take_what_a_trace_takes() -> None:
             assert f"{flag} " in text or f"{flag}\n" in text, (command, flag)
 
 
-def test_request_timeout_is_kubectl_s() -> None:
-    assert (request_timeout_s("0"), request_timeout_s("30"), request_timeout_s("1m")) == (None, 30.0, 60.0)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cleanup", "-n", "=shop"], "'=shop' is no name of a namespace"),
+        (["cleanup", "--debug-namespace", "Shop"], "'Shop' is no name of a namespace"),
+        (["pod", "web", "--to", "api", "-n", "../shop"], "'../shop' is no name of a namespace"),
+        (["pod", "web", "--to", "api", "--debug-namespace=_"], "'_' is no name of a namespace"),
+        (["check", "-n=a b"], "'a b' is no name of a namespace"),
+        (["version", "-q=perhaps"], "-q is a switch"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(arguments: list[str], said: str) -> None:
+    done = call(*arguments, "--kubeconfig", "/nonexistent")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_flags_are_read_as_kubectl_reads_them() -> None:
+    done = call("version", "-o=json", "--kubeconfig=/nonexistent", "--quiet=true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["serverVersion"] is None
+
+
+def test_help_may_be_asked_for_as_a_command() -> None:
+    assert call("help").stdout == call("--help").stdout
+    assert call("help", "check").stdout == call("check", "--help").stdout != ""
+    assert call("help", "nonsense").returncode == 2
+
+
+def test_the_version_alone_asks_no_cluster() -> None:
+    done = call("--version", KUBECONFIG="/nonexistent")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == call("version", "-q", "--kubeconfig", "/nonexistent").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["node", "a", "--to", "node/b"], ["service", "web"], ["mesh"], ["mesh", "-h"], ["compare"], ["help", "completion"]]
+)
+def test_a_command_that_is_not_built_says_so(arguments: list[str]) -> None:
+    done = call(*arguments)
+    name = arguments[-1] if arguments[0] == "help" else arguments[0]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: {name} is not in this version\nhint: " in done.stderr

@@ -12,15 +12,27 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.model.protocol import (
+    ETHERNET_BYTES,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    FRAGMENT_OFFSET,
+    IPV6_BYTES,
+    TCP_SYN,
+    UDP_BYTES,
+    VXLAN_BYTES,
+    VXLAN_PORTS,
+    IpProtocol,
+)
 
-_INNER_SOURCE, _INNER_DESTINATION, _INNER_TYPE = 42, 46, 28
-_IPV4_TYPE, _IPV6_TYPE = "0x0800", "0x86dd"
-_IPV6_BYTES = 40
-# IPv4 flags and fragment offset: the offset is the lower 13 bits (RFC 791, 3.1). Later fragments have no ports.
-_LATER_FRAGMENT = "ip[6:2]&0x1fff!=0"
+_INNER_IPV4 = UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES
+_INNER_SOURCE, _INNER_DESTINATION, _INNER_TYPE = _INNER_IPV4 + 12, _INNER_IPV4 + 16, _INNER_IPV4 - 2
+_IPV4_TYPE, _IPV6_TYPE = f"0x{ETHERTYPE_IPV4:04x}", f"0x{ETHERTYPE_IPV6:04x}"
+# Later fragments have no ports.
+_LATER_FRAGMENT = f"ip[6:2]&0x{FRAGMENT_OFFSET:04x}!=0"
 # RFC 8200, 4.5: the Fragment header's number. What a fragment's later headers say cannot be asked for.
 _IPV6_FRAGMENT = "ip6[6]=44"
-_TCP_SYN = "tcp[13]&0x02!=0"
+_TCP_SYN = f"tcp[13]&0x{TCP_SYN:02x}!=0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +52,7 @@ class Ends:
     masquerades: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
-    vxlan_ports: tuple[int, ...] = (4789, 8472)
+    vxlan_ports: tuple[int, ...] = VXLAN_PORTS
 
 
 def client_pod(client: str, ports: Sequence[int]) -> str:
@@ -101,7 +113,7 @@ def underlay(ends: Ends) -> str:
         hosts([*ends.clients, *ends.services]),
         all_of([hosts(ends.servers), hosts([*ends.host_clients, *ends.masquerades])]),
         _host_ends(ends),
-        all_of(["ip proto 17", _LATER_FRAGMENT, hosts(ends.nodes)]),
+        all_of([f"ip proto {IpProtocol.UDP.value}", _LATER_FRAGMENT, hosts(ends.nodes)]),
         all_of([_IPV6_FRAGMENT, hosts(address for address in ends.nodes if _is_six(address))]),
         all_of(["icmp or icmp6", hosts([*ends.nodes, *ends.servers])]),
         all_of([_TCP_SYN, _one_of("src host", ends.nodes), _one_of("dst host", ends.nodes)]),
@@ -137,7 +149,7 @@ def _in_udp(place: int, count: int) -> str:
 
 
 def _in_ip6(place: int, count: int) -> str:
-    return f"ip6[{_IPV6_BYTES + place}:{count}]"
+    return f"ip6[{IPV6_BYTES + place}:{count}]"
 
 
 def _is_six(address: str) -> bool:

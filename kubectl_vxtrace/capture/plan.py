@@ -1,6 +1,6 @@
 """What to capture where: a tap once, however many paths pass it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -9,13 +9,12 @@ from kubectl_vxtrace.capture.local import local_networks
 from kubectl_vxtrace.capture.names import file_name, usable_interface
 from kubectl_vxtrace.capture.usersfilter import checked
 from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Path, Role, Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CapturePlan, CaptureTask
 from kubectl_vxtrace.model.request import Limits
-
-# IANA's port, which Calico uses, and the Linux kernel's own default, which flannel and Cilium use.
-_VXLAN_PORTS = (4789, 8472)
 
 
 @dataclass(slots=True)
@@ -242,18 +241,14 @@ def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], n
     tunnels = [vtep.address for vtep in overlay.vteps]
     services = [flow.service.address for flow in flows if flow.service is not None]
     return bpf.Ends(
-        clients=_unique(flow.client.address for flow in flows if not flow.client.host_network),
-        servers=_unique(server.address for server in servers if not server.host_network),
-        host_clients=_unique(flow.client.address for flow in flows if flow.client.host_network),
-        host_servers=_unique(server.address for server in servers if server.host_network),
+        clients=unique(flow.client.address for flow in flows if not flow.client.host_network),
+        servers=unique(server.address for server in servers if not server.host_network),
+        host_clients=unique(flow.client.address for flow in flows if flow.client.host_network),
+        host_servers=unique(server.address for server in servers if server.host_network),
         # a node's own address is asked for a node port: all that the node sends has it
-        services=_unique(address for address in services if address not in nodes),
-        masquerades=_unique([*tunnels, *nodes]),
-        nodes=_unique(nodes),
+        services=unique(address for address in services if address not in nodes),
+        masquerades=unique([*tunnels, *nodes]),
+        nodes=unique(nodes),
         ports=_ports(flows),
-        vxlan_ports=tuple(dict.fromkeys(port for port in (*ports, *_VXLAN_PORTS) if port is not None)),
+        vxlan_ports=tuple(dict.fromkeys(port for port in (*ports, *VXLAN_PORTS) if port is not None)),
     )
-
-
-def _unique(addresses: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(address for address in addresses if address))

@@ -33,7 +33,7 @@ from kubectl_vxtrace.journeys.judge import judge_flow
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.counted import frames_in_window
 from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
-from kubectl_vxtrace.journeys.judge.selection import ShownJourney, shown
+from kubectl_vxtrace.journeys.judge.selection import shown
 from kubectl_vxtrace.journeys.match import match_packets
 from kubectl_vxtrace.journeys.records import CandidatePath
 from kubectl_vxtrace.journeys.threads import in_threads
@@ -45,7 +45,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
 
-__all__ = ["ShownJourney", "follow", "shown", "with_foreign_sources"]
+__all__ = ["follow", "shown", "with_foreign_sources"]
 
 
 def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:

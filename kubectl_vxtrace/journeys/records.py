@@ -22,6 +22,9 @@ NO_FLOW = -1
 SEVERAL_FLOWS = -2
 """In place of a planned flow: more than one."""
 ANY_PORT = -1
+"""In place of a server's port."""
+FlowKey = tuple[int, int, int]
+"""Group, planned flow and direction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

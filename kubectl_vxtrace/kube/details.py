@@ -10,36 +10,32 @@ from kubectl_vxtrace.kube import policies
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.policies import (
     BlockAffinityObject,
-    CalicoPolicyObject,
     ConfigMapObject,
     DaemonSetObject,
-    FelixObject,
     IpPoolObject,
+    OwnPolicyObject,
     PolicyObject,
+    SettingsObject,
 )
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, CniConfiguration, NetworkPolicy
+from kubectl_vxtrace.model.cni import Cni, OwnKinds
 from kubectl_vxtrace.model.path import Flow
 
 Found = TypeVar("Found")
 
-_CALICO = "crd.projectcalico.org"
-_CALICO_V1 = f"{_CALICO}/v1"
-# Where the operator and the manifests put them.
-_CALICO_NAMESPACES = ("calico-system", "kube-system")
-_FLANNEL_MAPS = (("kube-flannel", "kube-flannel-cfg"), ("kube-system", "kube-flannel-cfg"), ("kube-system", "canal-config"))
 _READ_TIMEOUT_S = 3.0
 
 
-def detailed(connection: Connection, snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> ClusterSnapshot:
+def detailed(connection: Connection, snapshot: ClusterSnapshot, flows: Sequence[Flow], cnis: Sequence[Cni]) -> ClusterSnapshot:
     """`snapshot` with `policies`, `cni` and `absent`. Never raises for a cluster's failure: what could not be read is absent.
 
-    Policies are those in the namespaces of the flows' pods, and global ones. A CNI's kinds are asked for where its annotations
-    stand on a node.
+    Policies are those in the namespaces of the flows' pods, and global ones; beside Kubernetes' own those of `cnis`, the networks that
+    the cluster has; of what two of them keep, that of the first.
     """
     try:
         with Api(connection, read_timeout_s=_READ_TIMEOUT_S) as api:
-            return _Details(api).of(snapshot, flows)
+            return _Details(api).of(snapshot, flows, cnis)
     except (VxtraceError, OSError) as error:
         return replace(snapshot, absent={"networkpolicies": str(error)})
 
@@ -52,56 +48,59 @@ class _Details:
         self._absent: dict[str, str] = {}
         self._silent: str | None = None
 
-    def of(self, snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> ClusterSnapshot:
+    def of(self, snapshot: ClusterSnapshot, flows: Sequence[Flow], cnis: Sequence[Cni]) -> ClusterSnapshot:
         namespaces = _namespaces(flows)
         found = [policy for namespace in namespaces for policy in self._kubernetes_policies(namespace)]
-        cni = CniConfiguration()
-        annotations = {key for node in snapshot.nodes for key in node.annotations}
-        if any(key.startswith("projectcalico.org/") for key in annotations):
-            found += self._calico_policies(namespaces)
-            cni = self._calico()
-        if any(key.startswith("flannel.alpha.coreos.com/") for key in annotations):
-            cni = replace(cni, flannel=self._flannel())
-        return replace(snapshot, policies=tuple(found), cni=cni, absent=self._absent)
+        configuration = CniConfiguration()
+        kinds = next((cni.kinds for cni in cnis if cni.kinds is not None), None)
+        if kinds is not None:
+            found += self._own_policies(kinds.group, namespaces)
+            configuration = self._own_configuration(kinds)
+        config_maps = next((cni.config_maps for cni in cnis if cni.config_maps), ())
+        if config_maps:
+            configuration = replace(configuration, flannel=self._network(config_maps))
+        return replace(snapshot, policies=tuple(found), cni=configuration, absent=self._absent)
 
     def _kubernetes_policies(self, namespace: str) -> Iterable[NetworkPolicy]:
         resource = namespaced(namespace, "networkpolicies", group="networking.k8s.io/v1")
         return (item.record() for item in self._list(f"networkpolicies in {namespace}", resource, PolicyObject))
 
-    def _calico_policies(self, namespaces: Sequence[str]) -> list[NetworkPolicy]:
+    def _own_policies(self, group: str, namespaces: Sequence[str]) -> list[NetworkPolicy]:
+        name = group.partition("/")[0]
         found = []
         for namespace in namespaces:
-            resource = namespaced(namespace, "networkpolicies", group=_CALICO_V1)
-            items = self._list(f"networkpolicies.{_CALICO} in {namespace}", resource, CalicoPolicyObject)
-            found += [item.record(f"{_CALICO}/NetworkPolicy") for item in items]
-        resource = namespaced(None, "globalnetworkpolicies", group=_CALICO_V1)
-        items = self._list("globalnetworkpolicies", resource, CalicoPolicyObject)
-        return found + [item.record(f"{_CALICO}/GlobalNetworkPolicy") for item in items]
+            resource = namespaced(namespace, "networkpolicies", group=group)
+            items = self._list(f"networkpolicies.{name} in {namespace}", resource, OwnPolicyObject)
+            found += [item.record(f"{name}/NetworkPolicy") for item in items]
+        resource = namespaced(None, "globalnetworkpolicies", group=group)
+        items = self._list("globalnetworkpolicies", resource, OwnPolicyObject)
+        return found + [item.record(f"{name}/GlobalNetworkPolicy") for item in items]
 
-    def _calico(self) -> CniConfiguration:
-        felix: dict[str, str] = {}
-        for item in self._list("felixconfigurations", namespaced(None, "felixconfigurations", group=_CALICO_V1), FelixObject):
-            felix |= item.settings()
+    def _own_configuration(self, kinds: OwnKinds) -> CniConfiguration:
+        group = kinds.group
+        settings: dict[str, str] = {}
+        for item in self._list(kinds.settings, namespaced(None, kinds.settings, group=group), SettingsObject):
+            settings |= item.settings()
         return CniConfiguration(
-            pools=tuple(item.record() for item in self._list("ippools", namespaced(None, "ippools", group=_CALICO_V1), IpPoolObject)),
+            pools=tuple(item.record() for item in self._list("ippools", namespaced(None, "ippools", group=group), IpPoolObject)),
             blocks=tuple(
                 record
-                for item in self._list("blockaffinities", namespaced(None, "blockaffinities", group=_CALICO_V1), BlockAffinityObject)
+                for item in self._list("blockaffinities", namespaced(None, "blockaffinities", group=group), BlockAffinityObject)
                 if (record := item.record()) is not None
             ),
-            felix=felix,
-            felix_environment=self._felix_environment(),
+            felix=settings,
+            felix_environment=self._environment(kinds),
         )
 
-    def _felix_environment(self) -> dict[str, str]:
-        resources = [namespaced(namespace, "daemonsets", "calico-node", group="apps/v1") for namespace in _CALICO_NAMESPACES]
-        daemon = self._first("daemonset calico-node", resources, DaemonSetObject)
-        return {} if daemon is None else daemon.felix_environment()
+    def _environment(self, kinds: OwnKinds) -> dict[str, str]:
+        resources = [namespaced(namespace, "daemonsets", name, group="apps/v1") for namespace, name in kinds.agents]
+        daemon = self._first(f"daemonset {kinds.agents[0][1]}", resources, DaemonSetObject)
+        return {} if daemon is None else daemon.environment(kinds.agent_variables)
 
-    def _flannel(self) -> dict[str, str]:
-        resources = [path("api", "v1", "namespaces", namespace, "configmaps", name) for namespace, name in _FLANNEL_MAPS]
-        configuration = self._first("configmap of flannel", resources, ConfigMapObject)
-        return {} if configuration is None else policies.flattened(configuration.json("net-conf.json"))
+    def _network(self, config_maps: Sequence[tuple[str, str]]) -> dict[str, str]:
+        resources = [path("api", "v1", "namespaces", namespace, "configmaps", name) for namespace, name in config_maps]
+        network = self._first(f"configmap {config_maps[0][1]}", resources, ConfigMapObject)
+        return {} if network is None else policies.flattened(network.json("net-conf.json"))
 
     def _list(self, key: str, resource: str, type_: type[Found]) -> list[Found]:
         found = self._read(key, lambda: list(self._api.items(resource, type_)))

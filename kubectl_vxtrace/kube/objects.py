@@ -8,17 +8,8 @@ import msgspec
 
 from kubectl_vxtrace.model.cluster import Node, Pod, PodCondition, Workload
 
-# Annotations in which CNIs publish a node's VTEP: Calico (projectcalico.org/IPv4VXLANTunnelAddr, .../IPv4Address), flannel
-# (flannel.alpha.coreos.com/backend-data, .../public-ip), both in Canal, Cilium (network.cilium.io/ipv4-cilium-host; before 1.14
-# io.cilium.network.ipv4-cilium-host); and the address that a cloud or k3s gave the node.
-_CNI_ANNOTATIONS = (
-    "projectcalico.org/",
-    "flannel.alpha.coreos.com/",
-    "network.cilium.io/",
-    "io.cilium.network",
-    "alpha.kubernetes.io/provided-node-ip",
-    "k3s.io/internal-ip",
-)
+# The address that a cloud or k3s gave the node.
+_ADDRESS_ANNOTATIONS = ("alpha.kubernetes.io/provided-node-ip", "k3s.io/internal-ip")
 _PLACE_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
@@ -183,8 +174,12 @@ class NodeObject(msgspec.Struct):
     spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
-    def record(self) -> Node:
-        """The node as the other rooms know it; InternalIPs come first."""
+    def record(self, annotations: tuple[str, ...] = ()) -> Node:
+        """The node as the other rooms know it; InternalIPs come first.
+
+        Args:
+            annotations: how the names of those begin that are kept. Of the others some hold secrets, or whole manifests.
+        """
         status = self.status
         found = status.addresses or []
         addresses = [entry.address for type_ in ("InternalIP", "ExternalIP") for entry in found if entry.type == type_]
@@ -199,7 +194,11 @@ class NodeObject(msgspec.Struct):
             not_ready_reason=None if is_ready else said or "no reason given",
             os=status.node_info.operating_system or "linux",
             architecture=status.node_info.architecture or "amd64",
-            annotations={key: value for key, value in (self.metadata.annotations or {}).items() if key.startswith(_CNI_ANNOTATIONS)},
+            annotations={
+                key: value
+                for key, value in (self.metadata.annotations or {}).items()
+                if key.startswith((*annotations, *_ADDRESS_ANNOTATIONS))
+            },
             labels={key: value for key, value in (self.metadata.labels or {}).items() if key in _PLACE_LABELS},
         )
 

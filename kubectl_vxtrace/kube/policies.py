@@ -56,8 +56,8 @@ class PolicyObject(msgspec.Struct):
         )
 
 
-class CalicoPolicySpec(msgspec.Struct):
-    """The spec of Calico's own policies; without `types` they are what their rules are (projectcalico/v3)."""
+class OwnPolicySpec(msgspec.Struct):
+    """The spec of a CNI's own policies; without `types` they are what their rules are (projectcalico/v3)."""
 
     selector: str = ""
     types: list[str] | None = None
@@ -65,11 +65,11 @@ class CalicoPolicySpec(msgspec.Struct):
     egress: list[msgspec.Raw] | None = None
 
 
-class CalicoPolicyObject(msgspec.Struct):
-    """A NetworkPolicy or GlobalNetworkPolicy of Calico."""
+class OwnPolicyObject(msgspec.Struct):
+    """A NetworkPolicy or GlobalNetworkPolicy of a CNI's own group."""
 
     metadata: Metadata
-    spec: CalicoPolicySpec = msgspec.field(default_factory=CalicoPolicySpec)
+    spec: OwnPolicySpec = msgspec.field(default_factory=OwnPolicySpec)
 
     def record(self, kind: str) -> NetworkPolicy:
         """The policy under the name of its kind."""
@@ -98,7 +98,7 @@ class IpPoolSpec(msgspec.Struct, rename="camel"):
 
 
 class IpPoolObject(msgspec.Struct):
-    """An IPPool of Calico."""
+    """A pool of pod addresses (projectcalico/v3, IPPool)."""
 
     metadata: Metadata
     spec: IpPoolSpec
@@ -127,7 +127,7 @@ class BlockAffinitySpec(msgspec.Struct):
 
 
 class BlockAffinityObject(msgspec.Struct):
-    """A BlockAffinity of Calico."""
+    """A block of a pool that a node has (projectcalico/v3, BlockAffinity)."""
 
     metadata: Metadata
     spec: BlockAffinitySpec
@@ -139,8 +139,8 @@ class BlockAffinityObject(msgspec.Struct):
         return BlockAffinity(cidr=self.spec.cidr, node=self.spec.node, state=self.spec.state)
 
 
-class FelixObject(msgspec.Struct):
-    """A FelixConfiguration, `default` or `node.<name>`."""
+class SettingsObject(msgspec.Struct):
+    """The settings of a CNI's agents: `default`, or those of one node, `node.<name>` (projectcalico/v3, FelixConfiguration)."""
 
     metadata: Metadata
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -188,11 +188,10 @@ class DaemonSetObject(msgspec.Struct):
     metadata: Metadata
     spec: DaemonSetSpec = msgspec.field(default_factory=DaemonSetSpec)
 
-    def felix_environment(self) -> dict[str, str]:
-        """Variables that begin with FELIX_, and how addresses are detected; nothing else, which may be a secret."""
+    def environment(self, wanted: tuple[str, ...]) -> dict[str, str]:
+        """Variables that begin with one of `wanted`; nothing else, which may be a secret."""
         containers = self.spec.template.spec.containers or ()
         variables = [variable for container in containers for variable in container.env or () if variable.value is not None]
-        wanted = ("FELIX_", "IP_AUTODETECTION_METHOD", "IP6_AUTODETECTION_METHOD")
         return {variable.name: variable.value or "" for variable in variables if variable.name.startswith(wanted)}
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,11 @@ import msgspec
 
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import explain
+from kubectl_vxtrace.kube.namespaces import is_absent, not_found
 from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, WorkloadObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.kube.serviceobjects import ServiceObject, SliceObject
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Scope
 from kubectl_vxtrace.model.request import Request
 
@@ -83,6 +85,10 @@ class _Reader:
                 return error
             raise
 
+    def absent(self, namespaces: Sequence[str]) -> str | None:
+        """The first of these namespaces that does not exist."""
+        return next((name for name in namespaces if is_absent(self.api(), name)), None)
+
     def uid(self) -> str | ApiError:
         """The uid of kube-system, which stands for the cluster."""
         try:
@@ -105,28 +111,34 @@ class _Found:
             self.lists.setdefault(kind.plural, []).extend(result)
 
 
-def near(connection: Connection, request: Request) -> ClusterSnapshot:
+def near(connection: Connection, request: Request, *, annotations: tuple[str, ...] = ()) -> ClusterSnapshot:
     """Nodes, and everything in the namespaces that the request names; what may not be read stands in `missing`.
 
-    Raises VxtraceError where the API cannot be asked.
+    Args:
+        connection: the cluster.
+        request: names what is looked for.
+        annotations: how the names of the nodes' annotations begin that are kept.
+
+    Raises:
+        UsageError: a namespace that the request names does not exist.
+        VxtraceError: the API cannot be asked.
     """
-    targets = (request.source, request.target)
-    named = [target.namespace for target in targets if target is not None and target.namespace]
-    first = request.source.namespace or connection.namespace
-    namespaces = tuple(dict.fromkeys([first, *named]))
-    return _read(connection, Scope.NEAR, namespaces)
+    source, target = request.source.namespace, request.target.namespace if request.target is not None else None
+    named = unique((request.access.namespace, source, target))
+    return _read(connection, Scope.NEAR, unique((source or connection.namespace, target)), annotations, required=named)
 
 
-def wide(connection: Connection, *, namespaces: Sequence[str] = ()) -> ClusterSnapshot:
+def wide(connection: Connection, *, namespaces: Sequence[str] = (), annotations: tuple[str, ...] = ()) -> ClusterSnapshot:
     """All namespaces; where listing a kind in all is forbidden, in each that may be read.
 
     Args:
         connection: the cluster.
         namespaces: further ones to try where the namespaces may not be listed.
+        annotations: as in `near`.
 
     Raises VxtraceError where the API cannot be asked.
     """
-    return _read(connection, Scope.WIDE, tuple(namespaces))
+    return _read(connection, Scope.WIDE, tuple(namespaces), annotations)
 
 
 def nodes(connection: Connection) -> tuple[Node, ...]:
@@ -138,7 +150,9 @@ def nodes(connection: Connection) -> tuple[Node, ...]:
         raise explain(error, "read the nodes") from error
 
 
-def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> ClusterSnapshot:
+def _read(
+    connection: Connection, scope: Scope, namespaces: tuple[str, ...], annotations: tuple[str, ...], *, required: tuple[str, ...] = ()
+) -> ClusterSnapshot:
     taken_ns = time.time_ns()
     nodes_kind = _Kind("nodes", NodeObject)
     found = _Found({}, [])
@@ -146,7 +160,10 @@ def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> 
         with _Reader(connection) as reader:
             wanted: list[tuple[_Kind, str | None]] = [(nodes_kind, None)]
             wanted += [(kind, namespace) for kind in _KINDS for namespace in (namespaces if scope is Scope.NEAR else (None,))]
-            uid, *results = reader.all([reader.uid, *(partial(reader.list, *job) for job in wanted)])
+            lists = [partial(reader.list, *job) for job in wanted]
+            uid, absent, *results = reader.all([reader.uid, partial(reader.absent, required), *lists])
+            if absent is not None:
+                raise not_found(absent)
             refused: list[_Kind] = []
             for (kind, namespace), result in zip(wanted, results, strict=True):
                 if scope is Scope.WIDE and kind is not nodes_kind and isinstance(result, ApiError) and result.status == 403:
@@ -159,7 +176,8 @@ def _read(connection: Connection, scope: Scope, namespaces: tuple[str, ...]) -> 
         raise explain(error, "read the cluster") from error
     if isinstance(uid, ApiError):
         found.missing.append(_why("namespaces", uid, ""))
-    return _snapshot(connection, scope, taken_ns, uid if isinstance(uid, str) else None, found)
+    read = _snapshot(connection, scope, taken_ns, uid if isinstance(uid, str) else None, found)
+    return replace(read, nodes=tuple(item.record(annotations) for item in found.lists.get("nodes", ())))
 
 
 def _one_by_one(reader: _Reader, connection: Connection, refused: Sequence[_Kind], more: Sequence[str], found: _Found) -> None:
@@ -194,7 +212,6 @@ def _snapshot(connection: Connection, scope: Scope, taken_ns: int, uid: str | No
         taken_ns=taken_ns,
         scope=scope,
         namespace=connection.namespace,
-        nodes=tuple(item.record() for item in lists.get("nodes", ())),
         pods=pods,
         services=tuple(item.record(backends.get((item.metadata.namespace, item.metadata.name), ())) for item in lists.get("services", ())),
         workloads=tuple(item.record(kind) for kind, at in _WORKLOADS.items() for item in lists.get(at.plural, ())),

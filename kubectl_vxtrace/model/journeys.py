@@ -103,3 +103,19 @@ class Case:
     def traced(self, flow: int, direction: Direction) -> TracedPath | None:
         """The path of the flow with that id in one direction, None where it has none."""
         return next((traced for traced in self.paths if traced.flow.id == flow and traced.path.direction is direction), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownJourney:
+    """A packet to list. `path` is the index into Case.paths and `row` the row in that path's JourneyTable.
+
+    sightings: hop number, its tap and the frame's row in the tap's PacketTable, in hop order.
+    """
+
+    flow: int
+    direction: Direction
+    path: int
+    row: int
+    outcome: Verdict
+    client_port: int
+    sightings: tuple[tuple[int, Tap, int], ...]

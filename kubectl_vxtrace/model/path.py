@@ -82,7 +82,7 @@ class Vtep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """The overlay: `backend` is `calico-vxlan`, `flannel-vxlan` or `vxlan`; one VTEP for each node of the path."""
+    """The overlay: `backend` names the network as its row in topology/cni.py does, an unknown one `vxlan`; one VTEP for each node."""
 
     backend: str | None = None
     vteps: tuple[Vtep, ...] = ()

@@ -20,6 +20,17 @@ class IpProtocol(IntEnum):
 TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG, TCP_ECE, TCP_CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
 """Flags of a TCP header (RFC 9293, 3.1); plain numbers, since an enum's members would widen numpy's columns to 64 bits."""
 
+ECHO_TYPES = {IpProtocol.ICMP: (8, 0), IpProtocol.ICMPV6: (128, 129)}
+"""ICMP types of an echo request and its reply (RFC 792; RFC 4443, 4)."""
+
+ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
+"""What an Ethernet frame holds (IANA, IEEE 802 numbers)."""
+
+ETHERNET_BYTES, TAG_BYTES = 14, 4
+"""An Ethernet header without a preamble or checksum, and an 802.1Q tag in it (IEEE 802.3, 802.1Q)."""
+IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES = 20, 40, 8, 8
+"""Headers without options (RFC 791, 3.1; RFC 8200, 3; RFC 768; RFC 7348, 5)."""
+
 FRAGMENT_OFFSET = 0x1FFF
 """The offset in an IPv4 header's flags and offset field, in units of 8 bytes (RFC 791, 3.1)."""
 MORE_FRAGMENTS = 0x2000

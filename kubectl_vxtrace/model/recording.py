@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
+from kubectl_vxtrace.model.cni import Cni
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.request import Request
@@ -98,6 +99,7 @@ class Recording:
     `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
     where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
     there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing).
+    `cnis` is what this version knows of networks, which no bundle holds: all of them, for a node may still have rules of a former one.
     """
 
     session: str
@@ -118,3 +120,4 @@ class Recording:
     cleanup: Cleanup | None = None
     gaps: tuple[Gap, ...] = ()
     folder: str = ""
+    cnis: tuple[Cni, ...] = ()

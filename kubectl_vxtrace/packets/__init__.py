@@ -7,13 +7,11 @@ from pathlib import Path
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.headers import MAX_ROWS, TableBuilder
 from kubectl_vxtrace.packets.reader import open_reader
 from kubectl_vxtrace.packets.source import Source, unreadable
-
-VXLAN_PORTS = (4789, 8472)
-"""IANA's port (RFC 7348), and Linux' own default from before the RFC (drivers/net/vxlan), which flannel and Cilium use."""
 
 _THREADS = 2
 """numpy computes without the interpreter's lock about two thirds of the time; each thread has buffers of its own."""

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kubectl_vxtrace.model import protocol
+
 ETHERNET = np.dtype([("destination_high", ">u2"), ("destination", ">u4"), ("source_high", ">u2"), ("source", ">u4"), ("type", ">u2")])
 """IEEE 802.3, DIX framing."""
 
@@ -88,9 +90,7 @@ ARP = np.dtype(
 )
 """RFC 826 for Ethernet and IPv4."""
 
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_ARP = 0x0806
-ETHERTYPE_IPV6 = 0x86DD
+ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = protocol.ETHERTYPE_IPV4, protocol.ETHERTYPE_ARP, protocol.ETHERTYPE_IPV6
 ETHERTYPE_TAGS = (0x8100, 0x88A8, 0x9100)
 """802.1Q, 802.1ad, and the type that QinQ switches used before 802.1ad."""
 

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubectl_vxtrace.model.address import IPV4_MAPPED_PREFIX
 from kubectl_vxtrace.model.packets import I64, U8, U16, U64, Kind
+from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, MORE_FRAGMENTS
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor
 from kubectl_vxtrace.packets.frames import Frames, i64, u64
 
-MAPPED_IPV4 = np.uint64(0xFFFF << 32)
-"""Lower half of `::ffff:0.0.0.0` (RFC 4291, 2.5.5.2)."""
+MAPPED_IPV4 = np.uint64(int.from_bytes(IPV4_MAPPED_PREFIX[8:] + bytes(4)))
+"""Lower half of `::ffff:0.0.0.0`."""
 
-_MORE_FRAGMENTS = 0x2000
-_OFFSET = 0x1FFF
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION = 0, 43, 44, 60
 
 
@@ -60,7 +60,7 @@ class Network:
     @property
     def later(self) -> BOOL:
         """Fragments but the first: no L4 header."""
-        offset: BOOL = (self.fragment & _OFFSET) != 0
+        offset: BOOL = (self.fragment & FRAGMENT_OFFSET) != 0
         return offset
 
     @property
@@ -119,14 +119,14 @@ def ipv4(frames: Frames, cursor: Cursor, out: Columns) -> Network:
     header_bytes = i64(version_length & 0x0F) * 4
     total = i64(header["total"])
     total = np.where(total == 0, np.maximum(cursor.wire_end - cursor.at, header_bytes), total)
-    sound = ((version_length >> 4) == 4) & (header_bytes >= 20) & (total >= header_bytes)
+    sound = ((version_length >> 4) == 4) & (header_bytes >= layout.IPV4.itemsize) & (total >= header_bytes)
     sound &= (cursor.at + total <= cursor.wire_end) | cursor.loose
     kept = out.need(cursor, header_bytes, sound)
     if len(kept) != len(cursor):
         mask = np.isin(cursor.rows, kept.rows, assume_unique=True)
         header, header_bytes, total = header[mask], header_bytes[mask], total[mask]
     fragment = header["fragment"].astype(np.uint16)
-    first_of_many = (fragment & (_MORE_FRAGMENTS | _OFFSET)) == _MORE_FRAGMENTS
+    first_of_many = (fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) == MORE_FRAGMENTS
     zeros = np.zeros(len(kept), np.uint64)
     return Network(
         Cursor(kept.rows, kept.at + header_bytes, kept.captured_end, kept.at + total, kept.loose | first_of_many),
@@ -186,13 +186,13 @@ def _extension(frames: Frames, network: Network, extended: BOOL, out: Columns) -
     length = np.where(is_fragment, 8, (i64(header["length"]) + 1) * 8)
     protocol, fragment, ip_id = network.protocol.copy(), network.fragment.copy(), network.ip_id.copy()
     offset_more = header["offset_more"].astype(np.uint16)
-    as_ipv4 = (offset_more >> 3) | ((offset_more & 1) * np.uint16(_MORE_FRAGMENTS))
+    as_ipv4 = (offset_more >> 3) | ((offset_more & 1) * np.uint16(MORE_FRAGMENTS))
     protocol[extended] = header["next"]
     fragment[extended] = np.where(is_fragment, as_ipv4, fragment[extended])
     ip_id[extended] = np.where(is_fragment, header["id"] & 0xFFFF, ip_id[extended])
     at = cursor.at.copy()
     at[extended] += length
-    loose = cursor.loose | ((fragment & (_MORE_FRAGMENTS | _OFFSET)) == _MORE_FRAGMENTS)
+    loose = cursor.loose | ((fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET)) == MORE_FRAGMENTS)
     network = Network(
         Cursor(cursor.rows, at, cursor.captured_end, cursor.wire_end, loose),
         protocol,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I64, U16, U64, Kind
-from kubectl_vxtrace.model.protocol import IpProtocol
+from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor, columns
 from kubectl_vxtrace.packets.frames import Frames
@@ -67,7 +67,7 @@ def error_rows(decoded: Columns) -> tuple[BOOL, BOOL]:
     """Which rows are ICMP errors (redirects included), and which are ICMPv6 errors."""
     protocol = decoded.conversation[4] & np.uint64(0xFF)
     kind = decoded.flags >> 8
-    message = (decoded.kind == Kind.IP) & ((decoded.fragment & 0x1FFF) == 0)
+    message = (decoded.kind == Kind.IP) & ((decoded.fragment & FRAGMENT_OFFSET) == 0)
     is4 = message & (protocol == IpProtocol.ICMP)
     is6 = message & (protocol == IpProtocol.ICMPV6)
     return _among(is4, kind, _ERRORS_4), _among(is6, kind, _ERRORS_6)

@@ -5,8 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
+from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
-from kubectl_vxtrace.model.protocol import IpProtocol
+from kubectl_vxtrace.model.protocol import (
+    ECHO_TYPES,
+    FRAGMENT_OFFSET,
+    TCP_ACK,
+    TCP_CWR,
+    TCP_ECE,
+    TCP_FIN,
+    TCP_PSH,
+    TCP_RST,
+    TCP_SYN,
+    TCP_URG,
+    IpProtocol,
+)
 from kubectl_vxtrace.packets import dns
 from kubectl_vxtrace.packets.cut import read_frames
 from kubectl_vxtrace.packets.frames import Frames
@@ -16,7 +29,17 @@ from kubectl_vxtrace.packets.source import PADDING_BYTES
 DNS_PORTS = frozenset({53, 1053, 5353, 8053})
 """DNS, and what cluster DNS pods listen on behind port 53; elsewhere a packet is only called DNS if it parses as such."""
 
-_FLAGS = ((0x02, "SYN"), (0x01, "FIN"), (0x04, "RST"), (0x08, "PSH"), (0x10, "ACK"), (0x20, "URG"), (0x40, "ECE"), (0x80, "CWR"))
+_FLAGS = (
+    (TCP_SYN, "SYN"),
+    (TCP_FIN, "FIN"),
+    (TCP_RST, "RST"),
+    (TCP_PSH, "PSH"),
+    (TCP_ACK, "ACK"),
+    (TCP_URG, "URG"),
+    (TCP_ECE, "ECE"),
+    (TCP_CWR, "CWR"),
+)
+_NAMES: dict[int, str] = {IpProtocol.ICMP: "ICMP", IpProtocol.TCP: "TCP", IpProtocol.UDP: "UDP", IpProtocol.ICMPV6: "ICMPv6"}
 _UNREACHABLE = {
     0: "network unreachable",
     1: "host unreachable",
@@ -75,8 +98,8 @@ def _line(table: PacketTable, row: int, payload: bytes) -> str:
         return f"{words[kind]}, {int(table.wire_bytes[row])} bytes"
     conversation = int(table.conversation[row])
     protocol = int(table.conversations.protocol[conversation])
-    if int(table.fragment[row]) & 0x1FFF:
-        return f"fragment of IP id {int(table.ip_id[row])} at {(int(table.fragment[row]) & 0x1FFF) * 8} len {int(table.payload_bytes[row])}"
+    if (offset := int(table.fragment[row]) & FRAGMENT_OFFSET) > 0:
+        return f"fragment of IP id {int(table.ip_id[row])} at {offset * 8} len {int(table.payload_bytes[row])}"
     if protocol == IpProtocol.TCP:
         return _tcp(table, row, payload)
     if protocol == IpProtocol.UDP:
@@ -102,7 +125,7 @@ def _tcp(table: PacketTable, row: int, payload: bytes) -> str:
             return f"DNS {said} (TCP)"
     flags = int(table.flags[row])
     names = ",".join(name for bit, name in _FLAGS if flags & bit) or "none"
-    ack = f" ack {int(table.ack[row])}" if flags & 0x10 else ""
+    ack = f" ack {int(table.ack[row])}" if flags & TCP_ACK else ""
     return f"TCP {names} {source} > {destination} seq {int(table.seq[row])}{ack} len {int(table.payload_bytes[row])}"
 
 
@@ -116,8 +139,9 @@ def _icmp(table: PacketTable, row: int, protocol: int) -> str:
     kind, code = divmod(int(table.flags[row]), 256)
     six = protocol == IpProtocol.ICMPV6
     name = "ICMPv6" if six else "ICMP"
-    if kind in ((128, 129) if six else (8, 0)):
-        asked = "request" if kind in (8, 128) else "reply"
+    echo_request, echo_reply = ECHO_TYPES[IpProtocol.ICMPV6 if six else IpProtocol.ICMP]
+    if kind in (echo_request, echo_reply):
+        asked = "request" if kind == echo_request else "reply"
         return f"{name} echo {asked} id {_ports(table, row)[0]} seq {int(table.seq[row])}"
     if not six and kind == 3:
         text = _UNREACHABLE.get(code, f"unreachable code {code}")
@@ -140,12 +164,9 @@ def _quoted(table: PacketTable, row: int) -> str:
     protocol = int(names.protocol[conversation])
     ends = []
     for address, port in ((names.source, names.source_port), (names.destination, names.destination_port)):
-        text = address_text(address[conversation])
-        if protocol not in (IpProtocol.TCP, IpProtocol.UDP):
-            ends.append(text)
-        else:
-            ends.append(f"[{text}]:{int(port[conversation])}" if ":" in text else f"{text}:{int(port[conversation])}")
-    label = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}.get(protocol, f"IP protocol {protocol}")
+        has_port = protocol in (IpProtocol.TCP, IpProtocol.UDP)
+        ends.append(host_port(address_text(address[conversation]), int(port[conversation]) if has_port else None))
+    label = _NAMES.get(protocol, f"IP protocol {protocol}")
     return f" for {label} {ends[0]} > {ends[1]}"
 
 

@@ -7,14 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I64, U16, Kind
-from kubectl_vxtrace.model.protocol import IpProtocol
+from kubectl_vxtrace.model.protocol import ECHO_TYPES, IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor
 from kubectl_vxtrace.packets.frames import Frames, i64, u64
 from kubectl_vxtrace.packets.network import Network, is_tag
-
-ECHO_TYPES = {IpProtocol.ICMP: (8, 0), IpProtocol.ICMPV6: (128, 129)}
-"""Echo request and reply (RFC 792; RFC 4443, 4)."""
 
 _TCP_FLAGS = 0x01FF
 _UDP_HEADER_BYTES = layout.UDP.itemsize

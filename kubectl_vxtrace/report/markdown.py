@@ -3,8 +3,8 @@
 import re
 
 from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report import table
-from kubectl_vxtrace.report.text import clean
 
 
 def render(report: TraceReport) -> str:

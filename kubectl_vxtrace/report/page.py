@@ -4,8 +4,8 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report.paint import Paint
-from kubectl_vxtrace.report.text import clean
 
 _NARROWEST = 40
 # Longer lines of prose are hard to read; a wide terminal is no reason for them.

@@ -7,9 +7,9 @@ from tabulate import tabulate
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import DirectionReport, FlowReport, HopCount, LegTally, PacketLine, Severity, TraceReport, Verdict
+from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report import words
 from kubectl_vxtrace.report.paint import Paint
-from kubectl_vxtrace.report.text import clean
 
 _MIN_WIDTH = 60
 # Directions of which the hops are drawn; every flow always has its line.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import (
     CleanupReport,
@@ -28,11 +29,7 @@ def verdict_word(verdict: Verdict) -> str:
 
 def address_port(address: str | None, port: int | None) -> str:
     """`address:port`, with brackets around IPv6; `?` for an unknown address."""
-    if address is None:
-        return UNKNOWN
-    if port is None:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return UNKNOWN if address is None else host_port(address, port)
 
 
 def endpoint(end: EndpointReport) -> str:

@@ -7,24 +7,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.model.address import IPV4_MAPPED_PREFIX
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
-from kubectl_vxtrace.model.protocol import IpProtocol
+from kubectl_vxtrace.model.protocol import ECHO_TYPES, FRAGMENT_OFFSET, TCP_ACK, TCP_SYN, IpProtocol
 
 Bools = NDArray[np.bool_]
 # A column of whatever integers.
 Column = NDArray[Any]
 
 PROTOCOL_NAMES: Final = {IpProtocol.TCP.value: "TCP", IpProtocol.UDP.value: "UDP", IpProtocol.ICMP.value: "ICMP"}
-# TCP flags (RFC 9293, 3.1) and ICMP types (RFC 792).
-_SYN: Final = 0x02
-_SYN_ACK: Final = 0x12
-_ECHO_REPLY: Final = 0
-_ECHO_REQUEST: Final = 8
+_SYN_ACK: Final = TCP_SYN | TCP_ACK
+_ECHO_REQUEST, _ECHO_REPLY = ECHO_TYPES[IpProtocol.ICMP]
 # Below: needs a privilege to listen on (RFC 6335, system ports). From the second on: Linux' ip_local_port_range, where clients sit.
 _SYSTEM_PORTS: Final = 1024
 _EPHEMERAL_PORTS: Final = 32768
-# IPv4 as IPv6 (RFC 4291, 2.5.5.2); multicast and broadcast begin at 224.0.0.0 (RFC 5771).
-_MAPPED: Final = np.frombuffer(bytes(10) + b"\xff\xff", dtype=np.uint8)
+_MAPPED: Final = np.frombuffer(IPV4_MAPPED_PREFIX, dtype=np.uint8)
+# Multicast and broadcast begin at 224.0.0.0 (RFC 5771).
 _MULTICAST: Final = 224
 
 
@@ -146,12 +144,12 @@ def _of_rows(table: PacketTable, values: Column, absent: int) -> I32:
 
 def _sender_is_client(table: PacketTable) -> I64:
     """For each conversation: frames that prove its sender the client, less those that prove it the server."""
-    has = (table.conversation >= 0) & (table.fragment & 0x1FFF == 0)
+    has = (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0)
     protocol = np.zeros(len(table), dtype=np.uint8)
     protocol[has] = table.conversations.protocol[table.conversation[has]]
     tcp, icmp = has & (protocol == IpProtocol.TCP), has & (protocol == IpProtocol.ICMP)
     syn = table.flags & _SYN_ACK
-    opens = (tcp & (syn == _SYN)) | (icmp & (table.flags >> 8 == _ECHO_REQUEST))
+    opens = (tcp & (syn == TCP_SYN)) | (icmp & (table.flags >> 8 == _ECHO_REQUEST))
     answers = (tcp & (syn == _SYN_ACK)) | (icmp & (table.flags >> 8 == _ECHO_REPLY))
     size = len(table.conversations)
     return np.bincount(table.conversation[opens], minlength=size) - np.bincount(table.conversation[answers], minlength=size)

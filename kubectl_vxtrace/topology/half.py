@@ -1,6 +1,5 @@
 """One node's half of a path: its pod's interface, its bridge, its VXLAN device and its NIC, each as its own kernel names it."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 from kubectl_vxtrace.model.path import Endpoint, Role, Tap, Vtep
 from kubectl_vxtrace.model.recording import Gap
+from kubectl_vxtrace.topology.cni import pod_interfaces
 from kubectl_vxtrace.topology.kernel import (
     bridge_port,
     carries,
@@ -90,15 +90,6 @@ class Egress:
     outer_destination: str | None = None
 
 
-def calico_interface(pod: str) -> str:
-    """The host side interface that Calico gives a pod: `cali` and 11 hex digits of SHA-1 of `NAMESPACE.NAME`.
-
-    Source: libcalico-go, lib/names/workloadendpoint and the CNI plug-in's VethNameForWorkload.
-    """
-    digest = hashlib.sha1(pod.replace("/", ".", 1).encode(), usedforsecurity=False).hexdigest()
-    return f"cali{digest[:11]}"
-
-
 def pod_side(view: NodeView, end: Endpoint, ledger: Ledger, notes: list[str]) -> tuple[Step, ...]:
     """The steps between a pod and its node's routing, outward: its interface, and its bridge if it has one.
 
@@ -150,9 +141,10 @@ def _local_device(view: NodeView, facts: NodeFacts, end: Endpoint, ledger: Ledge
         return answer.device
     else:
         notes.append(f"{view.name} has no route to its own pod {end.address}: {describe(answer)}")
-    computed = calico_interface(end.pod) if end.pod is not None else ""
-    if facts.link(computed) is not None:
-        return computed
+    computed = pod_interfaces(end.pod) if end.pod is not None else ()
+    there = next((name for name in computed if facts.link(name) is not None), None)
+    if there is not None:
+        return there
     # a bridge that is down has no routes, and yet nothing else leads to the pods
     return (only_bridge(facts) or "") if view.bridged else ""
 

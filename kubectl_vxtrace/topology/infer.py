@@ -8,7 +8,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import Gap, Recording
 from kubectl_vxtrace.topology.channels import Channel, Channels, find_channels
-from kubectl_vxtrace.topology.overlay import backend_of
+from kubectl_vxtrace.topology.cni import backend_of
 from kubectl_vxtrace.topology.places import Places, Sight, find_places
 from kubectl_vxtrace.topology.translations import find_translations
 

@@ -2,53 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
+from kubectl_vxtrace.model.cni import Cni
 from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Vtep
+from kubectl_vxtrace.topology.cni import CNIS, backend_of, is_known_device
 from kubectl_vxtrace.topology.ends import first_ipv4, is_ipv4
 from kubectl_vxtrace.topology.kernel import bare_address, lookup, vxlan_links
 from kubectl_vxtrace.topology.resolve import flow_nodes
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cni:
-    """How one network plug-in names and numbers its VXLAN device. `vni` None: one for each packet."""
-
-    backend: str
-    device: str
-    port: int
-    vni: int | None
-
-
-# Calico: felix's defaults, VXLANPort 4789 and VXLANVNI 4096. flannel (also Canal, k3s): backend/vxlan, `flannel.<VNI>`, VNI 1, and the
-# kernel's default port 8472 (drivers/net/vxlan, vxlan_port). Cilium: tunnel port 8472, metadata mode, the VNI is the sender's identity.
-# Devices are found by kind; the table only names the backend and breaks ties.
-CNIS: Final = (
-    Cni(backend="calico-vxlan", device="vxlan.calico", port=4789, vni=4096),
-    Cni(backend="flannel-vxlan", device="flannel.*", port=8472, vni=1),
-    Cni(backend="cilium-vxlan", device="cilium_vxlan", port=8472, vni=None),
-)
-UNNAMED_BACKEND: Final = "vxlan"
-
 # Tunnels of other kinds, for the message where there is no VXLAN device (`ip -d link`, info_kind).
 _OTHER_TUNNELS: Final = ("geneve", "ipip", "wireguard", "gre", "sit")
-
-
-def backend_of(device: str | None, port: int | None, vni: int | None) -> str:
-    """The backend that a device's name gives away, else its port and VNI together; `vxlan` where neither does."""
-    for cni in CNIS:
-        if device and fnmatchcase(device, cni.device):
-            return cni.backend
-    for cni in CNIS:
-        if cni.vni is not None and (port, vni) == (cni.port, cni.vni):
-            return cni.backend
-    return UNNAMED_BACKEND
 
 
 def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], flows: Sequence[Flow]) -> Overlay:
@@ -78,14 +46,15 @@ def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], f
         if link is not None:
             vteps.append(_vtep(link, answered[node], by_name.get(node)))
     first = next(vtep for vtep in vteps if vtep.interface == elected and vtep.node in answered)
-    return Overlay(backend=backend_of(elected, first.port, first.vni), vteps=tuple(vteps))
+    interfaces = (link.name for each in answered.values() for link in each.links)
+    return Overlay(backend=backend_of(elected, first.port, first.vni, interfaces), vteps=tuple(vteps))
 
 
 def published_overlay(snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> Overlay:
     """The overlay as the CNI has published it in the API, for a plan that no node was asked for.
 
-    Addresses are what the annotations say; the device's name is known of Calico, which has one name, and of flannel, which makes it of
-    its VNI. Port, MTU and Calico's VNI stand nowhere in the API and stay unknown.
+    Addresses are what the annotations say; a device that is called after its VNI is named where they say the VNI. Ports, MTUs and other
+    VNIs stand nowhere in the API and stay unknown.
     """
     by_name = {node.name: node for node in snapshot.nodes}
     devices = {name: _published_device(by_name.get(name)) for name in flow_nodes(flows)}
@@ -98,11 +67,14 @@ def published_overlay(snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> Overl
 def _published_device(node: Node | None) -> str:
     """The name of the VXLAN device that goes with a node's annotations; empty where they name none."""
     said = node.annotations if node is not None else {}
-    if is_ipv4(bare_address(said.get("projectcalico.org/IPv4VXLANTunnelAddr", ""))):
-        return "vxlan.calico"
-    vni = _flannel_data(said.get("flannel.alpha.coreos.com/backend-data", "")).get("VNI")
-    # A VNI has 24 bits (RFC 7348, 5).
-    return f"flannel.{vni}" if type(vni) is int and 0 < vni < 2**24 else ""
+    for cni in CNIS:
+        if is_ipv4(bare_address(_said(said, cni.annotations.tunnel))):
+            return cni.device
+        vni = _said_of_device(said, cni).get("VNI")
+        # A VNI has 24 bits (RFC 7348, 5).
+        if type(vni) is int and 0 < vni < 2**24:
+            return cni.device.replace("*", str(vni))
+    return ""
 
 
 def _remote_ends(node: str, flows: Sequence[Flow]) -> list[tuple[str, str]]:
@@ -130,8 +102,8 @@ def _device_in_use(facts: NodeFacts, flows: Sequence[Flow]) -> Link | None:
 
     def rank(link: Link) -> tuple[int, bool, bool, bool, str]:
         local = link.vxlan.local if link.vxlan is not None else None
-        known = any(fnmatchcase(link.name, cni.device) for cni in CNIS)
-        return (-routed[link.name], used[link.name] == 0, local is not None and not is_ipv4(local), not known, link.name)
+        foreign = local is not None and not is_ipv4(local)
+        return (-routed[link.name], used[link.name] == 0, foreign, not is_known_device(link.name), link.name)
 
     return min(vxlan_links(facts), key=rank, default=None)
 
@@ -157,27 +129,26 @@ def _vtep(link: Link, facts: NodeFacts, node: Node | None) -> Vtep:
 def _published(name: str, node: Node | None, interface: str) -> Vtep:
     """A VTEP made of the CNI's annotations on the node; they are foreign text, so only addresses are taken over."""
     said = node.annotations if node is not None else {}
-    underlay = (bare_address(said.get(key, "")) for key in ("projectcalico.org/IPv4Address", "flannel.alpha.coreos.com/public-ip"))
-    tunnel = bare_address(said.get("projectcalico.org/IPv4VXLANTunnelAddr", ""))
+    underlay = (bare_address(said.get(key, "")) for cni in CNIS for key in cni.annotations.underlay)
+    tunnels = (bare_address(_said(said, cni.annotations.tunnel)) for cni in CNIS)
+    macs = (_said_of_device(said, cni).get("VtepMAC") for cni in CNIS)
     return Vtep(
         node=name,
         interface=interface,
-        address=tunnel if is_ipv4(tunnel) else None,
+        address=next(filter(is_ipv4, tunnels), None),
         underlay_address=next(filter(is_ipv4, underlay), None) or (first_ipv4(node.addresses) if node is not None else None),
-        mac=_flannel_mac(said.get("flannel.alpha.coreos.com/backend-data", "")),
+        mac=next((mac for mac in macs if isinstance(mac, str)), None),
     )
 
 
-def _flannel_mac(text: str) -> str | None:
-    """`VtepMAC` of flannel's annotation `backend-data`."""
-    mac = _flannel_data(text).get("VtepMAC")
-    return mac if isinstance(mac, str) else None
+def _said(annotations: Mapping[str, str], key: str | None) -> str:
+    return annotations.get(key, "") if key is not None else ""
 
 
-def _flannel_data(text: str) -> dict[str, object]:
-    """flannel's annotation `backend-data`, a JSON object (`{"VNI":1,"VtepMAC":"..."}`); empty where it is anything else."""
+def _said_of_device(annotations: Mapping[str, str], cni: Cni) -> dict[str, object]:
+    """The annotation that describes the device, a JSON object (`{"VNI":1,"VtepMAC":"..."}`); empty where it is anything else."""
     try:
-        data = json.loads(text)
+        data = json.loads(_said(annotations, cni.annotations.device))
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

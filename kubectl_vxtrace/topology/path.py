@@ -8,11 +8,11 @@ from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Gap
+from kubectl_vxtrace.topology.cni import BRIDGES, has_bridge
 from kubectl_vxtrace.topology.half import Egress, Ledger, NodeView, Step, egress, nic, pod_side
 from kubectl_vxtrace.topology.kernel import is_bridge, lookup, owner_of
 
 _BRIDGE_FILTER: Final = "net.bridge.bridge-nf-call-iptables"
-_BRIDGED: Final = "flannel-vxlan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +150,10 @@ class _Planner:
         devices = [(facts, answer.device) for facts, answer in answers if answer is not None and answer.device is not None]
         if devices:
             return any(is_bridge(facts, device) for facts, device in devices)
-        # flannel's CNI plug-in hands pods to `bridge`; this is all there is to go by where no node was asked.
-        return any(is_bridge(facts, "cni0") for facts in self._facts.values()) or (not self._facts and self._overlay.backend == _BRIDGED)
+        if self._facts:
+            return any(is_bridge(facts, bridge) for facts in self._facts.values() for bridge in BRIDGES)
+        # What the network usually does is all there is to go by where no node was asked.
+        return has_bridge(self._overlay.backend)
 
     def _pod_side(self, end: Endpoint, notes: list[str]) -> tuple[Step, ...]:
         return pod_side(self._view(end.node), end, self.ledger, notes) if end.node is not None else ()

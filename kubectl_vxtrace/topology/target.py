@@ -54,6 +54,17 @@ def parse_protocol(text: str) -> str:
     return protocol
 
 
+def parse_namespace(text: str) -> str:
+    """`text`, which names a namespace.
+
+    Raises:
+        UsageError: no namespace can have that name.
+    """
+    if not _NAMESPACE.fullmatch(text):
+        raise UsageError(f"{shown(text)} is no name of a namespace", "small letters, digits and dashes, 63 at most")
+    return text
+
+
 def parse_target(text: str, *, protocol: str | None = None, port: int | None = None) -> Target:
     """Read one end of a trace as it was typed.
 
@@ -148,8 +159,8 @@ def _parse_head(head: str) -> tuple[str | None, str | None, str]:
     name = rest[-1]
     if kind == "node" and namespace is not None:
         raise UsageError(f"{shown(head)}: nodes have no namespace", f"write node/{name}")
-    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-        raise UsageError(f"{shown(namespace)} is no name of a namespace", "small letters, digits and dashes, 63 at most")
+    if namespace is not None:
+        parse_namespace(namespace)
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{shown(name)} is no name that Kubernetes allows", "small letters, digits, dashes and dots; the first is no dash or dot"

@@ -24,6 +24,7 @@ from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, 
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.request import Request, Target
+from kubectl_vxtrace.topology.cni import CNIS
 
 TAP = Tap(node="ada-ec-1", interface="ens4")
 PCAP = b"\xd4\xc3\xb2\xa1 not really one"
@@ -87,6 +88,15 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     recording = _write(tmp_path)
     assert folder.read(tmp_path) == recording
     assert (tmp_path / "nodes/ada-ec-1/before/ip-link.txt").read_bytes() == b"[]"
+
+
+def test_what_this_version_knows_of_networks_is_in_no_bundle(tmp_path: Path) -> None:
+    """It is not recorded: a bundle of an older version gets what this one knows."""
+    recording = _write(tmp_path)
+    written = (tmp_path / folder.RECORDING).read_bytes()
+    folder.write_recording(tmp_path, replace(recording, cnis=CNIS))
+    assert (tmp_path / folder.RECORDING).read_bytes() == written
+    assert folder.read(tmp_path).cnis == ()
 
 
 def test_the_zip_holds_the_folder(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Recording
 from kubectl_vxtrace.model.request import Limits, Request
 from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.topology.cni import ANNOTATION_PREFIXES
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import plan_paths
 from kubectl_vxtrace.topology.resolve import parse_target, resolve
@@ -176,7 +177,7 @@ def _snapshot(scenario: str) -> ClusterSnapshot:
     return ClusterSnapshot(
         scope=Scope.WIDE,
         namespace="kotsadm",
-        nodes=tuple(item.record() for item in _items(scenario, "nodes", NodeObject)),
+        nodes=tuple(item.record(ANNOTATION_PREFIXES) for item in _items(scenario, "nodes", NodeObject)),
         pods=pods,
         services=tuple(item.record(backends.get((item.metadata.namespace, item.metadata.name), ())) for item in services),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_vxtrace.analysis import analyse
+from kubectl_vxtrace.analysis import analyse, examine
 from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.bundle.source import open_recording
 from kubectl_vxtrace.diagnosis.verdict import exit_code
@@ -13,6 +13,7 @@ from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Impact, Severity, TraceReport, Verdict
+from kubectl_vxtrace.topology.cni import CNIS
 from tests.calico.recorded import NODES, SCENARIOS, SECOND_NS, raw_answers, recording, truth
 
 FAULTS = tuple(scenario for scenario in SCENARIOS if truth(scenario) is not None)
@@ -58,6 +59,12 @@ def test_the_facts_are_read_whole(tmp_path: Path) -> None:
     assert [vtep.node for vtep in made.overlay.vteps] == list(NODES)
     assert made.overlay.backend == "calico-vxlan"
     assert (len(made.flows), len(made.paths), len(made.captures), made.gaps) == (2, 4, 9, ())
+
+
+def test_the_analysis_knows_every_network(tmp_path: Path) -> None:
+    made = recording("healthy", tmp_path)
+    assert made.cnis == ()
+    assert examine(made).case.recording.cnis == CNIS
 
 
 def test_a_healthy_calico_is_no_finding(source: str, tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def _assert_refused(run: Run, code: int, *said: str) -> None:
         (["pod", CLIENT, "--to", "kube-dns", "--kubeconfig", "/nonexistent"], 2, "/nonexistent"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "locked"], 2, "PodSecurity"),
         (["pod", CLIENT, "--to", "kube-dns", "--debug-namespace", "absent"], 2, "absent"),
+        (["pod", CLIENT, "--to", "kube-dns", "-n=absent"], 2, 'namespaces "absent" not found'),
+        (["pod", CLIENT, "--to", "absent/kube-dns"], 2, 'namespaces "absent" not found'),
+        (["check", "-n=absent"], 2, 'namespaces "absent" not found'),
+        (["cleanup", "--all", "-n=absent"], 2, 'namespaces "absent" not found'),
+        (["cleanup", "--all", "-n==default"], 2, "no name of a namespace"),
         (["analyze", "/nonexistent.zip"], 2, "/nonexistent.zip"),
     ],
 )

@@ -102,6 +102,7 @@ def test_show_lists_so_many_delivered_packets(place: Lab, tmp_path: Path) -> Non
     "arguments",
     [
         ["kotsadm-58f859745b-x4nh8", "-n", "kotsadm"],
+        ["kotsadm-58f859745b-x4nh8", "-n=kotsadm", "-q=false", "--quiet=true"],
         ["kotsadm/kotsadm-58f859745b-x4nh8", "-n", "kube-system"],
         ["pod/kotsadm/kotsadm-58f", "--context", "{context}"],
         ["deploy/kotsadm", "--namespace", "kotsadm", "--to", "svc/kube-system/kube-dns:53/udp"],

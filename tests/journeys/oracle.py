@@ -69,7 +69,7 @@ def contradictions(run: Run) -> list[str]:
         groups[_group(run.emitted.world.flows[fate.packet.flow]), fate.packet.reply].append(number)
     for (_, reply), numbers in groups.items():
         fates = [run.emitted.fates[number] for number in numbers]
-        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or nameless(run, fate) for fate in fates):
+        if any(doubtful(run.emitted.world, fate.stops) or lonely_copy(run, fate) or owner_unknown(run, fate) for fate in fates):
             continue
         group = _group(run.emitted.world.flows[fates[0].packet.flow])
         flows = {number for number, flow in enumerate(run.emitted.world.flows) if _group(flow) == group}
@@ -88,17 +88,17 @@ def _group(flow: Flow) -> Hashable:
 
 
 def _tables(run: Run, flows: set[int], direction: Direction) -> Iterator[JourneyTable]:
-    """The journeys of some of the world's flows, and of nameless ones that may be theirs."""
+    """The journeys of some of the world's flows, and of ones of an unknown backend that may be theirs."""
     world, case = run.emitted.world, run.case
     groups = {_group(world.flows[number]) for number in flows}
     for table in (traced.journeys for traced in case.paths):
         flow = next(one for one in case.flows if one.id == table.path.flow)
         named = table.path.flow - 1 in flows
-        nameless = flow.server is None and any(
+        unknown_backend = flow.server is None and any(
             _group(one) in groups and one.protocol == flow.protocol and one.service_port == (flow.service.port if flow.service else None)
             for one in world.flows
         )
-        if table.path.direction is direction and (named or nameless):
+        if table.path.direction is direction and (named or unknown_backend):
             yield table
 
 
@@ -203,8 +203,8 @@ def unknowable(run: Run, fate: Fate) -> bool:
         if any(said in others for port, said in sockets if port == fate.packet.client_port):
             return True
     mine = identity(world, fate.packet)
-    twins = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
-    return len(twins) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in twins)
+    equal = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
+    return len(equal) > 1 and any(one.packet.copied_after is not None or set(one.shown) != set(one.passed) for one in equal)
 
 
 def lonely_copy(run: Run, fate: Fate) -> bool:
@@ -215,7 +215,7 @@ def lonely_copy(run: Run, fate: Fate) -> bool:
     return not any(witness(run.emitted.taken[stop.tap]) for stop in fate.stops[: packet.copied_after])
 
 
-def nameless(run: Run, fate: Fate) -> bool:
+def owner_unknown(run: Run, fate: Fate) -> bool:
     """Whether nothing says whose the packet is behind a translation of the client's end, or of a port that asks in two forms: no conntrack
     table was read (or both forms have one tuple), and the client's interface, where they differ, may have missed it."""
     flow, taken = run.emitted.world.flows[fate.packet.flow], run.emitted.taken
@@ -232,7 +232,7 @@ def _served_by(flow: Flow) -> Hashable:
 
 
 def doubtful(world: World, stops: Sequence[Stop]) -> bool:
-    """Whether a tap saw everything twice and no frame has an IP ID, inner or outer: all may have been sent twice and have lost its twin."""
+    """Whether a tap saw everything twice and no frame has an IP ID, inner or outer: all may have been sent twice, some lost."""
     doubled = [stop for stop in stops if world.capture(stop.tap).twice and (stop.role != "underlay" or world.tunnel.outer_six)]
     return bool(doubled) and (world.six or any(not one.ip_id for one in world.packets))
 
@@ -285,7 +285,7 @@ def _sound(run: Run, table: JourneyTable) -> Iterator[str]:
     claims: Counter[frozenset[int]] = Counter()
     for row, outcome, weight in zip(table.row.tolist(), table.outcome.tolist(), table.weight_packets.tolist(), strict=True):
         held = [taken[hop].shots[at].packets for hop, at in enumerate(row) if at >= 0]
-        may_be = [frozenset(twin for number in one for twin in classes[identity(world, world.packets[number])]) for one in held]
+        may_be = [frozenset(equal for number in one for equal in classes[identity(world, world.packets[number])]) for one in held]
         candidates = frozenset.intersection(*may_be)
         if not candidates:
             yield f"a journey joins different packets: {held}"

@@ -25,10 +25,10 @@ def _legs(simulator: wire.Simulator, server: str, *, reply: bool = False) -> dic
 def test_questions_and_answers(fates: list[tuple[str, int | None, int | None]], skews: dict[str, int]) -> None:
     """New sockets, both backends, clocks seconds apart: every loss is found where it was, none is invented."""
     simulator = wire.Simulator(skew_ns=skews)
-    nameless = 0
+    unknown_backend = 0
     for number, (server, asked, answered) in enumerate(fates):
         at = wire.EPOCH + number * 50_000_000
-        nameless += asked == 1
+        unknown_backend += asked == 1
         simulator.udp(server, time_ns=at, payload=b"question %d" % number, client_port=40_000 + number, ident=number + 1, vanished=asked)
         if asked is None:
             simulator.udp(
@@ -44,7 +44,7 @@ def test_questions_and_answers(fates: list[tuple[str, int | None, int | None]], 
         assert lost_of(case, server, Direction.REPLY) == _legs(simulator, server, reply=True)
     assert sum(len(table) for table in (traced.journeys for traced in case.paths)) == len(simulator.sent)
     unnamed = lost_of(case, None) if any(flow.server is None for flow in case.flows) else {}
-    assert unnamed == ({(1, 2): nameless} if nameless else {})
+    assert unnamed == ({(1, 2): unknown_backend} if unknown_backend else {})
 
 
 @QUICK
@@ -110,7 +110,7 @@ def test_bulk_through_offloads(
     whole=st.integers(0, 1),
 )
 def test_fragments(sizes: list[int], drops: list[tuple[int, int] | None], whole: int) -> None:
-    """A train is one packet, lost where its first missing fragment vanished."""
+    """Fragments are one packet, lost where its first missing fragment vanished."""
     simulator = wire.Simulator(service=None)
     expected: dict[tuple[int, int], int] = {}
     for number, (parts, drop) in enumerate(zip(sizes, drops, strict=False)):

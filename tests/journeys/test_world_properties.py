@@ -82,10 +82,10 @@ def test_further_blind_hops_only_widen_the_leg_of_a_loss(world: World, data: st.
     assert found == []
     if any(lonely_copy(after, fate) for fate in after.emitted.fates):
         return  # what the network made two of behind the blind hop was one packet to it, and is two to the others
-    nameless = {flow.id for flow in after.case.flows if flow.server is None}
+    unknown_backend = {flow.id for flow in after.case.flows if flow.server is None}
     known, unknown = counts(before.case), undetermined(before.case)
     for path, wider in counts(after.case).items():
-        of = [one for one in known if one == path or (path[0] in nameless and one[1] == path[1])]
+        of = [one for one in known if one == path or (path[0] in unknown_backend and one[1] == path[1])]
         for (start, end), lost in wider.items():
             legs = [(leg, value) for one in of for leg, value in known[one].items()]
             inside = sum(value for (first, last), value in legs if first >= start and (last or 99) <= (end or 99))

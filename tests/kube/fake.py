@@ -65,12 +65,14 @@ def run_locally(argv: list[str], stream: Stream) -> None:
 
 
 class Fake:
-    """The server. `replies[(method, path)]` is a list of (status, body, headers) used up first; `lists[path]` are items."""
+    """The server. `replies[(method, path)]` is a list of (status, body, headers) used up first; `lists[path]` are items,
+    `namespaces` the names of those that exist."""
 
     def __init__(self, *, tls: bool = False) -> None:
         self.replies: dict[tuple[str, str], list[tuple[int, Any, dict[str, str]]]] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.forbidden: set[str] = set()
+        self.namespaces = {"default", "shop"}
         self.denied: set[tuple[str, str]] = set()
         self.pods: dict[str, dict[str, Any]] = {}
         self.born: dict[str, float] = {}
@@ -165,6 +167,10 @@ class Fake:
             ("pods", "services", "nodes", "endpointslices", "deployments", "replicasets", "statefulsets", "daemonsets", "events")
         ):
             return self.reply(http, 200, {"items": [], "metadata": {}})
+        if path.startswith("/api/v1/namespaces/"):
+            if name in self.namespaces:
+                return self.reply(http, 200, {"metadata": {"name": name}})
+            return self.refuse(http, 404, "NotFound", f'namespaces "{name}" not found')
         return self.refuse(http, 404, "NotFound", f"{path} not found")
 
     def create(self, http: BaseHTTPRequestHandler, body: dict[str, Any], query: dict[str, str]) -> None:

@@ -10,7 +10,9 @@ from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.details import detailed
 from kubectl_vxtrace.kube.policies import flattened
 from kubectl_vxtrace.model.cluster import BlockAffinity, ClusterSnapshot, IpPool, NetworkPolicy, Node, Pod, Requirement
+from kubectl_vxtrace.model.cni import Cni
 from kubectl_vxtrace.model.path import Endpoint, Flow
+from kubectl_vxtrace.topology.cni import CNIS
 from tests.kube.fake import Fake
 
 _DATA = Path(__file__).parent / "data"
@@ -25,8 +27,14 @@ _FLOWS = (
 )
 
 
-def _snapshot(*annotations: str) -> ClusterSnapshot:
-    return ClusterSnapshot(nodes=(Node(name="a", annotations=dict.fromkeys(annotations, "x")),))
+_SNAPSHOT = ClusterSnapshot(nodes=(Node(name="a", annotations={}),))
+
+
+def _cni(backend: str) -> Cni:
+    return next(cni for cni in CNIS if cni.backend == backend)
+
+
+_CALICO, _FLANNEL, _CANAL = _cni("calico-vxlan"), _cni("flannel-vxlan"), _cni("canal-vxlan")
 
 
 def _recorded(name: str) -> list[dict[str, Any]]:
@@ -39,7 +47,7 @@ def test_a_recorded_calico_cluster(fake: Fake, connection: Connection) -> None:
     fake.lists["/apis/networking.k8s.io/v1/namespaces/kube-system/networkpolicies"] = []
     for kind in ("ippools", "felixconfigurations", "blockaffinities"):
         fake.lists[f"{_CRD}/{kind}"] = _recorded(f"{kind}.json")
-    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO,))
     assert found.policies == (NetworkPolicy(namespace="kotsadm", name="t", types=("Egress",), egress=1),)
     assert found.cni.pools == (
         IpPool(name="default-ipv4-ippool", cidr="10.244.0.0/16", vxlan_mode="Always", nat_outgoing=True, block_size=26),
@@ -52,7 +60,7 @@ def test_a_recorded_calico_cluster(fake: Fake, connection: Connection) -> None:
 
 def test_what_may_not_be_read_is_absent_and_no_error(fake: Fake, connection: Connection) -> None:
     fake.forbidden = {"/apis/networking.k8s.io/v1/namespaces/kotsadm/networkpolicies", f"{_CRD}/ippools"}
-    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO,))
     assert (found.policies, found.cni.pools) == ((), ())
     assert found.absent["networkpolicies in kotsadm"] == "forbidden"
     assert found.absent["ippools"] == "forbidden"
@@ -61,13 +69,13 @@ def test_what_may_not_be_read_is_absent_and_no_error(fake: Fake, connection: Con
 def test_a_server_that_is_gone_is_asked_once(fake: Fake, connection: Connection) -> None:
     fake.server.shutdown()
     fake.server.server_close()
-    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address", "flannel.alpha.coreos.com/public-ip"), _FLOWS)
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO, _FLANNEL))
     assert len(set(found.absent.values())) == 1
-    assert {"networkpolicies in kotsadm", "ippools", "configmap of flannel"} <= found.absent.keys()
+    assert {"networkpolicies in kotsadm", "ippools", "configmap kube-flannel-cfg"} <= found.absent.keys()
 
 
 def test_without_a_cni_of_ours_only_policies_are_asked_for(fake: Fake, connection: Connection) -> None:
-    detailed(connection, _snapshot(), _FLOWS)
+    detailed(connection, _SNAPSHOT, _FLOWS, ())
     assert {path for _, path, _, _ in fake.seen} == {
         f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies" for namespace in ("kotsadm", "kube-system")
     }
@@ -80,7 +88,7 @@ def test_calicos_own_policies_and_environment(fake: Fake, connection: Connection
     env = [{"name": "FELIX_VXLANPORT", "value": "4789"}, {"name": "SECRET", "value": "x"}, {"name": "FELIX_FROM", "valueFrom": {}}]
     daemon = {"metadata": {"name": "calico-node"}, "spec": {"template": {"spec": {"containers": [{"env": env}, {}]}}}}
     fake.replies["GET", "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"] = [(200, daemon, {})]
-    found = detailed(connection, _snapshot("projectcalico.org/IPv4Address"), _FLOWS)
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO,))
     own, everywhere = found.policies
     assert (own.kind, own.selector, own.types) == ("crd.projectcalico.org/NetworkPolicy", "role == 'db'", ("Ingress",))
     assert (everywhere.namespace, everywhere.types) == (None, ("Egress",))
@@ -92,8 +100,31 @@ def test_flannels_configuration(fake: Fake, connection: Connection) -> None:
     data = {"net-conf.json": '{"Network": "10.244.0.0/16", "EnableIPv6": false, "Backend": {"Type": "vxlan", "Port": 8472}}'}
     path = "/api/v1/namespaces/kube-flannel/configmaps/kube-flannel-cfg"
     fake.replies["GET", path] = [(200, {"metadata": {"name": "kube-flannel-cfg"}, "data": data}, {})]
-    found = detailed(connection, _snapshot("flannel.alpha.coreos.com/public-ip"), _FLOWS)
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_FLANNEL,))
     assert found.cni.flannel == {"Network": "10.244.0.0/16", "EnableIPv6": "false", "Backend.Type": "vxlan", "Backend.Port": "8472"}
+
+
+def test_canal_has_calicos_policies_and_flannels_network(fake: Fake, connection: Connection) -> None:
+    fake.lists[f"{_CRD}/globalnetworkpolicies"] = [{"metadata": {"name": "g"}, "spec": {"types": ["Egress"], "selector": "all()"}}]
+    fake.lists[f"{_CRD}/felixconfigurations"] = [{"metadata": {"name": "default"}, "spec": {"featureDetectOverride": "x"}}]
+    env = [{"name": "FELIX_IPTABLESREFRESHINTERVAL", "value": "60"}, {"name": "CALICO_NETWORKING_BACKEND", "value": "none"}]
+    daemon = {"metadata": {"name": "rke2-canal"}, "spec": {"template": {"spec": {"containers": [{"env": env}]}}}}
+    fake.replies["GET", "/apis/apps/v1/namespaces/kube-system/daemonsets/rke2-canal"] = [(200, daemon, {})]
+    data = {"net-conf.json": '{"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}}'}
+    path = "/api/v1/namespaces/kube-system/configmaps/rke2-canal-config"
+    fake.replies["GET", path] = [(200, {"metadata": {"name": "rke2-canal-config"}, "data": data}, {})]
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CANAL,))
+    assert [(policy.kind, policy.name) for policy in found.policies] == [("crd.projectcalico.org/GlobalNetworkPolicy", "g")]
+    assert found.cni.felix == {"featureDetectOverride": "x"}
+    assert found.cni.felix_environment == {"FELIX_IPTABLESREFRESHINTERVAL": "60"}
+    assert found.cni.flannel == {"Network": "10.42.0.0/16", "Backend.Type": "vxlan"}
+
+
+def test_what_two_networks_have_in_common_is_read_once(fake: Fake, connection: Connection) -> None:
+    fake.lists[f"{_CRD}/globalnetworkpolicies"] = [{"metadata": {"name": "g"}, "spec": {"types": ["Egress"], "selector": "all()"}}]
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CANAL, _CALICO))
+    assert [policy.name for policy in found.policies] == ["g"]
+    assert "daemonset canal" in found.absent
 
 
 @pytest.mark.parametrize("value", [None, 3, [], "x"])

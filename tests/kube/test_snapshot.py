@@ -80,7 +80,7 @@ def fill(fake: Fake) -> None:
 
 def test_near_holds_the_named_namespaces(fake: Fake, connection: Connection) -> None:
     fill(fake)
-    snapshot = near(connection, REQUEST)
+    snapshot = near(connection, REQUEST, annotations=("projectcalico.org/", "flannel.alpha.coreos.com/"))
     assert (snapshot.uid, snapshot.scope, snapshot.namespace, snapshot.missing) == ("cluster-1", "near", "default", ())
     healthy, sick = snapshot.nodes
     annotations = {"projectcalico.org/IPv4VXLANTunnelAddr": "10.244.1.0", "flannel.alpha.coreos.com/public-ip": "10.1.0.1"}

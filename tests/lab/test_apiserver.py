@@ -115,6 +115,8 @@ def test_selectors_that_are_none(core: Any, selectors: dict[str, str]) -> None:
 def test_what_is_not_there(core: Any, kubeconfig: str) -> None:
     code, status = refused(lambda: core.read_namespaced_pod("x", "default"))
     assert (code, status["message"], status["reason"]) == (404, 'pods "x" not found', "NotFound")
+    code, status = refused(lambda: core.read_namespace("x"))
+    assert (code, status["message"], status["reason"]) == (404, 'namespaces "x" not found', "NotFound")
     apps = ask("AppsV1Api", kubeconfig)
     assert refused(lambda: apps.read_namespaced_deployment("x", "default"))[1]["message"] == 'deployments.apps "x" not found'
     custom = ask("CustomObjectsApi", kubeconfig)

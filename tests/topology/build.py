@@ -157,6 +157,23 @@ def flannel(node: str) -> NodeFacts:
     )
 
 
+def canal(node: str) -> NodeFacts:
+    """A node as Canal sets it up: flannel's device, forwarding and routes between nodes, Calico's interface and route for each pod."""
+    facts, pod = flannel(node), FLANNEL_PODS[node]
+    kept = tuple(link for link in facts.links if link.name in ("eth0", "flannel.1"))
+    return replace(
+        facts,
+        links=(*kept, Link(name=CALI[node], index=4, kind="veth", mac="ee:ee:ee:ee:ee:ee")),
+        routes=(Route(destination=pod, device=CALI[node]),),
+        lookups=(
+            RouteLookup(destination=pod, device=CALI[node]),
+            *(replace(each, input=CALI[node] if each.input else None) for each in facts.lookups if each.destination != pod),
+        ),
+        neighbours=tuple(each for each in facts.neighbours if each.device == "flannel.1"),
+        fdb=tuple(each for each in facts.fdb if each.device == "flannel.1"),
+    )
+
+
 def answer_instead(facts: NodeFacts, changed: RouteLookup) -> NodeFacts:
     """`facts` with every answer for that destination replaced by one."""
     kept = tuple(each for each in facts.lookups if each.destination != changed.destination)

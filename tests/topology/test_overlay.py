@@ -6,7 +6,7 @@ from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, VxlanDevice
 from kubectl_vxtrace.model.path import Vtep
-from kubectl_vxtrace.topology.overlay import backend_of, published_overlay, read_overlay
+from kubectl_vxtrace.topology.overlay import published_overlay, read_overlay
 from tests.topology.build import FLANNEL_PODS, calico, flannel, flow, nodes, snapshot, vtep_mac
 
 FLOWS = (flow(server="ada-ec-2"), flow(server="ada-ec-3", number=2))
@@ -37,22 +37,6 @@ def test_reads_flannels_device() -> None:
         1,
         8472,
     )
-
-
-@pytest.mark.parametrize(
-    ("device", "port", "vni", "backend"),
-    [
-        ("vxlan.calico", None, None, "calico-vxlan"),
-        ("flannel.7", 4789, 7, "flannel-vxlan"),
-        ("cilium_vxlan", 8472, None, "cilium-vxlan"),
-        ("vx0", 4789, 4096, "calico-vxlan"),
-        (None, 8472, 1, "flannel-vxlan"),
-        ("vx0", 4789, 7, "vxlan"),
-        (None, None, None, "vxlan"),
-    ],
-)
-def test_names_the_backend(device: str | None, port: int | None, vni: int | None, backend: str) -> None:
-    assert backend_of(device, port, vni) == backend
 
 
 def extra_device(facts: NodeFacts, name: str) -> NodeFacts:

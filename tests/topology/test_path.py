@@ -4,7 +4,7 @@ import pytest
 
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup
 from kubectl_vxtrace.model.path import Basis, Endpoint, Flow, Path, Role, Tap
-from kubectl_vxtrace.topology.half import calico_interface
+from kubectl_vxtrace.topology.cni import pod_interfaces
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
 from tests.topology.build import (
@@ -227,7 +227,7 @@ def test_a_bridge_that_is_down_has_no_route_and_stays_in_the_path() -> None:
 
 
 def test_a_lost_pod_route_is_replaced_by_the_name_that_calico_computes() -> None:
-    name = calico_interface("kube-system/dns-ada-ec-2")
+    (name,) = pod_interfaces("kube-system/dns-ada-ec-2")
     facts = answer_instead(calico("ada-ec-2"), RouteLookup(destination="10.244.56.129", error="Invalid argument"))
     links = tuple(replace(link, name=name) if link.name == "cali2b903875fe4" else link for link in facts.links)
     planned = plan((flow(),), calico("ada-ec-1"), replace(facts, links=links))
@@ -244,10 +244,6 @@ def test_a_pod_is_not_behind_a_nic_or_tunnel(device: str, gateway: str | None) -
     planned = plan((flow(),), calico("ada-ec-1"), facts)
     assert steps(planned.paths[0])[5] == ("ada-ec-2", "pod", "")
     assert len(planned.paths[0].hops) == 6
-
-
-def test_calicos_interface_name() -> None:
-    assert calico_interface("kotsadm/kotsadm-9dcb75dbc-4ddtt") == "cali6cda1270255"
 
 
 def bare(node: str, other: str) -> NodeFacts:

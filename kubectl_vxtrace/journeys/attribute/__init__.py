@@ -35,14 +35,11 @@ from kubectl_vxtrace.journeys.attribute.later_fragments import with_later_fragme
 from kubectl_vxtrace.journeys.attribute.origin import begun_at_client
 from kubectl_vxtrace.journeys.attribute.rewritten_ports import rewritten_ports
 from kubectl_vxtrace.journeys.attribute.snat_inference import inferred_snat
-from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, Candidate, FlowFrames, Testimony
+from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, Candidate, FlowFrames, FlowKey, Testimony
 from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
-
-FlowKey = tuple[int, int, int]
-"""Group, planned flow and direction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -92,7 +92,7 @@ def _of_unknown_backend(recording: Recording, number: int, group: FlowGroup, nex
     paths: list[Path] = []
     next_taps: tuple[Tap, ...] = ()
     for direction in Direction:
-        to_backends = [path for of in flows for path in recording.paths if path.flow == of.id and path.direction is direction]
+        to_backends = [path for planned in flows for path in recording.paths if path.flow == planned.id and path.direction is direction]
         if to_backends:
             hops, parting = _shared_hops([path.hops for path in to_backends], direction, taps)
             paths.append(Path(flow=flow.id, direction=direction, hops=hops, basis=to_backends[0].basis))

@@ -47,7 +47,7 @@ def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]
     """The rewritten connections; none where every frame to a backend comes from a client, with a port that the client used.
 
     Only packets with a payload that can be compared, or a TCP sequence number, are joined. Where several of the client's ports sent the
-    same, one that was kept is taken for its own (netfilter keeps a port that is free), else it is not to be known whose it is.
+    same, one that was kept is taken for its own (netfilter keeps a port that is free), else the group is undecided.
     """
     tables = attribution.tables
     unused = {tap: _unused_ports(attribution, tap, testimonies) for tap in tables}
@@ -120,7 +120,8 @@ class _Senders:
     """Which client's port sent what: `number` is the same for what translation cannot tell apart. A sender is a group and a port."""
 
     def __init__(self, number: I32, requests: Mapping[Tap, FlowFrames]) -> None:
-        group, port = (np.concatenate([getattr(frames, name) for frames in requests.values()]) for name in ("group", "client_port"))
+        group = np.concatenate([frames.group for frames in requests.values()])
+        port = np.concatenate([frames.client_port for frames in requests.values()])
         sender = group.astype(np.int64) * PORTS + port
         size = int(number.max(initial=-1)) + 1
         self._least, self._most = np.full(size, np.iinfo(np.int64).max, dtype=np.int64), np.full(size, NO_FLOW, dtype=np.int64)

@@ -1,28 +1,8 @@
 """Which packets to list: a few that were delivered, everything that was not."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from kubectl_vxtrace.model.journeys import VERDICTS, Case, OutcomeCode
-from kubectl_vxtrace.model.path import Direction, Tap
-from kubectl_vxtrace.model.report import Verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownJourney:
-    """A packet to list. `path` is the index into Case.paths and `row` the row in that path's JourneyTable.
-
-    sightings: hop number, its tap and the frame's row in the tap's PacketTable, in hop order.
-    """
-
-    flow: int
-    direction: Direction
-    path: int
-    row: int
-    outcome: Verdict
-    client_port: int
-    sightings: tuple[tuple[int, Tap, int], ...]
+from kubectl_vxtrace.model.journeys import VERDICTS, Case, OutcomeCode, ShownJourney
 
 
 def shown(case: Case, delivered: int, lost: int = 1000) -> tuple[ShownJourney, ...]:

@@ -10,7 +10,17 @@ numbering      keys (same_packet) as numbers that can be compared between hops
 
 from collections.abc import Mapping
 
-from kubectl_vxtrace.journeys.records import ANY_PORT, REPLY, REQUEST, Candidate, CandidatePath, FlowFrames, HopFrames, PathFrames
+from kubectl_vxtrace.journeys.records import (
+    ANY_PORT,
+    REPLY,
+    REQUEST,
+    Candidate,
+    CandidatePath,
+    FlowFrames,
+    FlowKey,
+    HopFrames,
+    PathFrames,
+)
 from kubectl_vxtrace.journeys.unpack.datagrams import datagram_packets, largest_datagram_bytes
 from kubectl_vxtrace.journeys.unpack.hop_frames import hop_frames
 from kubectl_vxtrace.journeys.unpack.numbering import numbered
@@ -23,13 +33,13 @@ from kubectl_vxtrace.model.recording import Recording
 def unpack_path(
     candidate: Candidate,
     path: Path,
-    frames: Mapping[Tap, Mapping[tuple[int, int, int], FlowFrames]],
+    frames: Mapping[Tap, Mapping[FlowKey, FlowFrames]],
     tables: Mapping[Tap, PacketTable],
     recording: Recording,
 ) -> CandidatePath:
-    """The packets of one path of a candidate. `frames`: by tap, then by group, planned flow and direction."""
-    flow = (candidate.group, candidate.planned, REQUEST if path.direction is Direction.REQUEST else REPLY)
-    of_flow = {tap: by_flow[flow] for tap, by_flow in frames.items() if flow in by_flow}
+    """The packets of one path of a candidate. `frames`: by tap and FlowKey."""
+    flow_key = (candidate.group, candidate.planned, REQUEST if path.direction is Direction.REQUEST else REPLY)
+    of_flow = {tap: by_flow[flow_key] for tap, by_flow in frames.items() if flow_key in by_flow}
     if candidate.port != ANY_PORT:
         with_port = {tap: at_tap.take(at_tap.server_port == candidate.port) for tap, at_tap in of_flow.items()}
         of_flow = {tap: at_tap for tap, at_tap in with_port.items() if len(at_tap)}

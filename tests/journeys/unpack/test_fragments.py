@@ -1,4 +1,4 @@
-"""Fragment trains that share an IP ID."""
+"""Fragments of several packets that share an IP ID."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def _two_sockets(fates: dict[int, int]) -> World:
     return World(flows=(Flow(server_port=7002),), packets=packets)
 
 
-def test_trains_of_two_sockets_with_one_ip_id_are_two() -> None:
+def test_packets_of_two_sockets_with_one_ip_id_are_two() -> None:
     found = run(_two_sockets({}))
     assert contradictions(found) == []
     (hops,) = [traced.hops for traced in found.case.paths if traced.hops[0].packets]

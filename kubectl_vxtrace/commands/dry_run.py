@@ -1,4 +1,4 @@
-"""What a trace would do: its debug pods, and its captures as commands that somebody could run by hand. Nothing is made that stays."""
+"""`pod --dry-run`: what a trace would do, as debug pods and as commands that somebody could run by hand. Nothing is made that stays."""
 
 import secrets
 import shlex
@@ -9,16 +9,18 @@ from typing import Any
 from kubectl_vxtrace.capture import tcpdump
 from kubectl_vxtrace.capture.names import file_name, usable_interface
 from kubectl_vxtrace.capture.plan import plan_captures
+from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.interruption import Interruption
+from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.flags.values import DryRunMode, Output
 from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureTask, Gap
 from kubectl_vxtrace.model.request import Request
-from kubectl_vxtrace.options import Output
+from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.prepare import prepare
 from kubectl_vxtrace.report.document import API_VERSION
-from kubectl_vxtrace.report.text import clean
+from kubectl_vxtrace.signals import Interruption
 from kubectl_vxtrace.topology.overlay import published_overlay
 from kubectl_vxtrace.topology.path import plan_paths
 
@@ -41,6 +43,18 @@ class DryRun:
     gaps: tuple[Gap, ...]
     duration_s: float
     admitted: bool
+
+
+def run(request: Request, console: Console, output: Output, mode: DryRunMode) -> None:
+    """Print what the trace would do; nothing is made.
+
+    Raises:
+        UsageError: `output` is a form of the report, or what would keep the trace from running.
+        CannotRunError: the same.
+    """
+    if output in (Output.NAME, Output.MARKDOWN):
+        raise UsageError(f"-o {output} is a form of the report, and --dry-run makes none", "use -o table, json or yaml")
+    stdout.write(render(plan(request, console, server=mode is DryRunMode.SERVER), output))
 
 
 def plan(request: Request, console: Console, *, server: bool) -> DryRun:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_vxtrace.report.text import clean
+from kubectl_vxtrace.model.text import clean
 
 
 @pytest.mark.parametrize(

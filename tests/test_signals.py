@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from kubectl_vxtrace.interruption import Interruption, Phase
+from kubectl_vxtrace.signals import Interruption, Phase
 
 
 def _signal(number: int = signal.SIGINT) -> None:

@@ -1,4 +1,4 @@
-"""The pages of the causes, for `explain`: docs/causes, which the package holds as its folder `pages`.
+"""`explain`: the page of a cause in the terminal, or the list of all causes.
 
 Names and titles are read from the pages, so that neither `explain` nor completion waits for what a diagnosis imports.
 """
@@ -8,14 +8,28 @@ from collections.abc import Iterable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.flags.values import Color
 from kubectl_vxtrace.report import page
 
 _NEAREST = 5
 _INDEX = "README.md"
 
 
-def explain(slug: str, *, width: int | None, color: bool) -> str:
+def run(cause: str | None, color: Color) -> None:
+    """Print the page of `cause`; without a name, all causes with their titles.
+
+    Raises:
+        UsageError: no cause has that name.
+    """
+    if cause is None:
+        stdout.write(listing())
+    else:
+        stdout.write(explained(cause, width=stdout.columns(), color=stdout.colored(color)))
+
+
+def explained(slug: str, *, width: int | None, color: bool) -> str:
     """The page of the cause `slug` as text for a terminal of `width` columns, with a final newline.
 
     Raises:
@@ -38,7 +52,7 @@ def starting_with(start: str) -> list[str]:
 
 
 def _pages() -> dict[str, Traversable]:
-    """The page of each cause, by its name."""
+    """The page of each cause, by its name: docs/causes, which the package holds as its folder `pages`."""
     folder = files("kubectl_vxtrace") / "pages"
     return {each.name.removesuffix(".md"): each for each in folder.iterdir() if each.name.endswith(".md") and each.name != _INDEX}
 

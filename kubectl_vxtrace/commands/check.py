@@ -1,19 +1,21 @@
-"""Whether a trace could run: names, rights, admission, nodes. Creates nothing that stays."""
+"""`check`: whether a trace could run: names, rights, admission, nodes. Creates nothing that stays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError
-from kubectl_vxtrace.interruption import Interruption
-from kubectl_vxtrace.kube import preflight, snapshot
+from kubectl_vxtrace.flags.values import Notation
+from kubectl_vxtrace.kube import namespaces, preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.recording import Gap
-from kubectl_vxtrace.model.request import Access, Limits, PodOptions, Request
+from kubectl_vxtrace.model.request import Access, Limits, PodOptions, Request, Target
 from kubectl_vxtrace.prepare import MARGIN_S, prepare, resolved, unfit
+from kubectl_vxtrace.signals import Interruption
 from kubectl_vxtrace.topology.resolve import resolve_source
 
 SESSION = "check"
@@ -26,6 +28,41 @@ class Readiness:
     flows: int = 0
     nodes: tuple[str, ...]
     gaps: tuple[Gap, ...] = ()
+
+
+def run(
+    access: Access,
+    options: PodOptions,
+    limits: Limits,
+    console: Console,
+    notation: Notation,
+    *,
+    source: Target | None,
+    target: Target | None,
+) -> None:
+    """Check, and print what may be traced; the nodes that cannot be captured on are said on stderr as well.
+
+    Args:
+        access, options, limits: as a trace would have them.
+        console: where progress is told.
+        notation: how the answer is printed.
+        source: whose trace to check for; None for the rights and the nodes alone.
+        target: whom `source` talks to; None for all its traffic.
+
+    Raises:
+        UsageError, CannotRunError: what would keep a trace from running, with what to do next.
+    """
+    if source is None:
+        ready = of_cluster(access, options, limits, console)
+    else:
+        request = Request(command="check", source=source, target=target, access=access, limits=limits, pod_options=options, show=0)
+        ready = of_request(request, console)
+    for gap in ready.gaps:
+        console.warn(f"{gap.node}: {gap.reason}")
+    nodes = f"{len(ready.nodes)} node{'' if len(ready.nodes) == 1 else 's'}: {', '.join(ready.nodes)}"
+    text = f"ok: {ready.flows} flows may be traced over {nodes}" if ready.flows else f"ok: debug pods are admitted on {nodes}"
+    gaps = [{"node": gap.node, "reason": gap.reason} for gap in ready.gaps]
+    stdout.answer(notation, text, {"flows": ready.flows, "nodes": list(ready.nodes), "gaps": gaps})
 
 
 def of_request(request: Request, console: Console) -> Readiness:
@@ -51,6 +88,8 @@ def of_cluster(access: Access, options: PodOptions, limits: Limits, console: Con
     """
     connection = connect(access)
     console.step(f"asking {connection.server}")
+    if access.namespace is not None:
+        namespaces.require(connection, access.namespace)
     pods = DebugPods(connection, session=SESSION, options=options, lifetime_s=limits.duration_s + MARGIN_S)
     # Rights first: who may not read nodes gets all that is missing, not this alone.
     preflight.check(connection, options=options, namespace=pods.namespace, manifests=())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kubectl_vxtrace.commands.explain import explained, listing, starting_with
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.explain import explain, listing, starting_with
 from kubectl_vxtrace.report.page import render
 from tests.command import ROOT, call
 
@@ -66,7 +66,7 @@ def test_the_index_names_every_cause_once() -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_page_in_the_terminal_has_no_marks_and_fits(slug: str) -> None:
-    text = explain(slug, width=72, color=False)
+    text = explained(slug, width=72, color=False)
     prose = [line for line in text.splitlines() if not line.startswith("    ")]
     assert not re.search(r"`|\]\(|\*\*|^#", "\n".join(prose), re.MULTILINE)
     assert all(len(line) <= 72 or " " not in line.strip().removeprefix("- ") for line in prose)
@@ -89,17 +89,17 @@ def test_a_page_is_drawn_as_text() -> None:
 
 def test_an_unknown_name_lists_all_the_nearest_first() -> None:
     with pytest.raises(UsageError) as raised:
-        explain("vni-missmatch", width=None, color=False)
+        explained("vni-missmatch", width=None, color=False)
     names = [line.split()[0] for line in raised.value.hint.splitlines()[1:]]
     assert names[0] == "vni-mismatch"
     assert sorted(names) == SLUGS
     with pytest.raises(UsageError, match=r"no cause is called '\.\./\.\./setup'"):
-        explain("../../setup", width=None, color=False)
+        explained("../../setup", width=None, color=False)
 
 
 def test_a_part_of_a_name_puts_those_that_have_it_first() -> None:
     with pytest.raises(UsageError) as raised:
-        explain("MTU", width=None, color=False)
+        explained("MTU", width=None, color=False)
     assert [line.split()[0] for line in raised.value.hint.splitlines()[1:3]] == ["pod-mtu", "underlay-mtu"]
 
 
@@ -111,7 +111,7 @@ def test_the_list_has_every_title() -> None:
 def test_the_command_prints_lists_and_refuses() -> None:
     done = call("explain", "unknown")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == explain("unknown", width=None, color=False)
+    assert done.stdout == explained("unknown", width=None, color=False)
     assert call("explain").stdout == listing()
     refused = call("explain", "gremlins")
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -125,7 +125,7 @@ def test_causes_are_completed() -> None:
 
 def test_explaining_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom kubectl_vxtrace.explain import explain\nexplain('unknown', width=None, color=False)\n"
+        "import sys\nfrom kubectl_vxtrace.commands.explain import explained\nexplained('unknown', width=None, color=False)\n"
         "print([name for name in ('numpy', 'kubernetes', 'msgspec', 'tabulate') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

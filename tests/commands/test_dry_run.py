@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.dryrun import captures
+from kubectl_vxtrace.commands.dry_run import captures
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.recording import CaptureTask

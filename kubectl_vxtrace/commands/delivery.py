@@ -1,7 +1,5 @@
-"""From a recording to a report on stdout, a bundle on disk and an exit code. `deliver` imports it when there is something to analyse."""
+"""From a recording to a report on stdout, a bundle on disk and an exit code."""
 
-import shutil
-import sys
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,13 +7,15 @@ from pathlib import Path
 
 from kubectl_vxtrace.analysis import dissected, examine
 from kubectl_vxtrace.bundle import archive, folder
+from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.verdict import exit_code, left_behind
 from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
+from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
-from kubectl_vxtrace.options import Color, Output, colored
 from kubectl_vxtrace.packets.dissect import DissectError
 from kubectl_vxtrace.report import document, markdown, table
 
@@ -64,14 +64,13 @@ def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
     return destination
 
 
-def show(report: TraceReport, output: Output, color: Color, bundle: Path | None) -> None:
-    """Print the report."""
-    sys.stdout.write(_rendered(report, output, color, bundle))
-    sys.stdout.flush()
+def show(report: TraceReport, form: ReportFlags, bundle: Path | None) -> None:
+    """Print the report as `form` says; `bundle` is what was written of it."""
+    stdout.write(_rendered(report, form, bundle))
 
 
-def _rendered(report: TraceReport, output: Output, color: Color, bundle: Path | None) -> str:
-    match output:
+def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> str:
+    match form.output:
         case Output.JSON:
             return document.to_json(report)
         case Output.YAML:
@@ -81,19 +80,15 @@ def _rendered(report: TraceReport, output: Output, color: Color, bundle: Path | 
         case Output.NAME:
             return f"{bundle}\n"
         case Output.TABLE:
-            return table.render(
-                report,
-                width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
-                color=colored(color),
-                bundle=str(bundle) if bundle is not None else None,
-            )
+            written = str(bundle) if bundle is not None else None
+            return table.render(report, width=stdout.columns(), color=stdout.colored(form.color), bundle=written)
 
 
-def final_code(report: TraceReport, *, strict: bool, exit_zero: bool, interrupted: bool) -> int:
+def final_code(report: TraceReport, exits: ExitFlags, *, interrupted: bool) -> int:
     """The contract's exit code: something left wins over everything, then an interruption."""
     if left_behind(report):
         return ExitCode.LEFT_BEHIND
     if interrupted:
         return ExitCode.INTERRUPTED
-    code = exit_code(report, strict=strict)
-    return ExitCode.DELIVERED if exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code
+    code = exit_code(report, strict=exits.strict)
+    return ExitCode.DELIVERED if exits.exit_zero and code in (ExitCode.BROKEN, ExitCode.UNDECIDED) else code
