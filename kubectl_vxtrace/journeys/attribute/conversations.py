@@ -76,7 +76,7 @@ def memberships_of(
     """What every conversation of every tap belongs to, as a request and as a reply.
 
     A conversation in server form may belong to several groups (a Service, its backend itself): first come groups that were asked with
-    the same client port, then those without a Service, then any. Where several were asked `origin` tells packet by packet.
+    the same client port, then those without a Service, then any. Where several were asked `reused_ports` tells.
 
     Args:
         sent: of each tap the `sent_conversations`.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
-from kubectl_vxtrace.journeys.attribute.origin import clients_of, with_new_port
+from kubectl_vxtrace.journeys.attribute.clients import clients_of, with_new_port
 from kubectl_vxtrace.journeys.records import ANY_PORT, Candidate, FlowFrames
 from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.path import Tap

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
+from kubectl_vxtrace.journeys.attribute.clients import can_testify, clients_of, of_client
 from kubectl_vxtrace.journeys.attribute.conversations import at_backend
 from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection
-from kubectl_vxtrace.journeys.attribute.origin import can_testify, clients_of, of_client
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REPLY, REQUEST, FlowFrames, Testimony
 from kubectl_vxtrace.journeys.same_packet import SNAT_KEY, key_columns, number_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry
