@@ -6,6 +6,7 @@ conntrack            translations that the nodes' conntrack tables name
 conversations        which group and flow each conversation belongs to, through translation
 attribution          the frames of those conversations, with direction and client port
 dnat_inference       translations to unlisted backends, where no conntrack table names them
+senders              which client's port sent a packet
 snat_inference       rewritten clients, where no conntrack table names them
 later_fragments      fragments that name no ports
 clients              the clients that are traced, and what is theirs

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.journeys.attribute.conversations import ConversationEnds
+from kubectl_vxtrace.journeys.attribute.conversations import ConversationEnds, Membership
 from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
-from kubectl_vxtrace.journeys.records import NO_FLOW, REPLY, REQUEST, FlowFrames, Testimony
+from kubectl_vxtrace.journeys.records import REPLY, REQUEST, FlowFrames, Testimony
 from kubectl_vxtrace.model.packets import I32, PacketTable
 from kubectl_vxtrace.model.path import Tap
 
@@ -54,12 +54,25 @@ def can_testify(own_taps: Collection[Tap], testimonies: Mapping[Tap, Testimony])
     return bool(own_taps) and all(tap in testimonies and testimonies[tap].witness for tap in own_taps)
 
 
-def with_new_port(table: PacketTable, ends: BothEnds, frames: FlowFrames, client: Client) -> tuple[FlowFrames, I32]:
-    """The client's frames in server form with its own address and another port than it used; and that port."""
-    which = np.flatnonzero(np.isin(frames.group, client.groups) & (frames.planned != NO_FLOW))
-    address, port = client_ends(table, ends, frames.take(which))
-    moved = np.isin(address, client.addresses) & (port != frames.client_port[which])
-    return frames.take(which[moved]), port[moved]
+def with_new_port(
+    table: PacketTable, ends: BothEnds, memberships: tuple[Membership, Membership], frames: FlowFrames, client: Client
+) -> tuple[FlowFrames, I32]:
+    """The client's frames with its own address and another port than it used; and that port."""
+    moved = [_is_moved(*of_direction, client) for of_direction in zip(ends, memberships, strict=True)]
+    if not any(of_direction.any() for of_direction in moved):
+        return frames.take(np.zeros(0, np.intp)), np.zeros(0, np.int32)
+    conversation = table.conversation[frames.row]
+    which = np.flatnonzero(np.where(frames.direction == REQUEST, moved[REQUEST][conversation], moved[REPLY][conversation]))
+    chosen = frames.take(which)
+    return chosen, client_ends(table, ends, chosen)[1]
+
+
+def _is_moved(ends: ConversationEnds, membership: Membership, client: Client) -> NDArray[np.bool_]:
+    """Which conversations are the client's, with its own address and another port than it used."""
+    moved = np.asarray(membership.client_port != ends.client_port)
+    if moved.any():
+        moved[moved] = np.isin(membership.group[moved], client.groups) & np.isin(ends.client[moved], client.addresses)
+    return moved
 
 
 def client_ends(table: PacketTable, ends: BothEnds, frames: FlowFrames) -> tuple[I32, I32]:

@@ -50,7 +50,9 @@ def with_origins(
     for client in clients_of(groups):
         several = _several_forms(client, ends, memberships)
         rewritten = {
-            tap: with_new_port(tables[tap], ends[tap], frames, client)[0] for tap, frames in kept.items() if tap not in client.own_taps
+            tap: with_new_port(tables[tap], ends[tap], memberships[tap], frames, client)[0]
+            for tap, frames in kept.items()
+            if tap not in client.own_taps
         }
         reused = several.copy()
         for frames in rewritten.values():
