@@ -100,7 +100,7 @@ def _question(
     node: Node, nodes: Sequence[Node], flows: Sequence[Flow], lookups: Sequence[str], *, connections_only: bool = False
 ) -> NodeCommand:
     """What to ask `node`: its own ends of the flows, the ends elsewhere, the Services between them, and the other nodes' addresses."""
-    ends = [end for flow in flows for end in (flow.client, flow.server, *flow.candidates) if end is not None]
+    ends = [end for flow in flows for end in (flow.client, flow.server) if end is not None]
     services = [flow.service.address for flow in flows if flow.service is not None and flow.service.address is not None]
     return facts.look(
         node.name,
@@ -116,5 +116,5 @@ def _question(
 
 def _tuples(node: Node, flows: Sequence[Flow]) -> tuple[tuple[str, int, str], ...]:
     """The servers that a client of `node` asks, and their ports."""
-    servers = [(flow, end) for flow in flows if flow.client.node == node.name for end in (flow.server, *flow.candidates) if end is not None]
+    servers = [(flow, flow.server) for flow in flows if flow.client.node == node.name and flow.server is not None]
     return tuple(dict.fromkeys((flow.protocol, end.port, end.address) for flow, end in servers if end.port is not None))

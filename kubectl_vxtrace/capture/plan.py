@@ -59,6 +59,7 @@ def plan_captures(
         CannotRunError: an address is none.
     """
     users = checked(user_filter) if user_filter is not None else None
+    flows = _without_others(flows)
     ends = _ends(flows, overlay, facts, _nic_addresses(paths, facts))
     taps = _taps(flows, paths, watch)
     firsts = _first_hops(flows, paths)
@@ -78,6 +79,12 @@ def plan_captures(
         task = _task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role))
         tasks.append(replace(task, sources_but=others))
     return CapturePlan(tasks=tuple(tasks), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
+
+
+def _without_others(flows: Sequence[Flow]) -> tuple[Flow, ...]:
+    """The flows without backends that nobody asked for: where some of a Service's are, the others' packets need no filter of their own."""
+    asked = {(flow.protocol, flow.service) for flow in flows if flow.server is not None}
+    return tuple(replace(flow, candidates=()) if (flow.protocol, flow.service) in asked else flow for flow in flows)
 
 
 def _task(number: int, tap: Tap, role: Role, name: str, expression: str, limits: Limits, count_filter: str | None) -> CaptureTask:
@@ -233,12 +240,14 @@ def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], n
     ports = [vtep.port for vtep in overlay.vteps] + [device.port for device in devices]
     nodes = [vtep.underlay_address for vtep in overlay.vteps] + [device.local for device in devices] + [*nics]
     tunnels = [vtep.address for vtep in overlay.vteps]
+    services = [flow.service.address for flow in flows if flow.service is not None]
     return bpf.Ends(
         clients=unique(flow.client.address for flow in flows if not flow.client.host_network),
         servers=unique(server.address for server in servers if not server.host_network),
         host_clients=unique(flow.client.address for flow in flows if flow.client.host_network),
         host_servers=unique(server.address for server in servers if server.host_network),
-        services=unique(flow.service.address for flow in flows if flow.service is not None),
+        # a node's own address is asked for a node port: all that the node sends has it
+        services=unique(address for address in services if address not in nodes),
         masquerades=unique([*tunnels, *nodes]),
         nodes=unique(nodes),
         ports=_ports(flows),

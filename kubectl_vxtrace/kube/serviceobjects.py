@@ -10,12 +10,13 @@ from kubectl_vxtrace.model.cluster import Backend, Service, ServicePort
 _PROTOCOLS = ("TCP", "UDP")
 
 
-class ServicePortObject(msgspec.Struct):
+class ServicePortObject(msgspec.Struct, rename="camel"):
     """A port of a Service."""
 
     port: int
     name: str | None = None
     protocol: str = "TCP"
+    node_port: int | None = None
 
 
 class ServiceSpec(msgspec.Struct, rename="camel"):
@@ -24,6 +25,7 @@ class ServiceSpec(msgspec.Struct, rename="camel"):
     type: str = "ClusterIP"
     cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
     cluster_ips: list[str] | None = msgspec.field(name="clusterIPs", default=None)
+    external_ips: list[str] | None = msgspec.field(name="externalIPs", default=None)
     ports: list[ServicePortObject] | None = None
     selector: dict[str, str] | None = None
     internal_traffic_policy: str | None = None
@@ -31,21 +33,47 @@ class ServiceSpec(msgspec.Struct, rename="camel"):
     session_affinity: str | None = None
 
 
+class IngressObject(msgspec.Struct, rename="camel"):
+    """An address that a load balancer gave to a Service; with `ip_mode` `Proxy` nodes leave it alone (LoadBalancerIngress in core/v1)."""
+
+    ip: str | None = None
+    ip_mode: str | None = None
+
+
+class LoadBalancerStatus(msgspec.Struct):
+    """What a load balancer gave to a Service."""
+
+    ingress: list[IngressObject] | None = None
+
+
+class ServiceStatus(msgspec.Struct, rename="camel"):
+    """A Service's status."""
+
+    load_balancer: LoadBalancerStatus | None = None
+
+
 class ServiceObject(msgspec.Struct):
     """A Service."""
 
     metadata: Metadata
     spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
+    status: ServiceStatus | None = None
 
     def record(self, backends: Sequence[Backend]) -> Service:
         """The Service with its backends; a headless one ("None") has no addresses."""
         addresses = self.spec.cluster_ips or [self.spec.cluster_ip or ""]
-        ports = (ServicePort(name=port.name or None, port=port.port, protocol=port.protocol) for port in self.spec.ports or ())
+        balancer = self.status.load_balancer if self.status is not None else None
+        balanced = (one.ip for one in (balancer.ingress if balancer is not None else None) or () if one.ip and one.ip_mode != "Proxy")
+        ports = (
+            ServicePort(name=port.name or None, port=port.port, protocol=port.protocol, node_port=port.node_port or None)
+            for port in self.spec.ports or ()
+        )
         return Service(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
             type=self.spec.type,
             addresses=tuple(address for address in addresses if address not in ("", "None")),
+            external_addresses=tuple(dict.fromkeys((*(self.spec.external_ips or ()), *balanced))),
             ports=tuple(port for port in ports if port.protocol in _PROTOCOLS),
             selector=self.spec.selector or {},
             backends=tuple(backends),

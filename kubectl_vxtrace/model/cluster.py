@@ -62,11 +62,12 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
-    """One port of a Service; `protocol` is `TCP` or `UDP`."""
+    """One port of a Service; `protocol` is `TCP` or `UDP`. `node_port` is open on every node's address, None where there is none."""
 
     name: str | None = None
     port: int
     protocol: str = "TCP"
+    node_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A Service with its backends. `addresses` are its ClusterIPs, empty for a headless one.
+    """A Service with its backends. `addresses` are its ClusterIPs, empty for a headless one; `external_addresses` are its externalIPs
+    and its load balancer's, which the nodes translate as well.
 
     The traffic policies are `Cluster` or `Local`, `session_affinity` `None` or `ClientIP`, as the API spells them.
     """
@@ -99,6 +101,7 @@ class Service:
     name: str
     type: str = "ClusterIP"
     addresses: tuple[str, ...] = ()
+    external_addresses: tuple[str, ...] = ()
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str]
     backends: tuple[Backend, ...] = ()

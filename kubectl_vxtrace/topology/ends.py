@@ -84,8 +84,8 @@ def node_at(address: str, snapshot: ClusterSnapshot) -> Node | None:
 
 
 def service_at(address: str, snapshot: ClusterSnapshot) -> Service | None:
-    """The Service whose ClusterIP `address` is."""
-    return next((service for service in snapshot.services if address in service.addresses), None)
+    """The Service whose ClusterIP or external address `address` is."""
+    return next((service for service in snapshot.services if address in (*service.addresses, *service.external_addresses)), None)
 
 
 def checked_ipv4(address: str) -> str:

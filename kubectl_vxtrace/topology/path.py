@@ -85,18 +85,25 @@ class _Planner:
 
     def plan(self, flow: Flow) -> tuple[Path, Path]:
         """The two paths of a flow."""
-        servers = (flow.server,) if flow.server is not None else flow.candidates
-        requests = [self._way(flow, flow.client, server, request=True) for server in servers]
         if flow.server is not None:
+            request = self._way(flow, flow.client, flow.server, request=True)
             reply = self._way(flow, flow.server, flow.client, request=False)
-            return self._path(flow, Direction.REQUEST, requests[0]), self._path(flow, Direction.REPLY, reply)
-        why = "no backend is known" if not servers else "the backend is not known; these hops are common to all candidates"
+            return self._path(flow, Direction.REQUEST, request), self._path(flow, Direction.REPLY, reply)
+        why = "the backend is not known; these hops are common to all candidates" if flow.candidates else "no backend is known"
         notes: list[str] = [why]
-        client_side = self._pod_side(flow.client, notes)
-        steps = _shared_prefix([way.steps for way in requests]) if requests else client_side
+        steps = self._shared_steps(flow) if flow.candidates else self._pod_side(flow.client, notes)
         shared = _Way(steps=steps, notes=tuple(notes))
         back = _Way(steps=steps[::-1], notes=tuple(notes))
         return self._path(flow, Direction.REQUEST, shared), self._path(flow, Direction.REPLY, back)
+
+    def _shared_steps(self, flow: Flow) -> tuple[Step, ...]:
+        """The steps to all candidates of a flow that begin alike. One of a node stands for the others; what is missing on the nodes of
+        backends that nobody asked for is no gap."""
+        ledger, self.ledger = self.ledger, Ledger()
+        one_of_node = {candidate.node: candidate for candidate in flow.candidates}
+        ways = [self._way(flow, flow.client, candidate, request=True).steps for candidate in one_of_node.values()]
+        self.ledger = ledger
+        return _shared_prefix(ways)
 
     def _path(self, flow: Flow, direction: Direction, way: _Way) -> Path:
         hops = tuple(Hop(hop=number, role=role, tap=tap) for number, (role, tap) in enumerate(way.steps, start=1))

@@ -5,21 +5,20 @@ from dataclasses import replace
 from typing import Final
 
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Pod, Scope, Service, ServicePort, Workload
+from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Pod, Scope, Service, ServicePort, Workload
 from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
 from kubectl_vxtrace.model.request import Request, Target
 from kubectl_vxtrace.topology.ends import (
     IPV4_ONLY,
-    backend_endpoint,
     checked_ipv4,
     first_ipv4,
-    is_ipv4,
     node_at,
     node_endpoint,
     pod_at,
     pod_endpoint,
     service_at,
 )
+from kubectl_vxtrace.topology.forms import backends_of, servers_of, through_services
 from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find, pods_of
 from kubectl_vxtrace.topology.target import parse_target
 
@@ -36,7 +35,8 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
 
     A Service gives one flow for each port and backend: the ready backends, all if none is ready; a port without backends gives one
     flow with `server` None and no candidates. A pod, workload or node gives one flow for each protocol; without a port its
-    `server.port` is None, which stands for every port. `client.port` is None always.
+    `server.port` is None, which stands for every port. Pods are also followed in every form in which a Service leads to them (see
+    `forms`). `client.port` is None always.
 
     Raises:
         NotFoundError: a name or address is not in `snapshot`; a wider one may hold it.
@@ -62,10 +62,11 @@ def _home(request: Request, snapshot: ClusterSnapshot) -> str:
 
 
 def flow_nodes(flows: Sequence[Flow]) -> tuple[str, ...]:
-    """Names of the nodes that the ends of `flows` are on, clients' first, without doubles."""
+    """Names of the nodes that the ends of `flows` are on, clients' first, without doubles. Where a backend is not asked for (one of
+    `candidates`), its node is none of these."""
     clients = [flow.client for flow in flows]
-    others = [end for flow in flows for end in (flow.server, *flow.candidates) if end is not None]
-    return tuple(dict.fromkeys(end.node for end in (*clients, *others) if end.node is not None))
+    servers = [flow.server for flow in flows if flow.server is not None]
+    return tuple(dict.fromkeys(end.node for end in (*clients, *servers) if end.node is not None))
 
 
 def _source(target: Target, snapshot: ClusterSnapshot, namespace: str) -> Endpoint:
@@ -126,9 +127,9 @@ def _flows(ends: _Ends, namespace: str) -> list[Flow]:
         found = find(target, snapshot, namespace, kinds=_TARGET_KINDS, elsewhere=True).object
     if isinstance(found, Service):
         return _to_service(ends, found)
-    if isinstance(found, Workload):
-        return _to_pods(ends, [end for end in _running(found, snapshot) if end != ends.client])
-    return _to_pods(ends, [pod_endpoint(found) if isinstance(found, Pod) else node_endpoint(found)])
+    if isinstance(found, Node):
+        return _to_ends(ends, [node_endpoint(found)])
+    return _to_pods(ends, _running(found, snapshot) if isinstance(found, Workload) else [pod_endpoint(found)])
 
 
 def _to_address(ends: _Ends, address: str) -> list[Flow]:
@@ -139,6 +140,11 @@ def _to_address(ends: _Ends, address: str) -> list[Flow]:
 
 
 def _to_pods(ends: _Ends, servers: Sequence[Endpoint]) -> list[Flow]:
+    """Flows to pods: straight, and through every Service that leads to them."""
+    return [*_to_ends(ends, servers), *through_services(ends.client, servers, ends.target, ends.snapshot)]
+
+
+def _to_ends(ends: _Ends, servers: Sequence[Endpoint]) -> list[Flow]:
     """Flows straight to pods or nodes, one for each protocol that may be meant."""
     port, protocol = ends.target.port, ends.target.protocol
     others = [server for server in servers if server.address != ends.client.address]
@@ -153,19 +159,14 @@ def _to_service(ends: _Ends, service: Service) -> list[Flow]:
         raise UsageError(
             f"Service {service.full_name} is a name for something outside the cluster (ExternalName)", "name an address or a pod"
         )
-    address = first_ipv4(service.addresses)
+    address = ends.target.address or first_ipv4(service.addresses)
     if service.addresses and address is None:
         raise UsageError(f"Service {service.full_name} has no IPv4 address", IPV4_ONLY)
     _refuse_unreadable(service, ends.snapshot)
     flows: list[Flow] = []
     for port in _chosen_ports(service, ends.target):
         reference = ServiceRef(address=address, port=port.port, name=service.full_name)
-        backends = _chosen_backends(service, port)
-        # EndpointSlices have no order, and lists of them come in another each time: the same trace is to read the same.
-        servers = sorted(
-            (backend_endpoint(backend, service, ends.snapshot) for backend in backends),
-            key=lambda server: (server.node or "", server.address),
-        )
+        servers = _servers(service, port, ends.snapshot)
         flows += [ends.flow(port.protocol, server, reference) for server in servers]
         if not servers:
             flows.append(ends.flow(port.protocol, None, reference))
@@ -196,10 +197,13 @@ def _chosen_ports(service: Service, target: Target) -> list[ServicePort]:
     return chosen
 
 
-def _chosen_backends(service: Service, port: ServicePort) -> list[Backend]:
-    """Ready IPv4 backends of a port; all if none is ready (as kube-proxy then sends nothing, any may be what was meant)."""
-    of_port = [each for each in service.backends if (each.port_name or "") == (port.name or "") and each.protocol == port.protocol]
-    usable = [backend for backend in of_port if is_ipv4(backend.address)]
-    if of_port and not usable:
+def _servers(service: Service, port: ServicePort, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:
+    """The ends behind a port of the Service that is asked for.
+
+    Raises:
+        UsageError: they have no IPv4 address.
+    """
+    servers = servers_of(service, port, snapshot)
+    if not servers and backends_of(service, port):
         raise UsageError(f"Service {service.full_name} has only IPv6 backends on port {port.port}/{port.protocol}", IPV4_ONLY)
-    return [backend for backend in usable if backend.ready] or usable
+    return servers

@@ -244,6 +244,22 @@ def test_an_unknown_backend() -> None:
     assert "host 10.244.114.75" in filters["n1-pod.pcap"]
 
 
+def test_backends_that_nobody_asked_for_need_no_filter() -> None:
+    """What the client sends to them is captured as everything of the client's."""
+    asked, unknown = FLOWS[0], replace(FLOWS[0], id=3, server=None, candidates=SERVERS)
+    prefix = Path(flow=3, direction=Direction.REQUEST, hops=_way("n1", "n2")[:3])
+    filters = _filters(_plan(flows=(asked, unknown), paths=(*_paths()[:2], prefix)))
+    assert not any(SERVERS[1].address in text for text in filters.values())
+    assert all("10.244.114.75" in text for text in filters.values())
+
+
+def test_a_node_port_does_not_capture_all_of_its_node() -> None:
+    flow = replace(FLOWS[0], service=ServiceRef(address="10.128.0.1", port=30053, name="kube-system/kube-dns"))
+    with_port, without = (_filters(_plan(flows=(each,), paths=_paths()[:2])) for each in (flow, replace(FLOWS[0], service=None)))
+    assert with_port["n1-primary-interface.pcap"] == without["n1-primary-interface.pcap"]
+    assert "port 30053" in with_port["n1-pod.pcap"]
+
+
 def test_a_ping_has_no_ports() -> None:
     flow = Flow(id=1, protocol="ICMP", client=CLIENT, server=replace(SERVERS[0], port=None))
     plan = _plan(flows=(flow,), paths=_paths()[:2], limits=Limits(packets=3))

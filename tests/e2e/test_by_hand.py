@@ -241,12 +241,25 @@ def test_a_pod_without_a_link_is_unreachable(place: Lab, backend: str, tmp_path:
     assert found <= leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge") | leg("request", f"{N2}/bridge", f"{N2}/pod")
 
 
-def test_what_the_client_asks_through_a_service_is_not_the_pods_flow(place: Lab, tmp_path: Path) -> None:
-    """Lookups through the Service go on all the time; the trace is of the pod, which is pinged."""
+def test_a_backend_is_followed_in_every_form_that_leads_to_it(place: Lab, tmp_path: Path) -> None:
+    """Lookups through the Service go on all the time, to all its backends; one of these is traced, which is pinged as well."""
     with place.traffic("ping", "--rate", "10"):
         run = place.vxtrace("pod", CLIENT, "--to", f"pod/{DNS_POD}", "--duration", "3s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
-    assert {flow["protocol"] for flow in run.report["flows"]} == {"ICMP"}
+    flows = {
+        (flow["protocol"], flow["service"] and flow["service"]["name"], flow["server"] and flow["server"]["pod"])
+        for flow in run.report["flows"]
+    }
+    assert flows == {("ICMP", None, DNS_POD), ("UDP", "kube-system/kube-dns", DNS_POD)}
+
+
+@pytest.mark.parametrize(("node", "code", "verdict"), [(N2, 3, {"lost", "dropped"}), (N3, 0, {"delivered"})], ids=["its own", "another's"])
+def test_the_fault_of_a_backend_that_is_traced_alone(place: Lab, node: str, code: int, verdict: set[str], tmp_path: Path) -> None:
+    """Both backends of kube-dns are asked; what the other one's node drops is nobody's."""
+    with broken(place, *rule(node, "INPUT", "-p", "udp", "--dport", "4789:8472", "-j", "DROP")):
+        run = place.vxtrace("pod", CLIENT, "--to", f"pod/{DNS_POD}", "--duration", "5s", "-o", "json", "--bundle", "none", cwd=tmp_path)
+    assert (run.code, run.report["verdict"] in verdict) == (code, True), run.report["summary"]
+    assert {flow["server"] and flow["server"]["pod"] for flow in run.report["flows"]} == {DNS_POD}
 
 
 def test_a_masqueraded_ping_to_a_node_is_one_flow(place: Lab, tmp_path: Path) -> None:

@@ -54,11 +54,12 @@ def fill(fake: Fake) -> None:
     fake.lists["/api/v1/namespaces/shop/pods"] = [web]
     fake.lists["/api/v1/namespaces/kube-system/pods"] = [pod("dns", "kube-system", "n2", "10.0.0.9")]
     spec = {"type": "ClusterIP", "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"], "selector": {"k8s-app": "kube-dns"}}
-    spec |= {"internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP"}
-    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "sctp", "port": 9, "protocol": "SCTP"}]
+    spec |= {"internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP", "externalIPs": ["198.51.100.7"]}
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP", "nodePort": 30053}, {"name": "sctp", "port": 9, "protocol": "SCTP"}]
     headless = {"clusterIP": "None", "clusterIPs": ["None"], "ports": None}
+    balancer = {"ingress": [{"ip": "203.0.113.5", "ipMode": "VIP"}, {"ip": "203.0.113.6", "ipMode": "Proxy"}, {"hostname": "a.example"}]}
     fake.lists["/api/v1/namespaces/kube-system/services"] = [
-        {"metadata": meta("kube-dns", "kube-system"), "spec": {**spec, "ports": ports}},
+        {"metadata": meta("kube-dns", "kube-system"), "spec": {**spec, "ports": ports}, "status": {"loadBalancer": balancer}},
         {"metadata": meta("headless", "kube-system"), "spec": headless},
     ]
     endpoints = [
@@ -105,7 +106,8 @@ def test_near_holds_the_named_namespaces(fake: Fake, connection: Connection) -> 
             namespace="kube-system",
             name="kube-dns",
             addresses=("10.96.0.10",),
-            ports=(ServicePort(name="dns", port=53, protocol="UDP"),),
+            external_addresses=("198.51.100.7", "203.0.113.5"),
+            ports=(ServicePort(name="dns", port=53, protocol="UDP", node_port=30053),),
             selector={"k8s-app": "kube-dns"},
             backends=(dns, unready),
             internal_traffic_policy="Local",

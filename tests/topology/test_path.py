@@ -357,6 +357,19 @@ def test_an_unknown_backend_has_the_hops_that_all_candidates_share() -> None:
     assert steps(request) == A_TO_B[:3]
 
 
+def test_backends_that_nobody_asked_for_shorten_the_path_and_are_no_gap() -> None:
+    """One on a node without debug pod, one on the client's own node, behind the interface of which nothing is shared."""
+    candidates = tuple(end_on(node, CALICO_PODS[node]) for node in NODES[1:])
+    asked, unknown = flow(), replace(flow(number=2), server=None, candidates=candidates)
+    planned = plan((asked, unknown), calico("ada-ec-1"), calico("ada-ec-2"))
+    assert steps(planned.paths[2]) == A_TO_B[:3]
+    assert (planned.gaps, planned.unknown_nodes, planned.unknown_addresses) == ((), (), {})
+    local = replace(unknown, candidates=(*candidates, Endpoint(address="10.244.114.74", port=53, node="ada-ec-1")))
+    planned = plan((asked, local), calico("ada-ec-1"), calico("ada-ec-2"))
+    assert steps(planned.paths[2]) == A_TO_B[:1]
+    assert planned.gaps == ()
+
+
 def test_nothing_from_the_api_is_needed() -> None:
     planned = plan((flow(),), calico("ada-ec-1"), calico("ada-ec-2"), listed=False)
     assert steps(planned.paths[0]) == A_TO_B

@@ -26,6 +26,16 @@ def servers(flows: tuple[Flow, ...]) -> list[tuple[str, str | None, int | None]]
     return [(flow.protocol, flow.server.address if flow.server else None, flow.server.port if flow.server else None) for flow in flows]
 
 
+def straight(flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+    """Those without a Service."""
+    return tuple(flow for flow in flows if flow.service is None)
+
+
+def through(flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+    """Those through a Service."""
+    return tuple(flow for flow in flows if flow.service is not None)
+
+
 def test_a_service_gives_a_flow_for_each_port_and_backend() -> None:
     flows = ask(KOTSADM, "kube-dns")
     assert [flow.id for flow in flows] == [1, 2, 3, 4, 5, 6]
@@ -105,16 +115,75 @@ def test_an_unnamed_port_joins_and_missing_parts_of_a_backend_come_from_the_pod(
 
 
 def test_a_pod_target_without_port_is_followed_by_every_protocol() -> None:
-    flows = ask(KOTSADM, "kube-system/coredns-86b5dd7f68-9zdn8")
+    flows = straight(ask(KOTSADM, "kube-system/coredns-86b5dd7f68-9zdn8"))
     assert servers(flows) == [(protocol, "10.244.56.129", None) for protocol in ("TCP", "UDP", "ICMP")]
-    assert all(flow.service is None for flow in flows)
-    assert servers(ask(KOTSADM, "10.244.56.129:53")) == [("TCP", "10.244.56.129", 53), ("UDP", "10.244.56.129", 53)]
-    assert servers(ask(KOTSADM, "10.244.56.129:53/udp")) == [("UDP", "10.244.56.129", 53)]
+    assert servers(straight(ask(KOTSADM, "10.244.56.129:53"))) == [("TCP", "10.244.56.129", 53), ("UDP", "10.244.56.129", 53)]
+    assert servers(straight(ask(KOTSADM, "10.244.56.129:53/udp"))) == [("UDP", "10.244.56.129", 53)]
 
 
 def test_a_workload_target_means_its_running_pods() -> None:
     flows = ask(KOTSADM, "coredns:53/udp")
-    assert servers(flows) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+    assert servers(straight(flows)) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+
+
+def test_a_pod_is_followed_through_each_service_that_leads_to_it() -> None:
+    """The ports of kube-dns that lead there; and, as it leads elsewhere too, packets of which nothing tells where they went."""
+    flows = through(ask(KOTSADM, "pod/kube-system/coredns-86b5dd7f68-9zdn8"))
+    assert [flow.service for flow in flows] == [
+        ServiceRef(address=DNS, port=port, name="kube-system/kube-dns") for port in (53, 53, 53, 53, 9153, 9153)
+    ]
+    assert servers(flows) == [
+        *(("UDP", "10.244.56.129", 53), ("UDP", None, None), ("TCP", "10.244.56.129", 53), ("TCP", None, None)),
+        *(("TCP", "10.244.56.129", 9153), ("TCP", None, None)),
+    ]
+    assert [end.address for end in flows[1].candidates] == ["10.244.56.129", "10.244.106.65"]
+    assert flow_nodes(flows) == ("ada-ec-1", "ada-ec-2")
+    assert servers(through(ask(KOTSADM, "10.244.56.129:53/udp"))) == [("UDP", "10.244.56.129", 53), ("UDP", None, None)]
+
+
+def test_whom_a_service_leads_to_alone_is_always_known() -> None:
+    assert servers(through(ask(KOTSADM, "deploy/coredns:53/udp"))) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"addresses": ()}, id="headless"),
+        pytest.param({"type": "ExternalName"}, id="a name for something outside"),
+        pytest.param({"backends": (kube_dns().backends[1],)}, id="another backend"),
+        pytest.param({"backends": (replace(kube_dns().backends[0], ready=False), kube_dns().backends[1])}, id="not ready"),
+        pytest.param({"ports": (ServicePort(name="dns", port=53, protocol="TCP"),)}, id="another protocol"),
+        pytest.param({"backends": (replace(kube_dns().backends[0], port=54),)}, id="another port of the pod"),
+    ],
+)
+def test_a_service_that_leads_elsewhere_is_not_followed(changed: dict[str, object]) -> None:
+    listed = snapshot(services=(kube_dns(**changed),))
+    assert through(ask(KOTSADM, "10.244.56.129:53/udp", listed)) == ()
+
+
+def test_a_service_is_followed_in_the_forms_that_the_clients_node_translates() -> None:
+    ports = (ServicePort(name="dns", port=53, protocol="UDP", node_port=30053),)
+    service = kube_dns(
+        type="LoadBalancer", external_addresses=("203.0.113.5", "2001:db8::5"), ports=ports, backends=kube_dns().backends[:1]
+    )
+    forms = [flow.service for flow in through(ask(KOTSADM, "10.244.56.129:53/udp", snapshot(services=(service,))))]
+    assert [(form.address, form.port) for form in forms if form is not None] == [
+        (DNS, 53),
+        ("203.0.113.5", 53),
+        ("10.128.0.72", 30053),
+    ]
+
+
+def test_an_external_address_is_its_services() -> None:
+    service = kube_dns(external_addresses=("203.0.113.5",))
+    (flow, *_) = ask(KOTSADM, "203.0.113.5:53/udp", snapshot(services=(service,)))
+    assert flow.service == ServiceRef(address="203.0.113.5", port=53, name="kube-system/kube-dns")
+
+
+def test_a_node_is_no_backend() -> None:
+    """What its pods in the host's network serve is theirs."""
+    backend = Backend(address="10.128.0.95", port=10250, port_name="dns", protocol="UDP")
+    assert through(ask(KOTSADM, "node/ada-ec-2:10250/udp", snapshot(services=(kube_dns(backends=(backend,)),)))) == ()
 
 
 def test_a_node_target_is_an_end_in_the_hosts_network() -> None:
@@ -157,13 +226,13 @@ def test_a_workload_as_source_gives_its_first_ready_pod_by_name() -> None:
 
 def test_a_deployment_is_known_by_its_pods_where_workloads_may_not_be_listed() -> None:
     listed = snapshot(workloads=(), missing=("deployments", "replicasets"))
-    assert servers(ask(KOTSADM, "deploy/coredns:53/udp", listed)) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
+    assert servers(straight(ask(KOTSADM, "deploy/coredns:53/udp", listed))) == [("UDP", "10.244.56.129", 53), ("UDP", "10.244.106.65", 53)]
 
 
 def test_a_replicasets_listed_owner_counts_not_its_name() -> None:
     adopted = Workload(kind="replicaset", namespace="kube-system", name="coredns-86b5dd7f68", owner="deployment/other")
     listed = snapshot(workloads=(adopted, Workload(kind="deployment", namespace="kube-system", name="other")))
-    assert len(ask(KOTSADM, "deploy/other:53/udp", listed)) == 2
+    assert len(straight(ask(KOTSADM, "deploy/other:53/udp", listed))) == 2
     with pytest.raises(NotFoundError, match="has no pods"):
         ask(KOTSADM, "deploy/coredns:53/udp", listed)
 

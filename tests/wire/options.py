@@ -219,8 +219,16 @@ OPTIONS: dict[str, World] = {
     "one port for a service and its server, which both keep, no ip ids": reusing(
         Flow(service_port=53), Flow(), later_ns=5 * SECOND, ids=(numbers(Numbering.ZERO), numbers(Numbering.ZERO))
     ),
-    "one port for a service and its server, which say the same": reusing(
-        Flow(service_port=53), Flow(port_shift=SHIFT), ids=(numbers(Numbering.ZERO), numbers(Numbering.ZERO)), payloads=(b"same", b"same")
+    **{
+        f"one port for a service and its server, {shape}, which say the same": reusing(
+            Flow(service_port=53), Flow(port_shift=SHIFT), ids=(numbers(Numbering.ZERO), numbers(Numbering.ZERO)),
+            payloads=(b"same", b"same"), shape=shape,
+        )
+        for shape in (Shape.CALICO, Shape.BR_NETFILTER)
+    },
+    "one port for a service and its server, which both keep, an interface captured too short to compare": replace(
+        reusing(Flow(service_port=53), Flow(), later_ns=5 * SECOND, losses=LOSSES),
+        tunnel=Tunnel(outer_six=True, inner_vlan=8), captures={(CLIENT_NODE, NIC): Capture(snaplen=130)},
     ),
     "sctp through a service": asked(Flow(protocol="SCTP", service_port=80, server_port=3868)),
     "two backends": replace(

@@ -6,9 +6,12 @@ conntrack            translations that the nodes' conntrack tables name
 conversations        which group and flow each conversation belongs to, through translation
 attribution          the frames of those conversations, with direction and client port
 dnat_inference       translations to unlisted backends, where no conntrack table names them
+senders              which client's port sent a packet
 snat_inference       rewritten clients, where no conntrack table names them
 later_fragments      fragments that name no ports
-origin               what each connection began as at the client's interface; those that did not begin there
+clients              the clients that are traced, and what is theirs
+reused_ports         client ports that asked in several forms: what each frame of them began as
+origin               only connections that begin at the client's interface
 backend_attribution  the backend of each connection, or of each packet
 rewritten_ports      connections that went on with another client port
 candidates           the flows of which packets were seen, with their paths

@@ -62,13 +62,13 @@ def client_addresses(recording: Recording, client: Endpoint) -> tuple[str, ...]:
 
 
 def address_book(recording: Recording, entries: Iterable[ConntrackEntry]) -> AddressBook:
-    """All addresses that flows, VTEPs and the conntrack entries of the clients name."""
+    """All addresses that flows (also backends that may be meant), VTEPs and the conntrack entries of the clients name."""
     texts: list[str] = []
     services = {flow.service.address for flow in recording.flows if flow.service}
     for flow in recording.flows:
         texts += client_addresses(recording, flow.client)
         texts += [flow.service.address] if flow.service and flow.service.address else []
-        texts += [flow.server.address] if flow.server else []
+        texts += [end.address for end in (flow.server, *flow.candidates) if end is not None]
     clients = set(texts)
     for entry in entries:
         if entry.original_source in clients:

@@ -9,7 +9,7 @@ from kubectl_vxtrace.journeys.attribute.addresses import address_book
 from kubectl_vxtrace.journeys.attribute.conntrack import translations_of
 from kubectl_vxtrace.journeys.attribute.conversations import Membership, ends_of, memberships_of, sent_conversations
 from kubectl_vxtrace.journeys.attribute.groups import Connection, groups_of
-from kubectl_vxtrace.journeys.attribute.origin import with_origins
+from kubectl_vxtrace.journeys.attribute.reused_ports import with_origins
 from kubectl_vxtrace.journeys.records import NO_FLOW, REPLY, REQUEST, FlowFrames
 from kubectl_vxtrace.model.packets import U8, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from kubectl_vxtrace.journeys.attribute.groups import FlowGroup
+from kubectl_vxtrace.journeys.attribute.groups import FlowGroup, unlisted_flow
 from kubectl_vxtrace.journeys.judgement import MOST_PORTS
 from kubectl_vxtrace.journeys.records import NO_FLOW, Candidate, FlowFrames
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.recording import Recording
 
 def taps_of_unlisted(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) -> frozenset[tuple[int, Tap]]:
     """The groups of which requests were translated to an unlisted backend, each with every tap that saw some so."""
-    unlisted = len(recording.flows)
+    unlisted = unlisted_flow(recording)
     return frozenset(
         (group, tap) for tap, frames in frames_of.items() for group in np.unique(frames.group[frames.planned == unlisted]).tolist()
     )
@@ -23,7 +23,7 @@ def taps_of_unlisted(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) 
 
 def without_unlisted(recording: Recording, frames_of: Mapping[Tap, FlowFrames]) -> dict[Tap, FlowFrames]:
     """The frames, in which no planned flow stands for packets that went to an unlisted backend."""
-    unlisted = len(recording.flows)
+    unlisted = unlisted_flow(recording)
     return {
         tap: replace(frames, planned=np.where(frames.planned == unlisted, np.int32(NO_FLOW), frames.planned))
         for tap, frames in frames_of.items()

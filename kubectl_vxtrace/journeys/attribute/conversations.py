@@ -76,7 +76,7 @@ def memberships_of(
     """What every conversation of every tap belongs to, as a request and as a reply.
 
     A conversation in server form may belong to several groups (a Service, its backend itself): first come groups that were asked with
-    the same client port, then those without a Service, then any. Where several were asked `origin` tells packet by packet.
+    the same client port, then those without a Service, then any. Where several were asked `reused_ports` tells.
 
     Args:
         sent: of each tap the `sent_conversations`.
@@ -172,8 +172,8 @@ def _mark_in_server_form(
                 open_ones &= asked[index, ends.client_port]
             if not open_ones.any():
                 continue
-            # Only what was asked of the service can have been translated to an unlisted backend.
-            for backend in (*group.backends, *(group.unlisted if rank == 0 else ())):
+            # Only what was asked of the service can have been translated to what no flow names.
+            for backend in group.translated if rank == 0 else group.backends:
                 mask = open_ones & at_backend(backend, ends)
                 membership.group[mask] = index
                 membership.planned[mask] = backend.planned

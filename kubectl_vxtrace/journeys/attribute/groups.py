@@ -48,8 +48,9 @@ class FlowGroup:
 
     `planned` is the index of one of its planned flows. `clients` are the numbers of the client's addresses, `node` is its node,
     `own_taps` its own interface and `bridges` its bridge, as the request paths name them. `service` is the ClusterIP's number and port.
-    `unknown_backend` is the index of a planned flow without a server. `unlisted` are what the service was translated to and what is no
-    backend of it; their `planned` is `unlisted_flow`, which no flow has.
+    `unknown_backend` is the index of a planned flow without a server. `not_asked` are backends of the service that no planned flow names,
+    where some are named; `unlisted` are what it was translated to and what is no backend of it. Their `planned` are `not_asked_flow` and
+    `unlisted_flow`, which no flow has.
     """
 
     planned: int
@@ -61,7 +62,13 @@ class FlowGroup:
     service: tuple[int, int | None] | None
     backends: tuple[Backend, ...]
     unknown_backend: int | None
+    not_asked: tuple[Backend, ...] = ()
     unlisted: tuple[Backend, ...] = ()
+
+    @property
+    def translated(self) -> tuple[Backend, ...]:
+        """All that the service is translated to."""
+        return (*self.backends, *self.not_asked, *self.unlisted)
 
     @property
     def echo(self) -> bool:
@@ -86,6 +93,11 @@ def unlisted_flow(recording: Recording) -> int:
     return len(recording.flows)
 
 
+def not_asked_flow(recording: Recording) -> int:
+    """What stands in place of a planned flow's index for backends of a Service that were not asked for."""
+    return len(recording.flows) + 1
+
+
 def _unlisted(connections: Sequence[Connection], group: FlowGroup, book: AddressBook, planned: int) -> tuple[Backend, ...]:
     """What connections to the group's service lead to and what is no backend of it; each gets `planned`."""
     if group.service is None or group.echo:
@@ -107,6 +119,11 @@ def _group(recording: Recording, book: AddressBook, indices: Sequence[int]) -> F
     first = recording.flows[indices[0]]
     service = first.service if first.service and first.service.address else None
     echo = first.protocol == "ICMP"
+    backends = tuple(_backend(book, index, server, echo) for index in indices if (server := recording.flows[index].server))
+    unknown = next((index for index in indices if recording.flows[index].server is None), None)
+    others = recording.flows[unknown].candidates if unknown is not None and backends else ()
+    known = {(backend.address, backend.port) for backend in backends}
+    not_asked = (_backend(book, not_asked_flow(recording), end, echo) for end in others)
     flows = {recording.flows[index].id for index in indices}
     return FlowGroup(
         planned=indices[0],
@@ -116,8 +133,9 @@ def _group(recording: Recording, book: AddressBook, indices: Sequence[int]) -> F
         own_taps=_taps(recording, flows, Role.POD, 0),
         bridges=_taps(recording, flows, Role.BRIDGE, 1),
         service=(book.number(service.address), None if echo else service.port) if service else None,
-        backends=tuple(_backend(book, index, server, echo) for index in indices if (server := recording.flows[index].server)),
-        unknown_backend=next((index for index in indices if recording.flows[index].server is None), None),
+        backends=backends,
+        unknown_backend=unknown,
+        not_asked=tuple(backend for backend in not_asked if (backend.address, backend.port) not in known),
     )
 
 
@@ -146,8 +164,7 @@ def backend_of(connection: Connection, group: FlowGroup, client: int, book: Addr
         return None
     replier = book.number(entry.reply_source)
     ports = (None, entry.reply_source_port)
-    possible = (*group.backends, *group.unlisted)
-    backend = next((backend for backend in possible if backend.address == replier and (group.echo or backend.port in ports)), None)
+    backend = next((backend for backend in group.translated if backend.address == replier and (group.echo or backend.port in ports)), None)
     asked = book.number(entry.original_destination)
     if backend is None:
         return None

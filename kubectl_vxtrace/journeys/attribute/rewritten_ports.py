@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
-from kubectl_vxtrace.journeys.attribute.origin import clients_of, with_new_port
+from kubectl_vxtrace.journeys.attribute.clients import clients_of, with_new_port
 from kubectl_vxtrace.journeys.records import ANY_PORT, Candidate, FlowFrames
 from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.path import Tap
-from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET
 
 
 def rewritten_ports(
@@ -37,8 +36,7 @@ def _seen(attribution: Attribution, frames_of: Mapping[Tap, FlowFrames]) -> Iter
     for client in clients_of(attribution.groups):
         for tap, frames in frames_of.items():
             if tap not in client.own_taps:
-                table = attribution.tables[tap]
-                with_ports = frames.take(table.fragment[frames.row] & FRAGMENT_OFFSET == 0)
-                moved, port = with_new_port(table, attribution.ends[tap], with_ports, client)
+                of_tap = attribution.tables[tap], attribution.ends[tap], attribution.memberships[tap]
+                moved, port = with_new_port(*of_tap, frames, client)
                 columns = (moved.group, moved.planned, moved.server_port, moved.client_port, port)
                 yield from map(tuple, np.unique(np.stack(columns, axis=1), axis=0).tolist())

@@ -5,20 +5,21 @@ the client's own address and a port that the client itself never used: NAT takes
 (RFC 4787, 4.2). Where conntrack says otherwise, nothing is concluded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
+from kubectl_vxtrace.journeys.attribute.clients import Client, can_testify, clients_of, of_client
 from kubectl_vxtrace.journeys.attribute.conversations import at_backend
 from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection
-from kubectl_vxtrace.journeys.attribute.origin import can_testify, clients_of, of_client
+from kubectl_vxtrace.journeys.attribute.senders import Senders
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REPLY, REQUEST, FlowFrames, Testimony
 from kubectl_vxtrace.journeys.same_packet import SNAT_KEY, key_columns, number_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, I64, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 
@@ -50,7 +51,8 @@ def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]
     same, one that was kept is taken for its own (netfilter keeps a port that is free), else the group is undecided.
     """
     tables = attribution.tables
-    unused = {tap: _unused_ports(attribution, tap, testimonies) for tap in tables}
+    used = tuple(_used_ports(attribution, testimonies))
+    unused = {tap: _unused_ports(attribution, tap, used) for tap in tables}
     rewritten = [frames for tap in tables if len((frames := _rewritten(attribution, tap, unused[tap])).row)]
     if not rewritten:
         return SnatInference()
@@ -63,7 +65,7 @@ def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]
     numbers = number_packets(keys)
     starts = np.cumsum([len(columns[0]) for columns in keys])[len(requests) - 1 : -1]
     of_requests, *of_rewritten = np.split(numbers, starts)
-    senders = _Senders(of_requests, requests)
+    senders = Senders(of_requests, requests)
     inference = _Inference(attribution, senders)
     for frames, frame_numbers in zip(rewritten, of_rewritten, strict=True):
         inference.add(frames, frame_numbers)
@@ -74,26 +76,30 @@ def _requests(table: PacketTable, frames: FlowFrames, unused: NDArray[np.bool_])
     return frames.take((frames.direction == REQUEST) & ~unused[table.conversation[frames.row]])
 
 
-def _unused_ports(attribution: Attribution, tap: Tap, testimonies: Mapping[Tap, Testimony]) -> NDArray[np.bool_]:
-    """Which conversations of a tap come from a client's own address with a port that it did not use, and no conntrack table explains.
-
-    None where the user's own filter left out what that interface saw.
-    """
-    ends, membership = attribution.ends[tap][REQUEST], attribution.memberships[tap][REQUEST]
-    unused = np.zeros(len(ends.client), dtype=np.bool_)
+def _used_ports(attribution: Attribution, testimonies: Mapping[Tap, Testimony]) -> Iterator[tuple[Client, NDArray[np.bool_]]]:
+    """The ports that each client used, where its own interface can testify to that, or its bridge: the source is rewritten behind both
+    (POSTROUTING). None where the user's own filter left out what those saw."""
     request = attribution.recording.request
     for client in clients_of(attribution.groups) if request is None or request.filter is None else ():
-        mine = of_client(client, ends)
-        # the source is rewritten in POSTROUTING, which packets come to behind the bridge
-        before = next((taps for taps in (client.own_taps, client.bridges) if can_testify(taps, testimonies)), frozenset[Tap]())
-        if tap in client.own_taps | client.bridges or not mine.any() or not before:
-            continue
+        taps = next((taps for taps in (client.own_taps, client.bridges) if can_testify(taps, testimonies)), frozenset[Tap]())
         used = np.zeros(PORTS, dtype=np.bool_)
-        for own in before & attribution.ends.keys():
-            for of_direction in attribution.ends[own]:
+        for tap in taps & attribution.ends.keys():
+            for of_direction in attribution.ends[tap]:
                 used[of_direction.client_port[of_client(client, of_direction)]] = True
-        unused |= mine & ~used[ends.client_port]
-    return np.asarray(unused & (membership.client_port == ends.client_port))
+        if taps:
+            yield client, used
+
+
+def _unused_ports(attribution: Attribution, tap: Tap, used_ports: Sequence[tuple[Client, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
+    """Which conversations of a tap come from a client's own address with a port that it did not use, nor the one that conntrack names."""
+    ends, membership = attribution.ends[tap][REQUEST], attribution.memberships[tap][REQUEST]
+    unused = np.zeros(len(ends.client), dtype=np.bool_)
+    for client, used in used_ports:
+        if tap not in client.own_taps | client.bridges:
+            fits = ~used[ends.client_port] & ((membership.client_port == ends.client_port) | ~used[membership.client_port])
+            fits[fits] = of_client(client, ends)[fits]
+            unused |= fits
+    return unused
 
 
 def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) -> _Rewritten:
@@ -101,12 +107,13 @@ def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) ->
     to_backend = np.zeros(len(ends.client), dtype=np.bool_)
     for group in attribution.groups:
         of_protocol = np.isin(ends.protocol, group.protocols)
-        for backend in group.backends:
+        for backend in group.translated:
             to_backend |= of_protocol & at_backend(backend, ends)
     unknown = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
-    for client in clients_of(attribution.groups):
-        unknown &= ~of_client(client, ends)
     to_backend &= unknown | unused
+    if to_backend.any():
+        for client in clients_of(attribution.groups):
+            to_backend &= unused | ~of_client(client, ends)
     if not to_backend.any():
         return _Rewritten(tap=tap, row=np.zeros(0, np.int32), own=np.zeros(0, np.bool_))
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0))
@@ -114,39 +121,6 @@ def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) ->
     telling = (table.digest[rows] != 0) | ((table.conversations.protocol[conversation] == IpProtocol.TCP) & (table.seq[rows] != 0))
     rows = rows[telling & to_backend[conversation]]
     return _Rewritten(tap=tap, row=rows.astype(np.int32), own=unused[table.conversation[rows]])
-
-
-class _Senders:
-    """Which client's port sent what: `number` is the same for what translation cannot tell apart. A sender is a group and a port."""
-
-    def __init__(self, number: I32, requests: Mapping[Tap, FlowFrames]) -> None:
-        group, port = (np.concatenate([getattr(frames, name) for frames in requests.values()]) for name in ("group", "client_port"))
-        sender = group.astype(np.int64) * PORTS + port
-        size = int(number.max(initial=-1)) + 1
-        self._least, self._most = np.full(size, np.iinfo(np.int64).max, dtype=np.int64), np.full(size, NO_FLOW, dtype=np.int64)
-        np.minimum.at(self._least, number, sender)
-        np.maximum.at(self._most, number, sender)
-        with_port = number.astype(np.int64) * PORTS + port
-        order = np.lexsort((group, with_port))
-        self._with_port, first, count = np.unique(with_port[order], return_index=True, return_counts=True)
-        self._sender = np.where(group[order][first] == group[order][first + count - 1], sender[order][first], NO_FLOW)
-        cuts = np.cumsum([len(frames) for frames in requests.values()])[:-1]
-        self._at_tap = dict(zip(requests, zip(np.split(number, cuts), np.split(sender, cuts), strict=True), strict=True))
-
-    def of(self, number: I32, kept: NDArray[np.generic]) -> tuple[I64, NDArray[np.bool_]]:
-        """For each packet its sender, NO_FLOW for none; and whether no other can have sent it. `kept`: the port that it has now."""
-        inside = np.minimum(number, len(self._most) - 1)
-        sender = np.where(number < len(self._most), self._most[inside], NO_FLOW)
-        several = (sender != NO_FLOW) & (self._least[inside] != sender)
-        wanted = number.astype(np.int64) * PORTS + kept.astype(np.int64)
-        index = np.minimum(np.searchsorted(self._with_port, wanted), len(self._with_port) - 1)
-        keeper = np.where(self._with_port[index] == wanted, self._sender[index], NO_FLOW)
-        return np.where(several & (keeper != NO_FLOW), keeper, sender), ~several | (keeper != NO_FLOW)
-
-    def passed(self, tap: Tap, sender: int, number: I32) -> bool:
-        """Whether any of these packets passed a tap as the sender's own."""
-        numbers, senders = self._at_tap.get(tap, (number[:0], np.zeros(0, np.int64)))
-        return bool(np.isin(number, numbers[senders == sender]).any())
 
 
 class _Inference:
@@ -157,7 +131,7 @@ class _Inference:
         undecided: groups where they cannot be told apart.
     """
 
-    def __init__(self, attribution: Attribution, senders: _Senders) -> None:
+    def __init__(self, attribution: Attribution, senders: Senders) -> None:
         self._attribution = attribution
         self._senders = senders
         self._told = _tuples_of_clients(attribution)
@@ -195,7 +169,7 @@ class _Inference:
         if ends.protocol[conversation] not in of_group.protocols:
             return None
         server, port = int(ends.server[conversation]), int(ends.server_port[conversation])
-        return next((backend for backend in of_group.backends if backend.address == server and backend.port in (None, port)), None)
+        return next((backend for backend in of_group.translated if backend.address == server and backend.port in (None, port)), None)
 
     def _agrees(self, group: int, entry: ConntrackEntry) -> bool:
         """Whether conntrack on the client's node says the same of both tuples, or nothing."""

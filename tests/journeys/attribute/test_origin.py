@@ -93,3 +93,24 @@ def test_what_was_asked_for_before_the_first_capture_ran_is_counted() -> None:
             A, time_ns=wire.EPOCH + (1 + number) * wire.SECOND, payload=b"a%d" % number, client_port=40_000, ident=9 + number, reply=True
         )
     assert hop_packets(follow(direct(record(simulator)), tables_of(simulator)), A, Direction.REPLY) == [5] * 6
+
+
+def test_what_conntrack_says_is_anothers_is_not_the_services() -> None:
+    """In a routing loop the client's node sees its own packets again, takes them for new connections and gives them new ports; one of them
+    the client uses as well, for a lookup that went elsewhere."""
+    simulator = wire.Simulator()
+    simulator.udp(wire.SECOND_SERVER, time_ns=wire.EPOCH, payload=b"q", client_port=40_000, ident=1)
+    again = wire.Simulator()
+    again.udp(A, time_ns=wire.EPOCH + 1_000_000, payload=b"other", client_port=40_000, ident=2, vanished=5)
+    for tap in wire.hops_to(A)[1:5]:
+        simulator.files[tap] += again.files[tap]
+    entries = [
+        ConntrackEntry(
+            protocol="udp", original_source=wire.CLIENT, original_destination=asked, reply_source=server, reply_destination=wire.CLIENT,
+            original_source_port=port, original_destination_port=53, reply_source_port=53, reply_destination_port=40_000,
+        )
+        for asked, server, port in ((wire.SERVICE, wire.SECOND_SERVER, 40_000), (A, A, 20_851))
+    ]  # fmt: skip
+    recording = replace(record(simulator), after=(NodeFacts(node=wire.CLIENT_NODE, conntrack=tuple(entries)),))
+    case = follow(recording, tables_of(simulator))
+    assert [flow.server and flow.server.address for flow in case.flows] == [wire.SECOND_SERVER]
