@@ -68,10 +68,10 @@ def test_where_the_clients_interface_is_blind_conntrack_tells() -> None:
 
 
 def test_which_of_two_what_nothing_tells_stays_undetermined() -> None:
-    """Both kept one port, and all captures on the server's node are too short to compare packets."""
+    """Both kept one port, all captures on the server's node are too short to compare packets, and no answer comes back that would tell."""
     node = wire.SERVERS[A]
     captures = {tap: Capture(snaplen=92 if tap[1] == wire.NIC else 42) for tap in wire.hops_to(A) if tap[0] == node}
-    world = reusing(Flow(service_port=53, known=False), Flow(known=False), later_ns=5 * wire.SECOND)
+    world = reusing(Flow(service_port=53, known=False), Flow(known=False), later_ns=5 * wire.SECOND, losses=((), (1,) * 8))
     case = worlds.run(replace(world, captures=captures)).case
     requests = [path.journeys.outcome.tolist() for path in case.paths if path.path.direction is Direction.REQUEST]
     assert requests == [[OutcomeCode.UNDETERMINED] * 4] * 2
