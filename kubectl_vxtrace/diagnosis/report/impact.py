@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis.evidence.off_path import vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
-from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_SYN
 from kubectl_vxtrace.model.report import Impact
 
@@ -17,15 +17,22 @@ def impact(case: Case) -> Impact:
     """How much of the case's traffic is hurt.
 
     none: no packet was lost or rejected and no flow is unanswered. recovered: every lost packet is a TCP segment that arrived in another
-    copy. total: in each flow nothing arrives in some direction, so that no exchange can be complete. partial: the rest.
+    copy. total: nothing arrives in some direction, so that no exchange can be complete, in each flow of the form that is hurt: through a
+    Service, or straight to servers. Direct talk that is healthy makes a dead Service no better. partial: the rest.
     """
     hurt = [traced for traced in case.paths if _is_hurt(case, traced)]
     if not hurt:
         return Impact.NONE
     if all(_is_recovered(case, traced) for traced in hurt):
         return Impact.RECOVERED
+    forms = {_form(traced.flow) for traced in hurt}
     broken = {traced.flow.id for traced in case.paths if _nothing_arrives(case, traced)}
-    return Impact.TOTAL if broken >= {traced.flow.id for traced in case.paths} else Impact.PARTIAL
+    return Impact.TOTAL if broken >= {traced.flow.id for traced in case.paths if _form(traced.flow) in forms} else Impact.PARTIAL
+
+
+def _form(flow: Flow) -> str | None:
+    """The address of the Service that is asked, None of what goes straight to a server."""
+    return flow.service.address if flow.service is not None else None
 
 
 def _is_hurt(case: Case, traced: TracedPath) -> bool:

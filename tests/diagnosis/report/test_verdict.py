@@ -10,7 +10,7 @@ from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code, left_b
 from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
-from kubectl_vxtrace.model.path import Direction, Endpoint
+from kubectl_vxtrace.model.path import Direction, Endpoint, ServiceRef
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
 from kubectl_vxtrace.model.report import Blind, ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict, worst
 from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Fate, Frame, World, arp, facts, icmp, lost, of_flow, rule, ruled
@@ -205,6 +205,20 @@ def test_the_summary_is_one_line(world: World, summary: str) -> None:
 )
 def test_impact(world: World, impact: Impact) -> None:
     assert report(world).impact is impact
+
+
+@pytest.mark.parametrize(
+    ("service", "impact"),
+    [
+        pytest.param(None, Impact.TOTAL, id="straight to the server: another form"),
+        pytest.param(HEALTHY.case().flows[0].service, Impact.PARTIAL, id="to another server of the Service"),
+    ],
+)
+def test_what_is_hurt_is_measured_by_its_own_form(service: ServiceRef | None, impact: Impact) -> None:
+    dead, well = LOST.case(), HEALTHY.case()
+    other = replace(well.flows[0], id=2, service=service)
+    case = replace(dead, paths=(*dead.paths, *(of_flow(traced, other) for traced in well.paths)))
+    assert conclude_case(case).impact is impact
 
 
 def tcp(*requests: Fate) -> World:
