@@ -376,6 +376,14 @@ OPTIONS: dict[str, World] = {
         World(flows=(Flow(server_port=443, merge=GSO),), packets=super_datagrams(2, 500, tail=1, ident=100)),
         tunnel=Tunnel(outer_six=True, inner_vlan=8), captures={(CLIENT_NODE, NIC): Capture(snaplen=130)},
     ),
+    "super-packet that arrives without its first datagram, seen in parts only too short to compare": replace(
+        World(
+            flows=(Flow(server_port=4000, merge=(45, 45, 1, 1, 45, 45)),),
+            packets=super_datagrams(3, 500, tail=1, ident=100, burst=0, fates={0: 2}),
+        ),
+        tunnel=Tunnel(outer_six=True, outer_vlan=7),
+        captures={(CLIENT_NODE, NIC): Capture(snaplen=130), (B_NODE, NIC): Capture(blind=True)},
+    ),
     "noise of other flows": replace(DNS, noise=Noise(count=10, others=True, same_ports=True, arp=True)),
     "another vni": replace(DNS, noise=Noise(count=10, other_vni=True)),
     "second overlay on another port": replace(DNS, noise=Noise(count=10, second_overlay=True)),

@@ -74,21 +74,23 @@ def mark_merged_acks(outcomes: Outcomes, pure_ack: NDArray[np.bool_], merging: N
 def possibly_resegmented(
     outcomes: Outcomes, trajectories: Trajectories, counted: NDArray[np.bool_], witness: Sequence[bool]
 ) -> NDArray[np.bool_]:
-    """Datagrams that vanished before a hop from which on smaller ones of their socket come into being behind a witness.
+    """Datagrams that vanished before a hop from which on smaller or larger ones of their socket come into being behind a witness.
 
-    Offloads may have cut the one into the others in a way that nothing shows.
+    Offloads may have cut the one into the others, or merged these into the one, in a way that nothing shows.
     """
     client_port, payload_bytes, first = trajectories.client_port, trajectories.largest_payload_bytes, trajectories.first
     behind_witness = np.concatenate([[False], np.logical_or.accumulate(np.array(witness, dtype=np.bool_))])
     last_birth = np.full(PORTS, -1, dtype=np.int32)
-    least_bytes = np.full(PORTS, np.iinfo(np.int32).max, dtype=np.int32)
+    least_bytes, most_bytes = np.full(PORTS, np.iinfo(np.int32).max, dtype=np.int32), np.zeros(PORTS, dtype=np.int32)
     is_born = counted & behind_witness[first]
     born = np.flatnonzero(is_born)
     np.maximum.at(last_birth, client_port[born], first[born])
     np.minimum.at(least_bytes, client_port[born], payload_bytes[born])
-    lost = (outcomes.code == OutcomeCode.LOST) & (outcomes.lost_to > 0) & ~is_born
-    larger = payload_bytes > least_bytes[client_port]
-    return np.asarray(lost & (last_birth[client_port] >= outcomes.lost_to - 1) & larger)
+    np.maximum.at(most_bytes, client_port[born], payload_bytes[born])
+    lost = (outcomes.code == OutcomeCode.LOST) & (outcomes.lost_to > 0)
+    may_be_cut = ~is_born & (payload_bytes > least_bytes[client_port])
+    may_be_merged = payload_bytes < most_bytes[client_port]
+    return np.asarray(lost & (last_birth[client_port] >= outcomes.lost_to - 1) & (may_be_cut | may_be_merged))
 
 
 def mark_undetermined(outcomes: Outcomes, which: NDArray[np.bool_], *codes: OutcomeCode) -> None:
