@@ -6,7 +6,7 @@ import sys
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("tests.environment",)
+pytest_plugins = ("tests.environment", "tests.laws.enforce")
 
 # The same examples each time: a change is judged by what it changed. `--hypothesis-profile=default` draws others, to hunt.
 settings.register_profile("steady", derandomize=True)

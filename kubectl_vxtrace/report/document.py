@@ -9,12 +9,16 @@ from kubectl_vxtrace.model.report import TraceReport
 
 API_VERSION = "vxtrace/v1alpha1"
 KIND = "TraceReport"
+_ONLY_WHERE_ANY = frozenset({"notes"})
 _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def to_builtins(report: TraceReport) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers, with its envelope."""
-    return {"apiVersion": API_VERSION, "kind": KIND, **_without_underscores(msgspec.to_builtins(report))}
+    """The report as plain dicts, lists, strings and numbers, with its envelope. Notes are only there where there are any."""
+    body = _without_underscores(msgspec.to_builtins(report))
+    if not report.completeness.notes:
+        del body["completeness"]["notes"]
+    return {"apiVersion": API_VERSION, "kind": KIND, **body}
 
 
 def to_json(report: TraceReport) -> str:
@@ -58,6 +62,6 @@ def _without_keyword_suffix(component: dict[str, Any]) -> dict[str, Any]:
     renamed = dict(component)
     if "properties" in component:
         renamed["properties"] = {name.rstrip("_"): field for name, field in component["properties"].items()}
-        # Every field is always written, also where it has a default in Python.
-        renamed["required"] = list(renamed["properties"])
+        # Every other field is always written, also where it has a default in Python.
+        renamed["required"] = [name for name in renamed["properties"] if name not in _ONLY_WHERE_ANY]
     return renamed

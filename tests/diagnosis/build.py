@@ -1,6 +1,7 @@
 """Cases built by hand: a kotsadm pod on ada-ec-1 asks a DNS server on ada-ec-2, six hops each way."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
@@ -300,8 +301,13 @@ class World:
 
     def _journeys(self) -> tuple[tuple[JourneyTable, ...], list[list[Frame]]]:
         frames: list[list[Frame]] = [list(self.extra.get(number, ())) for number in range(1, len(TAPS) + 1)]
-        ways = [(Direction.REQUEST, self.requests)] + ([(Direction.REPLY, self.replies)] if self.replies is not None else [])
-        return tuple(self._journey(self.path(direction), fates, frames) for direction, fates in ways), frames
+        requests = self._journey(self.path(Direction.REQUEST), self.requests, frames, itertools.count(40_000))
+        if self.replies is None:
+            return (requests,), frames
+        # What is answered arrived: replies go to the ports of those, once there are none left to ports that asked before.
+        arrived = requests.client_port[requests.outcome == OutcomeCode.DELIVERED].tolist()
+        ports = itertools.chain(arrived, itertools.count(40_000 + len(requests)))
+        return (requests, self._journey(self.path(Direction.REPLY), self.replies, frames, ports)), frames
 
     def case(self) -> Case:
         journeys, frames = self._journeys()
@@ -318,13 +324,12 @@ class World:
         hops, legs = self._hops(journey.path, journey), self._legs(journey)
         return TracedPath(flow=self.flow(), path=journey.path, journeys=journey, hops=hops, legs=legs)
 
-    def _journey(self, path: Path, fates: Sequence[Fate], frames: list[list[Frame]]) -> JourneyTable:
+    def _journey(self, path: Path, fates: Sequence[Fate], frames: list[list[Frame]], free_ports: Iterator[int]) -> JourneyTable:
         rows, outcome, legs, ports = [], [], [], []
-        number = 0
         for fate in fates:
             for place_in_fate in range(fate.count):
-                port = fate.port or 40000 + number
-                number += 1
+                free = next(free_ports)
+                port = fate.port or free
                 row = [-1] * len(path.hops)
                 for index, hop in enumerate(path.hops[: fate.reach]):
                     place = TAPS.index(hop.tap)
@@ -374,7 +379,7 @@ class World:
         for start, end in sorted(pairs, key=lambda pair: (pair[0], pair[1] or 99)):
             sent = journey.row[:, start - 1] >= 0
             gone = sent & (journey.lost_from == start) & (journey.lost_to == (end or 0))
-            arrived = int((sent & (journey.row[:, end - 1] >= 0)).sum()) if end is not None else 0
+            arrived = int((sent & (journey.row[:, end - 1] >= 0)).sum()) if end is not None else int((sent & ~gone).sum())
             found.append(LegTally(from_=start, to=end, sent=int(sent.sum()), arrived=arrived, lost=int(gone.sum())))
         return tuple(found)
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.e2e.listing import objects
+from tests.laws import document
 
 # A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
 CLIENT = os.environ.get("VXTRACE_CLIENT", "kotsadm/kotsadm-58f859745b-x4nh8")
@@ -31,9 +32,11 @@ class Run:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The JSON report on stdout."""
+        """The JSON report on stdout, which breaks no law."""
         loaded = json.loads(self.stdout)
         assert isinstance(loaded, dict)
+        if loaded["kind"] == "TraceReport":
+            assert document.breaches(loaded) == []
         return loaded
 
 

@@ -1,6 +1,7 @@
 """The contract's report, written down a second time by hand: which fields there are, of what kind, and which may be null.
 
-A kind is a Python type; `Maybe` may be null always, `FilesOnly` only where nothing but capture files was given.
+A kind is a Python type; `Maybe` may be null always, `FilesOnly` only where nothing but capture files was given, `WhereAny` is only there
+where there is something to say.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,11 @@ class Maybe:
 
 @dataclass(frozen=True)
 class FilesOnly:
+    kind: Any
+
+
+@dataclass(frozen=True)
+class WhereAny:
     kind: Any
 
 
@@ -122,7 +128,7 @@ REPORT = {
     "summary": str,
     "remediation": Maybe(str),
     "metadata": {"session": str, "started": str, "duration_s": float, "version": str, "ticket": Maybe(str)},
-    "completeness": {"complete": bool, "blind": [{"node": Maybe(str), "interface": Maybe(str), "reason": str}], "notes": [str]},
+    "completeness": {"complete": bool, "blind": [{"node": Maybe(str), "interface": Maybe(str), "reason": str}], "notes": WhereAny([str])},
     "overlay": {"backend": FilesOnly(str), "devices": [DEVICE]},
     "flows": [FLOW],
     "packets": [PACKET],
@@ -143,6 +149,8 @@ def _problems(value: Any, kind: Any, where: str, files_only: bool) -> Iterator[s
         case Maybe(inner):
             if value is not None:
                 yield from _problems(value, inner, where, files_only)
+        case WhereAny(inner):
+            yield from _problems(value, inner, where, files_only)
         case FilesOnly(inner):
             if value is not None or not files_only:
                 yield from _problems(value, inner, where, files_only)
@@ -153,7 +161,8 @@ def _problems(value: Any, kind: Any, where: str, files_only: bool) -> Iterator[s
             if not isinstance(value, dict):
                 yield f"{where} is {value!r}"
                 return
-            yield from (f"{where}.{name} is missing" for name in kind if name not in value)
+            missing = (name for name, inner in kind.items() if name not in value and not isinstance(inner, WhereAny))
+            yield from (f"{where}.{name} is missing" for name in missing)
             for name in kind.keys() & value.keys():
                 yield from _problems(value[name], kind[name], f"{where}.{name}", files_only)
         case [inner]:

@@ -57,6 +57,25 @@ def hops(counts: tuple[int, ...]) -> tuple[HopCount, ...]:
     )
 
 
+def _capture(hop: HopCount) -> CaptureLine:
+    return CaptureLine(
+        id=hop.hop,
+        node=hop.node,
+        interface=hop.interface,
+        filter="udp",
+        argv=("tcpdump",),
+        started=None,
+        stopped=None,
+        snaplen=512,
+        received=40,
+        captured=40,
+        dropped_by_kernel=0,
+        file=f"{hop.node}-{hop.role}.pcap",
+        bytes=9000,
+        sha256="00",
+    )
+
+
 def legs(counts: tuple[int, ...]) -> tuple[LegTally, ...]:
     return tuple(
         LegTally(from_=number, to=number + 1, sent=sent, arrived=arrived, lost=sent - arrived)
@@ -121,23 +140,6 @@ def report(*, pod: str = "kotsadm/kotsadm-58f859745b-x4nh8", evidence: str = "24
         packets=(line,),
         findings=(finding,),
         clocks=(),
-        captures=(
-            CaptureLine(
-                id=3,
-                node="ada-ec-1",
-                interface="ens4",
-                filter="udp",
-                argv=("tcpdump",),
-                started=None,
-                stopped=None,
-                snaplen=512,
-                received=40,
-                captured=40,
-                dropped_by_kernel=0,
-                file="ada-ec-1-primary-interface.pcap",
-                bytes=9000,
-                sha256="00",
-            ),
-        ),
+        captures=tuple(_capture(hop) for hop in hops((24, 24, 24, 0, 0, 0))),
         cleanup=CleanupReport(state=CleanupState.CONFIRMED),
     )

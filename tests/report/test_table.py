@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.model.report import ClockBound, OffsetBound, Severity, TraceReport
+from kubectl_vxtrace.model.report import ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict
 from kubectl_vxtrace.report import markdown, table
 from tests.report.build import report
 
@@ -38,6 +38,9 @@ MORE           kubectl vxtrace explain underlay-udp-blocked
 BUNDLE         ticket.zip  (attach this to the ticket)
 CLEANUP        all debug pods are gone
 """
+
+
+NOTHING_SEEN = replace(report(), verdict=Verdict.NO_TRAFFIC, impact=Impact.NONE, cause=None, flows=(), packets=(), findings=())
 
 
 def _render(given: TraceReport, width: int | None = None, *, color: bool = False) -> str:
@@ -76,7 +79,7 @@ def test_the_page_of_the_top_cause_is_named_in_every_text_form() -> None:
     assert markdown.render(report()).count(command) == 1
     noted = replace(report().findings[0], cause="asymmetric-return", severity=Severity.INFO)
     assert _render(replace(report(), findings=(*report().findings, noted))).count("kubectl vxtrace explain") == 1
-    assert "kubectl vxtrace explain" not in _render(replace(report(), cause=None, findings=(noted,)))
+    assert "kubectl vxtrace explain" not in _render(replace(NOTHING_SEEN, findings=(noted,)))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_a_clock_that_was_set_is_said_in_one_line(stepped: tuple[bool, ...], sai
 
 
 def test_without_any_flow_it_says_so() -> None:
-    text = _render(replace(report(), flows=(), packets=(), findings=()))
+    text = _render(NOTHING_SEEN)
     assert text.startswith("no packet of the traced traffic was seen")
 
 

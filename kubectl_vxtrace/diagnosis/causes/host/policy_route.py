@@ -9,6 +9,7 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_detour, outer_diversion
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
+from kubectl_vxtrace.diagnosis.evidence.off_path import vanished_astray
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passing_destinations
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
@@ -96,7 +97,8 @@ def remedy(diverted: Diversion, target: str, source: str) -> str:
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:
-    """Findings `policy-route` about clients in a node's own network whose packets leave bare by a rule, past the VXLAN device."""
+    """Findings `policy-route` about clients in a node's own network whose packets leave bare by a rule, past the VXLAN device: errors where
+    it is known that these never came to the server."""
     for traced in case.paths:
         bare = _bare_sighting(traced)
         if bare is not None:
@@ -131,7 +133,7 @@ def _bypass(case: LossCase, traced: TracedPath, bare: HopCount) -> Iterator[Find
     yield Finding(
         cause=POLICY_ROUTE.slug,
         confidence=Confidence.LIKELY,
-        severity=Severity.ERROR,
+        severity=Severity.ERROR if vanished_astray(case, traced.flow) else Severity.WARNING,
         packets=packets,
         summary=f"{packets} requests of {source} leave {bare.node} bare, past its VXLAN device: {diverted.reason}",
         flow=traced.flow.id,

@@ -31,7 +31,6 @@ from tests.diagnosis.build import (
     lost,
     table,
     with_flow,
-    with_paths,
 )
 
 BARE_PLACES = (5, 3, 2, 0)
@@ -44,10 +43,18 @@ def bare_replies(world: World) -> Case:
     hops = tuple(replace(path.hops[5 - place], hop=number) for number, place in enumerate(BARE_PLACES, 1))
     bare = Path(flow=1, direction=Direction.REPLY, hops=hops)
     columns = [5 - place for place in BARE_PLACES]
+    number_of = np.zeros(7, dtype=np.int32)  # of a hop on the bare path, by that on the whole one
+    number_of[[column + 1 for column in columns]] = range(1, 5)
     reply = replace(
         case.paths[1],
         path=bare,
-        journeys=replace(journey, path=bare, row=np.ascontiguousarray(journey.row[:, columns])),
+        journeys=replace(
+            journey,
+            path=bare,
+            row=np.ascontiguousarray(journey.row[:, columns]),
+            lost_from=number_of[journey.lost_from],
+            lost_to=number_of[journey.lost_to],
+        ),
         hops=tuple(replace(case.paths[1].hops[column], hop=number) for number, column in enumerate(columns, 1)),
         legs=(),
     )
@@ -88,7 +95,7 @@ def test_replies_to_a_host_may_go_another_way() -> None:
 
 def test_replies_that_die_on_the_bare_way_may_die_of_it() -> None:
     """A firewall or a cloud that knows no pod addresses, or whatever would have taken encapsulated packets as well."""
-    case = bare_replies(replace(HEALTHY, replies=(Fate(count=20), replace(lost(4, 2, 3), reach=3))))
+    case = bare_replies(replace(HEALTHY, replies=(Fate(count=20), lost(4, 3, 4))))
     (found,) = asked(case, asymmetric)
     assert (found.cause, found.severity, found.confidence, found.packets) == ("asymmetric-return", Severity.ERROR, Confidence.POSSIBLE, 4)
     assert any("would have hit encapsulated packets as well" in doubt for doubt in found.not_ruled_out)
@@ -96,7 +103,7 @@ def test_replies_that_die_on_the_bare_way_may_die_of_it() -> None:
 
 def lost_bare(*extra: Frame, arrived: int = 0) -> Case:
     """All replies but `arrived` left B's NIC bare and did not reach A's, which saw `extra` besides."""
-    fates = (replace(lost(24 - arrived, 2, 3), reach=3), *((Fate(count=arrived),) if arrived else ()))
+    fates = (lost(24 - arrived, 3, 4), *((Fate(count=arrived),) if arrived else ()))
     case = bare_replies(replace(HEALTHY, replies=fates, extra={3: extra}))
     frames = [Frame(source=SERVER, destination=CLIENT, source_port=53, destination_port=40000 + row) for row in range(48)]
     return replace(case, tables={**case.tables, TAPS[3]: table(TAPS[3], frames)})
@@ -121,8 +128,10 @@ def test_replies_that_all_die_bare_while_requests_are_encapsulated_die_of_that(c
 def test_packets_that_die_bare_in_both_directions_are_the_clouds() -> None:
     """The look-alike: nodes that mean to send bare, and an underlay that does not carry it."""
     case = lost_bare(FROM_B)
-    bare = tuple(hop for hop in case.paths[0].path.hops if hop.role is not Role.VXLAN)
-    both = with_paths(case, path=(replace(case.paths[0].path, hops=bare), case.paths[1].path))
+    path, journeys = case.paths[0].path, case.paths[0].journeys
+    bare = replace(path, hops=tuple(hop for hop in path.hops if hop.role is not Role.VXLAN))
+    seen = replace(journeys, path=bare, row=np.ascontiguousarray(journeys.row[:, list(reversed(BARE_PLACES))]))
+    both = replace(case, paths=(replace(case.paths[0], path=bare, journeys=seen), case.paths[1]))
     assert not [one for one in asked(both, asymmetric) if one.cause == "asymmetric-return"]
     assert [one.cause for one in asked(case, anti_spoofing)] == []
     assert [one.cause for one in asked(both, anti_spoofing)] == ["cloud-anti-spoofing"]
