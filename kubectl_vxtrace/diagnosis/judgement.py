@@ -56,8 +56,8 @@ PLAUSIBLE_FACTOR = 2
 is."""
 
 DROP_WITHIN_NS = 10_000_000
-"""A packet is dropped within microseconds of its last tap, on a loaded node within this. What waits before it is dropped (for a
-neighbour, for further fragments) waits seconds, in which too much happens to tell whose drop it is."""
+"""A packet is dropped, or refused, within microseconds of its last tap, on a loaded node within this. What waits before it is dropped
+(for a neighbour, for further fragments) waits seconds, in which too much happens to tell whose drop it is."""
 
 DROP_SHARE = 0.9
 """So many of the lost packets must have a drop of the kernel right after they were last seen; a tenth may be missing from its ring."""

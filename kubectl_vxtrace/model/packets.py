@@ -121,6 +121,30 @@ class Neighbours:
         return len(self.row)
 
 
+class Notice(IntEnum):
+    """What an end says of itself. DNS_ERROR: a response whose code is not NOERROR. HTTP_ERROR: a status of 500 or more. SHUT_WINDOW: a TCP
+    window of zero, so that the other side may send nothing."""
+
+    DNS_ERROR = 1
+    HTTP_ERROR = 2
+    SHUT_WINDOW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Notices:
+    """Packets with a Notice: `row`, ascending; `code`: DNS response code, HTTP status."""
+
+    row: I32
+    notice: U8
+    code: U16
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+NO_NOTICES = Notices(row=np.zeros(0, np.int32), notice=np.zeros(0, np.uint8), code=np.zeros(0, np.uint16))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ethernets:
     """Distinct pairs of outermost Ethernet addresses, 48 bits in a uint64: of the frames themselves, whatever they carry."""
@@ -191,6 +215,7 @@ class PacketTable:
     ethernets: Ethernets
     icmp_quotes: IcmpQuotes
     neighbours: Neighbours
+    notices: Notices = NO_NOTICES
     interfaces: tuple[CaptureInterface, ...] = (CaptureInterface(),)
     stopped_at: int | None = None
     common_payload_bytes: int = 96

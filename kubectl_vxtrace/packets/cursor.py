@@ -58,6 +58,7 @@ class Columns:
     payload_at: index of the L4 payload in the batch's data, of ARP's header in ARP; -1 where there is neither.
     conversation: the key as five columns: source (high, low), destination (high, low), ports and protocol.
     tunnel: seven columns: source, destination, UDP ports and VNI, inner source and destination MAC; `tunneled` says where they count.
+    shut: a TCP window of zero.
     ethernet: bytes 0 to 7 and 8 to 11 of the frame, as they lie in memory: both addresses; `addressed` says where they count.
     """
 
@@ -72,6 +73,7 @@ class Columns:
     seq: U32
     ack: U32
     flags: U16
+    shut: BOOL
     conversation: tuple[U64, ...]
     tunnel: tuple[U64, ...]
     tunneled: BOOL
@@ -125,6 +127,7 @@ def columns(rows: int) -> Columns:
         seq=np.zeros(rows, np.uint32),
         ack=np.zeros(rows, np.uint32),
         flags=np.zeros(rows, np.uint16),
+        shut=np.zeros(rows, np.bool_),
         conversation=tuple(np.zeros(rows, np.uint64) for _ in range(CONVERSATION_COLUMNS)),
         tunnel=tuple(np.zeros(rows, np.uint64) for _ in range(TUNNEL_COLUMNS)),
         tunneled=np.zeros(rows, np.bool_),

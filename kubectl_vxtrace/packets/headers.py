@@ -14,6 +14,7 @@ from kubectl_vxtrace.model.packets import (
     CaptureInterface,
     IcmpQuotes,
     Kind,
+    Notices,
     PacketTable,
 )
 from kubectl_vxtrace.model.path import Tap
@@ -26,6 +27,7 @@ from kubectl_vxtrace.packets.intern import Interner, Key
 from kubectl_vxtrace.packets.links import ethernet_bytes, open_links
 from kubectl_vxtrace.packets.neighbours import Messages, read_neighbours
 from kubectl_vxtrace.packets.network import ethernet, packets
+from kubectl_vxtrace.packets.notices import read_notices
 from kubectl_vxtrace.packets.quotes import Quotes, read_quotes
 from kubectl_vxtrace.packets.rows import GrowingColumns
 from kubectl_vxtrace.packets.small import fixed
@@ -65,6 +67,7 @@ class TableBuilder:
         self._columns = GrowingColumns(_COLUMNS)
         self._quotes: list[tuple[I32, ...]] = []
         self._neighbours: list[Messages] = []
+        self._notices: list[Notices] = []
         self._conversations = Interner(CONVERSATION_COLUMNS)
         self._tunnels = Interner(TUNNEL_COLUMNS)
         self._ethernets = Interner(ETHERNET_COLUMNS)
@@ -86,6 +89,9 @@ class TableBuilder:
         messages = read_neighbours(frames, decoded)
         if messages is not None:
             self._neighbours.append(replace(messages, row=messages.row + self._columns.rows))
+        notices = read_notices(frames, decoded)
+        if notices is not None:
+            self._notices.append(replace(notices, row=notices.row + np.int32(self._columns.rows)))
         self._common_payload_bytes = min(self._common_payload_bytes, common_payload_bytes(frames, decoded))
         found: dict[str, NDArray[Any]] = {
             "offset": frames.offset,
@@ -137,6 +143,7 @@ class TableBuilder:
             ethernets=small.ethernets(ethernets),
             icmp_quotes=self._finish_quotes(conversation_number),
             neighbours=small.neighbours(self._neighbours),
+            notices=small.notices(self._notices),
             stopped_at=stopped_at,
             common_payload_bytes=self._common_payload_bytes,
             parts=(),

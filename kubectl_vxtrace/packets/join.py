@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import I32, U64, Conversations, Ethernets, IcmpQuotes, Neighbours, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import I32, U64, Conversations, Ethernets, IcmpQuotes, Neighbours, Notices, PacketTable, Tunnels
 from kubectl_vxtrace.packets.intern import distinct
 
 Small = TypeVar("Small", Conversations, Tunnels, Ethernets)
@@ -47,6 +47,7 @@ def join(parts: Sequence[PacketTable], file_frames: Sequence[int]) -> PacketTabl
         ethernets=ethernets,
         icmp_quotes=IcmpQuotes(**_fixed(quotes)),
         neighbours=Neighbours(**_fixed(_behind([part.neighbours for part in parts], starts.tolist()))),
+        notices=Notices(**_fixed(_behind([part.notices for part in parts], starts.tolist()))),
         stopped_at=parts[-1].stopped_at,
         common_payload_bytes=min(part.common_payload_bytes for part in parts),
         parts=tuple(starts[:-1].tolist()),
@@ -78,7 +79,7 @@ def _renumbered(column: I32, numbers: I32) -> I32:
     return found
 
 
-def _behind(parts: Sequence[IcmpQuotes | Neighbours], starts: Sequence[int]) -> dict[str, Any]:
+def _behind(parts: Sequence[IcmpQuotes | Neighbours | Notices], starts: Sequence[int]) -> dict[str, Any]:
     """The columns of all parts' messages, `row` by its number in the whole."""
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _columns(parts[0])}
     columns["row"] = np.concatenate([part.row + np.int32(start) for part, start in zip(parts, starts, strict=False)])

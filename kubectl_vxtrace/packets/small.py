@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.packets import U8, U64, Conversations, Ethernets, Neighbours, Tunnels
+from kubectl_vxtrace.model.packets import NO_NOTICES, U8, U64, Conversations, Ethernets, Neighbours, Notices, Tunnels
 from kubectl_vxtrace.packets.intern import Key
 from kubectl_vxtrace.packets.links import ethernet_addresses
 from kubectl_vxtrace.packets.neighbours import Messages
@@ -57,6 +57,12 @@ def neighbours(parts: Sequence[Messages]) -> Neighbours:
         answer=fixed(np.concatenate([none, *(part.answer for part in parts)]).astype(np.bool_)),
         mac=fixed(np.concatenate([none, *(part.mac for part in parts)])),
     )
+
+
+def notices(parts: Sequence[Notices]) -> Notices:
+    """All notices of a file; `row` of each part is the row in the table."""
+    names = Notices.__slots__
+    return Notices(**{name: fixed(np.concatenate([getattr(part, name) for part in (NO_NOTICES, *parts)])) for name in names})
 
 
 def _address(high: U64, low: U64) -> U8:

@@ -16,6 +16,7 @@ from kubectl_vxtrace.model.packets import (
     IcmpQuotes,
     InterfaceTable,
     Neighbours,
+    Notices,
     PacketTable,
     Tunnels,
 )
@@ -89,13 +90,13 @@ def only(table: PacketTable, rows: I64) -> PacketTable:
     """The frames in `rows`, ascending, of a table of one interface; the small tables hold what these have."""
     columns = {name: getattr(table, name)[rows] for name in PacketTable.__slots__ if _is_column(table, name)}
     columns["interface"] = np.zeros(len(rows), np.int32)
-    quoted, messages = _of_rows(table.icmp_quotes, rows), _of_rows(table.neighbours, rows)
+    quoted, messages, notices = (_of_rows(small, rows) for small in (table.icmp_quotes, table.neighbours, table.notices))
     conversations, (columns["conversation"], quoted["conversation"], quoted["inner_conversation"]) = _used(
         columns["conversation"], quoted["conversation"], quoted["inner_conversation"]
     )
     tunnels, (columns["tunnel"],) = _used(columns["tunnel"])
     ethernets, (columns["ethernet"],) = _used(columns["ethernet"])
-    for column in (*columns.values(), *quoted.values(), *messages.values()):
+    for column in (*columns.values(), *quoted.values(), *messages.values(), *notices.values()):
         column.flags.writeable = False
     return replace(
         table,
@@ -105,6 +106,7 @@ def only(table: PacketTable, rows: I64) -> PacketTable:
         ethernets=_taken(table.ethernets, ethernets),
         icmp_quotes=IcmpQuotes(**quoted),
         neighbours=Neighbours(**messages),
+        notices=Notices(**notices),
     )
 
 
@@ -112,7 +114,7 @@ def _is_column(table: PacketTable, name: str) -> bool:
     return isinstance(getattr(table, name), np.ndarray)
 
 
-def _of_rows(messages: IcmpQuotes | Neighbours, rows: I64) -> dict[str, NDArray[Any]]:
+def _of_rows(messages: IcmpQuotes | Neighbours | Notices, rows: I64) -> dict[str, NDArray[Any]]:
     """The columns of those messages that stand in some rows of a table, `row` by their new numbers."""
     kept = np.flatnonzero(np.isin(messages.row, rows))
     columns = {name: getattr(messages, name)[kept] for name in messages.__slots__}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I64, U8, Encapsulation, Kind
-from kubectl_vxtrace.model.protocol import ECHO_TYPES, IpProtocol
+from kubectl_vxtrace.model.protocol import ECHO_TYPES, TCP_FIN, TCP_RST, TCP_SYN, IpProtocol
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Columns, Cursor
 from kubectl_vxtrace.packets.encapsulations import carried_by_ip, carried_by_udp
@@ -148,6 +148,8 @@ def _tcp(frames: Frames, network: Network, out: Columns) -> None:
     out.put(out.seq, cursor, header["sequence"])
     out.put(out.ack, cursor, header["acknowledgment"])
     out.put(out.flags, cursor, offset_flags & _TCP_FLAGS)
+    # A window of a SYN is what has to be opened yet, that of a RST or FIN means nothing.
+    out.put(out.shut, cursor, (header["window"] == 0) & (offset_flags & (TCP_SYN | TCP_RST | TCP_FIN) == 0))
 
 
 def _sctp(frames: Frames, network: Network, out: Columns) -> None:

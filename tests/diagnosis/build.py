@@ -11,7 +11,7 @@ import numpy as np
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, PacketTable, Tunnels
+from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, Notice, Notices, PacketTable, Tunnels
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
@@ -208,6 +208,19 @@ def lost_behind(journeys: JourneyTable, *, hop: int) -> JourneyTable:
     nowhere = np.zeros(count, dtype=np.int32)
     outcome = np.full(count, OutcomeCode.LOST, dtype=np.uint8)
     return replace(journeys, outcome=outcome, lost_from=nowhere + np.int32(hop), lost_to=nowhere)
+
+
+def noticed(case: Case, notice: Notice, codes: Sequence[int | None], direction: Direction = Direction.REPLY) -> Case:
+    """`case`, in which the first packets of a direction have such a notice with these codes, or none, at the hop that they end at."""
+    traced = next(traced for traced in case.paths if traced.path.direction is direction)
+    tap = traced.path.hops[-1].tap
+    rows = [(int(row), code) for row, code in zip(traced.journeys.row[:, -1], codes, strict=False) if code is not None]
+    notices = Notices(
+        row=np.array([row for row, _ in rows], dtype=np.int32),
+        notice=np.full(len(rows), notice, dtype=np.uint8),
+        code=np.array([code for _, code in rows], dtype=np.uint16),
+    )
+    return replace(case, tables={**case.tables, tap: replace(case.tables[tap], notices=notices)})
 
 
 def of_flow(traced: TracedPath, flow: Flow) -> TracedPath:

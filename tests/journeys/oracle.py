@@ -207,9 +207,11 @@ def unknowable(run: Run, fate: Fate) -> bool:
     world = run.emitted.world
     flow = world.flows[fate.packet.flow]
     if flow.port_shift and not flow.known:
-        sockets = [(one.client_port, identity(world, replace(one, client_port=0))) for one in world.packets if one.flow == fate.packet.flow]
-        others = {said for port, said in sockets if port != fate.packet.client_port}
-        if any(said in others for port, said in sockets if port == fate.packet.client_port):
+        packets = [one for one in world.packets if _same_ends(world.flows[one.flow], flow)]
+        sockets = [((one.flow, one.client_port), _content(world, replace(one, client_port=0))) for one in packets]
+        own = fate.packet.flow, fate.packet.client_port
+        others = {said for socket, said in sockets if socket != own}
+        if any(said in others for socket, said in sockets if socket == own):
             return True
     mine = identity(world, fate.packet)
     equal = [one for one in run.emitted.fates if identity(world, one.packet) == mine]
@@ -234,6 +236,11 @@ def owner_unknown(run: Run, fate: Fate) -> bool:
     if witness(taken[own]) and taken[own].capture == Capture():
         return same_tuple and not any(witness(taken[fate.stops[hop - 1].tap]) for hop in fate.shown)
     return same_tuple or ((flow.masquerade or flow.port_shift != 0 or bool(others)) and not flow.known)
+
+
+def _same_ends(one: Flow, other: Flow) -> bool:
+    """Whether packets of both go between the same addresses, once they are translated."""
+    return (one.protocol, one.server) == (other.protocol, other.server)
 
 
 def _served_by(flow: Flow) -> Hashable:
@@ -281,6 +288,13 @@ def identity(world: World, packet: Packet) -> Hashable:
     # An SCTP packet's number stands in its chunk, an ICMP one's in the header.
     counted = flow.protocol == "ICMP" or (flow.protocol == "SCTP" and not short)
     return (*base, content, packet.seq if counted else 0, ident)
+
+
+def _content(world: World, packet: Packet) -> Hashable:
+    """The same for packets that say the same, to whichever port or Service."""
+    whole = identity(world, packet)
+    assert isinstance(whole, tuple)
+    return whole[1:]
 
 
 def _sound(run: Run, table: JourneyTable) -> Iterator[str]:

@@ -184,6 +184,8 @@ def _check_table(table: PacketTable) -> None:
     assert (table.encapsulation <= max(Encapsulation)).all()
     assert (table.neighbours.row < rows).all()
     assert (np.diff(table.neighbours.row) > 0).all()
+    assert (table.notices.row < rows).all()
+    assert (np.diff(table.notices.row) >= 0).all()
     assert (table.icmp_quotes.row < rows).all()
     assert (table.icmp_quotes.conversation >= 0).all()
     if rows and table.stopped_at is not None:

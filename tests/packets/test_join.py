@@ -17,7 +17,7 @@ NEAR, FAR, ELSE = "10.244.1.5", "10.244.2.6", "10.244.3.7"
 
 
 def _every() -> list[bytes]:
-    """Requests, answers, encapsulated ones, ICMP errors that quote them, ARP: some of each before and behind each cut."""
+    """Requests, answers, encapsulated ones, ICMP errors that quote them, ARP, DNS errors: some of each before and behind each cut."""
     found = []
     for number in range(12):
         source, destination = ((NEAR, FAR), (FAR, NEAR), (NEAR, ELSE))[number % 3]
@@ -27,6 +27,8 @@ def _every() -> list[bytes]:
         error = frames.icmp(3, 3, payload=packet[:28])
         found.append(frames.ethernet(frames.ipv4(error, source=destination, destination=source, protocol=frames.ICMP, ident=100 + number)))
         found.append(frames.ethernet(frames.arp(sender="10.128.0.1", target=f"10.128.0.{2 + number % 3}"), ethertype=frames.ARP))
+        refused = frames.udp(frames.dns_answer("a", None, rcode=1 + number % 5), source=53, destination=1000 + number % 4)
+        found.append(frames.ethernet(frames.ipv4(refused, source=destination, destination=source, protocol=frames.UDP, ident=200 + number)))
         carrier = frames.vxlan(frames.ethernet(packet), vni=7 + number % 2)
         outer = frames.udp(carrier, source=50000 + number % 3, destination=4789)
         found.append(frames.ethernet(frames.ipv4(outer, source="10.128.0.1", destination="10.128.0.2", protocol=frames.UDP, ident=number)))
@@ -63,6 +65,8 @@ def test_parts_are_the_whole(tmp_path: Path) -> None:
             assert np.array_equal(column[getattr(joined, numbers)[there]], expected), (small, name)
     assert joined.icmp_quotes.row.tolist() == whole.icmp_quotes.row.tolist()
     assert joined.neighbours.row.tolist() == whole.neighbours.row.tolist()
+    for name, column in _small(whole.notices).items():
+        assert np.array_equal(getattr(joined.notices, name), column), name
     for name in ("conversation", "inner_conversation"):
         quoted = [
             [table.conversations.source[number].tolist() if number >= 0 else None for number in getattr(table.icmp_quotes, name)]

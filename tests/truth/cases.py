@@ -131,7 +131,9 @@ def fault_cases() -> Iterator[Case]:
 
 
 # Settings that look harmless, and what must be told of them: (oddity, backends, target, traffic, truth). The first breaks every connection
-# to a service whose backend is beside the client: answers come from the backend itself. By the second nothing is lost.
+# to a service whose backend is beside the client: answers come from the backend itself. By the others nothing is lost.
+_OTHERS_NAME = (("ask", "dns", "{kube-dns}", "www.example.org", "--rate", "20"),)  # REFUSED: the lab's servers ask nobody else
+_STALLED = (("stream", "stall", "{slackernews}", "--bytes", "50000000", "--rate", "2", "--seconds", "60"),)
 _RQLITE = (("ask", "http", "{kotsadm-rqlite}", "/", "--rate", "20"),)
 TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth], ...] = (
     (
@@ -142,6 +144,8 @@ TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth]
         Truth(cause="bridge-netfilter-off", direction="reply"),
     ),
     ("replies go bare", BACKENDS, "kube-dns", (), Truth(cause="asymmetric-return", severity="info", code=0)),
+    ("", BACKENDS, "kube-dns", _OTHERS_NAME, Truth(cause="error-answer", severity="warning", code=0)),
+    ("", BACKENDS, "slackernews", _STALLED, Truth(cause="zero-window", severity="warning", code=0)),
 )
 
 
@@ -160,7 +164,7 @@ def told_cases() -> Iterator[Case]:
     """Changes of the nodes (tests/truth/oddities.py) that no table of theirs shows as a fault, and that a report must speak of."""
     for oddity, backends, target, traffic, expected in TOLD:
         for backend in backends:
-            name = f"{backend}: {expected.cause} ({oddity})"
+            name = f"{backend}: {expected.cause} ({oddity or 'the ends themselves'})"
             yield Case(name=name, backend=backend, target=target, traffic=traffic, oddity=oddity, expected=(expected,))
 
 

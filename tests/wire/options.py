@@ -230,6 +230,13 @@ OPTIONS: dict[str, World] = {
         reusing(Flow(service_port=53), Flow(), later_ns=5 * SECOND, losses=LOSSES),
         tunnel=Tunnel(outer_six=True, inner_vlan=8), captures={(CLIENT_NODE, NIC): Capture(snaplen=130)},
     ),
+    "two servers on one node are told the same from different ports, one of which is rewritten": World(
+        flows=(Flow(server_port=4000, port_shift=SHIFT, known=False), Flow(server_port=4010)),
+        packets=(
+            *datagrams([b"same"] * 2, flow=0, start_ns=EPOCH, ids=numbers(Numbering.COUNTER, 1), fates=[None] * 2),
+            *datagrams([b"same"] * 2, flow=1, client_port=42_000, start_ns=EPOCH, ids=numbers(Numbering.COUNTER, 1), fates=[None] * 2),
+        ),
+    ),
     "sctp through a service": asked(Flow(protocol="SCTP", service_port=80, server_port=3868)),
     "two backends": replace(
         DNS,

@@ -30,8 +30,8 @@ from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
 from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
-from kubectl_vxtrace.diagnosis.causes.server import endpoint, not_a_pod, other_interface, resets
-from kubectl_vxtrace.diagnosis.causes.service import connections, translation
+from kubectl_vxtrace.diagnosis.causes.server import endpoint, error_answers, not_a_pod, other_interface, resets, zero_window
+from kubectl_vxtrace.diagnosis.causes.service import connections, late_answers, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
 from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, neighbour_mac, ttl, underlay
@@ -94,6 +94,9 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     asymmetric.check_case,
     resets.check_case,
     connections.check_case,
+    error_answers.check_case,
+    late_answers.check_case,
+    zero_window.check_case,
     pod_source.check_case,
     policy_route.check_case,
     not_a_pod.check_case,
@@ -115,10 +118,12 @@ _MODULES = (
     device,
     device_missing,
     endpoint,
+    error_answers,
     fdb,
     forwarding,
     fragments,
     hypervisor,
+    late_answers,
     loops,
     mtu,
     neighbour_mac,
@@ -144,6 +149,7 @@ _MODULES = (
     unexplained,
     vtep_macs,
     wireguard,
+    zero_window,
 )
 
 CAUSES: dict[str, Cause] = {cause.slug: cause for module in _MODULES for cause in module.CAUSES}

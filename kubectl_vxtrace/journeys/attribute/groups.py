@@ -5,10 +5,14 @@ What one client asks of one service port (or of one server directly) is a `FlowG
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
 
 from kubectl_vxtrace.journeys.attribute.addresses import UNKNOWN, AddressBook, client_addresses
 from kubectl_vxtrace.journeys.records import PORTS
 from kubectl_vxtrace.model.facts import ConntrackEntry
+from kubectl_vxtrace.model.packets import I64
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role, Tap
 from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.recording import Recording
@@ -74,6 +78,20 @@ class FlowGroup:
     def echo(self) -> bool:
         """Whether these are pings, which have identifiers and no ports."""
         return IpProtocol.ICMP in self.protocols
+
+
+def sharing_backends(groups: Sequence[FlowGroup]) -> I64:
+    """A number for each group, the same for groups that may lead to one end: through others that share ends with both, too."""
+    number = np.arange(len(groups), dtype=np.int64)
+    ends: dict[tuple[tuple[int, ...], int], list[tuple[int | None, int]]] = {}
+    for index, group in enumerate(groups):
+        for backend in group.translated:
+            ends.setdefault((group.protocols, backend.address), []).append((backend.port, index))
+    for at_address in ends.values():
+        for (port, index), (other_port, other) in combinations(at_address, 2):
+            if port == other_port or None in (port, other_port):
+                number[number == number[index]] = number[other]
+    return number
 
 
 def groups_of(recording: Recording, book: AddressBook, connections: Sequence[Connection] = ()) -> tuple[FlowGroup, ...]:

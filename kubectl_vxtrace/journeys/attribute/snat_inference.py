@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.journeys.attribute.attribution import Attribution
 from kubectl_vxtrace.journeys.attribute.clients import Client, can_testify, clients_of, of_client
 from kubectl_vxtrace.journeys.attribute.conversations import at_backend
-from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection
+from kubectl_vxtrace.journeys.attribute.groups import Backend, Connection, sharing_backends
 from kubectl_vxtrace.journeys.attribute.senders import Senders
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, REPLY, REQUEST, FlowFrames, Testimony
 from kubectl_vxtrace.journeys.same_packet import SNAT_KEY, key_columns, number_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry
-from kubectl_vxtrace.model.packets import I32, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, I64, U64, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 
@@ -28,11 +28,12 @@ from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
 class _Rewritten:
     """Frames of a tap to a backend that no client sent so: from an unknown address, or from a client's own with a port it never used.
 
-    own: of each whether the address is the client's own.
+    own: of each whether the address is the client's own. ends: the number of the groups that lead to the backend (`sharing_backends`).
     """
 
     tap: Tap
     row: I32
+    ends: I64
     own: NDArray[np.bool_]
 
 
@@ -53,15 +54,16 @@ def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]
     tables = attribution.tables
     used = tuple(_used_ports(attribution, testimonies))
     unused = {tap: _unused_ports(attribution, tap, used) for tap in tables}
-    rewritten = [frames for tap in tables if len((frames := _rewritten(attribution, tap, unused[tap])).row)]
+    ends_of = sharing_backends(attribution.groups)
+    rewritten = [frames for tap in tables if len((frames := _rewritten(attribution, tap, unused[tap], ends_of)).row)]
     if not rewritten:
         return SnatInference()
     requests = {tap: _requests(tables[tap], frames, unused[tap]) for tap, frames in attribution.frames.items()}
     requests = {tap: frames for tap, frames in requests.items() if len(frames)}
     if not requests:
         return SnatInference()
-    keys = [key_columns(SNAT_KEY, tables[tap], frames.row) for tap, frames in requests.items()]
-    keys += [key_columns(SNAT_KEY, tables[frames.tap], frames.row) for frames in rewritten]
+    keys = [_key(tables[tap], frames.row, ends_of[frames.group]) for tap, frames in requests.items()]
+    keys += [_key(tables[frames.tap], frames.row, frames.ends) for frames in rewritten]
     numbers = number_packets(keys)
     starts = np.cumsum([len(columns[0]) for columns in keys])[len(requests) - 1 : -1]
     of_requests, *of_rewritten = np.split(numbers, starts)
@@ -70,6 +72,11 @@ def inferred_snat(attribution: Attribution, testimonies: Mapping[Tap, Testimony]
     for frames, frame_numbers in zip(rewritten, of_rewritten, strict=True):
         inference.add(frames, frame_numbers)
     return SnatInference(connections=tuple(inference.connections.values()), undecided=frozenset(inference.undecided))
+
+
+def _key(table: PacketTable, row: I32, ends: I64) -> tuple[U64, ...]:
+    """What is the same for frames that translation cannot tell apart: their content, and where they may go."""
+    return (*key_columns(SNAT_KEY, table, row), ends.astype(np.uint64))
 
 
 def _requests(table: PacketTable, frames: FlowFrames, unused: NDArray[np.bool_]) -> FlowFrames:
@@ -102,25 +109,28 @@ def _unused_ports(attribution: Attribution, tap: Tap, used_ports: Sequence[tuple
     return unused
 
 
-def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_]) -> _Rewritten:
+def _rewritten(attribution: Attribution, tap: Tap, unused: NDArray[np.bool_], ends_of: I64) -> _Rewritten:
     table, ends, memberships = attribution.tables[tap], attribution.ends[tap][REQUEST], attribution.memberships[tap]
-    to_backend = np.zeros(len(ends.client), dtype=np.bool_)
-    for group in attribution.groups:
+    to_backend, leads_to = np.zeros(len(ends.client), dtype=np.bool_), np.zeros(len(ends.client), dtype=np.int64)
+    for group, number in zip(attribution.groups, ends_of.tolist(), strict=True):
         of_protocol = np.isin(ends.protocol, group.protocols)
         for backend in group.translated:
-            to_backend |= of_protocol & at_backend(backend, ends)
+            of_backend = of_protocol & at_backend(backend, ends)
+            to_backend |= of_backend
+            leads_to[of_backend] = number
     unknown = (memberships[REQUEST].group == NO_FLOW) & (memberships[REPLY].group == NO_FLOW)
     to_backend &= unknown | unused
     if to_backend.any():
         for client in clients_of(attribution.groups):
             to_backend &= unused | ~of_client(client, ends)
     if not to_backend.any():
-        return _Rewritten(tap=tap, row=np.zeros(0, np.int32), own=np.zeros(0, np.bool_))
+        return _Rewritten(tap=tap, row=np.zeros(0, np.int32), ends=leads_to[:0], own=np.zeros(0, np.bool_))
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0))
     conversation = table.conversation[rows]
     telling = (table.digest[rows] != 0) | ((table.conversations.protocol[conversation] == IpProtocol.TCP) & (table.seq[rows] != 0))
     rows = rows[telling & to_backend[conversation]]
-    return _Rewritten(tap=tap, row=rows.astype(np.int32), own=unused[table.conversation[rows]])
+    conversation = table.conversation[rows]
+    return _Rewritten(tap=tap, row=rows.astype(np.int32), ends=leads_to[conversation], own=unused[conversation])
 
 
 class _Inference:

@@ -4,9 +4,11 @@ stream.py serve PORT                 TCP: takes what comes (first byte "u"), or 
                                      UDP: sends every datagram back.
 stream.py up|down ADDRESS:PORT [--connections N] [--bytes N] [--seconds N]
 stream.py echo ADDRESS:PORT [--connections N] [--bytes N] [--rate N] [--seconds N]
+stream.py stall ADDRESS:PORT [--bytes N] [--rate N] [--seconds N]
 
 up, down: `--bytes` over each connection, all at once, then "mss N": the largest segment of the last one. Whatever is not done after
-`--seconds` is aborted. echo: datagrams of `--bytes` from so many sockets in turn; the last line says "sent N answered M".
+`--seconds` is aborted. echo: datagrams of `--bytes` from so many sockets in turn; the last line says "sent N answered M". stall: asks an
+HTTP server (web.py) for so many bytes and reads none of them, on a new connection each time.
 """
 
 import argparse
@@ -79,6 +81,15 @@ def bulk(address: tuple[str, int], kind: str, size_bytes: int, until_s: float) -
             return 0
 
 
+def stall(address: tuple[str, int], options: argparse.Namespace) -> None:
+    """Connections whose window fills up, each until the next one; all end with a reset, since nothing was read."""
+    until_s = time.monotonic() + options.seconds
+    while time.monotonic() < until_s:
+        with socket.create_connection(address, 5) as connection:
+            connection.sendall(f"GET /bytes/{options.bytes} HTTP/1.1\r\nHost: {address[0]}\r\n\r\n".encode())
+            time.sleep(min(1 / options.rate, max(until_s - time.monotonic(), 0)))
+
+
 def echo(address: tuple[str, int], options: argparse.Namespace) -> None:
     """Datagrams at a steady pace, each with its number in it."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(options.connections)]
@@ -110,7 +121,7 @@ def _received(sock: socket.socket) -> int:
 def main() -> int:
     """Parse, run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("serve", "up", "down", "echo"))
+    parser.add_argument("kind", choices=("serve", "up", "down", "echo", "stall"))
     parser.add_argument("target")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--bytes", type=int, default=1_000_000)
@@ -121,8 +132,8 @@ def main() -> int:
         serve(int(options.target))
     host, _, port = options.target.rpartition(":")
     address = host, int(port)
-    if options.kind == "echo":
-        echo(address, options)
+    if options.kind in ("echo", "stall"):
+        (echo if options.kind == "echo" else stall)(address, options)
         return 0
     until_s = time.monotonic() + options.seconds
     largest: list[int] = []

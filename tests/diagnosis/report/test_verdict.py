@@ -217,7 +217,7 @@ def test_impact(world: World, impact: Impact) -> None:
 def test_what_is_hurt_is_measured_by_its_own_form(service: ServiceRef | None, impact: Impact) -> None:
     dead, well = LOST.case(), HEALTHY.case()
     other = replace(well.flows[0], id=2, service=service)
-    case = replace(dead, paths=(*dead.paths, *(of_flow(traced, other) for traced in well.paths)))
+    case = replace(well, paths=(*dead.paths, *(of_flow(traced, other) for traced in well.paths)))
     assert conclude_case(case).impact is impact
 
 
