@@ -6,6 +6,7 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
+from kubectl_vxtrace.diagnosis.evidence.answers import expired_outer_answers
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_detour, outer_diversion
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
@@ -30,9 +31,12 @@ CAUSES = (POLICY_ROUTE,)
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
-    """Findings `policy-route`: encapsulated packets for a peer on the same link that the sender hands to a gateway."""
+    """Findings `policy-route`: encapsulated packets for a peer on the same link that the sender hands to a gateway.
+
+    None where a router behind it says what it dropped them for.
+    """
     diverted = diverted_outer(case, loss, segment)
-    if diverted is None:
+    if diverted is None or expired_outer_answers(case, loss):
         return
     node, answer = segment.start.tap.node, diverted.answer
     sent, own = destination_macs(case, loss, segment.start), peer_macs(case, segment.start.tap, answer.destination)

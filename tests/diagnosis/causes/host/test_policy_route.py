@@ -1,5 +1,6 @@
 """policy-route: rules and narrower routes that take packets past the peer, the tunnel, or both."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,9 @@ from tests.diagnosis.build import (
     A,
     B,
     Fate,
+    Frame,
     facts,
+    icmp,
     lost,
     sent_to,
     with_flow,
@@ -51,11 +54,17 @@ def told(look: NodeFacts, *, answer: RouteLookup = ASKED, prefix: str = f"{NIC_A
     return replace(look, links=links, **({"outer_lookups": (answer,), "routing_rules": (RULE,), "routes": (LINE,)} | changes))
 
 
-def gone(*, ethernet: dict[Direction, tuple[str, str]] | None = None, requests: tuple[Fate, ...] = (lost(24, 3, 4),), **said: Any) -> Case:
+def gone(
+    *,
+    ethernet: dict[Direction, tuple[str, str]] | None = None,
+    requests: tuple[Fate, ...] = (lost(24, 3, 4),),
+    extra: Mapping[int, tuple[Frame, ...]] | None = None,
+    **said: Any,
+) -> Case:
     """Encapsulated requests that end behind the sender's NIC, while replies to others of them came."""
     looks = [tuple(told(facts(node, later=later), **said) for node in (A, B)) for later in (False, True)]
     world = replace(HEALTHY, requests=requests, before=looks[0], after=looks[1], ethernet=TO_GATEWAY if ethernet is None else ethernet)
-    return world.case()
+    return replace(world, extra=extra or {}).case()
 
 
 def test_encapsulated_packets_for_a_peer_on_the_same_link_go_to_the_gateway() -> None:
@@ -100,6 +109,12 @@ def test_how_sure_it_is(case: Case, confidence: Confidence) -> None:
 def test_what_looks_like_it(case: Case) -> None:
     assert [found.cause for found in asked(case, policy_route)] == []
     assert diagnose(case)[0].cause in ("underlay-udp-blocked", "underlay-loss")
+
+
+def test_a_router_that_says_why_it_dropped_them_knows_better() -> None:
+    quoted = HEALTHY.frame(Direction.REQUEST, 2, 40000, Fate())
+    found = diagnose(gone(extra={3: (icmp(GATEWAY, 0, quoted, type_=11, inner=True),)}))
+    assert [finding.cause for finding in found] == ["outer-ttl-expired"]
 
 
 BRIDGE = Link(name="docker0", index=9, kind="bridge", prefixes=("10.244.56.158/27",), addresses=("10.244.56.158",))
