@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from kubectl_vxtrace.model.packets import InterfaceTable, PacketTable
+from kubectl_vxtrace.model.packets import InterfaceTable, Kind, PacketTable
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.recording import LooseFile
 from kubectl_vxtrace.packets.join import join
@@ -63,8 +63,8 @@ def _interfaces(parts: Sequence[Read]) -> Iterator[Capture]:
     keys = list(dict.fromkeys(key for tables in keyed for key in tables))
     alone = len(keys) == 1
     for number, key in enumerate(keys):
-        there = [(tables[key], count) for tables, count in zip(keyed, frames, strict=True) if key in tables]
-        table = join([table for table, _ in there], [count for _, count in there])
+        there = [tables[key] if key in tables else _nothing_of(key, keyed, tables) for tables in keyed]
+        table = join(there, frames)
         device, index, _ = key
         if alone or device or len(table):
             handed = Handed(
@@ -78,7 +78,7 @@ def _interfaces(parts: Sequence[Read]) -> Iterator[Capture]:
                 fabric=given.fabric,
                 everywhere=table.interfaces[0].link_type in _EVERYWHERE,
             )
-            capture = Capture(files=files, handed=handed, holed=any(part.stopped_at is not None for part, _ in there[:-1]))
+            capture = Capture(files=files, handed=handed, holed=any(part.stopped_at is not None for part in there[:-1]))
             several = table.interfaces[0].link_type == LinkType.LINUX_SLL or (alone and is_mixed(table))
             yield from _layers(capture) if several and given.role is None else (capture,)
 
@@ -89,6 +89,12 @@ def _by_key(tables: Sequence[InterfaceTable]) -> dict[Key, PacketTable]:
         alike = sum((each.name, each.index) == key[:2] for key in found)
         found[each.name, each.index, alike] = each.table
     return found
+
+
+def _nothing_of(key: Key, keyed: Sequence[dict[Key, PacketTable]], tables: dict[Key, PacketTable]) -> PacketTable:
+    """The table of an interface of which one part of the capture has no frame: so `tcpdump -i any` names those alone that it saw."""
+    empty = only(next(of_part[key] for of_part in keyed if key in of_part), np.zeros(0, np.int64))
+    return replace(empty, stopped_at=next((table.stopped_at for table in tables.values()), None), parts=())
 
 
 def _suffix(key: Key, number: int) -> str:
@@ -153,7 +159,9 @@ def _is_copy(capture: Capture, other: Capture) -> bool:
 
 
 def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple[list[Capture], Placed]:
-    """A capture of all interfaces watched also those that no packet passed: of each role that it lacks it is a capture without packets."""
+    """A capture of all interfaces watched also those that no packet passed: of each role that it lacks it is a capture without packets,
+    if its filter, which the files do not say, lets such packets through.
+    """
     taps, roles = dict(placed.taps), dict(placed.roles)
     found = list(captures)
     for files in dict.fromkeys(capture.files for capture in captures if capture.handed.everywhere and not capture.handed.fabric):
@@ -161,11 +169,28 @@ def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple
         one = captures[numbers[0]].handed
         nodes = {taps[number].node for number in numbers if number in taps} or {one.node or one.hint.node or one.name}
         here = {roles[number] for number in numbers if number in roles}
+        shown = _shown([captures[number].table for number in numbers])
         for role in _WATCHED if len(nodes) == 1 else ():
-            if role not in here:
+            if role not in here and role in shown:
                 name = f"{files[0].name}, no {ROLE_WORDS[role]}"
                 taps[len(found)], roles[len(found)] = Tap(node=min(nodes), interface="", place=name), role
                 found.append(
                     Capture(files=files, handed=replace(one, name=name, interface="", table=only(one.table, np.zeros(0, np.int64))))
                 )
     return found, replace(placed, taps=taps, roles=roles)
+
+
+def _shown(tables: Sequence[PacketTable]) -> set[Role]:
+    """The roles whose packets a capture of all interfaces has let through: encapsulated ones, and others that are not between nodes alone
+    (`udp port 4789` shows none of these, `icmp` none of those, `host NODE` none that belong to a pod). One without any packet is taken at
+    its word, as an empty capture of one interface is."""
+    if not any(map(len, tables)):
+        return set(_WATCHED)
+    shown = {Role.UNDERLAY} if any((table.tunnel >= 0).any() for table in tables) else set()
+    nodes = {bytes(address) for table in tables for column in (table.tunnels.source, table.tunnels.destination) for address in column}
+    for table in tables:
+        bare = np.unique(table.conversation[(table.kind == Kind.IP) & (table.tunnel < 0) & (table.conversation >= 0)])
+        ends = zip(table.conversations.source[bare], table.conversations.destination[bare], strict=True)
+        if any(not {bytes(source), bytes(destination)} <= nodes for source, destination in ends):
+            shown |= {Role.POD, Role.VXLAN}
+    return shown

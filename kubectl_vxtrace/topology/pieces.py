@@ -8,20 +8,27 @@ from typing import Final
 
 import numpy as np
 
-from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.packets import Kind, PacketTable
 from kubectl_vxtrace.topology.naming import NameHint
 
 _MOST_OVERLAP_NS: Final = 10_000_000
 """Frames of several processors' queues are written up to some milliseconds out of order, also around the change of a file."""
 
+_COMPARED: Final = 1000
+"""So many packets of a file are compared with others'; any would do."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A capture file: what its name says, when its first and last frames were recorded (None: it has none), and who talks to whom in it."""
+    """A capture file: what its name says, when its first and last frames were recorded (None: it has none), and who talks to whom in it.
+
+    packets: some of its packets, each as what stays of it from tap to tap (IP ID and digest).
+    """
 
     hint: NameHint
     span_ns: tuple[int, int] | None
     talks: Set[bytes]
+    packets: Set[int] = frozenset()
 
 
 def piece_of(hint: NameHint, tables: Sequence[PacketTable]) -> Piece:
@@ -31,14 +38,22 @@ def piece_of(hint: NameHint, tables: Sequence[PacketTable]) -> Piece:
     for table in tables:
         of = table.conversations
         talks.update(map(bytes, np.hstack([of.protocol.reshape(-1, 1), of.source, of.destination])))
-    return Piece(hint=hint, span_ns=(min(times), max(times)) if times else None, talks=frozenset(talks))
+    packets = frozenset(number for table in tables for number in _packets(table))
+    return Piece(hint=hint, span_ns=(min(times), max(times)) if times else None, talks=frozenset(talks), packets=packets)
+
+
+def _packets(table: PacketTable) -> list[int]:
+    """The first packets of a table that have an IP ID and enough of a payload to be told apart from others."""
+    rows = np.flatnonzero((table.kind == Kind.IP) & (table.ip_id != 0) & (table.digest != 0))[:_COMPARED]
+    return [int(number) for number in table.digest[rows] ^ table.ip_id[rows]]
 
 
 def captures_of(pieces: Sequence[Piece]) -> list[tuple[int, ...]]:
     """The numbers of the files that are one capture each, its parts in order of time; captures in the order of their first names.
 
     Parts are called alike but for a number or a time, and follow one another. Where only a number at the end tells them apart, they show
-    the same talk as well, for two pods may be called so; and none is empty where the number may be a node's.
+    the same talk as well, for two pods may be called so, but not the same packets, which two nodes see whose clocks differ; and none is
+    empty where the number may be a node's.
     """
     series: defaultdict[str, list[int]] = defaultdict(list)
     for number, piece in enumerate(pieces):
@@ -64,7 +79,13 @@ def _are_one(parts: Sequence[Piece]) -> bool:
     if all(part.hint.rotated for part in marked):
         return True
     told = all(part.hint.certain or part.span_ns is not None for part in parts)
-    return told and all(before.talks & after.talks for before, after in pairwise(part for part in parts if part.span_ns is not None))
+    filled = [part for part in parts if part.span_ns is not None]
+    return told and all(before.talks & after.talks and not _saw_the_same(before, after) for before, after in pairwise(filled))
+
+
+def _saw_the_same(one: Piece, other: Piece) -> bool:
+    """Whether half of the packets of one are in the other as well: parts of one capture share none but what was sent again."""
+    return len(one.packets & other.packets) * 2 > min(len(one.packets), len(other.packets))
 
 
 def _follow(parts: Sequence[Piece]) -> bool:

@@ -1,5 +1,7 @@
 """Which files are parts of one capture."""
 
+from dataclasses import replace
+
 from kubectl_vxtrace.topology.naming import hint_of
 from kubectl_vxtrace.topology.pieces import Piece, captures_of
 
@@ -51,6 +53,14 @@ def test_a_number_that_may_be_a_node_s_is_a_part_s_only_if_both_show_the_same_ta
     assert captures_of(_pieces(*files)) == [(0, 1)]
     assert captures_of(_pieces(*files, talks=frozenset())) == [(0,), (1,)]
     assert captures_of(_pieces(("ada-ec-1.pcap", (0, 10)), ("ada-ec-2.pcap", None))) == [(0,), (1,)]
+
+
+def test_files_of_two_nodes_whose_clocks_differ_are_not_one() -> None:
+    """Both saw the same packets."""
+    one, two = _pieces(("ada-ec-1.pcap", (0, 1)), ("ada-ec-2.pcap", (3, 4)))
+    one, again = replace(one, packets=frozenset(range(9))), replace(two, packets=frozenset({1, 2, 100, 101, 102, 103, 104}))
+    assert captures_of([one, replace(two, packets=frozenset(range(3, 12)))]) == [(0,), (1,)]
+    assert captures_of([one, again]) == [(0, 1)]
 
 
 def test_times_out_of_order_by_milliseconds_are_the_queues_of_processors() -> None:
