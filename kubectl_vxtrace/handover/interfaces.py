@@ -160,7 +160,7 @@ def _is_copy(capture: Capture, other: Capture) -> bool:
 
 def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple[list[Capture], Placed]:
     """A capture of all interfaces watched also those that no packet passed: of each role that it lacks it is a capture without packets,
-    if its filter, which the files do not say, lets such packets through.
+    unless its filter, which the files do not say, may have left these out.
     """
     taps, roles = dict(placed.taps), dict(placed.roles)
     found = list(captures)
@@ -169,9 +169,9 @@ def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple
         one = captures[numbers[0]].handed
         nodes = {taps[number].node for number in numbers if number in taps} or {one.node or one.hint.node or one.name}
         here = {roles[number] for number in numbers if number in roles}
-        shown = _shown([captures[number].table for number in numbers])
-        for role in _WATCHED if len(nodes) == 1 else ():
-            if role not in here and role in shown:
+        lets_through = _lets_all_through([captures[number].table for number in numbers])
+        for role in _WATCHED if len(nodes) == 1 and lets_through else ():
+            if role not in here:
                 name = f"{files[0].name}, no {ROLE_WORDS[role]}"
                 taps[len(found)], roles[len(found)] = Tap(node=min(nodes), interface="", place=name), role
                 found.append(
@@ -180,17 +180,19 @@ def with_silent_interfaces(captures: Sequence[Capture], placed: Placed) -> tuple
     return found, replace(placed, taps=taps, roles=roles)
 
 
-def _shown(tables: Sequence[PacketTable]) -> set[Role]:
-    """The roles whose packets a capture of all interfaces has let through: encapsulated ones, and others that are not between nodes alone
-    (`udp port 4789` shows none of these, `icmp` none of those, `host NODE` none that belong to a pod). One without any packet is taken at
-    its word, as an empty capture of one interface is."""
+def _lets_all_through(tables: Sequence[PacketTable]) -> bool:
+    """Whether a capture of all interfaces has shown encapsulated packets, and others that are not between nodes alone: `udp port 4789`
+    shows none of these, `host POD` none of those, `host NODE` none that belong to a pod. One without any packet is taken at its word, as
+    an empty capture of one interface is.
+    """
     if not any(map(len, tables)):
-        return set(_WATCHED)
-    shown = {Role.UNDERLAY} if any((table.tunnel >= 0).any() for table in tables) else set()
+        return True
     nodes = {bytes(address) for table in tables for column in (table.tunnels.source, table.tunnels.destination) for address in column}
-    for table in tables:
-        bare = np.unique(table.conversation[(table.kind == Kind.IP) & (table.tunnel < 0) & (table.conversation >= 0)])
-        ends = zip(table.conversations.source[bare], table.conversations.destination[bare], strict=True)
-        if any(not {bytes(source), bytes(destination)} <= nodes for source, destination in ends):
-            shown |= {Role.POD, Role.VXLAN}
-    return shown
+    return bool(nodes) and any(not ends <= nodes for table in tables for ends in _bare_ends(table))
+
+
+def _bare_ends(table: PacketTable) -> Iterator[set[bytes]]:
+    """Both addresses of each conversation that is not encapsulated."""
+    bare = np.unique(table.conversation[(table.kind == Kind.IP) & (table.tunnel < 0) & (table.conversation >= 0)])
+    for source, destination in zip(table.conversations.source[bare], table.conversations.destination[bare], strict=True):
+        yield {bytes(source), bytes(destination)}

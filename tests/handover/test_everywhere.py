@@ -32,6 +32,7 @@ def lost(report: TraceReport) -> int:
     ("interfaces", "node"),
     [
         pytest.param((PODS[CLIENT], VXLAN), CLIENT_NODE, id="icmp: nothing encapsulated"),
+        pytest.param((PODS[CLIENT],), CLIENT_NODE, id="host CLUSTERIP: nothing behind the translation"),
         pytest.param((NIC,), CLIENT_NODE, id="udp port 4789: nothing else, at the sender"),
         pytest.param((NIC,), SERVER_NODE, id="udp port 4789: nothing else, at the receiver"),
     ],
