@@ -25,9 +25,8 @@ from websocket import (
 )
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.decoding import decode
 from kubectl_vxtrace.kube.manifest import CONTAINER
-from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, namespaced, refused
+from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, decode, namespaced, refused
 from kubectl_vxtrace.model.cluster import AnswerStatus
 
 Sink = Callable[[memoryview], None]
