@@ -10,6 +10,7 @@ from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
+from kubectl_vxtrace.diagnosis.report.sections import packet_lines
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import PcapError
@@ -23,7 +24,6 @@ from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Record
 from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
-from kubectl_vxtrace.report.packet_lines import packet_lines
 from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports

@@ -28,8 +28,8 @@ from kubectl_vxtrace.flags.records import (
     Protocol,
     ReportFlags,
     TraceFlags,
+    flag_records,
 )
-from kubectl_vxtrace.flags.signature import flag_records
 from kubectl_vxtrace.flags.values import Color, DryRunMode, Output, namespace_name
 from kubectl_vxtrace.model.request import Limits, Request
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kubectl_vxtrace.capture import usersfilter
+from kubectl_vxtrace.capture import tcpdump
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube import preflight, snapshot
@@ -47,7 +47,7 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
         UsageError, CannotRunError: with what to do next.
     """
     if request.filter is not None:
-        usersfilter.checked(request.filter)
+        tcpdump.checked(request.filter)
     connection = connect(request.access)
     console.step(f"resolving names on {connection.server}")
     seen, flows = resolved(connection, request, resolve)

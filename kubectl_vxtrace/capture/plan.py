@@ -5,10 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from kubectl_vxtrace.capture import bpf, tcpdump
-from kubectl_vxtrace.capture.linktype import has_ethernet
-from kubectl_vxtrace.capture.local import local_networks
-from kubectl_vxtrace.capture.names import file_name, usable_interface
-from kubectl_vxtrace.capture.usersfilter import checked
+from kubectl_vxtrace.capture.nodefacts import has_ethernet, local_networks
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.facts import NodeFacts
@@ -58,7 +55,7 @@ def plan_captures(
         UsageError: the user's filter cannot be used.
         CannotRunError: an address is none.
     """
-    users = checked(user_filter) if user_filter is not None else None
+    users = tcpdump.checked(user_filter) if user_filter is not None else None
     flows = _without_others(flows)
     ends = _ends(flows, overlay, facts, _nic_addresses(paths, facts))
     taps = _taps(flows, paths, watch)
@@ -69,7 +66,7 @@ def plan_captures(
     tasks: list[CaptureTask] = []
     taken: set[str] = set()
     for tap, watched in taps.items():
-        name = file_name(tap, watched.role, taken)
+        name = tcpdump.file_name(tap, watched.role, taken)
         taken.add(name)
         others = at_home.get(tap.node) if watched.behind else None
         expression = _expression(watched, ends, flows, others, ethernet=has_ethernet(facts, tap))
@@ -88,7 +85,7 @@ def _without_others(flows: Sequence[Flow]) -> tuple[Flow, ...]:
 
 
 def _task(number: int, tap: Tap, role: Role, name: str, expression: str, limits: Limits, count_filter: str | None) -> CaptureTask:
-    usable = usable_interface(tap.interface)
+    usable = tcpdump.usable_interface(tap.interface)
     return CaptureTask(
         id=number,
         tap=tap,

@@ -1,10 +1,15 @@
-"""tcpdump: its command, and what it says when it begins and ends."""
+"""tcpdump: what may stand in its command, the command, and what it says when it begins and ends."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
-from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.path import Role, Tap
 
+# Linux forbids only slashes, colons and blanks, so that `-w` or `a;id` is a legal name; these are the ones that people use.
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9.@_-]")
 _COUNTS = re.compile(r"^(\d+) packets? (captured|received by filter|dropped by kernel)", re.MULTILINE)
 _SO_FAR = re.compile(r"^tcpdump: (\d+) packets? captured, (\d+) packets? received by filter, \d+ packets? dropped by kernel$", re.MULTILINE)
 _LISTENING = re.compile(r"listening on (\S+), link-type (\S+)")
@@ -12,6 +17,52 @@ _NO_DEVICE = re.compile(r"No such device|SIOCGIFHWADDR: No such|doesn't exist")
 _DOWN = re.compile(r"That device is not up|Network is down|The network is down")
 # What tcpdump says that is no reason for anything.
 _CHATTER = re.compile(r"listening on|packets? (?:captured|received|dropped)|data link type|verbose output suppressed|dropped privs|nohup:")
+
+
+def usable_interface(name: str) -> bool:
+    """Whether an interface of this name may stand in a command."""
+    return _INTERFACE.fullmatch(name) is not None
+
+
+def checked(expression: str) -> str:
+    """The user's own filter expression, before any node has seen it, with its blanks made single.
+
+    It reaches tcpdump as one argument after `--`, so that none of it can be an option; words that look like one are refused all the same,
+    for nothing that is meant as a filter begins with `-`. Whether libpcap takes it only a node can say.
+
+    Raises:
+        UsageError: it is empty, holds control characters, or a word of it begins with `-`.
+    """
+    hint = "See pcap-filter(7); for instance: --filter 'udp port 53'."
+    words = expression.split()
+    if not words:
+        raise UsageError("--filter is empty", hint)
+    if not expression.isascii() or not all(character.isprintable() or character.isspace() for character in expression):
+        raise UsageError(f"--filter holds characters that no filter can have: {expression!r}", hint)
+    option = next((word for word in words if word.lstrip("(").startswith("-")), None)
+    if option is not None:
+        raise UsageError(f"--filter: {option!r} begins with '-'; options of tcpdump cannot be given", hint)
+    return " ".join(words)
+
+
+def file_name(tap: Tap, role: Role, taken: Container[str]) -> str:
+    """The pcap's name, as the by-hand procedure names it, with the interface added where the plain name is `taken`.
+
+    `<node>-pod.pcap`, `<node>-bridge.pcap`, `<node>-vxlan-<device>.pcap` (dots as dashes, no second `vxlan-`),
+    `<node>-primary-interface.pcap`.
+    """
+    interface = _UNSAFE.sub("_", tap.interface)
+    device = interface.replace(".", "-")
+    kinds = {
+        Role.POD: "pod",
+        Role.BRIDGE: "bridge",
+        Role.VXLAN: f"vxlan-{device.removeprefix('vxlan-')}" if device else "vxlan",
+        Role.UNDERLAY: "primary-interface",
+    }
+    stem = f"{_UNSAFE.sub('_', tap.node).lstrip('.-') or 'node'}-{kinds[role]}"
+    candidates = [stem, f"{stem}-{interface}" if interface else stem]
+    candidates += [f"{candidates[1]}-{number}" for number in range(2, 1000)]
+    return next(name for each in candidates if (name := f"{each}.pcap") not in taken)
 
 
 def argv(interface: str, file: str, expression: str, *, role: Role, snaplen_bytes: int) -> tuple[str, ...]:

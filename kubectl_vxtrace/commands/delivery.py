@@ -17,7 +17,7 @@ from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.packets.dissect import DissectError
-from kubectl_vxtrace.report import document, markdown, table
+from kubectl_vxtrace.report import document, table
 
 
 def report_of(recording: Recording, console: Console) -> TraceReport:
@@ -39,7 +39,7 @@ def completed(recording: Recording, removal: Future[Cleanup | None], place: Path
         folder.write_recording(place, replace(recording, cleanup=cleanup))
         _say(cleanup, console)
     (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
-    (place / folder.SUMMARY).write_text(markdown.render(report), encoding="utf-8")
+    (place / folder.SUMMARY).write_text(document.to_markdown(report), encoding="utf-8")
     folder.write_manifest(place)
     return report
 
@@ -76,7 +76,7 @@ def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> st
         case Output.YAML:
             return document.to_yaml(report)
         case Output.MARKDOWN:
-            return markdown.render(report)
+            return document.to_markdown(report)
         case Output.NAME:
             return f"{bundle}\n"
         case Output.TABLE:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubectl_vxtrace.capture import tcpdump
-from kubectl_vxtrace.capture.names import file_name, usable_interface
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
@@ -87,8 +86,8 @@ def captures(request: Request, snapshot: ClusterSnapshot, flows: Sequence[Flow],
     taken: set[str] = set()
     tasks = []
     for task in planned.tasks:
-        known = task.tap if usable_interface(task.tap.interface) else replace(task.tap, interface="")
-        file = file_name(known, task.role, taken)
+        known = task.tap if tcpdump.usable_interface(task.tap.interface) else replace(task.tap, interface="")
+        file = tcpdump.file_name(known, task.role, taken)
         taken.add(file)
         argv = tcpdump.argv(task.tap.interface, file, task.filter or "", role=task.role, snaplen_bytes=task.snaplen_bytes)
         tasks.append(replace(task, file=file, argv=argv))
@@ -147,7 +146,7 @@ def _document(dry: DryRun) -> dict[str, Any]:
             {
                 "id": task.id,
                 "node": task.tap.node,
-                "interface": task.tap.interface if usable_interface(task.tap.interface) else None,
+                "interface": task.tap.interface if tcpdump.usable_interface(task.tap.interface) else None,
                 "role": str(task.role),
                 "filter": task.filter,
                 "argv": list(task.argv),

@@ -23,7 +23,7 @@ from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
 from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
 from kubectl_vxtrace.diagnosis.annotate.off_path import with_off_path_sightings
 from kubectl_vxtrace.diagnosis.annotate.port_rewriting import with_rewritten_ports
-from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table
+from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table, said_by_kernel
 from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
 from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained
@@ -31,7 +31,6 @@ from kubectl_vxtrace.diagnosis.checks import ask
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passed_meanwhile
-from kubectl_vxtrace.diagnosis.kernel_cause import said_by_kernel
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, Finding, LossPlace

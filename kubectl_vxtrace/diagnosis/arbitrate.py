@@ -1,4 +1,4 @@
-"""From what all checks found to one explanation for each loss."""
+"""From what all checks found to one explanation for each loss; where no check named a cause, the one that the kernel's word has."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,12 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
+from kubectl_vxtrace.diagnosis.evidence.places_to_look import look_text
+from kubectl_vxtrace.diagnosis.finding import error_finding
+from kubectl_vxtrace.diagnosis.losses import Loss
+from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, LossPlace, Severity
 
 _CONFIDENCE = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
@@ -34,6 +40,23 @@ def is_admitted(finding: Finding) -> bool:
 def is_kernels_word(finding: Finding) -> bool:
     """Whether the kernel itself said that it dropped the packets (skb:kfree_skb)."""
     return any(proof.kind is EvidenceKind.KERNEL for proof in finding.evidence)
+
+
+def said_by_kernel(case: Case, loss: Loss) -> Finding | None:
+    """A `likely` finding where the reason for which the kernel dropped the packets has one cause only; its remedy is to look."""
+    word = kernel_word(case, loss)
+    if word is None or word.meaning is None or word.meaning.cause not in CAUSES:
+        return None
+    noun = direction_noun(loss.path.direction, loss.packets)
+    return error_finding(
+        case,
+        loss,
+        CAUSES[word.meaning.cause],
+        Confidence.LIKELY,
+        f"the kernel of {word.node} dropped {loss.packets} {noun} after {place_text(loss.start)}, {word.text}",
+        [word.evidence],
+        remediation=look_text(case, loss, word),
+    )
 
 
 def comes_later(finding: Finding, reason: DropReason | None) -> bool:

@@ -8,9 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.diagnosis.reverse_flow import answering
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.packets import I32
+from kubectl_vxtrace.model.packets import I32, answering
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Leg, LossPlace

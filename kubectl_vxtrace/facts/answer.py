@@ -9,9 +9,9 @@ from kubectl_vxtrace.facts.frames import UnreadableError, split
 from kubectl_vxtrace.facts.given import Given
 from kubectl_vxtrace.facts.ipsec import read_policies, read_states
 from kubectl_vxtrace.facts.ipvs import read_ipvs, read_ipvs_connections
+from kubectl_vxtrace.facts.kube_proxy import proxy_mode
 from kubectl_vxtrace.facts.namespaces import read_namespaces
 from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
-from kubectl_vxtrace.facts.proxy import proxy_mode
 from kubectl_vxtrace.facts.sets import read_ipset, read_nft_sets
 from kubectl_vxtrace.model.cluster import NodeAnswer
 from kubectl_vxtrace.model.facts import BpfProgram, Link, NodeFacts

@@ -1,4 +1,7 @@
-"""What kube-proxy's nftables translate: maps of addresses and ports, and the chains that they lead to (pkg/proxy/nftables/proxier.go)."""
+"""What kube-proxy has made on a node: in which mode it runs, and what its nftables translate.
+
+These are maps of addresses and ports, and the chains that they lead to (pkg/proxy/nftables/proxier.go).
+"""
 
 import re
 from collections import defaultdict
@@ -7,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from kubectl_vxtrace.facts.reading import Record, child, children, number, text
 from kubectl_vxtrace.facts.sets import verdict
 from kubectl_vxtrace.model.datapath import ServiceTranslation
+from kubectl_vxtrace.model.facts import IpvsService, Link, Rule
 
 _TABLE = "kube-proxy"
 # What leads to endpoints, and what says that there are none.
@@ -23,6 +27,22 @@ _MOST_STEPS = 4
 _MOST_ENTRIES = 20_000
 
 _Chains = Mapping[tuple[str, str], Sequence[Record]]
+
+
+def proxy_mode(rules: Sequence[Rule], links: Sequence[Link], services: Sequence[IpvsService]) -> str | None:
+    """`ipvs`, `nftables` or `iptables`; None where nothing of kube-proxy is here.
+
+    kube-proxy in IPVS mode keeps a device `kube-ipvs0` that holds the Services' addresses, in nftables mode tables called `kube-proxy`,
+    in iptables mode a chain KUBE-SERVICES in `nat` (pkg/proxy/{ipvs,nftables,iptables}/proxier.go). What it made
+    in a mode that it ran in before may be left, so the newer kind comes first.
+    """
+    if services and any(link.name == "kube-ipvs0" for link in links):
+        return "ipvs"
+    if any(rule.backend == "nft" and rule.table.endswith(" kube-proxy") for rule in rules):
+        return "nftables"
+    if any(rule.chain == "KUBE-SERVICES" and rule.table == "nat" for rule in rules):
+        return "iptables"
+    return None
 
 
 def read_translations(tables: Iterable[Record], maps: Iterable[Record]) -> tuple[ServiceTranslation, ...]:

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from kubectl_vxtrace.facts.iptables import numbered
 from kubectl_vxtrace.facts.reading import Record, child, children, documents, number, strings, text
-from kubectl_vxtrace.facts.rules import numbered
 from kubectl_vxtrace.model.facts import Rule
 
 _VERDICTS = (

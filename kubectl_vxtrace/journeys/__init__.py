@@ -15,13 +15,16 @@ counted journeys of each path, what each hop saw, what each leg did. Pure: no fi
     same_packet  which header fields survive what, and so what makes two frames the same packet
     judgement    thresholds that no standard gives, with how often each is wrong
     records      what the steps hand on to each other
-    columns, threads   rows as numbers; work on several paths at once
+    columns      rows as numbers
 
 Imports go down only: judge, match, then the first four beside each other, then the ground floor.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,7 +39,6 @@ from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
 from kubectl_vxtrace.journeys.judge.selection import shown
 from kubectl_vxtrace.journeys.match import match_packets
 from kubectl_vxtrace.journeys.records import CandidatePath, Hook
-from kubectl_vxtrace.journeys.threads import in_threads
 from kubectl_vxtrace.journeys.unpack import unpack_path
 from kubectl_vxtrace.journeys.witness import testimonies
 from kubectl_vxtrace.journeys.witness.doubled import doubled_taps
@@ -47,6 +49,12 @@ from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
 
 __all__ = ["follow", "shown", "with_foreign_sources"]
+
+MOST_THREADS = 2
+"""Each needs memory for its path."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
@@ -89,6 +97,19 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
         rewritten_ports=tuple(rewriting for rewriting in attributed.rewritten_ports if rewriting.flow in listed),
     )
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """What `work` makes of each item, in order; numpy lets other threads run while it is busy with large columns.
+
+    An exception of any of them is raised.
+    """
+    waiting = list(items)
+    threads = min(os.cpu_count() or 1, MOST_THREADS, len(waiting))
+    if threads < 2:
+        return [work(item) for item in waiting]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        return list(pool.map(work, waiting))
 
 
 def _entered(paths: Sequence[CandidatePath]) -> frozenset[tuple[Tap, Hook]]:

@@ -25,9 +25,8 @@ from websocket import (
 )
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.decoding import decode
 from kubectl_vxtrace.kube.manifest import CONTAINER
-from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, namespaced, refused
+from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, decode, namespaced, refused
 from kubectl_vxtrace.model.cluster import AnswerStatus
 
 Sink = Callable[[memoryview], None]
@@ -56,6 +55,19 @@ class ExecResult:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecLimits:
+    """Bounds of one call.
+
+    timeout_s: of the whole call; the command itself is not ended by it (kubernetes#89031). idle_s: of the time in which the server sends
+    nothing at all, not even an answer to a ping. max_bytes: of stdout; above it the stream is cut and the result is `truncated`.
+    """
+
+    timeout_s: float
+    idle_s: float = IDLE_S
+    max_bytes: int
+
+
 class _Cause(msgspec.Struct):
     reason: str | None = None
     message: str | None = None
@@ -80,26 +92,22 @@ def execute(
     argv: Sequence[str],
     *,
     container: str = CONTAINER,
-    timeout_s: float,
-    idle_s: float = IDLE_S,
-    max_bytes: int,
+    limits: ExecLimits,
     sink: Sink | None = None,
 ) -> ExecResult:
     """Run `argv` and read what it says until it has ended.
 
     Args:
-        timeout_s: bound of the whole call; the command itself is not ended by it (kubernetes#89031).
-        idle_s: bound of the time in which the server sends nothing at all, not even an answer to a ping.
-        max_bytes: bound of stdout; above it the stream is cut and the result is `truncated`.
+        limits: how long it may take and how much it may say.
         sink: gets stdout as it comes; without it stdout is collected.
 
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + limits.timeout_s
     socket = _open_retrying(connection, _address(connection, namespace, pod, container, argv), deadline)
-    stream = _Stream(sink, max_bytes)
+    stream = _Stream(sink, limits.max_bytes)
     try:
-        ended = _read(socket, stream, deadline, idle_s)
+        ended = _read(socket, stream, deadline, limits.idle_s)
     finally:
         socket.shutdown()
     return stream.result(connection.server, *ended)

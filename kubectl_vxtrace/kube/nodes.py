@@ -12,7 +12,7 @@ from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube import transfer
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
-from kubectl_vxtrace.kube.exec import ExecResult, Sink, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Sink, execute
 from kubectl_vxtrace.kube.manifest import LEASE_FILE
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
@@ -114,8 +114,7 @@ class DebugNodes:
             self._pods.namespace,
             pod,
             ("sh", "-c", call_script(), "vxtrace", *argv),
-            timeout_s=timeout_s,
-            max_bytes=max_bytes,
+            limits=ExecLimits(timeout_s=timeout_s, max_bytes=max_bytes),
             sink=sink,
         )
 

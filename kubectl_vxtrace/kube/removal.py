@@ -1,5 +1,6 @@
 """Deleting debug pods and making sure that they are gone."""
 
+import datetime
 import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,6 @@ from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import explain
 from kubectl_vxtrace.kube.manifest import LIFETIME_ANNOTATION, MANAGED_BY, MANAGER, SESSION_LABEL
 from kubectl_vxtrace.kube.objects import Metadata, PodObject
-from kubectl_vxtrace.kube.podage import age_s
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 
@@ -177,6 +177,22 @@ def _is_over(pod: PodObject, now_s: float, older_than_s: float | None) -> bool:
     if older_than_s is not None:
         return age > older_than_s
     return age > _lifetime_s(pod.metadata) or (pod.status.phase in ("Failed", "Succeeded") and age > _ENDED_MARGIN_S)
+
+
+def age_s(created: str | None, now_s: float) -> float | None:
+    """Seconds since an RFC 3339 creationTimestamp, or None where it cannot be read.
+
+    Args:
+        created: the object's creationTimestamp.
+        now_s: Unix seconds by the API server's clock.
+    """
+    if not created:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(created)
+    except ValueError:
+        return None
+    return now_s - (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def _lifetime_s(metadata: Metadata) -> float:

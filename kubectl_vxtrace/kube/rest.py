@@ -3,6 +3,7 @@
 import email.utils
 import http.client
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,7 +14,6 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.decoding import decode
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ PAGE = 500  # client-go's default page size for lists
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _BACKOFF_S = (0.1, 0.4, 1.2)
 _LONGEST_RETRY_AFTER_S = 5.0
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+_BUILDING = threading.Lock()
 
 
 class ApiError(Exception):
@@ -43,6 +45,23 @@ class ApiError(Exception):
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.sent = sent
+
+
+def decode(body: bytes | bytearray | msgspec.Raw, type_: type[T]) -> T:
+    """The record that `body` says.
+
+    One thread at a time makes a decoder: msgspec 0.22 publishes what it knows of a Struct before all of its fields' types are set
+    (StructInfo_Convert in _core.c), and a second thread that meets such a one at its first use ends the process with SIGSEGV.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: it is not JSON of that shape.
+    """
+    decoder = _DECODERS.get(type_)
+    if decoder is None:
+        with _BUILDING:
+            decoder = _DECODERS.setdefault(type_, msgspec.json.Decoder(type_))
+    record: T = decoder.decode(body)
+    return record
 
 
 class _Status(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Packets as columns: numpy arrays, one row for each frame of one capture file.
+"""Packets as columns: numpy arrays, one row for each frame of one capture file; and which of its conversations answer which.
 
 Addresses are 16 bytes, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), so that both families share one layout.
 Arrays are read-only and records are compared by identity.
@@ -237,3 +237,31 @@ class InterfaceTable:
     name: str | None
     index: int | None
     table: PacketTable
+
+
+def answering(table: PacketTable, rows: I32) -> I64:
+    """Numbers of the conversations of `table` that are the reverse of those in which `rows` are, present in any frame or not."""
+    asked = np.unique(table.conversation[rows])
+    reverse = conversation_keys(table.conversations, reverse=True)[asked[asked >= 0]]
+    return np.flatnonzero(np.isin(conversation_keys(table.conversations), reverse)).astype(np.int64)
+
+
+def answered(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
+    """For each of `rows` whether the table holds any frame of the reverse of its conversation."""
+    conversation = table.conversation[rows]
+    seen = np.unique(table.conversation[table.conversation >= 0])
+    reverse = conversation_keys(table.conversations, reverse=True)[np.maximum(conversation, 0)]
+    return np.asarray((conversation >= 0) & np.isin(reverse, conversation_keys(table.conversations)[seen]))
+
+
+def conversation_keys(conversations: Conversations, *, reverse: bool = False) -> NDArray[np.void]:
+    """One comparable value for each conversation, or for its reverse."""
+    ends = [conversations.source, conversations.destination]
+    ports = [conversations.source_port, conversations.destination_port]
+    if reverse:
+        ends.reverse()
+        ports.reverse()
+    columns = [conversations.protocol[:, None], *ends]
+    columns += [port.astype(">u2").view(np.uint8).reshape(-1, 2) for port in ports]
+    raw = np.ascontiguousarray(np.concatenate(columns, axis=1))
+    return raw.view(np.dtype((np.void, raw.shape[1]))).reshape(-1)

@@ -13,10 +13,12 @@ from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.headers import MAX_ROWS, TableBuilder
 from kubectl_vxtrace.packets.links import unreadable_link_type
-from kubectl_vxtrace.packets.reader import open_reader
-from kubectl_vxtrace.packets.source import Source, unreadable
+from kubectl_vxtrace.packets.pcap import PcapReader, is_pcap
+from kubectl_vxtrace.packets.pcapng import SECTION_MAGIC, PcapngReader
+from kubectl_vxtrace.packets.source import Source, Window, unreadable
 from kubectl_vxtrace.packets.taps import split
 
+_HINT = "give a file that tcpdump or Wireshark wrote (pcap, pcapng, or one of these gzipped)"
 _THREADS = 2
 """numpy computes without the interpreter's lock about two thirds of the time; each thread has buffers of its own."""
 
@@ -50,6 +52,18 @@ def read_pcap(
         table = builder.finish(tap, reader.stopped_at, reader.interfaces)
     _check_some_readable(table)
     return table
+
+
+def open_reader(window: Window) -> PcapReader | PcapngReader:
+    """The reader for what the window shows. Raises PcapError where it is no capture file."""
+    magic = window.data[: min(window.size, 4)].tobytes()
+    if not magic:
+        raise PcapError("it is a damaged gzip file" if window.broken else "it is empty", _HINT)
+    if is_pcap(magic):
+        return PcapReader(window)
+    if magic == SECTION_MAGIC:
+        return PcapngReader(window)
+    raise PcapError("it is not a capture file", _HINT)
 
 
 def _check_some_readable(table: PacketTable) -> None:

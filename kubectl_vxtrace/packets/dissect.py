@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.text import clean_bytes
 from kubectl_vxtrace.packets.cut import cut
-from kubectl_vxtrace.packets.text import clean
 
 if TYPE_CHECKING:
     from pyshark.packet.layers.xml_layer import XmlLayer
@@ -63,7 +63,7 @@ def dissect(path: str | Path, table: PacketTable, rows: Sequence[int], *, vxlan_
         lines, failure = _run(tshark, small, {*vxlan_ports, *table.tunnels.port.tolist()})
     if failure is not None and not lines:
         raise DissectError(
-            f"tshark could not dissect the packets: {clean(failure.encode(), 200, spaces=True)}", "try tshark -r on the capture"
+            f"tshark could not dissect the packets: {clean_bytes(failure.encode(), 200, spaces=True)}", "try tshark -r on the capture"
         )
     return dict(zip(chosen, lines, strict=False))
 
@@ -132,7 +132,7 @@ def _reason(error: Exception) -> str:
 def describe(packet: "Packet") -> str:
     """`eth / ip A > B / udp 41000 > 4789 / vxlan 4096 / eth / ip C > D / udp 41234 > 53 / dns query A kubernetes.default`."""
     parts = [" ".join([layer.layer_name, *_details(layer)]) for layer in packet.layers]
-    return clean(" / ".join(parts).encode(), _MOST_CHARACTERS, spaces=True)
+    return clean_bytes(" / ".join(parts).encode(), _MOST_CHARACTERS, spaces=True)
 
 
 def _details(layer: "XmlLayer") -> list[str]:

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from kubectl_vxtrace.packets.text import clean
+from kubectl_vxtrace.model.text import clean_bytes
 
 _TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 64: "SVCB", 65: "HTTPS", 255: "ANY"}
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 9: "NOTAUTH", 10: "NOTZONE"}
@@ -53,7 +53,7 @@ class _Reader:
             at += 1 + size
             if not size:
                 break
-            labels.append(clean(self.data[at - size : at]))
+            labels.append(clean_bytes(self.data[at - size : at]))
         self.at = at if after < 0 else after
         return ".".join(labels) or "."
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I32, I64, U16, U64, CaptureInterface
+from kubectl_vxtrace.model.text import clean_bytes
 from kubectl_vxtrace.packets.links import LinkType
-from kubectl_vxtrace.packets.text import clean
 
 _END, _NAME, _TIME_RESOLUTION, _TIME_OFFSET = 0, 2, 9, 14
 _MICROSECONDS = 1_000_000
@@ -115,7 +115,7 @@ class Interfaces:
             if code == _END or len(value) < length:
                 break
             if code == _NAME:
-                name = clean(value.rstrip(b"\0"), _MOST_NAME_CHARACTERS) or None
+                name = clean_bytes(value.rstrip(b"\0"), _MOST_NAME_CHARACTERS) or None
             elif code == _TIME_RESOLUTION and length == 1:
                 ticks_per_s = _resolution(value[0])
             elif code == _TIME_OFFSET and length == 8:

@@ -1,11 +1,14 @@
-"""The report as a JSON or YAML document, and the document's schema."""
+"""The report as a document: JSON and YAML with their schema, and the Markdown (summary.md) that somebody pastes into a ticket."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 
 from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.model.text import clean
+from kubectl_vxtrace.report import table
 
 API_VERSION = "vxtrace/v1alpha1"
 KIND = "TraceReport"
@@ -31,6 +34,21 @@ def to_yaml(report: TraceReport) -> str:
     import yaml
 
     return yaml.safe_dump(to_builtins(report), sort_keys=False, width=1_000_000)
+
+
+def to_markdown(report: TraceReport) -> str:
+    """The report as Markdown: a heading and the text table in a fence, so that no ticket system reflows or interprets it."""
+    text = table.render(report, width=100, color=False)
+    # CommonMark 4.5: a fence ends at a run of at least as many backticks.
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    about = f"kubectl vxtrace {report.metadata.version}, session {report.metadata.session}, {report.metadata.started}"
+    return f"### kubectl vxtrace: {_one_line(report.verdict)}\n\n{_one_line(about)}\n\n{fence}text\n{text}{fence}\n"
+
+
+def _one_line(text: str) -> str:
+    """Text outside the fence: no line breaks, and nothing that Markdown or HTML would act on."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&])", r"\\\1", clean(text, keep_newlines=False))
 
 
 def schema() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from kubectl_vxtrace.kube import exec as exec_module
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecResult, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, execute
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.request import Access
@@ -16,7 +16,8 @@ from tests.kube.fake import TLS, Fake, Stream
 
 
 def run(connection: Connection, *argv: str, timeout_s: float = 5, idle_s: float = 5, max_bytes: int = 1 << 20) -> ExecResult:
-    return execute(connection, "ns", "pod", argv or ("true",), timeout_s=timeout_s, idle_s=idle_s, max_bytes=max_bytes)
+    limits = ExecLimits(timeout_s=timeout_s, idle_s=idle_s, max_bytes=max_bytes)
+    return execute(connection, "ns", "pod", argv or ("true",), limits=limits)
 
 
 def test_output_errors_and_exit_code(fake: Fake, connection: Connection) -> None:
@@ -147,7 +148,7 @@ def test_interrupt_passes_through(fake: Fake, connection: Connection) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(connection, "ns", "pod", ("echo", "x"), timeout_s=5, max_bytes=10, sink=interrupt)
+        execute(connection, "ns", "pod", ("echo", "x"), limits=ExecLimits(timeout_s=5, max_bytes=10), sink=interrupt)
 
 
 def test_tls_verifies_and_presents_the_client_certificate(tmp_path: Path) -> None:
@@ -169,5 +170,6 @@ def test_tls_verifies_and_presents_the_client_certificate(tmp_path: Path) -> Non
 def test_a_large_output_arrives_whole(fake: Fake, connection: Connection) -> None:
     size = 8 << 20
     taken = bytearray()
-    result = execute(connection, "ns", "pod", ("head", "-c", str(size), "/dev/zero"), timeout_s=20, max_bytes=size, sink=taken.extend)
+    limits = ExecLimits(timeout_s=20, max_bytes=size)
+    result = execute(connection, "ns", "pod", ("head", "-c", str(size), "/dev/zero"), limits=limits, sink=taken.extend)
     assert (result.status, len(taken), result.stdout) == (AnswerStatus.OK, size, b"")

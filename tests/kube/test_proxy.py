@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from kubectl_vxtrace.kube.config import connect, server_version
-from kubectl_vxtrace.kube.exec import execute
+from kubectl_vxtrace.kube.exec import ExecLimits, execute
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.request import Access
 from tests.kube.fake import Fake
+
+LIMITS = ExecLimits(timeout_s=5, max_bytes=10)
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -66,7 +68,7 @@ def test_the_kubeconfigs_proxy_carries_rest_and_exec(proxy: Proxy, tmp_path: Pat
         connection = connect(access(fake, tmp_path, url), environ={})
         fake.replies["GET", "/version"] = [(200, {"gitVersion": "v1"}, {})]
         assert server_version(connection) == "v1"
-        assert execute(connection, "ns", "pod", ("echo", "x"), timeout_s=5, max_bytes=10).stdout == b"x\n"
+        assert execute(connection, "ns", "pod", ("echo", "x"), limits=LIMITS).stdout == b"x\n"
     assert [asked.split()[:2] for asked in proxy.asked] == [["CONNECT", fake.url.removeprefix("https://")]] * 2
     assert all("proxy-authorization: basic yw5uonmgda==" in asked.lower() for asked in proxy.asked)
 
@@ -74,10 +76,10 @@ def test_the_kubeconfigs_proxy_carries_rest_and_exec(proxy: Proxy, tmp_path: Pat
 def test_no_proxy_is_honoured_by_exec(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
     with Fake(tls=True) as fake:
-        execute(connect(access(fake, tmp_path, None), environ={}), "ns", "pod", ("true",), timeout_s=5, max_bytes=10)
+        execute(connect(access(fake, tmp_path, None), environ={}), "ns", "pod", ("true",), limits=LIMITS)
         assert len(proxy.asked) == 1
         monkeypatch.setenv("no_proxy", "127.0.0.0/8")
-        execute(connect(access(fake, tmp_path, None), environ={}), "ns", "pod", ("true",), timeout_s=5, max_bytes=10)
+        execute(connect(access(fake, tmp_path, None), environ={}), "ns", "pod", ("true",), limits=LIMITS)
         assert len(proxy.asked) == 1
 
 
@@ -85,4 +87,4 @@ def test_a_proxy_that_exec_cannot_use_is_named(tmp_path: Path) -> None:
     with Fake(tls=True) as fake:
         connection = connect(access(fake, tmp_path, "https://127.0.0.1:1"), environ={})
         with pytest.raises(ApiError, match="proxy of type https"):
-            execute(connection, "ns", "pod", ("true",), timeout_s=5, max_bytes=10)
+            execute(connection, "ns", "pod", ("true",), limits=LIMITS)

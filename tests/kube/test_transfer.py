@@ -6,7 +6,7 @@ import pytest
 
 from kubectl_vxtrace.kube import transfer
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecResult, Sink, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Sink, execute
 from kubectl_vxtrace.model.cluster import FetchResult
 from tests.kube.fake import Fake, Stream, run_locally
 
@@ -30,7 +30,7 @@ def remote(tmp_path: Path) -> Path:
 
 def fetch(connection: Connection, remote: Path, to: Path, *, size: int = len(CONTENT), sha: str = SHA, limit: int = 1 << 30) -> FetchResult:
     def run(argv: Sequence[str], *, timeout_s: float, max_bytes: int, sink: Sink | None = None) -> ExecResult:
-        return execute(connection, "ns", "pod", argv, timeout_s=5, max_bytes=max_bytes, sink=sink)
+        return execute(connection, "ns", "pod", argv, limits=ExecLimits(timeout_s=5, max_bytes=max_bytes), sink=sink)
 
     return transfer.fetch(
         run, node="n", remote_path=str(remote), destination=to, size_bytes=size, sha256=sha, max_bytes=limit, chunk_bytes=CHUNK

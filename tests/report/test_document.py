@@ -1,4 +1,4 @@
-"""JSON, YAML and the schema."""
+"""JSON, YAML, Markdown and the schema."""
 
 import json
 from typing import Any
@@ -45,3 +45,10 @@ def test_the_schema_describes_the_document() -> None:
     validator.validate(good)
     for broken in ({**good, "verdict": "maybe"}, {key: value for key, value in good.items() if key != "flows"}):
         assert not validator.is_valid(broken)
+
+
+def test_markdown_cannot_be_left_by_a_fence_in_a_name() -> None:
+    text = document.to_markdown(report(evidence="``` </details> <script>"))
+    fence = next(line for line in text.splitlines() if line.endswith("text") and line.startswith("`"))
+    assert fence == "````text"
+    assert text.rstrip().endswith("````")

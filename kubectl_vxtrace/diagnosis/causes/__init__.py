@@ -5,7 +5,7 @@ kinds of segments that it is about. Of explanations that are equally sure the on
 """
 
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.diagnosis.causes.capture import blind, not_followed, unexplained
+from kubectl_vxtrace.diagnosis.causes.capture import blind, unexplained
 from kubectl_vxtrace.diagnosis.causes.host import (
     arp_unanswered,
     asymmetric,
@@ -101,7 +101,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     policy_route.check_case,
     not_a_pod.check_case,
     blind.check_case,
-    not_followed.check_case,
+    unexplained.check_case,
 )
 
 _MODULES = (

@@ -4,9 +4,8 @@ Taken from enum skb_drop_reason in include/net/dropreason-core.h, as far as Linu
 Pure data; a reason that is not here is unknown, and says only its own name.
 """
 
-from kubectl_vxtrace.diagnosis.drop_reasons.filtering import FILTERING
+from kubectl_vxtrace.diagnosis.drop_reasons.filtering import FILTERING, OPEN_VSWITCH, SUBSYSTEMS
 from kubectl_vxtrace.diagnosis.drop_reasons.internet import INTERNET
-from kubectl_vxtrace.diagnosis.drop_reasons.openvswitch import OPEN_VSWITCH, SUBSYSTEMS
 from kubectl_vxtrace.diagnosis.drop_reasons.places import PLACES
 from kubectl_vxtrace.diagnosis.drop_reasons.reason import DropReason, Stage
 from kubectl_vxtrace.diagnosis.drop_reasons.receiving import RECEIVING

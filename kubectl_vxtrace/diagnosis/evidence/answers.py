@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
-from kubectl_vxtrace.diagnosis.reverse_flow import answered, answering, conversation_keys
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
-from kubectl_vxtrace.model.packets import I32, Conversations, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, Conversations, Kind, PacketTable, address_text, answered, answering, conversation_keys
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
 from kubectl_vxtrace.model.protocol import TCP_RST, IpProtocol
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef

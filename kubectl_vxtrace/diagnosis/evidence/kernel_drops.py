@@ -18,8 +18,7 @@ from kubectl_vxtrace.diagnosis.drop_reasons import DropReason, drop_reason
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
-from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.kernel_drops import drops_beside
+from kubectl_vxtrace.model.journeys import Case, drops_beside
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 

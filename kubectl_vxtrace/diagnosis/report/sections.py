@@ -1,13 +1,14 @@
 """The parts of the report that only restate what was recorded and matched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis.evidence.off_path import strayed, vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
-from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, ShownJourney, TracedPath
+from kubectl_vxtrace.model.packets import PacketTable
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Tap
 from kubectl_vxtrace.model.protocol import rfc3339
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import (
@@ -21,7 +22,9 @@ from kubectl_vxtrace.model.report import (
     HopCount,
     OverlayDevice,
     OverlayReport,
+    PacketLine,
     ServiceReport,
+    SightingReport,
     Verdict,
 )
 
@@ -204,3 +207,29 @@ def cleanup_report(recording: Recording) -> CleanupReport | None:
     if recording.cleanup is None:
         return None
     return CleanupReport(state=recording.cleanup.state, left=recording.cleanup.left)
+
+
+def packet_lines(picked: Sequence[ShownJourney], tables: Mapping[Tap, PacketTable], summaries: Sequence[str]) -> tuple[PacketLine, ...]:
+    """One line for each packet that is listed, numbered from 1: what it is, what became of it, and which frame of which hop it was when.
+
+    Args:
+        picked: the packets, in the order of the list.
+        tables: the captures in which their frames stand.
+        summaries: what each of them is, in the same order.
+    """
+    return tuple(
+        PacketLine(
+            id=number,
+            flow=journey.flow,
+            direction=journey.direction,
+            client_port=journey.client_port,
+            summary=summary,
+            outcome=journey.outcome,
+            sightings=tuple(_sighting(hop, tables[tap], row) for hop, tap, row in journey.sightings),
+        )
+        for number, (journey, summary) in enumerate(zip(picked, summaries, strict=True), start=1)
+    )
+
+
+def _sighting(hop: int, table: PacketTable, row: int) -> SightingReport:
+    return SightingReport(hop=hop, time=rfc3339(int(table.time_ns[row])), frame=int(table.frame[row]))

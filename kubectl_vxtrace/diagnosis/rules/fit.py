@@ -1,4 +1,4 @@
-"""Whether the text of a packet filter rule can match certain packets.
+"""Whether the text of a packet filter rule can match certain packets, and which rule excludes them from connection tracking.
 
 Only literal matches are read: addresses, ports, protocol, interfaces. Everything else (sets, marks, states) counts as possible: the
 rule's own counter says what it matched, the text only says which packets cannot have been among them.
@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import ip_address, ip_network
+
+from kubectl_vxtrace.model.facts import NodeFacts, Rule
+
+# Of the raw table (iptables-extensions(8), NOTRACK and CT --notrack; nft(8), notrack).
+_CHAINS = frozenset({"PREROUTING", "OUTPUT"})
 
 
 class Fit(IntEnum):
@@ -193,3 +198,22 @@ def _covers_name(value: str, name: str) -> bool:
     if value.endswith(("+", "*")):
         return name.startswith(value[:-1])
     return value == name
+
+
+def untracking(facts: NodeFacts, traits: Traits) -> Rule | None:
+    """The rule of a node that excludes packets with these traits from tracking; None where none does, or one before accepts them.
+
+    Only rules that name an address or port of the packets count: what else a rule asks for is not read. Of iptables' raw table the first
+    rule that fits decides in each chain.
+    """
+    decided: set[tuple[str, str]] = set()
+    for rule in facts.rules:
+        chain = rule.backend, rule.chain
+        is_raw = rule.table == "raw" and rule.chain in _CHAINS
+        if not (is_raw or rule.target == "NOTRACK") or chain in decided or fit(rule.text, traits) is not Fit.NAMES:
+            continue
+        if rule.target == "NOTRACK" or (rule.target == "CT" and "--notrack" in rule.text):
+            return rule
+        if rule.target == "ACCEPT":
+            decided.add(chain)
+    return None

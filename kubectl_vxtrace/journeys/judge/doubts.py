@@ -14,7 +14,7 @@ from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import Hook, TakingProgram
 from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
-from kubectl_vxtrace.model.kernel_drops import drops_beside
+from kubectl_vxtrace.model.journeys import drops_beside
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import BEFORE_TAP

@@ -1,11 +1,13 @@
-"""What is said of packets of which nothing that was read says why they were lost."""
+"""What is said of packets of which nothing that was read says why they were lost, and of frames that could not be followed."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch, kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.places_to_look import look_text
@@ -14,7 +16,7 @@ from kubectl_vxtrace.diagnosis.losses import Loss
 from kubectl_vxtrace.model.address import mac_text
 from kubectl_vxtrace.model.facts import Neighbour
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
 UNKNOWN = Cause(
     slug="unknown",
@@ -84,6 +86,20 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         remediation=remedy,
         not_ruled_out=doubts,
     )
+
+
+def check_case(case: LossCase) -> Iterator[Finding]:
+    """A note of the frames between the ends where no flow was seen: in a form that nobody planned, or outside the common window."""
+    frames = () if case.paths else tuple(frames_of_ends(case))
+    if frames:
+        yield Finding(
+            cause=UNKNOWN.slug,
+            confidence=Confidence.CERTAIN,
+            severity=Severity.INFO,
+            packets=max(one.count for one in frames),
+            summary="frames between the ends were seen in a form, or at a time, in which they cannot be followed over the hops",
+            evidence=tuple(one.evidence() for one in frames),
+        )
 
 
 def _of(word: KernelDropMatch) -> str:

@@ -13,9 +13,9 @@ from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, place_text
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
+from kubectl_vxtrace.diagnosis.rules.fit import untracking
 from kubectl_vxtrace.diagnosis.rules.purpose import RuleVerdict
 from kubectl_vxtrace.diagnosis.rules.traits import traits
-from kubectl_vxtrace.diagnosis.rules.untracked import untracking
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role

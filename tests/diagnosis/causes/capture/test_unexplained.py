@@ -1,10 +1,10 @@
-"""unknown: what is said of a loss that no check explains."""
+"""unknown: what is said of a loss that no check explains, and of frames that could not be followed."""
 
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
-from tests.diagnosis.build import HEALTHY, A, B, facts, lost
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
+from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Frame, World, facts, lost
 
 
 def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:
@@ -30,3 +30,29 @@ def test_an_unexplained_loss_says_which_rules_could_not_be_read() -> None:
     (found,) = diagnose(world.case())
     [absence] = [proof.text for proof in found.evidence if "not read" in proof.text]
     assert absence == "not read on ada-ec-2: iptables (Permission denied); nft (Operation not permitted)"
+
+
+def silent(world: World) -> World:
+    """`world` without a packet of its flow."""
+    return replace(world, requests=(), replies=None)
+
+
+def test_frames_between_the_ends_that_are_of_no_flow_are_noted_with_each_tap() -> None:
+    asked = Frame(source=CLIENT, destination=SERVICE, source_port=40000, destination_port=8080)
+    bare = Frame(source=SERVER, destination=CLIENT, source_port=8080, destination_port=40000)
+    case = silent(replace(HEALTHY, extra={1: (asked,) * 3, 3: (bare,)})).case()
+    (note,) = diagnose(replace(case, paths=()))
+    assert (note.cause, note.severity, note.packets) == ("unknown", Severity.INFO, 3)
+    assert [(proof.kind, proof.text) for proof in note.evidence] == [
+        (EvidenceKind.PACKETS, f"3 x {CLIENT} > {SERVICE} at ada-ec-1/cali9d8b6a7d855"),
+        (EvidenceKind.PACKETS, f"1 x {SERVER} > {CLIENT} at ada-ec-1/ens4"),
+    ]
+
+
+def test_frames_of_others_are_not_noted() -> None:
+    other = Frame(source=CLIENT, destination="10.8.8.8", source_port=40000, destination_port=443)
+    assert diagnose(replace(silent(replace(HEALTHY, extra={1: (other,)})).case(), paths=())) == ()
+
+
+def test_nothing_is_noted_where_a_flow_was_followed() -> None:
+    assert diagnose(HEALTHY.case()) == ()

@@ -2,11 +2,11 @@
 
 import pytest
 
+from kubectl_vxtrace.diagnosis.report.sections import packet_lines
 from kubectl_vxtrace.model.journeys import ShownJourney
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.protocol import rfc3339
 from kubectl_vxtrace.model.report import SightingReport, Verdict
-from kubectl_vxtrace.report.packet_lines import packet_lines
 from tests.diagnosis.build import START_NS, Frame, table
 
 POD, NIC = Tap(node="node-a", interface="veth1"), Tap(node="node-a", interface="eth0")

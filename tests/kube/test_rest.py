@@ -1,16 +1,18 @@
+"""JSON of the API as records, from any thread."""
+
 import subprocess
 import sys
 
 import msgspec
 import pytest
 
-from kubectl_vxtrace.kube.decoding import decode
+from kubectl_vxtrace.kube.rest import decode
 from kubectl_vxtrace.kube.serviceobjects import SliceObject
 
 FIRST_USES = """
 import sys, threading
 from kubectl_vxtrace.kube import snapshot
-from kubectl_vxtrace.kube.decoding import decode
+from kubectl_vxtrace.kube.rest import decode
 
 sys.setswitchinterval(1e-6)
 BODY = b'{"metadata": {"name": "a", "uid": "b"}, "spec": {"ports": [{"port": 1}]}, "status": {"podIPs": [{"ip": "e"}]}}'
