@@ -17,6 +17,7 @@ cause) and rules/ (packet filter rules: which drop, which packets they can match
 decides by judgement.py, where the thresholds are that no standard gives. Imports run one way, from the report down to the losses.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
@@ -26,20 +27,23 @@ from kubectl_vxtrace.diagnosis.annotate.port_rewriting import with_rewritten_por
 from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table, said_by_kernel
 from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
 from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
-from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained
+from kubectl_vxtrace.diagnosis.causes.capture.unexplained import unexplained, unexplained_away_from_path
 from kubectl_vxtrace.diagnosis.checks import ask
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
+from kubectl_vxtrace.diagnosis.evidence.off_path import vanished_astray
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passed_meanwhile
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
-from kubectl_vxtrace.model.report import Confidence, Finding, LossPlace
+from kubectl_vxtrace.model.report import Confidence, Finding, LossPlace, Severity
 
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of a case, the best first: one error for each loss, then warnings and infos."""
     losing = with_losses(case)
-    findings = arbitrate([*_errors(losing), *(finding for check in CASE_CHECKS for finding in check(losing))])
+    found = [*_errors(losing), *(finding for check in CASE_CHECKS for finding in check(losing))]
+    findings = arbitrate([*found, *_away_from_path(losing, found)])
     findings = with_kernel_drops(case, findings, losing.losses)
     findings = with_profiles(case, findings, losing.losses)
     findings = with_off_path_sightings(case, findings)
@@ -70,6 +74,14 @@ def _errors(case: LossCase) -> list[Finding]:
             named.add(loss.place)
             findings.append(said_by_kernel(case, loss) or unexplained(case, loss))
     return findings
+
+
+def _away_from_path(case: LossCase, found: Sequence[Finding]) -> Iterator[Finding]:
+    """That nothing explains requests which were seen away from their path and never came, where no finding does."""
+    named = {finding.flow for finding in found if finding.severity is Severity.ERROR and finding.direction is Direction.REQUEST}
+    for flow in case.flows:
+        if flow.id not in named and vanished_astray(case, flow):
+            yield unexplained_away_from_path(case, flow)
 
 
 def _at_most_likely(finding: Finding) -> Finding:

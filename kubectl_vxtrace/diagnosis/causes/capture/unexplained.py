@@ -10,12 +10,14 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch, kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.off_path import strayed
 from kubectl_vxtrace.diagnosis.evidence.places_to_look import look_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss
 from kubectl_vxtrace.model.address import mac_text
 from kubectl_vxtrace.model.facts import Neighbour
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
 UNKNOWN = Cause(
@@ -85,6 +87,26 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         [*proofs, *_telling(case, loss)],
         remediation=remedy,
         not_ruled_out=doubts,
+    )
+
+
+def unexplained_away_from_path(case: Case, flow: Flow) -> Finding:
+    """An error that says where requests were seen, away from their path, which never came to the server."""
+    counts = strayed(case, flow)
+    places = ", ".join(f"{count.packets} at {count.node}/{count.interface or count.role}" for count in counts)
+    packets = max(count.packets for count in counts)
+    return Finding(
+        cause=UNKNOWN.slug,
+        confidence=Confidence.POSSIBLE,
+        severity=Severity.ERROR,
+        packets=packets,
+        summary=(
+            f"{packets} requests were seen away from their path alone, and none of them at the server; nothing that was read explains it"
+        ),
+        flow=flow.id,
+        direction=Direction.REQUEST,
+        evidence=(Evidence(kind=EvidenceKind.PACKETS, text=f"seen where the path does not lead: {places}"),),
+        remediation=UNKNOWN.remediation,
     )
 
 

@@ -251,6 +251,13 @@ def test_requests_that_left_bare_and_never_came_are_lost() -> None:
     assert exit_code(report) is ExitCode.BROKEN
 
 
+def test_where_no_rule_is_known_nothing_explains_them() -> None:
+    case = bypassing(table=None)
+    report = conclude(case, diagnose(case))
+    assert (report.verdict, report.cause) == (Verdict.LOST, "unknown")
+    assert report.findings[0].summary.startswith("6 requests were seen away from their path alone, and none of them at the server")
+
+
 def test_whether_they_came_is_unknown_where_the_server_s_interface_is_blind() -> None:
     case = bypassing()
     last = len(case.paths[0].path.hops)
