@@ -47,7 +47,7 @@ def fill(fake: Fake) -> None:
         {"metadata": {"name": "n2"}, "spec": {}, "status": sick},
     ]
     fake.lists["/api/v1/namespaces/kube-system"] = []
-    is_there = (200, {"metadata": {"name": "kube-system", "uid": "cluster-1"}}, {})
+    is_there: tuple[int, Any, dict[str, str]] = (200, {"metadata": {"name": "kube-system", "uid": "cluster-1"}}, {})
     fake.replies["GET", "/api/v1/namespaces/kube-system"] = [is_there, is_there]  # asked for the uid, and whether it is there
     owner = [{"kind": "ReplicaSet", "name": "web-1", "controller": True}]
     web = pod("web", podIPs=[{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], containerStatuses=[{"name": "a", "restartCount": 3}, {"name": "b"}])
