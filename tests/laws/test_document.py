@@ -54,7 +54,9 @@ def test_a_report_that_holds_together_breaks_none() -> None:
         pytest.param(lambda given: request_of(given)["hops"][0].update(capture=9), "capture 9", id="another trace's capture"),
         pytest.param(lambda given: request_of(given)["hops"][0].update(hop=2), "hops [2, 2,", id="hops out of order"),
         pytest.param(
-            lambda given: request_of(given)["hops"][1].update(interface="cali9d8b6a7d855"), "one tap is several hops", id="one tap twice"
+            lambda given: request_of(given)["hops"][1].update(role="pod", interface="cali9d8b6a7d855"),
+            "one tap is several hops",
+            id="one tap twice",
         ),
         pytest.param(lambda given: given["findings"][0].update(flow=2), "about flow 2", id="an error about no flow"),
         pytest.param(lambda given: given["findings"][0].update(direction="reply"), "a direction that is", id="of a healthy way"),

@@ -52,6 +52,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfSegment(next_hop.check, (_FORWARD,)),
     OfAnySegment(tunnel_conflict.check, _BETWEEN_HOPS),
     OfSegment(arp_unanswered.check, (_ENCAPSULATE,)),
+    OfSegment(arp_unanswered.check_bare, (_FORWARD,)),
     OfAnySegment(fdb.check, (_ENCAPSULATE,)),
     OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(interfaces.check, _BETWEEN_HOPS),

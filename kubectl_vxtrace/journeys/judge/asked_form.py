@@ -16,10 +16,15 @@ from kubectl_vxtrace.model.protocol import TCP_RST
 
 
 def untranslated(context: Context, replies: Trajectories, requests: Trajectories | None) -> NDArray[np.bool_]:
-    """Which replies were seen at the client's own interface, and there in a form that none of its requests on that port had."""
+    """Which replies were seen at the client's own interface, and there in a form that none of its requests on that port had.
+
+    None where that is the server's interface as well: a pod that a Service sends back to itself answers there in the server's form.
+    """
     hops = replies.frames.path.hops
     wrong = np.zeros(len(replies), dtype=np.bool_)
     if requests is None or not hops or hops[-1].role is not Role.POD or hops[-1].tap not in context.memberships:
+        return wrong
+    if hops[0].tap == hops[-1].tap:
         return wrong
     own = hops[-1].tap
     asked_service, asked_server = (np.zeros(PORTS, dtype=np.bool_) for _ in range(2))

@@ -11,6 +11,7 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import outer_answer
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text
+from kubectl_vxtrace.diagnosis.evidence.neighbours import next_hops
 from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
@@ -37,6 +38,12 @@ CAUSES = (ARP_UNANSWERED,)
 # Calico gives every pod the gateway 169.254.1.1, for which the node answers by proxy ARP (Calico's FAQ).
 _LINK_LOCAL = "169.254."
 _POD_REMEDY = "Look on {node}: ip route get {address}; ip route show default; sysctl net.ipv4.conf.{setting}.proxy_arp. Fix: {fix}."
+
+_BARE_REMEDY = (
+    "Look on {node}: ip neigh show {address} dev {device}; ip route get {address}. Find who should answer for {address}: the machine or "
+    "gateway itself, or what announces a load balancer's address on this link (MetalLB's speaker, kube-vip); if the address is elsewhere, "
+    "the route that has it on this link is wrong."
+)
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -74,6 +81,29 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         ),
         not_ruled_out=() if asked else (f"an earlier drop on {sender}: no ARP request for {address} was seen",),
     )
+
+
+def check_bare(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+    """Findings `arp-unanswered`: packets that leave the overlay and wait on the node for the MAC address of the next hop on its NIC."""
+    node, nic = segment.start.tap.node, segment.end
+    looks = node_facts.looks(case, node)
+    if nic.role is not Role.UNDERLAY or not looks:
+        return
+    for address in next_hops(case, loss, nic):
+        states, asked = _states(looks, address, nic.tap.interface), unresolved(case, nic, address)
+        if not asked and not states:
+            continue
+        config = [f"the neighbour entry of {address} on {place_text(nic)} is {', '.join(states)}"] if states else []
+        yield error_finding(
+            case,
+            loss,
+            ARP_UNANSWERED,
+            Confidence.CERTAIN if asked and states else Confidence.LIKELY,
+            f"{node} asks for the MAC address of {address} on {nic.tap.interface} (ARP) and gets no answer: nothing for it leaves",
+            [*asked, *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config)],
+            remediation=_BARE_REMEDY.format(node=node, address=address, device=nic.tap.interface),
+            not_ruled_out=() if asked else (f"an earlier drop on {node}: no ARP request for {address} was seen",),
+        )
 
 
 def _is_receivers(case: Case, loss: Loss, outer: str) -> bool:

@@ -14,7 +14,7 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 NEIGHBOUR_MISSING = Cause(
@@ -38,9 +38,12 @@ CAUSES = (
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
-    """Findings `neighbour-missing` (next hop on the VXLAN device) and `pod-unreachable` (the pod itself)."""
+    """Findings `neighbour-missing` (next hop on the VXLAN device) and `pod-unreachable` (the pod itself); what leaves by a NIC is for
+    neither."""
     device = segment.end
     node, interface = device.tap.node, device.tap.interface
+    if device.role is Role.UNDERLAY:
+        return
     if leads_to_pod(segment) and (lacks_device(case, loss, segment) or is_nobodys(case, loss.flow)):
         return  # nobody is there that could answer
     for gateway in next_hops(case, loss, device):

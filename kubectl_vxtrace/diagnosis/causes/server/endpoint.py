@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, resets
@@ -56,7 +57,7 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
     answer."""
     if loss.kind is LossKind.SILENT:
-        yield _overflow(case, loss, segment.start) or _silent(case, loss)
+        yield _handed_on(case, loss) or _overflow(case, loss, segment.start) or _silent(case, loss)
     elif loss.path.direction is Direction.REQUEST and (proofs := _refusals(case, loss)):
         yield _nothing_listens(case, loss, proofs)
 
@@ -123,6 +124,31 @@ def _overflow(case: Case, loss: Loss, last: Hop) -> Finding | None:
         f"the socket of {_server_text(loss)} had no room for {loss.packets} {noun}",
         proofs,
         not_ruled_out=() if counted else ("the socket of another process that got packets at the same time",),
+    )
+
+
+def _handed_on(case: Case, loss: Loss) -> Finding | None:
+    """What became of requests to a node port: the node hands them to a backend of the Service, and is not the server that is silent."""
+    server, snapshot = loss.flow.server, case.recording.snapshot
+    if server is None or server.pod is not None or server.port is None or loss.flow.service is not None or snapshot is None:
+        return None
+    asked = server.port, loss.flow.protocol
+    service = next((each for each in snapshot.services for port in each.ports if (port.node_port, port.protocol) == asked), None)
+    if service is None:
+        return None
+    noun, name = direction_noun(loss.path.direction, loss.packets), service.full_name
+    return error_finding(
+        case,
+        loss,
+        UNKNOWN,
+        Confidence.POSSIBLE,
+        f"{loss.packets} {noun} reached {_server_text(loss)}, the node port of {name}: {server.node or 'the node'} hands them to a "
+        "backend, which was not followed, and no reply came back from there",
+        [Evidence(kind=EvidenceKind.CONFIG, text=f"{server.port}/{loss.flow.protocol} is a node port of {name}")],
+        remediation=(
+            f"Trace the Service itself (--to svc/{name}), and compare. Answers to a node port must go back through that node: look at its "
+            "externalTrafficPolicy, and at what takes the masquerading away (iptables-save -t nat | grep -e KUBE-MARK-MASQ -e KUBE-EXT)."
+        ),
     )
 
 
