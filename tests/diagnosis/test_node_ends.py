@@ -1,4 +1,4 @@
-"""Replies that a client's own node took behind its last tap."""
+"""What a node in whose network an end is took behind its last tap: replies to a client, requests to a server."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence, Leg, Verdict
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, A, Fate, World, rule, ruled, with_flow
+from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVER_END, A, B, Fate, World, rule, ruled, with_flow
 
 DROP = "-p udp -m udp --sport 53 -j DROP"
 
@@ -67,3 +67,36 @@ def test_a_client_that_is_a_pod_is_behind_no_input() -> None:
     before, after = ruled(A, (rule("INPUT", DROP, 5), 24))
     case = replace(HEALTHY, before=before, after=after).case()
     assert with_deaths_in_nodes(case) is case
+
+
+def served(*rules: tuple[Rule, int], host_network: bool = True) -> Case:
+    """24 questions to a server on its node, in that node's own network, which nobody answered; its rules have counted so much."""
+    before, after = ruled(B, *rules)
+    made = replace(HEALTHY, replies=(), before=before, after=after)
+    return with_flow(made.case(), replace(made.flow(), server=replace(SERVER_END, host_network=host_network)))
+
+
+def test_requests_that_a_rule_of_input_counted_were_dropped_before_the_socket() -> None:
+    case = served((rule("INPUT", "-p udp -m udp --dport 53 -j DROP", 5), 24))
+    report = conclude(case, diagnose(case))
+    request, reply = report.flows[0].directions
+    assert (report.verdict, report.cause, request.verdict, reply.verdict) == (
+        Verdict.DROPPED,
+        "host-firewall",
+        Verdict.DROPPED,
+        Verdict.NO_TRAFFIC,
+    )
+    assert [(leg.from_, leg.to, leg.sent, leg.arrived, leg.lost) for leg in request.legs if leg.lost] == [(6, None, 24, 0, 24)]
+    assert report.summary == "DROPPED, 24 of 24 requests, after ada-ec-2/cali2b903875fe4"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(served(), id="no rule"),
+        pytest.param(served((rule("INPUT", "-p udp -m udp --dport 53 -j DROP", 5), 3)), id="it counted a few"),
+        pytest.param(served((rule("INPUT", "-p udp -m udp --dport 53 -j DROP", 5), 24), host_network=False), id="a pod is behind no input"),
+    ],
+)
+def test_what_nothing_counted_is_unanswered(case: Case) -> None:
+    assert conclude(case, diagnose(case)).verdict is Verdict.UNANSWERED

@@ -100,6 +100,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     zero_window.check_case,
     pod_source.check_case,
     policy_route.check_case,
+    translation.check_case,
     not_a_pod.check_case,
     blind.check_case,
     unexplained.check_case,

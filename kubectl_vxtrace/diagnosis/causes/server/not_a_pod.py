@@ -16,7 +16,7 @@ from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, leads_t
 from kubectl_vxtrace.model.facts import RouteLookup
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction, Hop, Role
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
 
 NOT_A_POD = Cause(
     slug="not-a-pod",
@@ -81,6 +81,7 @@ def _left(case: Case, traced: TracedPath, packets: int) -> Finding:
         f"{f', {_next(answer)}' if answer is not None else ''}, and no answer came back",
         flow=traced.flow.id,
         direction=Direction.REQUEST,
+        leg=Leg(from_=last.hop, to=None),
         evidence=(
             Evidence(
                 kind=EvidenceKind.PACKETS,

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_backends import NFT_LEGACY_MIX
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import PORT_UNREACHABLE, IcmpAnswer, icmp_answers
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames, frames_between
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
@@ -16,8 +19,8 @@ from kubectl_vxtrace.diagnosis.rules.proxy import Portal
 from kubectl_vxtrace.model.cluster import Backend, Service
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, ServiceRef
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
+from kubectl_vxtrace.model.path import Direction, Flow, ServiceRef
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
 
 NO_ENDPOINTS = Cause(
     slug="no-endpoints",
@@ -74,7 +77,7 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
     if not is_request or loss.flow.server is not None or loss.flow.service is None:
         return
     refusals = [answer for answer in icmp_answers(case, loss) if answer.is_one_of(PORT_UNREACHABLE)]
-    service = _service(case, loss)
+    service = _service(case, loss.flow)
     ready = None if service is None else [backend for backend in service.backends if backend.ready]
     if refusals and not ready:
         yield _no_endpoints(case, loss, refusals[0], known=ready is not None)
@@ -84,8 +87,46 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
         yield from stale or _untranslated(case, loss, loss.flow.service)
 
 
-def _service(case: Case, loss: Loss) -> Service | None:
-    snapshot, reference = case.recording.snapshot, loss.flow.service
+def check_case(case: LossCase) -> Iterator[Finding]:
+    """Warnings `no-endpoints`: requests to a Service without ready endpoints that nothing refused, and nothing answered.
+
+    Where another rule accepts them before kube-proxy's, they go on to wherever the node's routes lead.
+    """
+    losing = {loss.flow.id for loss in case.losses}
+    for traced in case.paths:
+        flow, replies = traced.flow, case.traced(traced.flow.id, Direction.REPLY)
+        is_asked = traced.path.direction is Direction.REQUEST and flow.service is not None and flow.server is None
+        if not is_asked or flow.id in losing or not len(traced.journeys) or (replies is not None and len(replies.journeys)):
+            continue
+        service, last = _service(case, flow), traced.path.hops[-1]
+        if service is None or any(backend.ready for backend in service.backends):
+            continue
+        packets = int(traced.journeys.weight_packets.sum())
+        rows = traced.journeys.row[:, -1]
+        yield Finding(
+            cause=NO_ENDPOINTS.slug,
+            confidence=Confidence.LIKELY,
+            severity=Severity.WARNING,
+            packets=packets,
+            summary=f"{_name(flow.service)} has no endpoints, and {last.tap.node} does not refuse its packets: "
+            f"{packets} {direction_noun(Direction.REQUEST, packets)} were seen at {place_text(last)}, and no answer",
+            flow=flow.id,
+            direction=Direction.REQUEST,
+            leg=Leg(from_=last.hop, to=None),
+            evidence=(
+                Evidence(
+                    kind=EvidenceKind.PACKETS,
+                    text=f"{packets} requests at {place_text(last)}",
+                    frames=frame_refs(case, last.tap, rows[rows >= 0].astype(np.int32)),
+                ),
+                Evidence(kind=EvidenceKind.CONFIG, text=f"the API names no ready endpoint of {_name(flow.service)}"),
+            ),
+            remediation=NO_ENDPOINTS.remediation,
+        )
+
+
+def _service(case: Case, flow: Flow) -> Service | None:
+    snapshot, reference = case.recording.snapshot, flow.service
     if snapshot is None or reference is None:
         return None
     return next(

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import arp_unanswered
 from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.report import Confidence, Leg, Severity
+from kubectl_vxtrace.model.path import Endpoint, Role
+from kubectl_vxtrace.model.report import Confidence, Leg, LegTally, Severity
 from tests.diagnosis.asked import asked
 from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, NIC_B, POD_A, A, B, Fate, Frame, arp, facts, lost, sent_to
 
@@ -117,3 +119,56 @@ def test_a_pod_asks_for_its_next_hop_in_vain(case: Case, summary: str, remedy: s
 )
 def test_what_is_no_silent_pod(case: Case) -> None:
     assert asked(case, arp_unanswered) == []
+
+
+OUTSIDE = "10.128.0.240"
+
+
+def leaving(*frames: Frame, states: tuple[str, ...] = ("INCOMPLETE",), role: Role = Role.UNDERLAY) -> Case:
+    """Requests to an address outside the overlay that end between the client's interface and its node's NIC, which saw `frames`."""
+    entries = (Neighbour(address=OUTSIDE, device=NIC, states=states),) if states else ()
+    way = RouteLookup(destination=OUTSIDE, source=CLIENT, input=POD_A, device=NIC)
+    looks = [(replace(look, neighbours=(*look.neighbours, *entries), lookups=(way,)),) for look in (facts(A), facts(A, later=True))]
+    world = replace(HEALTHY, requests=(lost(24, 1, 2),), replies=(), before=looks[0], after=looks[1], extra={3: frames})
+    case = world.case()
+    requests, replies = case.paths
+    kept = [0, 2]
+    path = replace(requests.path, hops=tuple(replace(requests.path.hops[at], hop=number) for number, at in enumerate(kept, 1)))
+    path = replace(path, hops=(path.hops[0], replace(path.hops[1], role=role)))
+    bare = replace(
+        requests,
+        flow=replace(requests.flow, server=Endpoint(address=OUTSIDE, port=53), service=None),
+        path=path,
+        journeys=replace(requests.journeys, path=path, row=np.ascontiguousarray(requests.journeys.row[:, kept])),
+        hops=tuple(
+            replace(requests.hops[at], hop=number, role=hop.role) for (number, at), hop in zip(enumerate(kept, 1), path.hops, strict=True)
+        ),
+        legs=(LegTally(from_=1, to=2, sent=24, arrived=0, lost=24),),
+    )
+    return replace(case, paths=(bare, replace(replies, flow=bare.flow)))
+
+
+@pytest.mark.parametrize(
+    ("case", "confidence"),
+    [
+        pytest.param(leaving(arp(NIC_A, OUTSIDE)), Confidence.CERTAIN, id="asked, and the entry unfinished"),
+        pytest.param(leaving(), Confidence.LIKELY, id="unfinished; no question was seen"),
+        pytest.param(leaving(arp(NIC_A, OUTSIDE), states=()), Confidence.LIKELY, id="asked; the entry is gone by the look"),
+    ],
+)
+def test_nobody_answers_for_what_leaves_the_overlay(case: Case, confidence: Confidence) -> None:
+    found = diagnose(case)[0]
+    assert (found.cause, found.confidence, found.leg) == ("arp-unanswered", confidence, Leg(from_=1, to=2))
+    assert "the pod" not in found.summary
+    assert "load balancer" in (found.remediation or "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(leaving(states=("STALE",)), id="an entry that was not used lately"),
+        pytest.param(leaving(arp(NIC_A, OUTSIDE), role=Role.BRIDGE), id="a pod's bridge is another question's"),
+    ],
+)
+def test_what_is_no_unanswered_next_hop_outside(case: Case) -> None:
+    assert [found for found in asked(case, arp_unanswered) if found.cause == "arp-unanswered"] == []

@@ -6,10 +6,10 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
-from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
+from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Scope, Service, ServicePort
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
-from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
 from tests.diagnosis.build import (
@@ -249,4 +249,33 @@ def test_a_socket_without_room(case: Case, confidence: Confidence, kind: Evidenc
     ],
 )
 def test_near_misses_of_a_full_socket(case: Case) -> None:
+    assert diagnose(case)[0].cause == "server-silent"
+
+
+def to_node_port(*, node_port: int | None = 30_080, asked: int = 30_080, pod: str | None = None) -> Case:
+    """Requests to a node's own address that got no answer, and a Service with a node port."""
+    port = ServicePort(name="http", port=80, protocol="UDP", node_port=node_port)
+    service = Service(namespace="shop", name="web", addresses=("10.96.0.80",), selector={}, ports=(port,))
+    snapshot = ClusterSnapshot(scope=Scope.NEAR, namespace="shop", services=(service,))
+    world = replace(HEALTHY, replies=(), snapshot=snapshot)
+    node = Endpoint(address=NIC_B, port=asked, node=B, host_network=True, pod=pod)
+    return with_flow(world.case(), replace(world.flow(), service=None, server=node))
+
+
+def test_a_node_port_hands_requests_on_and_is_no_silent_server() -> None:
+    found = diagnose(to_node_port())[0]
+    assert (found.cause, found.confidence, found.leg) == ("unknown", Confidence.POSSIBLE, Leg(from_=6, to=None))
+    assert "the node port of shop/web" in found.summary
+    assert "externalTrafficPolicy" in (found.remediation or "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(to_node_port(node_port=None), id="no node port"),
+        pytest.param(to_node_port(asked=9100), id="another port"),
+        pytest.param(to_node_port(pod="shop/agent"), id="a pod that listens there itself"),
+    ],
+)
+def test_what_listens_on_a_node_itself_may_be_silent(case: Case) -> None:
     assert diagnose(case)[0].cause == "server-silent"

@@ -76,6 +76,7 @@ def test_what_leaves_the_cluster_and_is_not_answered_is_a_warning_and_no_silent_
     (found,) = diagnose(case)
     assert (found.cause, found.severity, found.packets, found.direction) == ("not-a-pod", Severity.WARNING, 24, Direction.REQUEST)
     assert "ada-ec-1 let 24 requests go at ada-ec-1/ens4, out of ens4 to 10.128.0.1" in found.summary
+    assert found.leg == Leg(from_=3, to=None)
     report = conclude(case, (found,))
     assert (report.verdict, report.completeness.complete) == (Verdict.UNDETERMINED, False)
     assert SERVER in report.completeness.blind[0].reason

@@ -1,4 +1,4 @@
-"""kube-proxy-rule-missing, stale-endpoint, no-local-endpoints, nft-legacy-mix."""
+"""kube-proxy-rule-missing, stale-endpoint, no-local-endpoints, no-endpoints without a refusal, nft-legacy-mix."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,8 +8,9 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
 from kubectl_vxtrace.model.facts import ConntrackEntry, IpvsBackend, IpvsService, NodeFacts, Rule
-from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, SERVER, SERVICE, A, B, Frame, World, facts, lost
+from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, SERVER, SERVICE, A, B, Fate, Frame, World, facts, lost
 
 OTHER, DEAD = "10.244.106.65", "10.244.56.150"
 SVC, SEP_1, SEP_2 = "KUBE-SVC-TCOU7JCQXEZGVUNU", "KUBE-SEP-N4G2XR5TDX7PQE7P", "KUBE-SEP-E5GYASW3CT7QQDIG"
@@ -232,3 +233,27 @@ def test_a_service_whose_policy_asks_for_a_backend_of_the_node(service: Service,
 def test_what_is_lost_behind_a_named_backend_is_no_matter_of_the_service() -> None:
     found = best(replace(world((ELSE,)), server=HEALTHY.server))
     assert found.cause == "unknown"
+
+
+NO_BACKENDS = replace(SERVICE_OBJECT, backends=())
+GONE_ON = replace(
+    world((), service=NO_BACKENDS), hops=1, requests=(Fate(count=24, reach=1, outcome=OutcomeCode.UNDETERMINED),), replies=None
+)
+
+
+def test_a_service_without_endpoints_whose_packets_nothing_refuses() -> None:
+    (found,) = diagnose(GONE_ON.case())
+    assert (found.cause, found.severity, found.packets, found.leg) == ("no-endpoints", Severity.WARNING, 24, Leg(from_=1, to=None))
+    assert "does not refuse its packets" in found.summary
+    assert found.remediation is not None
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(replace(GONE_ON, snapshot=ClusterSnapshot(services=(SERVICE_OBJECT,))), id="it has endpoints"),
+        pytest.param(replace(GONE_ON, snapshot=None), id="nobody asked the API"),
+    ],
+)
+def test_what_says_nothing_of_endpoints(case: World) -> None:
+    assert [found.cause for found in diagnose(case.case())] == []
