@@ -17,7 +17,8 @@ from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Me
 
 _UNTRIED = (
     "Look whether the client asks at all (kubectl logs), and trace while it does, or longer (--duration 2m). If it asks another address, "
-    "name that with --to."
+    "name that with --to. If its log says that it asks and fails, look inside the pod: rules that redirect what it sends to a sidecar "
+    "(iptables-save -t nat), a proxy in its environment, its own routes (ip route)."
 )
 
 
