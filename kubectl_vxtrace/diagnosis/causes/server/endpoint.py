@@ -28,6 +28,8 @@ SERVER_SILENT = Cause(
     remediation="Look into the server's pod: process, log, socket queues (ss -lntu), its routes (ip route) and its own firewall.",
     source="absence of replies at the server's last hop",
     gives_reason=False,
+    # What the kernel dropped before never came to the server.
+    stage=Stage.SOCKET,
 )
 SOCKET_OVERFLOW = Cause(
     slug="socket-overflow",

@@ -59,8 +59,8 @@ def test_rules_of_the_node_that_counted_as_many_leave_a_doubt() -> None:
     assert "30" in doubt
 
 
-def test_where_the_server_is_silent_the_kernels_word_says_why() -> None:
+def test_what_the_kernel_dropped_before_the_socket_never_came_to_the_server() -> None:
     finding = top(case(reason="IP_CSUM"))
-    assert finding.cause == "server-silent"
+    assert finding.cause == "unknown"
     assert "the checksum of its IP header is wrong" in finding.summary
     assert "network namespace of kube-system/coredns-b" in (finding.remediation or "")
