@@ -67,6 +67,11 @@ MAX_DROP_CHANCE = 0.002
 explained by drops that have nothing to do with it."""
 
 
+SOONEST_GIVEN_UP_NS = 900_000_000
+"""No client gives up an answer sooner than a second (the least `timeout` in resolv.conf(5), less what clocks and queues blur). What it
+refuses before was a second answer to the same question, or its program was ended."""
+
+
 def largest_by_chance(lost: int, passed: int) -> float:
     """How probable it is that of packets lost at random all lost ones are larger than all that passed."""
     return 1 / comb(lost + passed, lost)

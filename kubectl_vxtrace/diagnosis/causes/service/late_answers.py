@@ -9,7 +9,7 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
-from kubectl_vxtrace.diagnosis.judgement import DROP_WITHIN_NS
+from kubectl_vxtrace.diagnosis.judgement import DROP_WITHIN_NS, SOONEST_GIVEN_UP_NS
 from kubectl_vxtrace.model.journeys import Case, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction
@@ -49,17 +49,21 @@ def _late(case: Case, requests: TracedPath, replies: TracedPath) -> Iterator[Fin
     seen = np.flatnonzero(rows >= 0)
     refused_ns = _refused_ns(table, replies.flow.client.address)
     which = seen[table.time_ns[rows[seen]] >= refused_ns[table.conversation[rows[seen]]] - DROP_WITHIN_NS]
+    waited_ns = _waited_ns(table, requests, replies, which, index)
+    is_late = waited_ns >= SOONEST_GIVEN_UP_NS
+    which, waited_s = which[is_late], waited_ns[is_late] / _NS
     if not len(which):
         return
-    waited_s = _waited_ns(table, requests, replies, which, index) / _NS
     noun = direction_noun(Direction.REPLY, len(which))
-    told = f", {waited_s.min():.1f} to {waited_s.max():.1f} s after the question" if len(waited_s) else ""
     yield Finding(
         cause=LATE_ANSWER.slug,
         confidence=Confidence.CERTAIN,
         severity=Severity.WARNING,
         packets=len(which),
-        summary=f"{len(which)} {noun} reached the client when nobody waited for them any more{told}",
+        summary=(
+            f"{len(which)} {noun} reached the client when nobody waited for them any more, {waited_s.min():.1f} to {waited_s.max():.1f} s "
+            "after the question"
+        ),
         flow=replies.flow.id,
         direction=Direction.REPLY,
         evidence=(
@@ -86,10 +90,10 @@ def _refused_ns(table: PacketTable, client: str) -> NDArray[np.int64]:
 
 
 def _waited_ns(table: PacketTable, requests: TracedPath, replies: TracedPath, which: NDArray[np.intp], index: int) -> NDArray[np.int64]:
-    """How long after the first request of its port each of these replies came, where that request was seen."""
+    """How long after the first request of its port each of these replies came; no time where that request was not seen."""
     asked = np.flatnonzero(requests.journeys.row[:, 0] >= 0)
     ports, times_ns = requests.journeys.client_port[asked], table.time_ns[requests.journeys.row[asked, 0]]
     first_ns = np.full(1 << 16, np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(first_ns, ports, times_ns)
     came_ns, since_ns = table.time_ns[replies.journeys.row[which, index]], first_ns[replies.journeys.client_port[which]]
-    return np.asarray((came_ns - since_ns)[since_ns <= came_ns])
+    return np.where(since_ns <= came_ns, came_ns - since_ns, np.int64(0))

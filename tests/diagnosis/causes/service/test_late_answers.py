@@ -46,6 +46,7 @@ def test_how_late_they_are_is_said() -> None:
     [
         pytest.param(ONE.case(), id="nobody refused anything"),
         pytest.param(refused(by=SERVER), id="the server refused"),
+        pytest.param(refused(reply_ns=40_000_000), id="at once: the program was ended, or it was a second answer"),
         pytest.param(refused(code=4), id="another error"),
         pytest.param(refused(about=replace(REPLY, destination_port=41_001)), id="about another socket"),
     ],
