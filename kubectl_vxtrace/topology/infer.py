@@ -12,7 +12,7 @@ from kubectl_vxtrace.topology.channels import Channel, Channels, find_channels
 from kubectl_vxtrace.topology.cni import backend_of
 from kubectl_vxtrace.topology.hops import Hops, seen_by_channel
 from kubectl_vxtrace.topology.places import Places, Sight, carried_at, find_places
-from kubectl_vxtrace.topology.translations import find_translations
+from kubectl_vxtrace.topology.translations import find_masqueraded, find_translations
 from kubectl_vxtrace.topology.underlay import find_underlay
 
 
@@ -65,6 +65,7 @@ class _Evidence:
         self._roles = {sight.tap: sight.role for sight in (*sights, *between)}
         self._seen = seen_by_channel((*sights, *between), channels)
         self._translations = self._translated(tables, channels)
+        self._masqueraded = self._sent_on(tables, channels)
         self._hops = Hops(sights, between, unread, self._places, self._underlay, self._seen)
 
     @property
@@ -83,6 +84,17 @@ class _Evidence:
         found = find_translations(tables, channels, before, range(len(tables)))
         return {channel: others for channel, others in found.items() if self._from_own_pod(channel) and not self._is_pod(channel.server)}
 
+    def _sent_on(self, tables: Sequence[PacketTable], channels: Channels) -> frozenset[Channel]:
+        """The channels that are a pod's traffic under another address (masqueraded): theirs are no clients. What such a pod asked a Service
+        is then known to be translated."""
+        before = [at for at, sight in enumerate(self._sights) if sight.tap in self._places.pod_address]
+        found = find_masqueraded(tables, channels, before, range(len(tables)))
+        kept = {other: was for other, was in found.items() if self._from_own_pod(was) and not self._from_own_pod(other)}
+        for other, was in kept.items():
+            if (was.server, was.port) != (other.server, other.port) and was not in self._translations and not self._is_pod(was.server):
+                self._translations[was] = (replace(other, client=was.client),)
+        return frozenset(kept)
+
     def _is_pod(self, address: str) -> bool:
         return address in self._node_of
 
@@ -97,6 +109,8 @@ class _Evidence:
         for channel in sorted(
             list(self._followed()) or self._served(), key=lambda each: (each.protocol, each.client, each.server, each.port or 0)
         ):
+            if channel in self._masqueraded:
+                continue
             if channel in self._translations:
                 found.update(dict.fromkeys((channel, other) for other in sorted(self._translations[channel], key=str)))
             elif channel not in translated or self._from_own_pod(channel):
