@@ -134,6 +134,12 @@ def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
     assert not only(judge(HEALTHY, 4, report())).cause_right
 
 
+def test_a_port_that_nat_rewrote_by_chance_is_none() -> None:
+    note = finding("unknown", 1, 2, severity="info") | {"summary": "connections that went on: 1; this is a translation and no loss"}
+    assert only(judge(HEALTHY, 0, report(note))).cause_right
+    assert not only(judge(HEALTHY, 0, report(note | {"severity": "warning"}))).cause_right
+
+
 TOLD = Case(
     name="flannel: told",
     backend="flannel",
