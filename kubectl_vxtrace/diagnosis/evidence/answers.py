@@ -1,6 +1,6 @@
 """What answered the packets of a loss: ICMP errors, TCP resets, ARP; and which requests got no answer of any kind."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,10 +76,19 @@ def too_big_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
     return tuple(error for error in errors if error.is_one_of(TOO_BIG))
 
 
-def expired_outer_answers(case: Case, loss: Loss) -> tuple[IcmpAnswer, ...]:
-    """Errors of routers in which the time to live of the loss's outer packets ended."""
-    errors = _icmp_errors(case, loss, _TIME_EXCEEDED, _quoting_outer)
-    return tuple(error for error in errors if error.code == _IN_TRANSIT)
+def expired_outer_answers(case: Case, loss: Loss, losses: Iterable[Loss] = ()) -> tuple[IcmpAnswer, ...]:
+    """Errors of routers in which the time to live of the loss's outer packets ended.
+
+    Routers send them at a limited rate (RFC 1812, 4.3.2.8): where none of its packets arrived, errors about other `losses` between the
+    same two interfaces speak for it as well.
+    """
+    ends = loss.start.tap, loss.end.tap if loss.end is not None else None
+    alike = [other for other in losses if not loss.arrived and (other.start.tap, other.end.tap if other.end is not None else None) == ends]
+    for one in (loss, *alike):
+        errors = _icmp_errors(case, one, _TIME_EXCEEDED, _quoting_outer)
+        if found := tuple(error for error in errors if error.code == _IN_TRANSIT):
+            return found
+    return ()
 
 
 Quoting = Callable[[PacketTable, I32], NDArray[np.bool_]]

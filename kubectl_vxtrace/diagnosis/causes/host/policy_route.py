@@ -30,13 +30,13 @@ POLICY_ROUTE = Cause(
 CAUSES = (POLICY_ROUTE,)
 
 
-def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+def check(case: LossCase, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `policy-route`: encapsulated packets for a peer on the same link that the sender hands to a gateway.
 
     None where a router behind it says what it dropped them for.
     """
     diverted = diverted_outer(case, loss, segment)
-    if diverted is None or expired_outer_answers(case, loss):
+    if diverted is None or expired_outer_answers(case, loss, case.losses):
         return
     node, answer = segment.start.tap.node, diverted.answer
     sent, own = destination_macs(case, loss, segment.start), peer_macs(case, segment.start.tap, answer.destination)

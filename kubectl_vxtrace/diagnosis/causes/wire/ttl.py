@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence.answers import expired_outer_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
-from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.report import Confidence, Finding
 
@@ -23,12 +23,12 @@ OUTER_TTL_EXPIRED = Cause(
 CAUSES = (OUTER_TTL_EXPIRED,)
 
 
-def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+def check(case: LossCase, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `outer-ttl-expired`: a router between the nodes says that it dropped encapsulated packets for their time to live.
 
     Routers send such errors at a limited rate (RFC 1812, 4.3.2.8): where none of the packets arrived, one that quotes some speaks for all.
     """
-    errors = expired_outer_answers(case, loss)
+    errors = expired_outer_answers(case, loss, case.losses)
     headers = encapsulations(case, loss, segment.start)
     if not errors or not headers:
         return

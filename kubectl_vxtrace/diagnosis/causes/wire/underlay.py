@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
+from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import is_senders_fault
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
@@ -54,7 +55,7 @@ CAUSES = (
 _MOST_PORTS_SHOWN = 8
 
 
-def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
+def check(case: LossCase, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `underlay-udp-blocked` (nothing arrives), `underlay-path-subset` (some outer source ports never do) and `underlay-loss`
     for what vanished between two nodes' NICs.
 
@@ -65,7 +66,7 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     headers = encapsulations(case, loss, segment.start)
     if not headers or _elsewhere(case, segment, headers) or node_facts.interface_state(case, segment.end) is not None:
         return
-    if all_reset(case, loss) or expired_outer_answers(case, loss) or is_senders_fault(case, loss, segment):
+    if all_reset(case, loss) or expired_outer_answers(case, loss, case.losses) or is_senders_fault(case, loss, segment):
         return
     if loss.arrived == 0 and not _others_arrive(case, segment, headers):
         yield _blocked(case, loss, segment, headers[0])

@@ -6,10 +6,11 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.wire import ttl
+from kubectl_vxtrace.model.journeys import TracedPath
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.report import Confidence, Leg
+from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC_A, NIC_B, Fate, Frame, World, icmp, lost
+from tests.diagnosis.build import HEALTHY, NIC_A, NIC_B, Fate, Frame, World, icmp, lost, of_flow
 
 ROUTER = "10.128.0.1"
 GONE = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())
@@ -59,3 +60,23 @@ def test_what_says_that_it_was_dropped_is_no_block_of_the_port() -> None:
 )
 def test_what_is_no_outer_packet_that_expired(world: World) -> None:
     assert asked(world.case(), ttl) == []
+
+
+def part(traced: TracedPath, rows: slice, number: int) -> TracedPath:
+    """Some packets of a path as another flow's."""
+    journeys = traced.journeys
+    names = ("row", "outcome", "lost_from", "lost_to", "weight_packets", "client_port", "time_ns")
+    some = replace(traced, journeys=replace(journeys, **{name: getattr(journeys, name)[rows] for name in names}), legs=())
+    return of_flow(some, replace(traced.flow, id=number))
+
+
+def test_an_error_about_one_flow_speaks_for_others_between_the_same_nodes() -> None:
+    """Routers send them at a limited rate."""
+    case = told(EXPIRED).case()
+    requests, replies = case.paths
+    paths = (part(requests, slice(0, 12), 1), part(requests, slice(12, 24), 2), part(replies, slice(0), 1), part(replies, slice(0), 2))
+    found = [finding for finding in diagnose(replace(case, paths=paths)) if finding.severity is Severity.ERROR]
+    assert [(finding.cause, finding.flow, finding.packets) for finding in found] == [
+        ("outer-ttl-expired", 1, 12),
+        ("outer-ttl-expired", 2, 12),
+    ]
