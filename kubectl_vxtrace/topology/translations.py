@@ -35,7 +35,8 @@ def find_translations(
     Returns:
         For each translated channel what it became, the most frequent first.
     """
-    pairs, counts = _pairs(tables, channels, before, after, _SERVER)
+    was, became = (_distinct(_keyed(tables, channels, chosen, _SERVER), len(channels.channels)) for chosen in (before, after))
+    pairs, counts = _pairs(tables, channels, was, became, _SERVER)
     found: dict[Channel, list[Channel]] = {}
     for at in np.argsort(-counts, kind="stable"):
         one, other = divmod(int(pairs[at]), len(channels.channels))
@@ -58,10 +59,10 @@ def find_masqueraded(
     Returns:
         For each masqueraded channel the one that it was.
     """
-    pairs, counts = _pairs(tables, channels, before, after, _BOTH_ENDS)
-    every = _distinct(_keyed(tables, channels, after, _BOTH_ENDS), len(channels.channels))
-    total = np.bincount(every.channel, minlength=len(channels.channels))
-    numbered = np.bincount(every.channel[_have_ip_id(tables, every)], minlength=len(channels.channels))
+    sent, seen = (_distinct(_keyed(tables, channels, chosen, _BOTH_ENDS), len(channels.channels)) for chosen in (before, after))
+    pairs, counts = _pairs(tables, channels, sent, seen, _BOTH_ENDS)
+    total = np.bincount(seen.channel, minlength=len(channels.channels))
+    numbered = np.bincount(seen.channel[_have_ip_id(tables, seen)], minlength=len(channels.channels))
     enough = np.where(numbered == total, 1, _FEW_WITHOUT_IP_ID)
     found: dict[Channel, Channel] = {}
     for at in np.argsort(counts, kind="stable"):  # what shares most is the last to be written
@@ -82,11 +83,10 @@ def _have_ip_id(tables: Sequence[PacketTable], keyed: "_Keyed") -> NDArray[np.bo
 
 
 def _pairs(
-    tables: Sequence[PacketTable], channels: Channels, before: Sequence[int], after: Sequence[int], altered: frozenset[str]
+    tables: Sequence[PacketTable], channels: Channels, was: "_Keyed", became: "_Keyed", altered: frozenset[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Two channels that show the same packets, as one number (the one before times the number of channels, plus the other), and how many
     they share."""
-    was, became = (_distinct(_keyed(tables, channels, chosen, altered), len(channels.channels)) for chosen in (before, after))
     begin = np.searchsorted(became.key, was.key, side="left")
     many = np.searchsorted(became.key, was.key, side="right") - begin
     many[many > _MOST_ALIKE] = 0

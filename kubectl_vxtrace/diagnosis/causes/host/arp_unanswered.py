@@ -1,6 +1,6 @@
 """Does anybody answer for the next hop's address: on the wire between the nodes, or for what the pod asks its node?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -60,27 +60,15 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     if not asked and not states:
         return
     peer = next((hop for hop in loss.path.hops if hop.tap.node != sender and hop.role is Role.UNDERLAY), None)
-    config = [f"the neighbour entry of {address} on {place_text(nic)} is {', '.join(states)}"] if states else []
-    yield error_finding(
-        case,
-        loss,
-        ARP_UNANSWERED,
-        Confidence.CERTAIN if asked and states else Confidence.LIKELY,
-        f"{sender} asks for the MAC address of {address} on {nic.tap.interface} (ARP) and gets no answer: nothing for it leaves",
-        [
-            *asked,
-            *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config),
-            *(_at_peer(case, peer, address) if peer is not None and address == outer else ()),
-        ],
-        remediation=ARP_UNANSWERED.remedy(
-            address=address,
-            device=nic.tap.interface,
-            node=sender,
-            peer=peer.tap.node if peer is not None else "the peer",
-            peer_device=(peer.tap.interface if peer is not None else "") or "NIC",
-        ),
-        not_ruled_out=() if asked else (f"an earlier drop on {sender}: no ARP request for {address} was seen",),
+    remediation = ARP_UNANSWERED.remedy(
+        address=address,
+        device=nic.tap.interface,
+        node=sender,
+        peer=peer.tap.node if peer is not None else "the peer",
+        peer_device=(peer.tap.interface if peer is not None else "") or "NIC",
     )
+    at_peer = tuple(_at_peer(case, peer, address)) if peer is not None and address == outer else ()
+    yield _unanswered(case, loss, nic, address, states, asked, at_peer=at_peer, remediation=remediation)
 
 
 def check_bare(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -91,19 +79,35 @@ def check_bare(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         return
     for address in next_hops(case, loss, nic):
         states, asked = _states(looks, address, nic.tap.interface), unresolved(case, nic, address)
-        if not asked and not states:
-            continue
-        config = [f"the neighbour entry of {address} on {place_text(nic)} is {', '.join(states)}"] if states else []
-        yield error_finding(
-            case,
-            loss,
-            ARP_UNANSWERED,
-            Confidence.CERTAIN if asked and states else Confidence.LIKELY,
-            f"{node} asks for the MAC address of {address} on {nic.tap.interface} (ARP) and gets no answer: nothing for it leaves",
-            [*asked, *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config)],
-            remediation=_BARE_REMEDY.format(node=node, address=address, device=nic.tap.interface),
-            not_ruled_out=() if asked else (f"an earlier drop on {node}: no ARP request for {address} was seen",),
-        )
+        if asked or states:
+            remediation = _BARE_REMEDY.format(node=node, address=address, device=nic.tap.interface)
+            yield _unanswered(case, loss, nic, address, states, asked, remediation=remediation)
+
+
+def _unanswered(
+    case: Case,
+    loss: Loss,
+    nic: Hop,
+    address: str,
+    states: Sequence[str],
+    asked: Sequence[Evidence],
+    *,
+    remediation: str,
+    at_peer: Sequence[Evidence] = (),
+) -> Finding:
+    """That nobody answers for an address at a node's NIC, by the questions seen there and the states of the neighbour entry."""
+    node = nic.tap.node
+    config = [f"the neighbour entry of {address} on {place_text(nic)} is {', '.join(states)}"] if states else []
+    return error_finding(
+        case,
+        loss,
+        ARP_UNANSWERED,
+        Confidence.CERTAIN if asked and states else Confidence.LIKELY,
+        f"{node} asks for the MAC address of {address} on {nic.tap.interface} (ARP) and gets no answer: nothing for it leaves",
+        [*asked, *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in config), *at_peer],
+        remediation=remediation,
+        not_ruled_out=() if asked else (f"an earlier drop on {node}: no ARP request for {address} was seen",),
+    )
 
 
 def _is_receivers(case: Case, loss: Loss, outer: str) -> bool:
