@@ -26,6 +26,7 @@ def with_losses(case: Case) -> LossCase:
         paths=case.paths,
         clocks=case.clocks,
         connections=case.connections,
+        rewritten_ports=case.rewritten_ports,
         losses=losses,
         droppers={node: all_droppers(case, node) for node in sorted(touched)},
     )

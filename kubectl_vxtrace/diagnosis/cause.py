@@ -16,6 +16,8 @@ class Cause:
     one that does not is no doubt beside one that does. explains: whether it explains anything at all. stage: the earliest place in a node
     at which a packet is lost this way; what the kernel says to have dropped before never came there. None where there are several.
     of_table: it rests on an entry of a table (routes, neighbours, FDB) that all packets to the same destination use.
+    beyond_packets: it says why connections fail although their packets are delivered, so that it is the cause of a report in which
+    nothing is broken.
     """
 
     slug: str
@@ -27,6 +29,7 @@ class Cause:
     explains: bool = True
     stage: Stage | None = None
     of_table: bool = False
+    beyond_packets: bool = False
 
     def remedy(self, **known: str | int | None) -> str:
         """What to do, with the names that the check knows.

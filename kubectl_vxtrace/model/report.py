@@ -290,8 +290,8 @@ class Finding:
         return self.flow, self.direction, self.leg
 
 
-def top_finding(findings: Iterable[Finding]) -> Finding | None:
-    """The error finding that comes first: the report's cause. `findings` are sorted, the best first."""
+def first_error(findings: Iterable[Finding]) -> Finding | None:
+    """The error finding that comes first: the cause of what is broken. `findings` are sorted, the best first."""
     return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
 
 
@@ -360,3 +360,8 @@ class TraceReport:
     clocks: tuple[ClockBound, ...]
     captures: tuple[CaptureLine, ...]
     cleanup: CleanupReport | None
+
+    @property
+    def main_finding(self) -> Finding | None:
+        """The finding that names the report's cause; None where it has none."""
+        return next((finding for finding in self.findings if finding.cause == self.cause), None)

@@ -15,7 +15,6 @@ from kubectl_vxtrace.model.report import (
     Severity,
     TraceReport,
     Verdict,
-    top_finding,
 )
 from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report import words
@@ -195,7 +194,7 @@ def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
 
 def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:
     yield "VERDICT", report.summary
-    finding = top_finding(report.findings)
+    finding = report.main_finding
     if finding is not None:
         yield "WHY", f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
         for evidence in finding.evidence:

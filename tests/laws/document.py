@@ -6,6 +6,8 @@ from typing import Any
 Json = Mapping[str, Any]
 
 BROKEN = {"dropped", "lost", "rejected", "unanswered"}
+# Why connections fail whose packets are delivered: the only causes of a report in which nothing is broken.
+BEYOND_PACKETS = ("application-error", "connection-broken", "late-answer", "zero-window")
 WORST_FIRST = ("dropped", "lost", "rejected", "unanswered", "undetermined", "delivered")
 
 
@@ -15,7 +17,7 @@ def breaches(report: Json) -> list[str]:
 
 
 def _verdict(report: Json) -> Iterator[str]:
-    """The whole is as bad as its worst part, names a cause if and only if something is broken, and is whole only if nothing was unseen."""
+    """The whole is as bad as its worst part, names the first error, or what packets do not show, as its cause."""
     verdict, parts = report["verdict"], [direction["verdict"] for flow in report["flows"] for direction in flow["directions"]]
     told = [part for part in parts if part in WORST_FIRST]
     if report["flows"] and verdict != (min(told, key=WORST_FIRST.index) if told else "no-traffic"):
@@ -24,7 +26,7 @@ def _verdict(report: Json) -> Iterator[str]:
         yield f"verdict {verdict} without a flow"
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     first = errors[0]["cause"] if errors else None
-    if report["cause"] != (first if verdict in BROKEN else None):
+    if report["cause"] != first if verdict in BROKEN else report["cause"] not in (None, *BEYOND_PACKETS):
         yield f"cause {report['cause']} of verdict {verdict}, the first error is {first}"
     if verdict in BROKEN and first is None:
         yield f"verdict {verdict} that no finding speaks of"

@@ -144,7 +144,8 @@ TOLD: tuple[tuple[str, tuple[str, ...], str, tuple[tuple[str, ...], ...], Truth]
         Truth(cause="bridge-netfilter-off", direction="reply"),
     ),
     ("replies go bare", BACKENDS, "kube-dns", (), Truth(cause="asymmetric-return", severity="info", code=0)),
-    ("", BACKENDS, "kube-dns", _OTHERS_NAME, Truth(cause="error-answer", severity="warning", code=0)),
+    ("other client ports", BACKENDS, "kube-dns", (), Truth(cause="nat-port-rewritten", severity="info", code=0)),
+    ("", BACKENDS, "kube-dns", _OTHERS_NAME, Truth(cause="application-error", severity="info", code=0)),
     ("", BACKENDS, "slackernews", _STALLED, Truth(cause="zero-window", severity="warning", code=0)),
 )
 

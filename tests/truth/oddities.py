@@ -72,6 +72,18 @@ def _no_gateway(lab: Lab) -> None:
     tools.run_inside(lab.node(pod.node or "").netns, ["ip", "route", "delete", BEHIND_POD], check=False)  # made half, if at all
 
 
+def _other_ports(lab: Lab) -> None:
+    """The client's node gives its connections other client ports, as NAT does where two clash."""
+    pod = servers.client(lab)
+    rule = f"ip saddr {pod.address} udp dport 53 snat to {pod.address}:20000-29999;"
+    chain = f"chain out {{ type nat hook postrouting priority 90; policy accept; {rule} }};"
+    tools.run_inside(lab.node(pod.node or "").netns, ["nft", "-f", "-"], text=f"{_NO_GATEWAY}table ip gateway {{ {chain} }}\n")
+
+
+def _own_ports(lab: Lab) -> None:
+    tools.run_inside(lab.node(servers.client(lab).node or "").netns, ["nft", "-f", "-"], text=_NO_GATEWAY)
+
+
 Change = Callable[[Lab], None]
 
 # name -> (make, unmake); healthy ones.
@@ -87,6 +99,7 @@ ODDITIES: dict[str, tuple[Change, Change]] = {
 # Those that tests/truth/cases.py has a truth for.
 STRANGE: dict[str, tuple[Change, Change]] = {
     "bridged packets pass no filter": (lambda lab: _bridge_filter(lab, "0"), lambda lab: _bridge_filter(lab, "1")),
+    "other client ports": (_other_ports, _own_ports),
     "replies go bare": (lambda lab: _bare_replies(lab, on=True), lambda lab: _bare_replies(lab, on=False)),
 }
 

@@ -135,7 +135,7 @@ def test_any_finding_on_a_healthy_path_is_a_miss() -> None:
 
 
 def test_a_port_that_nat_rewrote_by_chance_is_none() -> None:
-    note = finding("unknown", 1, 2, severity="info") | {"summary": "connections that went on: 1; this is a translation and no loss"}
+    note = finding("nat-port-rewritten", 1, 2, severity="info")
     assert only(judge(HEALTHY, 0, report(note))).cause_right
     assert not only(judge(HEALTHY, 0, report(note | {"severity": "warning"}))).cause_right
 

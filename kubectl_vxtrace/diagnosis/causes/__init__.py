@@ -30,8 +30,8 @@ from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
 from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
-from kubectl_vxtrace.diagnosis.causes.server import endpoint, error_answers, not_a_pod, other_interface, resets, zero_window
-from kubectl_vxtrace.diagnosis.causes.service import connections, late_answers, translation
+from kubectl_vxtrace.diagnosis.causes.server import application_errors, endpoint, not_a_pod, other_interface, resets, zero_window
+from kubectl_vxtrace.diagnosis.causes.service import connections, late_answers, port_rewriting, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
 from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, neighbour_mac, ttl, underlay
@@ -95,8 +95,9 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     asymmetric.check_case,
     resets.check_case,
     connections.check_case,
-    error_answers.check_case,
+    application_errors.check_case,
     late_answers.check_case,
+    port_rewriting.check_case,
     zero_window.check_case,
     pod_source.check_case,
     policy_route.check_case,
@@ -120,7 +121,7 @@ _MODULES = (
     device,
     device_missing,
     endpoint,
-    error_answers,
+    application_errors,
     fdb,
     forwarding,
     fragments,
@@ -136,6 +137,7 @@ _MODULES = (
     pod_source,
     policy_route,
     port_clash,
+    port_rewriting,
     queues,
     resets,
     routes,

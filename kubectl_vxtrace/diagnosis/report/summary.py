@@ -14,7 +14,7 @@ from kubectl_vxtrace.model.report import Completeness, Finding, Impact, Verdict
 
 
 def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Completeness, top: Finding | None) -> str:
-    """What happened, how many of how many packets, of how many backends, and where."""
+    """What happened, how many of how many packets, of how many backends, and where. `top`: what names the cause."""
     losses = losses_of(case)
     if verdict in (Verdict.DROPPED, Verdict.LOST, Verdict.REJECTED, Verdict.UNANSWERED) and losses:
         text = _loss_text(case, verdict, _main(losses, top), losses)
@@ -28,7 +28,7 @@ def summarise(case: Case, verdict: Verdict, impact: Impact, completeness: Comple
     if verdict in (Verdict.LOST, Verdict.UNDETERMINED) and (away := [count for flow in case.flows for count in strayed(case, flow)]):
         seen = ", ".join(f"{count.packets} x {count.tuple} at {count.node}/{count.interface}" for count in away)
         return f"{verdict.value.upper()}, requests were seen away from their path alone: {seen}"
-    text = _counts(case, verdict)
+    text = _counts(case, verdict) if top is None else f"{_counts(case, verdict)}; {top.summary}"
     if not completeness.complete:
         blind = completeness.blind[0]
         text += f"; not complete: {blind.reason}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.report.impact import impact
@@ -13,7 +14,7 @@ from kubectl_vxtrace.model.cluster import CleanupState
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
-from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, TraceReport, Verdict, top_finding, worst
+from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, TraceReport, Verdict, first_error, worst
 
 _UNTRIED = (
     "Look whether the client asks at all (kubectl logs), and trace while it does, or longer (--duration 2m). If it asks another address, "
@@ -29,7 +30,7 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     verdict = _verdict(settled, flows)
     hurt = impact(settled)
     seen = completeness(settled)
-    top = top_finding(findings) if verdict in BROKEN else None
+    top = first_error(findings) if verdict in BROKEN else _beyond_packets(findings)
     return TraceReport(
         verdict=verdict,
         impact=hurt,
@@ -46,6 +47,11 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
         captures=capture_lines(case.recording),
         cleanup=cleanup_report(case.recording),
     )
+
+
+def _beyond_packets(findings: Sequence[Finding]) -> Finding | None:
+    """Why connections fail where no packet is lost; None where nothing says that they do."""
+    return next((finding for finding in findings if CAUSES[finding.cause].beyond_packets), None)
 
 
 def _next_step(verdict: Verdict, findings: Sequence[Finding]) -> str | None:

@@ -20,6 +20,7 @@ ZERO_WINDOW = Cause(
         "its CPU limit and its logs."
     ),
     source="RFC 9293, 3.8.6.1 (zero-window probing); Linux net/ipv4/tcp_timer.c (tcp_probe_timer)",
+    beyond_packets=True,
 )
 CAUSES = (ZERO_WINDOW,)
 

@@ -25,6 +25,7 @@ CONNECTION_BROKEN = Cause(
         "(net.netfilter.nf_conntrack_tcp_timeout_established), a full table, NOTRACK rules in the raw table for one direction only."
     ),
     source="moby/moby issue 29655; kubernetes/kubernetes issue 74839; Linux nf_conntrack-sysctl.rst (nf_conntrack_tcp_loose)",
+    beyond_packets=True,
 )
 CAUSES = (CONNECTION_BROKEN,)
 

@@ -23,6 +23,7 @@ LATE_ANSWER = Cause(
         "slow: look at its load, its CPU limit and what it asks in turn."
     ),
     source="RFC 1122, 4.1.3.1 (port unreachable); resolv.conf(5), timeout; kubernetes/kubernetes issue 56903",
+    beyond_packets=True,
 )
 CAUSES = (LATE_ANSWER,)
 

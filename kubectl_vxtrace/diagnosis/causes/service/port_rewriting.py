@@ -1,25 +1,30 @@
-"""Client ports that the client's node rewrote: a translation that whoever compares the captures by eye must know of, and no loss."""
+"""Did the client's node give connections another client port?"""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
-from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
-from kubectl_vxtrace.model.journeys import Case, PortRewriting
+from kubectl_vxtrace.diagnosis.case import LossCase
+from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
+
+NAT_PORT_REWRITTEN = Cause(
+    slug="nat-port-rewritten",
+    remediation="Nothing is to be done; who compares captures by eye must know that the port is another one after the client's node.",
+    source="RFC 4787, 4.2; Linux net/netfilter/nf_nat_core.c (get_unique_tuple)",
+    explains=False,
+)
+CAUSES = (NAT_PORT_REWRITTEN,)
 
 _SHOWN = 5
 """Of so many connections the ports are written out."""
 
 
-def with_rewritten_ports(case: Case, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """`findings`, and behind them an `info` for each flow of which connections went on with another client port."""
-    return (*findings, *_notes(case))
-
-
-def _notes(case: Case) -> Iterator[Finding]:
+def check_case(case: LossCase) -> Iterator[Finding]:
+    """Notes `nat-port-rewritten`, one for each flow of which connections went on with another client port: a translation, and no loss."""
     for flow, of_flow in groupby(case.rewritten_ports, key=lambda connection: connection.flow):
         connections = tuple(of_flow)
         requests = case.traced(flow, Direction.REQUEST)
@@ -27,7 +32,7 @@ def _notes(case: Case) -> Iterator[Finding]:
         in_conntrack = sum(connection.in_conntrack for connection in connections)
         known_by = f"of {len(connections)} conntrack names {in_conntrack}; packets that are the same but for the port show the others"
         yield Finding(
-            cause=UNKNOWN.slug,
+            cause=NAT_PORT_REWRITTEN.slug,
             confidence=Confidence.CERTAIN if in_conntrack == len(connections) else Confidence.LIKELY,
             severity=Severity.INFO,
             packets=int(np.isin(requests.journeys.client_port, ports).sum()) if requests is not None else 0,
@@ -41,10 +46,13 @@ def _notes(case: Case) -> Iterator[Finding]:
                 Evidence(kind=EvidenceKind.PACKETS, text=_ports_text(connections)),
                 Evidence(kind=EvidenceKind.CONFIG, text=known_by),
             ),
+            remediation=NAT_PORT_REWRITTEN.remedy(),
         )
 
 
 def _ports_text(connections: Sequence[PortRewriting]) -> str:
     shown = [f"{connection.client_port} as {connection.seen_port}" for connection in connections[:_SHOWN]]
-    more = f" and {len(connections) - len(shown)} more" if len(connections) > len(shown) else ""
-    return f"client port {', '.join(shown)}{more}"
+    text = f"client port {', '.join(shown)}"
+    if len(connections) > len(shown):
+        text += f" and {len(connections) - len(shown)} more"
+    return text

@@ -33,7 +33,8 @@ def test_nothing_where_ports_are_kept() -> None:
 )
 def test_new_ports_are_a_note_and_no_loss(in_conntrack: tuple[bool, bool], confidence: Confidence) -> None:
     (note,) = said(*(rewriting(41_000 + number, in_conntrack=known) for number, known in enumerate(in_conntrack)))
-    assert (note.severity, note.confidence, note.packets, note.leg, note.remediation) == (Severity.INFO, confidence, 2, None, None)
+    assert note.cause == "nat-port-rewritten"
+    assert (note.severity, note.confidence, note.packets, note.leg) == (Severity.INFO, confidence, 2, None)
     assert note.summary.endswith("2; this is a translation and no loss")
     assert [proof.text for proof in note.evidence] == [
         "client port 41000 as 50000, 41001 as 50001",

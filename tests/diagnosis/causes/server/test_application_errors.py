@@ -1,4 +1,4 @@
-"""Servers that answer with an error: a warning, and no fault of the network."""
+"""Servers that answer with an error: a note, and no fault of the network."""
 
 from dataclasses import replace
 
@@ -15,25 +15,34 @@ NXDOMAIN, SERVFAIL = 3, 2
 FEW = replace(HEALTHY, requests=(replace(HEALTHY.requests[0], count=4),), replies=(replace(HEALTHY.requests[0], count=4),))
 
 
+def test_it_is_the_cause_of_a_report_in_which_nothing_is_broken() -> None:
+    case = noticed(FEW.case(), Notice.DNS_ERROR, (SERVFAIL,) * 4)
+    report = conclude(case, diagnose(case))
+    assert (report.verdict, report.cause) == (Verdict.DELIVERED, "application-error")
+    assert report.summary == f"DELIVERED, 4 requests and 4 replies; {SERVER}:53 answers with an error: DNS SERVFAIL in 4 of 4 replies"
+    assert report.remediation is not None
+    assert "look at the server" in report.remediation
+
+
 def said(*codes: int | None, notice: Notice = Notice.DNS_ERROR) -> list[Finding]:
     """What is said of four replies, each with a code, or None."""
     case = noticed(FEW.case(), notice, codes)
     assert conclude(case, diagnose(case)).verdict is Verdict.DELIVERED
-    return [found for found in diagnose(case) if found.cause == "error-answer"]
+    return [found for found in diagnose(case) if found.cause == "application-error"]
 
 
 def test_the_code_is_named_with_how_many_have_it() -> None:
-    (warning,) = said(SERVFAIL, None, SERVFAIL, SERVFAIL)
-    assert (warning.severity, warning.confidence, warning.direction, warning.packets, warning.leg) == (
-        Severity.WARNING,
+    (note,) = said(SERVFAIL, None, SERVFAIL, SERVFAIL)
+    assert (note.severity, note.confidence, note.direction, note.packets, note.leg) == (
+        Severity.INFO,
         Confidence.CERTAIN,
         Direction.REPLY,
         3,
         None,
     )
-    assert warning.summary == f"{SERVER}:53 answers with an error: DNS SERVFAIL in 3 of 4 replies"
-    assert "CoreDNS" not in warning.summary
-    assert len(warning.evidence[0].frames) == 3
+    assert note.summary == f"{SERVER}:53 answers with an error: DNS SERVFAIL in 3 of 4 replies"
+    assert "CoreDNS" not in note.summary
+    assert len(note.evidence[0].frames) == 3
 
 
 @pytest.mark.parametrize(
@@ -46,10 +55,10 @@ def test_the_code_is_named_with_how_many_have_it() -> None:
     ],
 )
 def test_what_is_told(codes: tuple[int | None, ...], notice: Notice, words: str) -> None:
-    (warning,) = said(*codes, notice=notice)
-    assert words in warning.summary
-    assert warning.remediation is not None
-    assert "look at the server" in warning.remediation
+    (note,) = said(*codes, notice=notice)
+    assert words in note.summary
+    assert note.remediation is not None
+    assert "look at the server" in note.remediation
 
 
 @pytest.mark.parametrize(

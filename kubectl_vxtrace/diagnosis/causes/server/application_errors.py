@@ -14,12 +14,13 @@ from kubectl_vxtrace.model.packets import I32, Notice
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
-ERROR_ANSWER = Cause(
-    slug="error-answer",
+APPLICATION_ERROR = Cause(
+    slug="application-error",
     remediation="The network delivered both ways: look at the server: {look}.",
     source="RFC 1035, 4.1.1 (RCODE); RFC 9110, 15.6; coredns/coredns issues 2693 and 4541",
+    beyond_packets=True,
 )
-CAUSES = (ERROR_ANSWER,)
+CAUSES = (APPLICATION_ERROR,)
 
 _RCODES = {1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 _NXDOMAIN = 3
@@ -33,7 +34,7 @@ _LOOK_HTTP = "kubectl logs of the server's pod, and of what it asks itself (502,
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:
-    """Warnings `error-answer`: DNS answers that are an error, HTTP answers of 500 and above.
+    """Notes `application-error`: DNS answers that are an error, HTTP answers of 500 and above.
 
     A name that does not exist is worth a word only where no name did: a resolver tries its search domains first (resolv.conf(5), ndots).
     """
@@ -64,9 +65,9 @@ def _finding(case: Case, traced: TracedPath, which: I32, what: str, look: str) -
     hop, frames = frames_of(traced, which)
     seen_at = traced.path.hops[hop]
     return Finding(
-        cause=ERROR_ANSWER.slug,
+        cause=APPLICATION_ERROR.slug,
         confidence=Confidence.CERTAIN,
-        severity=Severity.WARNING,
+        severity=Severity.INFO,
         packets=len(which),
         summary=f"{where} answers with an error: {what} in {len(which)} of {len(traced.journeys)} replies",
         flow=traced.flow.id,
@@ -78,5 +79,5 @@ def _finding(case: Case, traced: TracedPath, which: I32, what: str, look: str) -
                 frames=frame_refs(case, seen_at.tap, frames),
             ),
         ),
-        remediation=ERROR_ANSWER.remedy(look=look),
+        remediation=APPLICATION_ERROR.remedy(look=look),
     )
