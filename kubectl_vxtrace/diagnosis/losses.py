@@ -31,7 +31,8 @@ class SegmentKind(StrEnum):
     """What a packet passes between two neighbouring hops.
 
     forward: a node routes or bridges the inner packet. encapsulate: VXLAN device to NIC. wire: NIC to the other node's NIC.
-    decapsulate: NIC to VXLAN device. deliver: the last hop to the server behind it.
+    decapsulate: NIC to VXLAN device. deliver: the last hop to the server behind it. resolve: nothing yet, the client asks for
+    the link-layer address of its next hop.
     """
 
     FORWARD = "forward"
@@ -39,6 +40,7 @@ class SegmentKind(StrEnum):
     WIRE = "wire"
     DECAPSULATE = "decapsulate"
     DELIVER = "deliver"
+    RESOLVE = "resolve"
 
 
 # What comes next on a sender where nothing names the next hop.
@@ -266,16 +268,19 @@ def _loss(case: Case, traced: TracedPath, kind: LossKind, leg: Leg, rows: I32) -
             kind,
             seen=int(_seen_last(journeys, rows).min()),
             into_node=traced.path.ends_in_node(traced.flow) and leg.from_ == len(traced.path.hops),
+            asks_next_hop=traced.flow.asks_next_hop,
         ),
         presumed=_presumed(case, traced.path, leg),
     )
 
 
-def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int, into_node: bool) -> tuple[AnySegment, ...]:
+def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int, into_node: bool, asks_next_hop: bool) -> tuple[AnySegment, ...]:
     """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them).
 
     `into_node`: what comes to the path's last hop goes on to a socket of that node itself.
     """
+    if asks_next_hop:
+        return (OpenSegment(kind=SegmentKind.RESOLVE, start=path.hops[0]),)
     if kind is not LossKind.VANISHED:
         return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]

@@ -35,6 +35,7 @@ from kubectl_vxtrace.journeys.clock import common_window, related_clocks
 from kubectl_vxtrace.journeys.judge import judge_flow
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.counted import frames_in_window
+from kubectl_vxtrace.journeys.judge.next_hops import asked_in_vain
 from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
 from kubectl_vxtrace.journeys.judge.selection import shown
 from kubectl_vxtrace.journeys.match import match_packets
@@ -61,7 +62,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     """The packets of the recording's flows over all hops of their paths, in both directions.
 
     Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out; what a
-    client asked of a Service's backends directly makes flows of its own.
+    client asked of a Service's backends directly makes flows of its own, and so does what one that sends nothing asks its next hop.
     """
     recording = with_direct_flows(recording, tables)
     doubled = doubled_taps(tables, recording.paths)
@@ -88,11 +89,13 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
     judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
+    sending = {traced[0].flow.client.address for traced in seen}
+    resolving = tuple(asked_in_vain(context, sending))
     listed = {traced[0].flow.id for traced in seen}
     return Case(
         recording=recording,
         tables=tables,
-        paths=tuple(path for traced in seen for path in _with_client_port(traced)),
+        paths=(*(path for traced in seen for path in _with_client_port(traced)), *resolving),
         clocks=clocks.bounds(),
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
         rewritten_ports=tuple(rewriting for rewriting in attributed.rewritten_ports if rewriting.flow in listed),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kubectl_vxtrace.model.protocol import ARP, NEIGHBOUR_DISCOVERY
+
 
 class Direction(StrEnum):
     """Direction of a path, seen from the client."""
@@ -57,7 +59,8 @@ class ServiceRef:
 class Flow:
     """Everything with the same protocol, client address, Service and server.
 
-    `protocol` is `TCP`, `UDP`, `SCTP` or `ICMP`. `server` is None where nothing named the backend; `candidates` are then the
+    `protocol` is `TCP`, `UDP`, `SCTP` or `ICMP`; of questions for the link-layer address of a next hop, for which nobody answered,
+    `ARP` or `NDP`, and that address is the only candidate. `server` is None where nothing named the backend; `candidates` are then the
     backends it may have been. `client.port` is None in a planned flow. `foreign`: the client's pod sent with an address that is not its
     own, which is then `client.address`; such a flow is never planned, the captures show it.
     """
@@ -69,6 +72,11 @@ class Flow:
     server: Endpoint | None = None
     candidates: tuple[Endpoint, ...] = ()
     foreign: bool = False
+
+    @property
+    def asks_next_hop(self) -> bool:
+        """Whether these are questions for the link-layer address of the client's next hop, after which nothing was sent."""
+        return self.protocol in (ARP, NEIGHBOUR_DISCOVERY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

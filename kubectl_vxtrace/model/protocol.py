@@ -37,6 +37,10 @@ MORE_FRAGMENTS = 0x2000
 """The flag MF in the same field."""
 
 
+ARP, NEIGHBOUR_DISCOVERY = "ARP", "NDP"
+"""How flows name what asks for a link-layer address (RFC 826, RFC 4861), beside the protocols that have such questions answered."""
+
+
 def rfc3339(time_ns: int) -> str:
     """A time in Unix nanoseconds as RFC 3339 UTC with nine digits of a second."""
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)

@@ -38,7 +38,7 @@ from kubectl_vxtrace.diagnosis.causes.wire import fragments, hypervisor, mtu, ne
 from kubectl_vxtrace.diagnosis.checks import CaseCheck, LossCheck, OfAnySegment, OfLoss, OfSegment
 from kubectl_vxtrace.diagnosis.losses import SegmentKind
 
-_FORWARD, _ENCAPSULATE, _WIRE, _DECAPSULATE, _DELIVER = SegmentKind
+_FORWARD, _ENCAPSULATE, _WIRE, _DECAPSULATE, _DELIVER, _RESOLVE = SegmentKind
 _ON_A_NODE = (_FORWARD, _ENCAPSULATE, _DECAPSULATE)
 _BETWEEN_HOPS = (*_ON_A_NODE, _WIRE)
 
@@ -53,6 +53,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(tunnel_conflict.check, _BETWEEN_HOPS),
     OfSegment(arp_unanswered.check, (_ENCAPSULATE,)),
     OfSegment(arp_unanswered.check_bare, (_FORWARD,)),
+    OfAnySegment(arp_unanswered.check_first_hop, (_RESOLVE,)),
     OfAnySegment(fdb.check, (_ENCAPSULATE,)),
     OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(interfaces.check, _BETWEEN_HOPS),
@@ -91,7 +92,6 @@ CHECKS: tuple[LossCheck, ...] = (
 )
 
 CASE_CHECKS: tuple[CaseCheck, ...] = (
-    arp_unanswered.check_case,
     asymmetric.check_case,
     resets.check_case,
     connections.check_case,

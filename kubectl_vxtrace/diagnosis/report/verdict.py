@@ -56,9 +56,9 @@ def _beyond_packets(findings: Sequence[Finding]) -> Finding | None:
 
 def _next_step(verdict: Verdict, findings: Sequence[Finding]) -> str | None:
     """What to do where nothing is said to be broken: what a finding names that says where packets end; after no traffic to try again."""
-    named = (finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None)
     if verdict is Verdict.NO_TRAFFIC:
-        return next(named, _UNTRIED)
+        return _UNTRIED
+    named = (finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None)
     return next(named, None) if verdict is Verdict.UNDETERMINED else None
 
 

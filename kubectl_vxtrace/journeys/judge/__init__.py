@@ -11,6 +11,7 @@ outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
 hop_counts       what each hop saw
 leg_tallies      what each leg did to packets, and how long that took
+next_hops        pods that ask for their next hop in vain, and so send nothing
 selection        which packets a report lists
 """
 

@@ -13,7 +13,7 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, ServiceRef
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
 from kubectl_vxtrace.model.report import Blind, ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict, worst
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Fate, Frame, World, arp, facts, icmp, lost, of_flow, rule, ruled
+from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Fate, Frame, World, facts, icmp, lost, of_flow, rule, ruled
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 
@@ -404,15 +404,3 @@ def test_background_noise_of_the_device_does_not_admit_a_loss() -> None:
     after = (facts(A, later=True, vx={"tx.dropped": 100}), facts(B, later=True))
     made = report(replace(HEALTHY, requests=(lost(24, 2, 3),), replies=(), after=after))
     assert (made.verdict, made.cause) == (Verdict.LOST, "unknown")
-
-
-def test_no_traffic_with_a_reason_says_what_to_do_about_that() -> None:
-    """The pod asks for its next hop in vain: to trace again, or longer, would show the same."""
-    silent = replace(HEALTHY, requests=(), replies=(), extra={1: (arp(CLIENT, "169.254.1.1"),)})
-    told = conclude_case(silent.case())
-    assert (told.verdict, told.cause) == (Verdict.NO_TRAFFIC, None)
-    assert told.remediation is not None
-    assert "169.254.1.1" in told.remediation
-    untold = conclude_case(replace(silent, extra={}).case())
-    assert untold.remediation is not None
-    assert "trace while it does" in untold.remediation

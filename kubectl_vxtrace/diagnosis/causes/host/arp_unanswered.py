@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
@@ -12,14 +10,12 @@ from kubectl_vxtrace.diagnosis.evidence.answers import arp_questions, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import outer_answer
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text
 from kubectl_vxtrace.diagnosis.evidence.neighbours import next_hops
-from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import I32, address_text
-from kubectl_vxtrace.model.path import Direction, Hop, Path, Role
-from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
+from kubectl_vxtrace.model.path import Hop, Role
+from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 ARP_UNANSWERED = Cause(
     slug="arp-unanswered",
@@ -136,56 +132,21 @@ def _at_peer(case: Case, peer: Hop, address: str) -> Iterator[Evidence]:
         yield Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, peer.tap, rows))
 
 
-def check_case(case: LossCase) -> Iterator[Finding]:
-    """Warnings `arp-unanswered`: a pod that asks for its next hop in vain and sends no packet."""
-    sending = {traced.flow.client.address for traced in case.paths if len(traced.journeys)}
-    warned: set[str] = set()
-    for path in case.recording.paths:
-        flow = next((flow for flow in case.recording.flows if flow.id == path.flow), None)
-        if flow is None or path.direction is not Direction.REQUEST or not path.hops or path.hops[0].role is not Role.POD:
-            continue
-        client = flow.client.address
-        if client in sending or client in warned or flow.client.host_network:
-            continue
-        warned.add(client)
-        yield from _in_vain(case, path, client)
-
-
-def _in_vain(case: LossCase, path: Path, client: str) -> Iterator[Finding]:
-    hop = path.hops[0]
-    for address, rows in _questions(case, hop, client).items():
+def check_first_hop(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings `arp-unanswered`: a pod that asks for the MAC address of its next hop in vain, and sends no packet."""
+    hop, client = segment.start, loss.flow.client.address
+    for address in loss.receivers:
         node, cause_text, fix = hop.tap.node, *_why(case, hop, address)
-        text = f"{len(rows)} x who-has {address} from {client} at {place_text(hop)}, never answered"
-        yield Finding(
-            cause=ARP_UNANSWERED.slug,
-            confidence=Confidence.CERTAIN,
-            severity=Severity.WARNING,
-            packets=0,
-            summary=f"the pod {client} sends nothing: it asks for the MAC address of {address}, its next hop, and {node} does not answer"
+        yield error_finding(
+            case,
+            loss,
+            ARP_UNANSWERED,
+            Confidence.CERTAIN,
+            f"the pod {client} sends nothing: it asks for the MAC address of {address}, its next hop, and {node} does not answer"
             + (f" ({cause_text})" if cause_text else ""),
-            flow=path.flow,
-            direction=path.direction,
-            leg=Leg(from_=hop.hop, to=None),
-            evidence=(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows)),),
+            [Evidence(kind=EvidenceKind.ABSENCE, text=f"no answer for {address} was seen at {place_text(hop)}")],
             remediation=_POD_REMEDY.format(node=node, address=address, setting=hop.tap.interface.replace(".", "/"), fix=fix),
         )
-
-
-def _questions(case: LossCase, hop: Hop, client: str) -> dict[str, I32]:
-    """Rows of the questions (ARP, neighbour discovery) of `client` at its own hop, by the address that nobody answered for."""
-    table = case.tables.get(hop.tap)
-    if table is None or not len(table.neighbours):
-        return {}
-    messages = table.neighbours
-    conversation = table.conversation[messages.row]
-    asker = is_one_of(table.conversations.source[np.maximum(conversation, 0)], (client,)) & (conversation >= 0)
-    own = is_one_of(messages.address, (client,))
-    questions: dict[str, I32] = {}
-    for raw in np.unique(messages.address[asker & ~own & ~messages.answer], axis=0):
-        about = (messages.address == raw).all(axis=1)
-        if not (about & messages.answer).any():
-            questions[address_text(raw)] = messages.row[about & asker & ~messages.answer].astype(np.int32)
-    return questions
 
 
 def _why(case: LossCase, hop: Hop, address: str) -> tuple[str | None, str]:

@@ -12,7 +12,7 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, Leg, LegTally, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, NIC_B, POD_A, A, B, Fate, Frame, arp, facts, lost, sent_to
+from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, NIC_B, POD_A, A, B, Frame, arp, facts, lost, sent_to
 
 GATEWAY, POD_GATEWAY = "10.128.0.1", "169.254.1.1"
 ASKED = (arp(NIC_A, NIC_B),) * 3
@@ -79,46 +79,35 @@ def test_the_peers_side_is_told(frames: tuple[Frame, ...], text: str) -> None:
     assert text in [proof.text for proof in found.evidence]
 
 
-def silent(*frames: Frame, requests: tuple[Fate, ...] = (), routes: tuple[Route, ...] = (), proxy: str | None = None) -> Case:
-    """A pod whose interface saw only `frames`."""
+def silent(gateway: str, *, routes: tuple[Route, ...] = (), proxy: str | None = None) -> Case:
+    """A pod that asks six times for its gateway and sends nothing."""
     sysctls = {} if proxy is None else {PROXY: proxy}
     looks = tuple(replace(facts(node), routes=routes, sysctls=sysctls) for node in (A, B))
-    return replace(HEALTHY, requests=requests, replies=(), before=looks, after=looks, extra={1: frames}).case()
+    case = replace(HEALTHY, requests=(lost(6, 1, None),), replies=None, before=looks, after=looks).case()
+    (requests,) = case.paths
+    path = replace(requests.path, hops=requests.path.hops[:1])
+    flow = replace(requests.flow, protocol="ARP", service=None, server=None, candidates=(Endpoint(address=gateway),))
+    journeys = replace(requests.journeys, path=path, row=np.ascontiguousarray(requests.journeys.row[:, :1]))
+    leg = LegTally(from_=1, to=None, sent=6, arrived=0, lost=6)
+    return replace(case, paths=(replace(requests, flow=flow, path=path, journeys=journeys, hops=requests.hops[:1], legs=(leg,)),))
 
 
 @pytest.mark.parametrize(
     ("case", "summary", "remedy"),
     [
-        pytest.param(
-            silent(*(arp(CLIENT, POD_GATEWAY),) * 6), "ada-ec-1 has no default route", "ip route add default", id="no default route"
-        ),
-        pytest.param(
-            silent(arp(CLIENT, POD_GATEWAY), routes=(DEFAULT,), proxy="0"), f"{PROXY} = 0", f"sysctl -w {PROXY}=1", id="proxy ARP is off"
-        ),
-        pytest.param(silent(arp(CLIENT, POD_GATEWAY), routes=(DEFAULT,), proxy="1"), "proxy ARP does not answer", "find why", id="neither"),
-        pytest.param(silent(arp(CLIENT, "10.244.114.65")), "10.244.114.65, its next hop", "find why", id="a bridge's address"),
+        pytest.param(silent(POD_GATEWAY), "ada-ec-1 has no default route", "ip route add default", id="no default route"),
+        pytest.param(silent(POD_GATEWAY, routes=(DEFAULT,), proxy="0"), f"{PROXY} = 0", f"sysctl -w {PROXY}=1", id="proxy ARP is off"),
+        pytest.param(silent(POD_GATEWAY, routes=(DEFAULT,), proxy="1"), "proxy ARP does not answer", "find why", id="neither"),
+        pytest.param(silent("10.244.114.65"), "10.244.114.65, its next hop", "find why", id="a bridge's address"),
     ],
 )
 def test_a_pod_asks_for_its_next_hop_in_vain(case: Case, summary: str, remedy: str) -> None:
-    (found,) = asked(case, arp_unanswered)
-    assert (found.cause, found.severity, found.leg, found.packets) == ("arp-unanswered", Severity.WARNING, Leg(from_=1, to=None), 0)
+    (found,) = diagnose(case)
+    assert (found.cause, found.severity, found.leg, found.packets) == ("arp-unanswered", Severity.ERROR, Leg(from_=1, to=None), 6)
     assert summary in found.summary
     assert found.remediation is not None
     assert remedy in found.remediation
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(silent(), id="nothing at all"),
-        pytest.param(silent(arp(CLIENT, POD_GATEWAY), arp(POD_GATEWAY, CLIENT, reply=True)), id="answered"),
-        pytest.param(silent(arp(CLIENT, POD_GATEWAY), requests=(Fate(count=3),)), id="and yet it sends"),
-        pytest.param(silent(arp(POD_GATEWAY, CLIENT)), id="the node asks for the pod"),
-        pytest.param(silent(arp(CLIENT, CLIENT)), id="the pod looks whether its own address is free"),
-    ],
-)
-def test_what_is_no_silent_pod(case: Case) -> None:
-    assert asked(case, arp_unanswered) == []
+    assert found.evidence[-1].text == f"no answer for {case.flows[0].candidates[0].address} was seen at ada-ec-1/{POD_A}"
 
 
 OUTSIDE = "10.128.0.240"
