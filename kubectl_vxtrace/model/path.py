@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kubectl_vxtrace.model.protocol import ARP, NEIGHBOUR_DISCOVERY
+from kubectl_vxtrace.model.protocol import ADDRESS_RESOLUTION
 
 
 class Direction(StrEnum):
@@ -76,7 +76,7 @@ class Flow:
     @property
     def asks_next_hop(self) -> bool:
         """Whether these are questions for the link-layer address of the client's next hop, after which nothing was sent."""
-        return self.protocol in (ARP, NEIGHBOUR_DISCOVERY)
+        return self.protocol in ADDRESS_RESOLUTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,8 +37,8 @@ MORE_FRAGMENTS = 0x2000
 """The flag MF in the same field."""
 
 
-ARP, NEIGHBOUR_DISCOVERY = "ARP", "NDP"
-"""How flows name what asks for a link-layer address (RFC 826, RFC 4861), beside the protocols that have such questions answered."""
+ADDRESS_RESOLUTION = ARP, NEIGHBOUR_DISCOVERY = "ARP", "NDP"
+"""How a flow is called that asks for link-layer addresses (RFC 826, RFC 4861)."""
 
 
 def rfc3339(time_ns: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.protocol import ADDRESS_RESOLUTION
 from kubectl_vxtrace.model.report import (
     DirectionReport,
     FlowReport,
@@ -81,6 +82,8 @@ def _paint_end(line: str, text: str, verdict: Verdict, paint: Paint) -> str:
 def _backend(flow: FlowReport) -> list[str]:
     if flow.server is not None:
         return [words.address_port(flow.server.address, flow.server.port), flow.server.node or words.UNKNOWN]
+    if flow.protocol in ADDRESS_RESOLUTION:
+        return [flow.candidates[0].address or words.UNKNOWN, words.UNKNOWN]
     return [f"unknown (1 of {len(flow.candidates)})" if flow.candidates else "unknown", words.UNKNOWN]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.protocol import ARP, NEIGHBOUR_DISCOVERY
+from kubectl_vxtrace.model.protocol import ADDRESS_RESOLUTION
 from kubectl_vxtrace.model.report import (
     WORST_FIRST,
     CleanupReport,
@@ -58,7 +58,7 @@ def target(flow: FlowReport) -> str:
     if flow.server is not None:
         where = f"{address_port(flow.server.address, flow.server.port)}/{flow.protocol}"
         return f"{flow.server.pod} ({where})" if flow.server.pod else where
-    if flow.protocol in (ARP, NEIGHBOUR_DISCOVERY):
+    if flow.protocol in ADDRESS_RESOLUTION:
         return f"{flow.candidates[0].address}/{flow.protocol}"
     return f"{UNKNOWN}/{flow.protocol}"
 

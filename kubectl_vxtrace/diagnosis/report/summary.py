@@ -72,6 +72,8 @@ def _loss_text(case: Case, verdict: Verdict, main: Loss, losses: Sequence[Loss])
     places = {_where(loss) for loss in losses}
     more = f" and {len(places) - 1} other place{'s' if len(places) > 2 else ''}" if len(places) > 1 else ""
     noun = direction_noun(direction, total)
+    if all(flow.asks_next_hop for flow in case.flows):
+        noun = f"{main.flow.protocol} {noun}"
     beside = "".join(f"; {text}" for loss in same if (text := unanswered_text(case, loss)) is not None)
     return f"{word}, {hurt} of {total} {noun}{_backends(case, losses)}, {_where(main)}{_whose(main)}{more}{beside}"
 
@@ -93,8 +95,8 @@ def _where(loss: Loss) -> str:
 
 def _backends(case: Case, losses: Sequence[Loss]) -> str:
     """` (1 of 2 backends)`; nothing for a single one. Packets whose backend is not known are said to be such."""
-    servers = {_server(flow) for flow in case.flows}
-    hurt = {_server(loss.flow) for loss in losses}
+    servers = {_server(flow) for flow in case.flows if not flow.asks_next_hop}
+    hurt = {_server(loss.flow) for loss in losses if not loss.flow.asks_next_hop}
     known = len(servers - {None})
     parts = [f"{len(hurt - {None})} of {known} backends"] if known > 1 and hurt - {None} else []
     parts += ["backend unknown"] if None in hurt else []

@@ -7,6 +7,7 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import arp_unanswered
+from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.model.facts import Neighbour, NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint, Role
@@ -102,7 +103,8 @@ def silent(gateway: str, *, routes: tuple[Route, ...] = (), proxy: str | None = 
     ],
 )
 def test_a_pod_asks_for_its_next_hop_in_vain(case: Case, summary: str, remedy: str) -> None:
-    (found,) = diagnose(case)
+    (found,) = findings = diagnose(case)
+    assert conclude(case, findings).summary == f"LOST, 6 of 6 ARP requests, after ada-ec-1/{POD_A}"
     assert (found.cause, found.severity, found.leg, found.packets) == ("arp-unanswered", Severity.ERROR, Leg(from_=1, to=None), 6)
     assert summary in found.summary
     assert found.remediation is not None
