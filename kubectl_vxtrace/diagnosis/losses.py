@@ -262,32 +262,22 @@ def _loss(case: Case, traced: TracedPath, kind: LossKind, leg: Leg, rows: I32) -
         answered=int(weight[journeys.outcome[rows] == OutcomeCode.REJECTED].sum()),
         sent=packets if tally is None else tally.sent,
         arrived=0 if tally is None else tally.arrived,
-        segments=_segments(
-            traced.path,
-            leg,
-            kind,
-            seen=int(_seen_last(journeys, rows).min()),
-            into_node=traced.path.ends_in_node(traced.flow) and leg.from_ == len(traced.path.hops),
-            asks_next_hop=traced.flow.asks_next_hop,
-        ),
+        segments=_segments(traced, leg, kind, int(_seen_last(journeys, rows).min())),
         presumed=_presumed(case, traced.path, leg),
     )
 
 
-def _segments(path: Path, leg: Leg, kind: LossKind, *, seen: int, into_node: bool, asks_next_hop: bool) -> tuple[AnySegment, ...]:
-    """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them).
-
-    `into_node`: what comes to the path's last hop goes on to a socket of that node itself.
-    """
-    if asks_next_hop:
+def _segments(traced: TracedPath, leg: Leg, kind: LossKind, seen: int) -> tuple[AnySegment, ...]:
+    """The segments of a leg that lie after hop `seen`, the last that saw all of the packets (it may be no witness, and yet saw them)."""
+    path, flow = traced.path, traced.flow
+    if flow.asks_next_hop:
         return (OpenSegment(kind=SegmentKind.RESOLVE, start=path.hops[0]),)
     if kind is not LossKind.VANISHED:
         return (OpenSegment(kind=SegmentKind.DELIVER, start=path.hops[leg.from_ - 1]),)
     hops = path.hops[max(leg.from_, seen) - 1 : leg.to]
     if len(hops) < 2:
-        is_received = path.direction is Direction.REPLY and hops[0] is path.hops[-1]
-        kind_after = SegmentKind.DELIVER if into_node or is_received else _KIND_AFTER[hops[0].role]
-        return (OpenSegment(kind=kind_after, start=hops[0]),)
+        is_last = hops[0] is path.hops[-1] and (path.direction is Direction.REPLY or path.ends_at_receiver(flow))
+        return (OpenSegment(kind=SegmentKind.DELIVER if is_last else _KIND_AFTER[hops[0].role], start=hops[0]),)
     return tuple(Segment(kind=_kind(start, end), start=start, end=end) for start, end in pairwise(hops))
 
 

@@ -29,6 +29,11 @@ def mac_text(number: int) -> str:
     return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
 
 
+def mac_number(text: str) -> int:
+    """A MAC address, its octets in hexadecimal between colons, as 48 bits."""
+    return int(text.replace(":", ""), 16)
+
+
 def unique(texts: Iterable[str | None]) -> tuple[str, ...]:
     """The different texts in order of their first occurrence, without None and empty ones."""
     return tuple(dict.fromkeys(text for text in texts if text))

@@ -50,6 +50,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(not_a_pod.check, (_FORWARD, _WIRE)),
     OfSegment(device_missing.check, (_FORWARD,)),
     OfSegment(next_hop.check, (_FORWARD,)),
+    OfAnySegment(next_hop.check_mac, (_DELIVER,)),
     OfAnySegment(tunnel_conflict.check, _BETWEEN_HOPS),
     OfSegment(arp_unanswered.check, (_ENCAPSULATE,)),
     OfSegment(arp_unanswered.check_bare, (_FORWARD,)),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.packets import U8, Kind, PacketTable, address_text
+from kubectl_vxtrace.model.packets import I32, U8, Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Flow, Role, Tap
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef, HopCount
 
@@ -78,6 +78,12 @@ def _between(table: PacketTable, sources: Sequence[str], destinations: Sequence[
     known = table.conversation >= 0
     rows[known] = between[table.conversation[known]]
     return rows
+
+
+def come_from(case: Case, tap: Tap, rows: I32, address: str) -> bool:
+    """Whether those frames of a tap all come from `address`."""
+    table = case.tables.get(tap)
+    return table is not None and bool(is_one_of(table.conversations.source[table.conversation[rows]], (address,)).all())
 
 
 def is_one_of(addresses: U8, wanted: Iterable[str]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ contradictions   witnesses that packets contradict
 doubts           hops behind programs that may have taken packets
 arrivals         how far packets have come though no tap saw them there: answered means arrived
 asked_form       replies that come back in another form than was asked for
+foreign_macs     frames at a pod's interface that are for another MAC address than the pod's
 node_ends        what a node's own socket did not take, though it came to the last tap
 outcomes         delivered, lost or undetermined
 rejections       answered by an RST or an ICMP error
@@ -27,6 +28,7 @@ from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
 from kubectl_vxtrace.journeys.judge.counted import counted
 from kubectl_vxtrace.journeys.judge.doubts import doubts_of
+from kubectl_vxtrace.journeys.judge.foreign_macs import for_another_mac
 from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
 from kubectl_vxtrace.journeys.judge.leg_tallies import leg_into_node, leg_tallies, open_leg
 from kubectl_vxtrace.journeys.judge.node_ends import not_taken
@@ -92,6 +94,9 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
         mark_lost_at_end(outcomes, untranslated(context, packets, back), len(witness))
     if is_request:
         mark_rejected(packets, back, outcomes, context.quoted, path.candidate.group, context.clocks)
+    if witness and witness[-1] and (back is None or _starts_at_witness(context, back)):
+        foreign = for_another_mac(context, packets, path.frames.path.receiver(path.candidate.flow), back if is_request else None)
+        mark_lost_at_end(outcomes, foreign, len(witness))
     if path.frames.path.ends_in_node(path.candidate.flow) and witness[-1] and _starts_at_witness(context, back):
         mark_lost_at_end(outcomes, not_taken(packets, back, context.clocks), len(witness))
     inside = np.flatnonzero(is_counted)

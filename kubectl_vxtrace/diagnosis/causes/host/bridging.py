@@ -6,6 +6,7 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.off_path import come_from
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
 from kubectl_vxtrace.model.journeys import Case
@@ -52,6 +53,8 @@ def _untranslated(case: Case, loss: Loss, last: Hop) -> Iterator[Finding]:
     name = _SETTING[6 if ":" in flow.client.address else 4]
     values = {facts.sysctls.get(name, "absent") for facts in node_facts.looks(case, node) if node_facts.answered(facts, "sysctls")}
     if not len(rows) or flow.server is None or flow.service is None or "1" in values:
+        return
+    if not come_from(case, last.tap, rows, flow.server.address):
         return
     noun = direction_noun(Direction.REPLY, len(rows))
     text = f"{len(rows)} {noun} at {place_text(last)} come from {flow.server.address}, not from {flow.service.address}"

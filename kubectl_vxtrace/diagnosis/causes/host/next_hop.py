@@ -6,12 +6,14 @@ from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
+from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.neighbours import looks_without, next_hops, usable_entry
-from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys
+from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys, pod_interfaces
 from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import Loss, Segment, leads_to_pod
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, Segment, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
@@ -58,6 +60,43 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         if not proofs and (missing < looked or not (node_facts.is_vxlan(device) or _tried(case, gateway, device))):
             continue
         yield _unknown_next_hop(case, loss, device, gateway, always=missing == looked, proofs=proofs)
+
+
+def check_mac(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings `pod-unreachable`: packets came to the pod's own interface for a MAC address that no interface of the pod has."""
+    hop, receiver = segment.start, loss.path.receiver(loss.flow)
+    if loss.kind is not LossKind.VANISHED or loss.leg.to is not None or hop.role is not Role.POD or receiver is None:
+        return
+    node, sent = hop.tap.node, destination_macs(case, loss, hop)
+    looks = node_facts.looks(case, node)
+    own = sorted({each.mac.lower() for facts in looks for each in pod_interfaces(facts, receiver.address) if each.mac is not None})
+    if not own or not sent or sent & set(own):
+        return
+    macs, pod = ", ".join(sorted(sent)), receiver.pod or receiver.address
+    entries = (entry for facts in reversed(looks) for entry in facts.neighbours if entry.address == receiver.address)
+    entry = next((entry for entry in entries if entry.mac is not None and entry.mac.lower() in sent), None)
+    text = f"at {place_text(hop)} the frames are for {macs}; the pod has {', '.join(own)}"
+    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, hop.tap, rows_at(loss, hop)))]
+    if entry is not None:
+        states = f" ({', '.join(entry.states)})" if entry.states else ""
+        config = f"neighbour entry of {node}: {entry.address} lladdr {entry.mac} on {entry.device}{states}"
+        proofs.append(Evidence(kind=EvidenceKind.CONFIG, text=config))
+    noun = direction_noun(loss.path.direction, loss.packets)
+    device = entry.device if entry is not None else "DEVICE"
+    yield error_finding(
+        case,
+        loss,
+        POD_UNREACHABLE,
+        Confidence.CERTAIN if entry is not None else Confidence.LIKELY,
+        f"{node} sends {loss.packets} {noun} for {pod} to the MAC address {macs}, which the pod does not have: its kernel takes them for "
+        "somebody else's",
+        [*proofs, *kernel_drop_evidence(case, loss, hop, ("OTHERHOST",))],
+        remediation=(
+            f"Look on {node}: ip neigh show to {receiver.address}; arping -c 3 -I {device} {receiver.address} (who answers has it). "
+            f"Fix: where the entry is PERMANENT, ip neigh del {receiver.address} dev {device}; else find the pod or machine "
+            "that answers for the address as well."
+        ),
+    )
 
 
 def _tried(case: Case, address: str, device: Hop) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.off_path import come_from
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
 from kubectl_vxtrace.model.address import host_port
@@ -38,8 +39,10 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         return
     if service is None or server is None or service.address is None:
         return
-    noun = direction_noun(Direction.REPLY, loss.packets)
     rows = rows_at(loss, segment.start)
+    if not come_from(case, segment.start.tap, rows, server.address):
+        return
+    noun = direction_noun(Direction.REPLY, loss.packets)
     text = f"{len(rows)} {noun} at {place_text(segment.start)} come from {server.address}, not from {service.address}"
     yield error_finding(
         case,
