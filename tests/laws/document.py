@@ -17,7 +17,7 @@ def breaches(report: Json) -> list[str]:
 
 
 def _verdict(report: Json) -> Iterator[str]:
-    """The whole is as bad as its worst part, names the first error, or what packets do not show, as its cause."""
+    """The whole is as bad as its worst part, names what is to be told first as its cause."""
     verdict, parts = report["verdict"], [direction["verdict"] for flow in report["flows"] for direction in flow["directions"]]
     told = [part for part in parts if part in WORST_FIRST]
     if report["flows"] and verdict != (min(told, key=WORST_FIRST.index) if told else "no-traffic"):
@@ -26,7 +26,8 @@ def _verdict(report: Json) -> Iterator[str]:
         yield f"verdict {verdict} without a flow"
     errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
     first = errors[0]["cause"] if errors else None
-    if report["cause"] != first if verdict in BROKEN else report["cause"] not in (None, *BEYOND_PACKETS):
+    located = {finding["cause"] for finding in report["findings"] if verdict == "undetermined" and finding["leg"] is not None}
+    if report["cause"] != first if verdict in BROKEN else report["cause"] not in (None, *BEYOND_PACKETS, *located):
         yield f"cause {report['cause']} of verdict {verdict}, the first error is {first}"
     if verdict in BROKEN and first is None:
         yield f"verdict {verdict} that no finding speaks of"

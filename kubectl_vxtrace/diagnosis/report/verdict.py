@@ -14,7 +14,7 @@ from kubectl_vxtrace.model.cluster import CleanupState
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus, Recording
-from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, TraceReport, Verdict, first_error, worst
+from kubectl_vxtrace.model.report import BROKEN, Finding, FlowReport, Impact, Metadata, Severity, TraceReport, Verdict, first_error, worst
 
 _UNTRIED = (
     "Look whether the client asks at all (kubectl logs), and trace while it does, or longer (--duration 2m). If it asks another address, "
@@ -30,13 +30,13 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     verdict = _verdict(settled, flows)
     hurt = impact(settled)
     seen = completeness(settled)
-    top = first_error(findings) if verdict in BROKEN else _beyond_packets(findings)
+    top = first_error(findings) if verdict in BROKEN else _unbroken(verdict, findings)
     return TraceReport(
         verdict=verdict,
         impact=hurt,
         cause=top.cause if top is not None else None,
         summary=summarise(settled, verdict, hurt, seen, top),
-        remediation=top.remediation if top is not None else _next_step(verdict, findings),
+        remediation=top.remediation if top is not None else _UNTRIED if verdict is Verdict.NO_TRAFFIC else None,
         metadata=_metadata(case.recording),
         completeness=seen,
         overlay=overlay_report(case.recording.overlay),
@@ -49,17 +49,14 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
     )
 
 
-def _beyond_packets(findings: Sequence[Finding]) -> Finding | None:
-    """Why connections fail where no packet is lost; None where nothing says that they do."""
-    return next((finding for finding in findings if CAUSES[finding.cause].beyond_packets), None)
-
-
-def _next_step(verdict: Verdict, findings: Sequence[Finding]) -> str | None:
-    """What to do where nothing is said to be broken: what a finding names that says where packets end; after no traffic to try again."""
-    if verdict is Verdict.NO_TRAFFIC:
-        return _UNTRIED
-    named = (finding.remediation for finding in findings if finding.leg is not None and finding.remediation is not None)
-    return next(named, None) if verdict is Verdict.UNDETERMINED else None
+def _unbroken(verdict: Verdict, findings: Sequence[Finding]) -> Finding | None:
+    """What is to be told first where nothing is said to be broken: why connections fail though packets are delivered, or, where it is not
+    known whether these are, the warning that says where they end. None where nothing does."""
+    for finding in findings:
+        says_where = verdict is Verdict.UNDETERMINED and finding.severity is Severity.WARNING and finding.leg is not None
+        if says_where or CAUSES[finding.cause].beyond_packets:
+            return finding
+    return None
 
 
 def exit_code(report: TraceReport, *, strict: bool = False) -> ExitCode:

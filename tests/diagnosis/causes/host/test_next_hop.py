@@ -3,14 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.causes.host import next_hop
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
+from kubectl_vxtrace.model.address import mac_number
+from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
 from kubectl_vxtrace.model.facts import Neighbour, NodeFacts
-from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.packets import Ethernets
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
+from tests.diagnosis.asked import asked
 from tests.diagnosis.build import (
     HEALTHY,
     NIC_A,
@@ -141,3 +147,52 @@ def test_a_pod_that_nobody_asked_for_is_not_unreachable() -> None:
     world = replace(HEALTHY, requests=(lost(24, 5, 6),), replies=(), before=(facts(A), looks[0]), after=(facts(A), looks[1]))
     (found,) = diagnose(world.case())
     assert found.cause == "unknown"
+
+
+POD_MAC, DEAD_MAC = "0a:58:0a:f4:38:81", "0a:58:de:ad:be:ef"
+
+
+def for_mac(destination: str, *, pods: str | None = POD_MAC, entry: str | None = None) -> Case:
+    """Requests that came to the server's interface for a MAC address, and end behind it; its node has an entry for the pod, or none."""
+    interfaces = (PodInterface(name="eth0", index=2, mac=pods, prefixes=(f"{SERVER}/32",)),)
+    entries = () if entry is None else (Neighbour(address=SERVER, device=POD_B, mac=entry, states=("PERMANENT",)),)
+
+    def told(look: NodeFacts) -> NodeFacts:
+        others = tuple(other for other in look.neighbours if other.address != SERVER)
+        return replace(look, neighbours=(*others, *entries), pod_namespaces=(PodNamespace(id=1, interfaces=interfaces),))
+
+    looks = [(facts(A, later=later), told(facts(B, later=later))) for later in (False, True)]
+    case = replace(HEALTHY, requests=(lost(24, 6, None),), replies=(), before=looks[0], after=looks[1]).case()
+    requests = case.traced(1, Direction.REQUEST)
+    assert requests is not None
+    tap = requests.path.hops[-1].tap
+    table = case.tables[tap]
+    macs = Ethernets(source=np.array([1], np.uint64), destination=np.array([mac_number(destination)], np.uint64))
+    return replace(case, tables={**case.tables, tap: replace(table, ethernet=np.zeros(len(table), np.int32), ethernets=macs)})
+
+
+@pytest.mark.parametrize(
+    ("entry", "confidence", "remedy"),
+    [
+        pytest.param(DEAD_MAC, Confidence.CERTAIN, f"ip neigh del {SERVER} dev {POD_B}", id="the node's entry says so"),
+        pytest.param(None, Confidence.LIKELY, "who answers has it", id="the frames alone"),
+    ],
+)
+def test_packets_for_another_mac_than_the_pods(entry: str | None, confidence: Confidence, remedy: str) -> None:
+    (found,) = diagnose(for_mac(DEAD_MAC, entry=entry))
+    assert (found.cause, found.confidence, found.leg) == ("pod-unreachable", confidence, Leg(from_=6, to=None))
+    assert DEAD_MAC in found.summary
+    assert any(POD_MAC in proof.text for proof in found.evidence)
+    assert found.remediation is not None
+    assert remedy in found.remediation
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(for_mac(POD_MAC), id="the pod's own"),
+        pytest.param(for_mac(DEAD_MAC, pods=None), id="the pod's was not read"),
+    ],
+)
+def test_the_pods_own_mac_is_no_reason(case: Case) -> None:
+    assert asked(case, next_hop) == []
