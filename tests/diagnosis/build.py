@@ -3,169 +3,35 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
-from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, Rule, VxlanDevice
+from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
-from kubectl_vxtrace.model.packets import U8, Conversations, Ethernets, IcmpQuotes, Kind, Neighbours, Notice, Notices, PacketTable, Tunnels
-from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
+from kubectl_vxtrace.model.packets import Notice, Notices
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Gap, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally
-
-A, B = "ada-ec-1", "ada-ec-2"
-NIC_A, NIC_B = "10.128.0.72", "10.128.0.95"
-CLIENT, SERVER, SERVICE = "10.244.114.75", "10.244.56.129", "10.96.0.10"
-VTEP_A, VTEP_B = "10.244.114.64", "10.244.56.128"
-MAC_A, MAC_B = "66:00:00:00:00:01", "66:00:00:00:00:02"
-POD_A, POD_B = "cali9d8b6a7d855", "cali2b903875fe4"
-VX, NIC = "vxlan.calico", "ens4"
-SECOND_NS = 1_000_000_000
-START_NS = 1_795_000_000 * SECOND_NS
-
-TAPS = (
-    Tap(node=A, interface=POD_A),
-    Tap(node=A, interface=VX),
-    Tap(node=A, interface=NIC),
-    Tap(node=B, interface=NIC),
-    Tap(node=B, interface=VX),
-    Tap(node=B, interface=POD_B),
+from tests.diagnosis.frames import PROTOCOLS, Frame, table
+from tests.diagnosis.nodes import facts, vtep
+from tests.diagnosis.places import (
+    CLIENT,
+    MAC_A,
+    MAC_B,
+    NIC_A,
+    NIC_B,
+    ROLES,
+    SECOND_NS,
+    SERVER,
+    SERVER_END,
+    SERVICE,
+    START_NS,
+    TAPS,
+    A,
+    B,
 )
-ROLES = (Role.POD, Role.VXLAN, Role.UNDERLAY, Role.UNDERLAY, Role.VXLAN, Role.POD)
-SERVER_END = Endpoint(address=SERVER, port=53, pod="kube-system/coredns-b", node=B)
-PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One frame of a capture file. `tunnel`: outer source, destination, UDP source port, port, VNI. `quotes`: a quoted packet.
-
-    macs: inner source and destination; ethernet: the frame's own.
-    """
-
-    source: str
-    destination: str
-    protocol: int = 17
-    source_port: int = 0
-    destination_port: int = 0
-    flags: int = 0
-    seq: int = 0
-    ack: int = 0
-    payload_bytes: int = 40
-    wire_bytes: int = 132
-    kind: Kind = Kind.IP
-    tunnel: tuple[str, str, int, int, int] | None = None
-    macs: tuple[str, str] = (MAC_A, MAC_B)
-    ethernet: tuple[str, str] | None = None
-    outer_id: int = 0
-    fragment: int = 0
-    ip_id: int | None = None
-    quotes: "Frame | None" = None
-    quotes_inner: bool = False
-
-
-def icmp(source: str, code: int, quotes: Frame, *, type_: int = 3, inner: bool = False) -> Frame:
-    """An ICMP error; `inner`: what it quotes is a VXLAN packet, `quotes` the packet in that."""
-    flags = type_ << 8 | code
-    return Frame(source=source, destination=quotes.source, protocol=1, flags=flags, quotes=quotes, quotes_inner=inner)
-
-
-def arp(source: str, target: str, *, reply: bool = False) -> Frame:
-    return Frame(source=source, destination=target, protocol=0, kind=Kind.ARP, flags=2 if reply else 1)
-
-
-def table(tap: Tap, frames: Sequence[Frame]) -> PacketTable:
-    """The columns of a capture file with these frames."""
-    talks: dict[tuple[int, str, str, int, int], int] = {}
-    tunnels: dict[tuple[str, str, int, int, int, str, str], int] = {}
-    talk = [talks.setdefault(_key(frame), len(talks)) for frame in frames]
-    tunnel = [-1 if frame.tunnel is None else tunnels.setdefault((*frame.tunnel, *frame.macs), len(tunnels)) for frame in frames]
-    quotes = [(row, frame) for row, frame in enumerate(frames) if frame.quotes is not None]
-    quoted = [talks.setdefault(_key(frame.quotes), len(talks)) for _, frame in quotes if frame.quotes is not None]
-    inside = np.array([frame.quotes_inner for _, frame in quotes], dtype=bool)
-    count = len(frames)
-    pairs = list(dict.fromkeys(frame.ethernet for frame in frames if frame.ethernet is not None))
-    return PacketTable(
-        tap=tap,
-        frame=np.arange(1, count + 1, dtype=np.int32),
-        offset=np.arange(count, dtype=np.int64) * 148 + 24,
-        time_ns=START_NS + np.arange(count, dtype=np.int64) * SECOND_NS // 5,
-        wire_bytes=np.array([frame.wire_bytes for frame in frames], dtype=np.int32),
-        captured_bytes=np.array([frame.wire_bytes for frame in frames], dtype=np.int32),
-        kind=np.array([frame.kind for frame in frames], dtype=np.uint8),
-        payload_bytes=np.array([frame.payload_bytes for frame in frames], dtype=np.int32),
-        conversation=np.array(talk, dtype=np.int32),
-        tunnel=np.array(tunnel, dtype=np.int32),
-        ip_id=np.array([row if frame.ip_id is None else frame.ip_id for row, frame in enumerate(frames)], dtype=np.uint16),
-        outer_id=np.array([frame.outer_id for frame in frames], dtype=np.uint16),
-        ttl=np.full(count, 63, dtype=np.uint8),
-        fragment=np.array([frame.fragment for frame in frames], dtype=np.uint16),
-        encapsulation=np.zeros(count, dtype=np.uint8),
-        seq=np.array([frame.seq for frame in frames], dtype=np.uint32),
-        ack=np.array([frame.ack for frame in frames], dtype=np.uint32),
-        flags=np.array([frame.flags for frame in frames], dtype=np.uint16),
-        digest=np.zeros(count, dtype=np.uint64),
-        interface=np.zeros(count, dtype=np.int32),
-        ethernet=np.array([-1 if frame.ethernet is None else pairs.index(frame.ethernet) for frame in frames], dtype=np.int32),
-        conversations=Conversations(
-            protocol=np.array([key[0] for key in talks], dtype=np.uint8),
-            source=_addresses([key[1] for key in talks]),
-            destination=_addresses([key[2] for key in talks]),
-            source_port=np.array([key[3] for key in talks], dtype=np.uint16),
-            destination_port=np.array([key[4] for key in talks], dtype=np.uint16),
-        ),
-        tunnels=Tunnels(
-            source=_addresses([key[0] for key in tunnels]),
-            destination=_addresses([key[1] for key in tunnels]),
-            source_port=np.array([key[2] for key in tunnels], dtype=np.uint16),
-            port=np.array([key[3] for key in tunnels], dtype=np.uint16),
-            vni=np.array([key[4] for key in tunnels], dtype=np.uint32),
-            inner_source_mac=np.array([_mac(key[5]) for key in tunnels], dtype=np.uint64),
-            inner_destination_mac=np.array([_mac(key[6]) for key in tunnels], dtype=np.uint64),
-        ),
-        ethernets=Ethernets(
-            source=np.array([_mac(pair[0]) for pair in pairs], dtype=np.uint64),
-            destination=np.array([_mac(pair[1]) for pair in pairs], dtype=np.uint64),
-        ),
-        icmp_quotes=IcmpQuotes(
-            row=np.array([row for row, _ in quotes], dtype=np.int32),
-            conversation=np.where(inside, -1, np.array(quoted, dtype=np.int32)).astype(np.int32),
-            ip_id=np.zeros(len(quotes), dtype=np.uint16),
-            inner_conversation=np.where(inside, np.array(quoted, dtype=np.int32), -1).astype(np.int32),
-            inner_ip_id=np.zeros(len(quotes), dtype=np.uint16),
-        ),
-        neighbours=_neighbours(frames),
-    )
-
-
-def _neighbours(frames: Sequence[Frame]) -> Neighbours:
-    """The ARP messages among the frames."""
-    messages = [(row, frame) for row, frame in enumerate(frames) if frame.kind is Kind.ARP]
-    return Neighbours(
-        row=np.array([row for row, _ in messages], dtype=np.int32),
-        address=_addresses([frame.source if frame.flags == 2 else frame.destination for _, frame in messages]),
-        answer=np.array([frame.flags == 2 for _, frame in messages], dtype=np.bool_),
-        mac=np.zeros(len(messages), dtype=np.uint64),
-    )
-
-
-def _mac(text: str) -> int:
-    return int(text.replace(":", ""), 16)
-
-
-def _key(frame: Frame) -> tuple[int, str, str, int, int]:
-    return frame.protocol, frame.source, frame.destination, frame.source_port, frame.destination_port
-
-
-def _addresses(texts: Sequence[str]) -> U8:
-    raw = b""
-    for text in texts:
-        address = ip_address(text)
-        raw += address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
-    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,90 +294,7 @@ class World:
         )
 
 
-def vtep(node: str) -> Vtep:
-    overlay, outer, mac = (VTEP_A, NIC_A, MAC_A) if node == A else (VTEP_B, NIC_B, MAC_B)
-    return Vtep(node=node, interface=VX, address=overlay, underlay_address=outer, mac=mac, vni=4096, port=4789, mtu_bytes=1410)
-
-
-COUNTERS = dict.fromkeys(("Udp.NoPorts", "Udp.InDatagrams", "Udp.InCsumErrors", "Ip.InDiscards", "softnet.dropped"), 100)
-LINK_COUNTERS = dict.fromkeys(("rx.packets", "rx.missed_errors", "rx.dropped", "tx.packets", "tx.dropped", "tx.errors"), 1000)
-
-
-def facts(
-    node: str,
-    *,
-    later: bool = False,
-    counters: Mapping[str, int] | None = None,
-    nic: Mapping[str, int] | None = None,
-    vx: Mapping[str, int] | None = None,
-    rules: tuple[Rule, ...] = (),
-    device: Link | None = None,
-    xdp: bool = False,
-) -> NodeFacts:
-    """What a healthy node says. `counters`, `nic`, `vx`: how much counters have grown since the first look."""
-    peer, remote, mac = (VTEP_B, SERVER, MAC_B) if node == A else (VTEP_A, CLIENT, MAC_A)
-    local, pod, outer = (CLIENT, POD_A, NIC_B) if node == A else (SERVER, POD_B, NIC_A)
-    own = vtep(node)
-    made = device or Link(name=VX, index=7, kind="vxlan", mac=own.mac, vxlan=VxlanDevice(vni=4096, port=4789, local=own.underlay_address))
-    return NodeFacts(
-        node=node,
-        taken_ns=START_NS + (7 if later else -2) * SECOND_NS,
-        links=(
-            Link(name=NIC, index=2, addresses=(own.underlay_address or "",), xdp=xdp, counters=_sum(LINK_COUNTERS, nic)),
-            replace(made, counters=_sum(LINK_COUNTERS, vx)),
-            Link(name=pod, index=4, counters=dict(LINK_COUNTERS)),
-        ),
-        lookups=(
-            RouteLookup(destination=remote, source=local, input=pod, gateway=peer, device=VX),
-            RouteLookup(destination=local, device=pod),
-        ),
-        neighbours=(
-            Neighbour(address=peer, device=VX, mac=mac, states=("PERMANENT",)),
-            Neighbour(address=local, device=pod, mac="02:32:0b:3a:d6:a5", states=("REACHABLE",)),
-        ),
-        fdb=(FdbEntry(mac=mac, device=VX, destination=outer), FdbEntry(mac="33:33:00:00:00:01", device=NIC)),
-        rules=rules,
-        counters=_sum(COUNTERS, counters),
-        ethtool={f"{NIC}.driver": "virtio_net"},
-    )
-
-
-def _sum(base: Mapping[str, int], growth: Mapping[str, int] | None) -> dict[str, int]:
-    return {name: base.get(name, 0) + (growth or {}).get(name, 0) for name in {*base, *(growth or {})}}
-
-
-def rule(chain: str, text: str, packets: int | None, *, backend: str = "iptables-nft", hook: str | None = None) -> Rule:
-    """A packet filter rule as the facts have it: the word behind -j is its target, what stands behind --comment its comment."""
-    words = text.replace('"', "").split()
-    return Rule(
-        id=f"{backend}/{chain}/{text}",
-        backend=backend,
-        table="filter" if backend != "nft" else "inet filter",
-        chain=chain,
-        text=text,
-        target=words[words.index("-j") + 1] if "-j" in words else words[-1].upper(),
-        comment=text.split('--comment "')[-1].split('"')[0] if "--comment" in text else None,
-        packets=packets,
-        hook=hook,
-    )
-
-
-def policy(chain: str, target: str, packets: int) -> Rule:
-    """The policy of a built-in chain."""
-    name, hook = f"policy/{chain}", chain.lower()
-    return Rule(id=name, backend="iptables-nft", table="filter", chain=chain, text="policy", target=target, packets=packets, hook=hook)
-
-
-def ruled(node: str, *rules: tuple[Rule, int]) -> tuple[tuple[NodeFacts, ...], tuple[NodeFacts, ...]]:
-    """Both looks at both nodes, healthy but for rules of `node`: each with the growth of its counter."""
-    own = {one.chain for one, _ in rules if one.text == "policy"}
-    chains = tuple(policy(chain, "ACCEPT", 900) for chain in ("INPUT", "FORWARD", "OUTPUT") if chain not in own)
-    first = (*chains, *(one for one, _ in rules))
-    last = (*chains, *(replace(one, packets=None if one.packets is None else one.packets + growth) for one, growth in rules))
-    before = tuple(facts(name, rules=first if name == node else ()) for name in (A, B))
-    after = tuple(facts(name, later=True, rules=last if name == node else ()) for name in (A, B))
-    return before, after
-
-
 HEALTHY = World(before=(facts(A), facts(B)), after=(facts(A, later=True), facts(B, later=True)))
+
+
 """24 requests, 24 replies, two looks at both nodes in which nothing grew."""

@@ -9,7 +9,9 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.model.facts import Link, NodeFacts, Rule
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import HEALTHY, NIC, VX, A, B, Fate, World, facts, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.nodes import facts, rule, ruled
+from tests.diagnosis.places import NIC, VX, A, B
 
 LEGS = [(start, start + 1) for start in range(1, 6)]
 PROTOCOLS = ("UDP", "TCP", "ICMP")

@@ -7,7 +7,9 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, HopCount, Leg, Severity
-from tests.diagnosis.build import HEALTHY, A, B, Fate, lost, rule, ruled, with_paths
+from tests.diagnosis.build import HEALTHY, Fate, lost, with_paths
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import A, B
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 

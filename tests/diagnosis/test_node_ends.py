@@ -12,7 +12,9 @@ from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence, Leg, Verdict
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVER_END, A, B, Fate, World, rule, ruled, with_flow
+from tests.diagnosis.build import HEALTHY, Fate, World, with_flow
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import CLIENT, SERVER, SERVER_END, A, B
 
 DROP = "-p udp -m udp --sport 53 -j DROP"
 

@@ -8,7 +8,8 @@ import pytest
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_SYN
 from kubectl_vxtrace.model.recording import CaptureStatus
-from tests.diagnosis.build import HEALTHY, TAPS, Fate, World, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.places import TAPS
 
 SYN, SYN_ACK = (TCP_SYN, 99, 0, 0), (TCP_SYN | TCP_ACK, 7, 100, 0)
 LATER_NS = 1_000_000

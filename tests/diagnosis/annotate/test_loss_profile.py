@@ -10,7 +10,9 @@ from kubectl_vxtrace.diagnosis.annotate.loss_profile import Trait, profile
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets
 from kubectl_vxtrace.model.path import Endpoint, Flow
 from kubectl_vxtrace.model.report import Finding
-from tests.diagnosis.build import CLIENT, HEALTHY, A, B, Fate, World, facts, lost, with_paths
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_paths
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, A, B
 
 SECOND_NS = 1_000_000_000
 COUNT = 40

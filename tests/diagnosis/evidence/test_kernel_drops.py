@@ -12,7 +12,8 @@ from kubectl_vxtrace.diagnosis.losses import losses_of
 from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import ClockBound, Confidence, EvidenceKind, Finding, OffsetBound
-from tests.diagnosis.build import CLIENT, POD_A, SECOND_NS, START_NS, VX, A, B, Fate, World, lost
+from tests.diagnosis.build import Fate, World, lost
+from tests.diagnosis.places import CLIENT, POD_A, SECOND_NS, START_NS, VX, A, B
 
 _MS = 1_000_000
 # The frames of a capture in build.py are a fifth of a second apart.

@@ -9,7 +9,8 @@ from kubectl_vxtrace.diagnosis.losses import Segment, SegmentKind
 from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop, Role
-from tests.diagnosis.build import HEALTHY, NIC, TAPS, A, B
+from tests.diagnosis.build import HEALTHY
+from tests.diagnosis.places import NIC, TAPS, A, B
 
 SENDER, RECEIVER = Hop(hop=3, role=Role.UNDERLAY, tap=TAPS[2]), Hop(hop=4, role=Role.UNDERLAY, tap=TAPS[3])
 

@@ -13,7 +13,8 @@ from kubectl_vxtrace.diagnosis.evidence.segment_packets import (
 )
 from kubectl_vxtrace.diagnosis.losses import Segment, SegmentKind, losses_of
 from kubectl_vxtrace.model.path import Hop, Role
-from tests.diagnosis.build import HEALTHY, NIC_B, SERVER, TAPS, Fate, lost
+from tests.diagnosis.build import HEALTHY, Fate, lost
+from tests.diagnosis.places import NIC_B, SERVER, TAPS
 
 WIRE = Segment(kind=SegmentKind.WIRE, start=Hop(hop=3, role=Role.UNDERLAY, tap=TAPS[2]), end=Hop(hop=4, role=Role.UNDERLAY, tap=TAPS[3]))
 MIXED = replace(HEALTHY, requests=(lost(3, 3, 4), lost(2, 2, 3), lost(4, 4, 5), Fate(count=5)), replies=(Fate(count=7),))

@@ -7,7 +7,8 @@ from kubectl_vxtrace.model.journeys import ShownJourney
 from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.protocol import rfc3339
 from kubectl_vxtrace.model.report import SightingReport, Verdict
-from tests.diagnosis.build import START_NS, Frame, table
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.places import START_NS
 
 POD, NIC = Tap(node="node-a", interface="veth1"), Tap(node="node-a", interface="eth0")
 TABLES = {tap: table(tap, [Frame(source="10.244.1.2", destination="10.244.2.2")] * 3) for tap in (POD, NIC)}

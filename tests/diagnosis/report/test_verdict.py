@@ -13,7 +13,10 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, ServiceRef
 from kubectl_vxtrace.model.recording import CaptureStatus, Gap
 from kubectl_vxtrace.model.report import Blind, ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict, worst
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Fate, Frame, World, facts, icmp, lost, of_flow, rule, ruled
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, of_flow
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.nodes import facts, rule, ruled
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, A, B
 
 DROP = rule("INPUT", "-p udp --dport 4789 -j DROP", 0)
 

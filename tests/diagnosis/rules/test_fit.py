@@ -10,7 +10,9 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit, unread, untracking
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.report import Finding
-from tests.diagnosis.build import HEALTHY, SERVER, B, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, lost
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import SERVER, B
 
 OUTER = Traits(
     protocol="udp",

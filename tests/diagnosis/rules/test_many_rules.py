@@ -6,7 +6,9 @@ from dataclasses import replace
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.rules.droppers import all_droppers
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
-from tests.diagnosis.build import HEALTHY, A, B, World, facts, lost, policy
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts, policy
+from tests.diagnosis.places import A, B
 
 SERVICES = 10_000
 

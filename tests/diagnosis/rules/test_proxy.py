@@ -6,7 +6,7 @@ import pytest
 
 from kubectl_vxtrace.diagnosis.rules.proxy import has_portals, managed_backends, portals
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
-from tests.diagnosis.build import SERVER, SERVICE, A
+from tests.diagnosis.places import SERVER, SERVICE, A
 
 SVC, SEP = "KUBE-SVC-TCOU7JCQXEZGVUNU", "KUBE-SEP-N4G2XR5TDX7PQE7P"
 

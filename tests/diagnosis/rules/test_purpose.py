@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, purpose_of
-from tests.diagnosis.build import POD_B, rule
+from tests.diagnosis.nodes import rule
+from tests.diagnosis.places import POD_B
 
 REVERSE_PATH = "-m mark --mark 0x80000/0x80000 -m rpfilter --validmark --invert -j DROP"
 XT_COMMENT, XT_CONNTRACK = 'xt {"name":"comment","type":"match"}', 'xt {"name":"conntrack","type":"match"}'

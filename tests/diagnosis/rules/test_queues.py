@@ -10,7 +10,9 @@ from kubectl_vxtrace.model.datapath import QueueListener
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence
-from tests.diagnosis.build import HEALTHY, POD_B, B, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, lost
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import POD_B, B
 
 QUEUEING = replace(rule("POSTROUTING", f"-o {POD_B} -j NFQUEUE --queue-num 100", 3), table="mangle", hook="postrouting")
 READER = QueueListener(number=100, dropped=5)

@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity, TraceReport, Verdict
-from tests.diagnosis.build import rule, ruled
+from tests.diagnosis.nodes import rule, ruled
 from tests.journeys.build import lookups, tables_of
 from tests.journeys.spoofing import BEHIND, FIRST_TAP, FOREIGN, POD, recorded, spoof
 from tests.wire import simulator as wire

@@ -9,7 +9,8 @@ from kubectl_vxtrace.journeys.judge.contradictions import bridged_locally, contr
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import HopFrames, PathFrames
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Path, Role, ServiceRef, Tap
-from tests.diagnosis.build import CLIENT, SERVER, SERVICE, A, B, Frame, table
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, A, B
 
 NAMES = ("veth0", "cni0", "veth1")
 FLOW = Flow(

@@ -9,7 +9,8 @@ from kubectl_vxtrace.diagnosis.causes.capture import blind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import BEFORE_TAP, Confidence, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, VX, Fate, lost
+from tests.diagnosis.build import HEALTHY, Fate, lost
+from tests.diagnosis.places import VX
 
 DROPPED = "the kernel dropped 1438 of its packets"
 

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, B, Frame, World, facts, lost
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, A, B
 
 
 def test_an_unexplained_loss_is_unknown_with_its_leg_and_frames() -> None:

@@ -13,7 +13,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, Leg, LegTally, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, NIC_B, POD_A, A, B, Frame, arp, facts, lost, sent_to
+from tests.diagnosis.build import HEALTHY, lost, sent_to
+from tests.diagnosis.frames import Frame, arp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, NIC_B, POD_A, A, B
 
 GATEWAY, POD_GATEWAY = "10.128.0.1", "169.254.1.1"
 ASKED = (arp(NIC_A, NIC_B),) * 3

@@ -13,25 +13,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Path, Role
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    NIC,
-    NIC_A,
-    POD_B,
-    SERVER,
-    TAPS,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    facts,
-    lost,
-    table,
-    with_flow,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, POD_B, SERVER, TAPS, VX, A, B
 
 BARE_PLACES = (5, 3, 2, 0)
 

@@ -9,7 +9,9 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint, Hop
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import HEALTHY, POD_A, SERVER, SERVICE, TAPS, A, World, facts, lost_behind
+from tests.diagnosis.build import HEALTHY, World, lost_behind
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import POD_A, SERVER, SERVICE, TAPS, A
 
 SETTING = "net.bridge.bridge-nf-call-iptables"
 LOCAL = "veth0"

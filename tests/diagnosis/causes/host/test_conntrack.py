@@ -11,7 +11,9 @@ from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, START_NS, TAPS, VTEP_A, A, B, Fate, World, facts, lost, rule
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.nodes import facts, rule
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, START_NS, TAPS, VTEP_A, A, B
 
 COUNT, MAX = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
 DROP, FAILED = "conntrack.drop", "conntrack.insert_failed"

@@ -9,7 +9,9 @@ from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import HEALTHY, NIC, POD_A, A, B, Fate, World, lost, rule, ruled
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import NIC, POD_A, A, B
 
 INVALID = rule("FORWARD", "-m conntrack --ctstate INVALID -j DROP", 0)
 

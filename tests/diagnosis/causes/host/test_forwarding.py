@@ -9,7 +9,9 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, VX, A, B, World, facts, lost
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, VX, A, B
 
 FORWARD, VX_FORWARD = "net.ipv4.ip_forward", "net.ipv4.conf.vxlan/calico.forwarding"
 ALL, VX_FILTER, NIC_FILTER = "net.ipv4.conf.all.rp_filter", "net.ipv4.conf.vxlan/calico.rp_filter", "net.ipv4.conf.ens4.rp_filter"

@@ -10,7 +10,9 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint
 from kubectl_vxtrace.model.report import Confidence, Leg
-from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, SERVER, A, B, facts, lost, with_flow
+from tests.diagnosis.build import HEALTHY, lost, with_flow
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, POD_A, SERVER, A, B
 
 
 def look(hairpin: bool | None, *, later: bool, is_port: bool = True) -> NodeFacts:

@@ -7,7 +7,9 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
-from tests.diagnosis.build import HEALTHY, NIC, POD_B, A, B, World, facts, lost
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, POD_B, A, B
 
 
 def set_down(look: NodeFacts, name: str) -> NodeFacts:

@@ -10,17 +10,9 @@ from kubectl_vxtrace.model.facts import RouteLookup
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind
-from tests.diagnosis.build import (
-    HEALTHY,
-    TAPS,
-    VTEP_A,
-    VX,
-    A,
-    B,
-    Fate,
-    facts,
-    lost,
-)
+from tests.diagnosis.build import HEALTHY, Fate, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import TAPS, VTEP_A, VX, A, B
 
 AGAIN = HEALTHY.frame(Direction.REQUEST, 4, 40000, Fate())
 

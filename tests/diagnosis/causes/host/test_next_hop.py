@@ -17,25 +17,10 @@ from kubectl_vxtrace.model.packets import Ethernets
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    HEALTHY,
-    NIC_A,
-    POD_B,
-    SERVER,
-    VTEP_A,
-    VTEP_B,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    arp,
-    facts,
-    icmp,
-    lost,
-    with_flow,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.frames import Frame, arp, icmp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC_A, POD_B, SERVER, VTEP_A, VTEP_B, VX, A, B
 
 BEFORE, AFTER = facts(A), facts(A, later=True)
 

@@ -12,24 +12,10 @@ from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import (
-    HEALTHY,
-    NIC_B,
-    POD_A,
-    POD_B,
-    SERVER,
-    SERVICE,
-    A,
-    B,
-    Fate,
-    World,
-    icmp,
-    lost,
-    policy,
-    rule,
-    ruled,
-    with_paths,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_paths
+from tests.diagnosis.frames import icmp
+from tests.diagnosis.nodes import policy, rule, ruled
+from tests.diagnosis.places import NIC_B, POD_A, POD_B, SERVER, SERVICE, A, B
 
 INPUT = rule("INPUT", "-p udp -m udp --dport 4789 -j DROP", 10)
 ALLOWED_HOSTS = rule(

@@ -16,27 +16,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, HopCount, Impact, Leg, Severity, Verdict
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    NIC,
-    NIC_A,
-    NIC_B,
-    POD_A,
-    SERVER,
-    VTEP_B,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    facts,
-    icmp,
-    lost,
-    sent_to,
-    with_flow,
-    with_paths,
-)
+from tests.diagnosis.build import HEALTHY, Fate, lost, sent_to, with_flow, with_paths
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, NIC_B, POD_A, SERVER, VTEP_B, VX, A, B
 
 GATEWAY, GATEWAY_MAC, NIC_A_MAC, NIC_B_MAC = "10.128.0.1", "16:22:61:57:99:14", "42:01:0a:80:00:48", "42:01:0a:80:00:5f"
 RULE = RoutingRule(priority=30400, source=NIC_A, table="30400", text=f"from {NIC_A} lookup 30400")

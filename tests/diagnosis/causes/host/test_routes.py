@@ -9,26 +9,10 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup
 from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    NIC,
-    NIC_A,
-    POD_B,
-    SERVER,
-    VTEP_B,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    arp,
-    facts,
-    icmp,
-    lost,
-    with_flow,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.frames import Frame, arp, icmp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, POD_B, SERVER, VTEP_B, VX, A, B
 
 NO_WAY = "Network is unreachable"
 DEFAULT = Route(destination="default", gateway="10.128.0.1", device=NIC)

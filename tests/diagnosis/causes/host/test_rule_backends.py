@@ -9,16 +9,9 @@ from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Finding, Severity
-from tests.diagnosis.build import (
-    HEALTHY,
-    POD_B,
-    B,
-    World,
-    lost,
-    policy,
-    rule,
-    ruled,
-)
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import policy, rule, ruled
+from tests.diagnosis.places import POD_B, B
 
 END_OF_TIER = '--comment "End of tier default. Drop if no policies passed packet" -m mark --mark 0x0/0x20000 -j DROP'
 

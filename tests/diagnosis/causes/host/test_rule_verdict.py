@@ -10,24 +10,10 @@ from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Severity
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    POD_A,
-    POD_B,
-    SERVER,
-    TAPS,
-    VTEP_A,
-    A,
-    B,
-    Frame,
-    World,
-    lost,
-    rule,
-    ruled,
-    table,
-    with_flow,
-)
+from tests.diagnosis.build import HEALTHY, World, lost, with_flow
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import CLIENT, POD_A, POD_B, SERVER, TAPS, VTEP_A, A, B
 
 END_OF_TIER = '--comment "End of tier default. Drop if no policies passed packet" -m mark --mark 0x0/0x20000 -j DROP'
 REVERSE_PATH = "-m mark --mark 0x80000/0x80000 -m rpfilter --validmark --invert -j DROP"

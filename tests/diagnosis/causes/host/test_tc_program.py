@@ -12,7 +12,9 @@ from kubectl_vxtrace.model.facts import BpfProgram, KernelDrop, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, Finding
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import NIC, POD_B, SECOND_NS, START_NS, VX, A, B, World, facts, lost
+from tests.diagnosis.build import World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, POD_B, SECOND_NS, START_NS, VX, A, B
 
 LEFTOVER = TcFilter(device=VX, direction="ingress", kind="bpf", name="1,6 0 0 2", direct=True)
 FLOWER = TcFilter(device=VX, direction="ingress", kind="flower", actions=("drop",), dropped=40)

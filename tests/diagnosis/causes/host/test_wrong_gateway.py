@@ -10,7 +10,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role, Tap, Vtep
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, POD_A, SERVER, VTEP_B, VX, A, B, Frame, World, facts, lost, table, vtep
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.nodes import facts, vtep
+from tests.diagnosis.places import CLIENT, POD_A, SERVER, VTEP_B, VX, A, B
 
 THIRD = "ada-ec-3"
 C = Vtep(node=THIRD, interface=VX, address="10.244.106.64", underlay_address="10.128.0.96")

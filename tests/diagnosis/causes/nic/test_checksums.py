@@ -12,24 +12,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    HEALTHY,
-    MAC_A,
-    NIC,
-    POD_B,
-    START_NS,
-    TAPS,
-    VTEP_A,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    facts,
-    lost,
-    table,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import MAC_A, NIC, POD_B, START_NS, TAPS, VTEP_A, VX, A, B
 
 BAD = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=())
 SOFTWARE = {f"{NIC}.driver": "virtio_net", f"{VX}.tx-checksum-ip-generic": "on"}

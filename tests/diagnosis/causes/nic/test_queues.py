@@ -11,7 +11,10 @@ from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, POD_B, SECOND_NS, SERVER, START_NS, VTEP_B, VX, A, B, Fate, World, arp, facts, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import arp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, POD_B, SECOND_NS, SERVER, START_NS, VTEP_B, VX, A, B
 
 Counts = Mapping[str, int]
 

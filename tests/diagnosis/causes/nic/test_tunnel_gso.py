@@ -8,7 +8,8 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.nic import tunnel_gso as glued
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC_B, Fate, World, lost, sent_to
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, sent_to
+from tests.diagnosis.places import NIC_B
 
 # A frame of 132 bytes holds 40 bytes of UDP; one that holds another such packet, 82 bytes behind another VXLAN header, has 90 more.
 ALONE, TWO = 132, 132 + 8 + 82

@@ -10,7 +10,10 @@ from kubectl_vxtrace.model.cluster import ClusterSnapshot, Pod
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Severity, Verdict
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, A, Frame, World, rule, ruled
+from tests.diagnosis.build import HEALTHY, World
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, A
 
 FOREIGN = "10.244.250.9"
 REVERSE_PATH = rule("cali-PREROUTING", "-m mark --mark 0x40000/0x40000 -m rpfilter --validmark --invert -j DROP", 1)

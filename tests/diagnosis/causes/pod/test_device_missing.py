@@ -11,7 +11,9 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Overlay, Tap
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from kubectl_vxtrace.topology.cni import CNIS
-from tests.diagnosis.build import HEALTHY, NIC, POD_B, SERVER, TAPS, A, B, facts, lost, with_paths
+from tests.diagnosis.build import HEALTHY, lost, with_paths
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, POD_B, SERVER, TAPS, A, B
 
 BRIDGED = RouteLookup(destination=SERVER, device="cni0")
 ASTRAY = RouteLookup(destination=SERVER, gateway="10.128.0.1", device=NIC)

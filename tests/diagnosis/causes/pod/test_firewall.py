@@ -9,7 +9,9 @@ from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.report import Finding
-from tests.diagnosis.build import HEALTHY, SECOND_NS, SERVER_END, START_NS, A, B, Fate, World, rule, ruled
+from tests.diagnosis.build import HEALTHY, Fate, World
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import SECOND_NS, SERVER_END, START_NS, A, B
 
 ON_THE_HOST = replace(SERVER_END, host_network=True)
 SILENT = replace(HEALTHY, requests=(Fate(count=20),), replies=())

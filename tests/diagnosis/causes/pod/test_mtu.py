@@ -10,7 +10,10 @@ from kubectl_vxtrace.diagnosis.causes.pod import mtu as refused
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts, RouteException
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC, NIC_A, POD_A, POD_B, SERVER, TAPS, VX, A, B, Fate, World, facts, icmp, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import icmp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC, NIC_A, POD_A, POD_B, SERVER, TAPS, VX, A, B
 
 DF, SMALL = 0x4000, Fate(count=20)
 COUNTER = "Ip.FragFails"

@@ -11,7 +11,9 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, MAC_B, NIC_B, SERVER, VX, A, B, World, facts, lost
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, MAC_B, NIC_B, SERVER, VX, A, B
 
 DEVICE = Link(name=VX, index=7, kind="vxlan", mac=MAC_B, vxlan=VxlanDevice(vni=4096, port=4789, local=NIC_B))
 FORWARDED = replace(HEALTHY, requests=(lost(24, 5, 6),), replies=())

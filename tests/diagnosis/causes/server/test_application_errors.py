@@ -9,7 +9,8 @@ from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.model.packets import Notice
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Finding, Severity, Verdict
-from tests.diagnosis.build import HEALTHY, SERVER, noticed
+from tests.diagnosis.build import HEALTHY, noticed
+from tests.diagnosis.places import SERVER
 
 NXDOMAIN, SERVFAIL = 3, 2
 FEW = replace(HEALTHY, requests=(replace(HEALTHY.requests[0], count=4),), replies=(replace(HEALTHY.requests[0], count=4),))

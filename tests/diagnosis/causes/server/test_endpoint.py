@@ -12,25 +12,10 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    NIC_B,
-    SERVER,
-    SERVER_END,
-    SERVICE,
-    TAPS,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    icmp,
-    lost,
-    rule,
-    ruled,
-    with_flow,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.nodes import rule, ruled
+from tests.diagnosis.places import CLIENT, NIC_B, SERVER, SERVER_END, SERVICE, TAPS, A, B
 
 REFUSED = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
 AT_SERVER = HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())

@@ -11,7 +11,9 @@ from kubectl_vxtrace.model.facts import RouteLookup
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint, ServiceRef
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity, Verdict
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, SERVER, A, B, Fate, World, facts, lost, with_flow
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC_A, SERVER, A, B
 
 CLIENT_POD = Pod(namespace="kotsadm", name="kotsadm-1", node=A, addresses=(CLIENT,), labels={})
 LISTED = ClusterSnapshot(scope=Scope.WIDE, nodes=(Node(name=A, addresses=(NIC_A,), annotations={}),), pods=(CLIENT_POD,))

@@ -7,7 +7,9 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
-from tests.diagnosis.build import HEALTHY, SERVER, SERVER_END, A, B, World, facts
+from tests.diagnosis.build import HEALTHY, World
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import SERVER, SERVER_END, A, B
 
 
 def namespace(eth0: int, net1: int, *, address: str = SERVER, index: int = 4) -> PodNamespace:

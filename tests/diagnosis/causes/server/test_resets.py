@@ -9,8 +9,10 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, TAPS, Fate, Frame, World, lost, with_paths
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_paths
 from tests.diagnosis.causes.server.test_endpoint import REFUSED
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.places import CLIENT, SERVER, TAPS
 
 BY_THE_WAY = Frame(source=SERVER, destination=CLIENT, protocol=6, source_port=53, destination_port=40000, flags=0x14)
 

@@ -6,7 +6,8 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.packets import Notice
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Finding, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, noticed
+from tests.diagnosis.build import HEALTHY, noticed
+from tests.diagnosis.places import CLIENT, SERVER
 
 TALK = replace(HEALTHY, protocol="TCP")
 

@@ -8,7 +8,8 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_PSH, TCP_RST, TCP_SYN
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
-from tests.diagnosis.build import HEALTHY, SERVER, TAPS, B, Fate, World, lost_behind, of_flow
+from tests.diagnosis.build import HEALTHY, Fate, World, lost_behind, of_flow
+from tests.diagnosis.places import SERVER, TAPS, B
 
 DATA, RESET = (TCP_PSH | TCP_ACK, 5_000, 9_000, 60), (TCP_RST, 9_000, 0, 0)
 OPEN, OPENED = (TCP_SYN, 4_999, 0, 0), (TCP_SYN | TCP_ACK, 8_999, 5_000, 0)

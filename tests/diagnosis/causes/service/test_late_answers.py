@@ -9,7 +9,9 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Finding, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, SERVER, SERVICE, TAPS, Fate, Frame, icmp
+from tests.diagnosis.build import HEALTHY, Fate
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.places import CLIENT, SERVER, SERVICE, TAPS
 
 SECOND_NS = 1_000_000_000
 ONE = replace(HEALTHY, requests=(Fate(port=41_000),), replies=(Fate(port=41_000),))

@@ -10,7 +10,10 @@ from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
 from kubectl_vxtrace.model.facts import ConntrackEntry, IpvsBackend, IpvsService, NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, SERVER, SERVICE, A, B, Fate, Frame, World, facts, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC_A, SERVER, SERVICE, A, B
 
 OTHER, DEAD = "10.244.106.65", "10.244.56.150"
 SVC, SEP_1, SEP_2 = "KUBE-SVC-TCOU7JCQXEZGVUNU", "KUBE-SEP-N4G2XR5TDX7PQE7P", "KUBE-SEP-E5GYASW3CT7QQDIG"

@@ -13,25 +13,10 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    HEALTHY,
-    MAC_B,
-    NIC,
-    NIC_A,
-    NIC_B,
-    POD_A,
-    START_NS,
-    VX,
-    A,
-    B,
-    Fate,
-    Frame,
-    World,
-    arp,
-    facts,
-    lost,
-    sent_to,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, sent_to
+from tests.diagnosis.frames import Frame, arp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import MAC_B, NIC, NIC_A, NIC_B, POD_A, START_NS, VX, A, B
 
 WRONG, THIRD = "10.128.0.200", "ada-ec-3"
 CALICO, FLANNEL, OVERWRITE = (

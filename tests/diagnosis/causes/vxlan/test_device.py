@@ -10,7 +10,10 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Overlay
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import HEALTHY, NIC_B, VX, A, B, Fate, World, facts, icmp, lost, rule, ruled, with_paths
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_paths
+from tests.diagnosis.frames import icmp
+from tests.diagnosis.nodes import facts, rule, ruled
+from tests.diagnosis.places import NIC_B, VX, A, B
 
 LOST = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=())
 

@@ -9,18 +9,10 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import FdbEntry, NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Leg
-from tests.diagnosis.build import (
-    HEALTHY,
-    MAC_B,
-    VX,
-    A,
-    B,
-    Frame,
-    World,
-    facts,
-    lost,
-    rule,
-)
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import facts, rule
+from tests.diagnosis.places import MAC_B, VX, A, B
 
 BEFORE, AFTER = facts(A), facts(A, later=True)
 

@@ -11,21 +11,10 @@ from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    SERVER,
-    TAPS,
-    VTEP_A,
-    A,
-    B,
-    Frame,
-    facts,
-    lost,
-    policy,
-    rule,
-    table,
-)
+from tests.diagnosis.build import HEALTHY, lost
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.nodes import facts, policy, rule
+from tests.diagnosis.places import CLIENT, SERVER, TAPS, VTEP_A, A, B
 
 OTHERS = '-p udp -m comment --comment "Drop IPv4 VXLAN packets from non-allowed hosts" -m multiport --dports 4789 -j DROP'
 

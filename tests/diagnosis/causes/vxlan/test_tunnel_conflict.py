@@ -14,7 +14,9 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Vtep
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import CLIENT, HEALTHY, NIC_A, NIC_B, START_NS, VTEP_A, VX, A, B, facts, lost
+from tests.diagnosis.build import HEALTHY, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, NIC_A, NIC_B, START_NS, VTEP_A, VX, A, B
 
 THIRD, NIC_C, VTEP_C, MAC_C = "ada-ec-3", "10.128.0.96", "10.244.106.64", "66:f8:0c:43:a2:ef"
 TUNNEL = "10.244.106.90"

@@ -10,7 +10,9 @@ from kubectl_vxtrace.model.facts import Link, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, MAC_A, MAC_B, NIC_B, VX, A, B, World, facts, lost
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import MAC_A, MAC_B, NIC_B, VX, A, B
 
 NEW_MAC = "66:00:00:00:00:99"
 DEVICE = Link(name=VX, index=7, kind="vxlan", mac=NEW_MAC, vxlan=VxlanDevice(vni=4096, port=4789, local=NIC_B))

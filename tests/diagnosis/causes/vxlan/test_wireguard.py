@@ -8,20 +8,9 @@ from kubectl_vxtrace.diagnosis.causes.vxlan import wireguard
 from kubectl_vxtrace.model.facts import ClockReading, Link, NodeFacts, RouteLookup, WireguardPeer
 from kubectl_vxtrace.model.report import Confidence, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    POD_A,
-    SECOND_NS,
-    SERVER,
-    START_NS,
-    VX,
-    A,
-    B,
-    World,
-    facts,
-    lost,
-)
+from tests.diagnosis.build import HEALTHY, World, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import CLIENT, POD_A, SECOND_NS, SERVER, START_NS, VX, A, B
 
 WG = "wireguard.cali"
 NOW_S = (START_NS + 7 * SECOND_NS) // SECOND_NS

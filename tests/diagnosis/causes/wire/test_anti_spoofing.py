@@ -8,19 +8,9 @@ from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import (
-    CLIENT,
-    HEALTHY,
-    NIC_A,
-    SERVER,
-    TAPS,
-    B,
-    Fate,
-    Frame,
-    World,
-    lost,
-    table,
-)
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame, table
+from tests.diagnosis.places import CLIENT, NIC_A, SERVER, TAPS, B
 
 
 def bare(world: World, *, source: str = CLIENT, extra: tuple[Frame, ...] = ()) -> Case:

@@ -9,7 +9,10 @@ from kubectl_vxtrace.diagnosis.causes.wire import fragments as reassembly
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC_A, NIC_B, A, B, Fate, Frame, World, facts, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC_A, NIC_B, A, B
 
 FIRST_ID, SMALL = 900, Fate(count=20)
 # The first fragment of an outer packet that carries 1352 bytes in UDP: 1400 bytes of IP, the rest comes in the second.

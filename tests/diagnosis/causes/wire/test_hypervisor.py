@@ -9,7 +9,10 @@ from kubectl_vxtrace.diagnosis.causes.wire import hypervisor
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, Frame, World, facts, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, A, B
 
 
 def node(name: str, driver: str = "vmxnet3", *, offloads: bool = True) -> NodeFacts:

@@ -9,7 +9,10 @@ from kubectl_vxtrace.diagnosis.causes.wire import mtu
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, NIC_A, A, B, Fate, Frame, World, facts, icmp, lost
+from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, NIC_A, A, B
 
 LARGE = replace(lost(4, 3, 4), wire_bytes=1460)
 SMALL = Fate(count=20)

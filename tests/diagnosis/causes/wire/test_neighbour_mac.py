@@ -12,7 +12,9 @@ from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Leg
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, NIC_B, A, B, facts, lost
+from tests.diagnosis.build import HEALTHY, lost
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, NIC_B, A, B
 
 SENDER, PEER, OTHER = "42:01:0a:80:00:48", "42:01:0a:80:00:5f", "42:01:0a:80:00:60"
 ASTRAY = {Direction.REQUEST: (SENDER, OTHER), Direction.REPLY: (PEER, SENDER)}

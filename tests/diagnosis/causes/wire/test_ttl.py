@@ -10,7 +10,9 @@ from kubectl_vxtrace.model.journeys import TracedPath
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC_A, NIC_B, Fate, Frame, World, icmp, lost, of_flow
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, of_flow
+from tests.diagnosis.frames import Frame, icmp
+from tests.diagnosis.places import NIC_A, NIC_B
 
 ROUTER = "10.128.0.1"
 GONE = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())

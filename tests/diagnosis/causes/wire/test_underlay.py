@@ -12,7 +12,9 @@ from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, FrameRef, Leg, Severity
 from tests.diagnosis.asked import asked
-from tests.diagnosis.build import HEALTHY, NIC, A, B, Fate, World, facts, lost, of_flow, with_paths
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, of_flow, with_paths
+from tests.diagnosis.nodes import facts
+from tests.diagnosis.places import NIC, A, B
 
 BLOCKED = replace(HEALTHY, requests=(lost(24, 3, 4),), replies=())
 
