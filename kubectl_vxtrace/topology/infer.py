@@ -85,15 +85,15 @@ class _Evidence:
         return {channel: others for channel, others in found.items() if self._from_own_pod(channel) and not self._is_pod(channel.server)}
 
     def _sent_on(self, tables: Sequence[PacketTable], channels: Channels) -> frozenset[Channel]:
-        """The channels that are a pod's traffic under another address (masqueraded): theirs are no clients. What such a pod asked a Service
-        is then known to be translated."""
+        """The channels that are a pod's traffic under another address (masqueraded): theirs are no clients. What such a pod asked a
+        Service, or what went on with another port of the pod, is then known to be translated."""
         before = [at for at, sight in enumerate(self._sights) if sight.tap in self._places.pod_address]
         found = find_masqueraded(tables, channels, before, range(len(tables)))
         kept = {other: was for other, was in found.items() if self._from_own_pod(was) and not self._from_own_pod(other)}
         for other, was in kept.items():
             if (was.server, was.port) != (other.server, other.port) and was not in self._translations and not self._is_pod(was.server):
                 self._translations[was] = (replace(other, client=was.client),)
-        return frozenset(kept)
+        return frozenset(other for other, was in kept.items() if other.client != was.client)
 
     def _is_pod(self, address: str) -> bool:
         return address in self._node_of

@@ -47,7 +47,8 @@ def find_translations(
 def find_masqueraded(
     tables: Sequence[PacketTable], channels: Channels, before: Sequence[int], after: Sequence[int]
 ) -> dict[Channel, Channel]:
-    """Channels whose packets are mostly those of another, sent on with another client's address: their client is none.
+    """Channels whose packets are mostly those of another, sent on with another client's address, so that their client is none; or with
+    another client port and another server's address.
 
     The same survives that as survives another server's address, but for the client's end. Two clients may send the same payload without an
     IP ID, so that such packets count where there are some of them, all different.
@@ -57,7 +58,7 @@ def find_masqueraded(
         after: numbers of all tables that may have seen them masqueraded.
 
     Returns:
-        For each masqueraded channel the one that it was.
+        For each such channel the one that it was.
     """
     sent, seen = (_distinct(_keyed(tables, channels, chosen, _BOTH_ENDS), len(channels.channels)) for chosen in (before, after))
     pairs, counts = _pairs(tables, channels, sent, seen, _BOTH_ENDS)
@@ -69,7 +70,7 @@ def find_masqueraded(
         one, other = divmod(int(pairs[at]), len(channels.channels))
         was, became = channels.channels[one], channels.channels[other]
         same_packets = 2 * counts[at] > total[other] and counts[at] >= enough[other]
-        if was.protocol == became.protocol and was.client != became.client and same_packets:
+        if was.protocol == became.protocol and same_packets:
             found[became] = was
     return found
 

@@ -1,5 +1,6 @@
-"""Captures of traffic whose client's address a node rewrites: who was masqueraded is no client of its own."""
+"""Captures of traffic whose client's end a node rewrites, its address or its port: what goes on is nobody else's traffic."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +19,21 @@ ELSEWHERE = "10.244.106.99"
 MS = 1_000_000
 
 
+MASQUERADED = Flow(server_port=3010, masquerade=True)
+"""The VXLAN device's address is the client's from there on."""
+OTHER_PORT = Flow(server_port=3010, port_shift=500)
+
+
 def said(
-    *, lost: tuple[int, ...] = (), answered: bool = True, service_port: int | None = None, sockets: int = 1, numbered: bool = True
+    flow: Flow = MASQUERADED,
+    *,
+    lost: tuple[int, ...] = (),
+    answered: bool = True,
+    service_port: int | None = None,
+    sockets: int = 1,
+    numbered: bool = True,
 ) -> TraceReport:
-    """What is said of a pod's questions that leave its node under the address of the VXLAN device; the `lost` ones die on the wire."""
+    """What is said of a pod's questions whose source its node rewrites; the `lost` ones die on the wire."""
     packets: list[Packet] = []
     for number in range(COUNT):
         port, at_ns = 41_000 + number % sockets, EPOCH + number * 10 * MS
@@ -37,7 +49,7 @@ def said(
         if answered and number not in lost:
             answer = b"answer %02d, with a payload" % number
             packets.append(Packet(reply=True, client_port=port, time_ns=at_ns + MS // 2, payload=answer, ip_id=8_001 + number))
-    world = World(flows=(Flow(server_port=3010, masquerade=True, service_port=service_port),), packets=tuple(packets))
+    world = World(flows=(replace(flow, service_port=service_port),), packets=tuple(packets))
     with TemporaryDirectory() as folder:
         written = emit(world).write(Path(folder))
         files = {f"{node}_{interface}.pcap": path.read_bytes() for (node, interface), path in written.items()}
@@ -47,6 +59,11 @@ def said(
 
 def ends(report: TraceReport) -> set[tuple[str | None, str | None]]:
     return {(flow.client.address, flow.server.address if flow.server is not None else None) for flow in report.flows}
+
+
+def losses(report: TraceReport) -> list[tuple[int, int | None, int]]:
+    """The legs on which requests were lost, and how many."""
+    return [(leg.from_, leg.to, leg.lost) for flow in report.flows for leg in flow.directions[0].legs if leg.lost]
 
 
 @pytest.mark.parametrize("service_port", [None, 80], ids=["straight", "through a Service"])
@@ -61,7 +78,7 @@ def test_what_is_answered_is_delivered(service_port: int | None, sockets: int) -
 def test_losses_are_counted_where_they_are(answered: bool) -> None:
     report = said(lost=(3, 4), answered=answered)
     assert report.verdict is Verdict.LOST
-    assert [(leg.from_, leg.to, leg.lost) for flow in report.flows for leg in flow.directions[0].legs if leg.lost] == [(3, 4, 2)]
+    assert losses(report) == [(3, 4, 2)]
 
 
 @pytest.mark.parametrize("numbered", [True, False], ids=["IP IDs", "none"])
@@ -69,6 +86,19 @@ def test_what_nobody_answers_did_not_vanish_at_the_client(numbered: bool) -> Non
     report = said(answered=False, numbered=numbered)
     assert report.verdict is Verdict.UNANSWERED
     assert sum(leg.lost for flow in report.flows for direction in flow.directions for leg in direction.legs) == 0
+
+
+@pytest.mark.parametrize("service_port", [None, 3010], ids=["straight", "through a Service"])
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "nobody answers"])
+@pytest.mark.parametrize("lost", [(), (3, 4)], ids=["whole", "two lost on the wire"])
+def test_a_rewritten_port_is_a_translation(lost: tuple[int, ...], answered: bool, service_port: int | None) -> None:
+    report = said(OTHER_PORT, lost=lost, answered=answered, service_port=service_port)
+    assert report.verdict is (Verdict.LOST if lost else Verdict.DELIVERED if answered else Verdict.UNANSWERED)
+    assert [(leg.from_, leg.to, leg.lost) for flow in report.flows for leg in flow.directions[0].legs if leg.lost] == [(3, 4, 2)] * bool(
+        lost
+    )
+    assert ends(report) == {(CLIENT, FIRST)}
+    assert "nat-port-rewritten" in {finding.cause for finding in report.findings}
 
 
 def test_two_clients_with_the_same_heartbeat_stay_two() -> None:
