@@ -1,7 +1,8 @@
 """Which packets carry others: VXLAN, which is opened, on the ports that are told and by its content on any; and what is only named.
 
-What is taken for VXLAN by its content has the I flag and no reserved bit (RFC 7348, 5), a unicast source address, and IPv4 with the right
-checksum, IPv6 or ARP which fills the datagram: some 80 bits that anything else (DNS, QUIC, STUN, GTP) would have to have by chance.
+What is taken for VXLAN by its content has the I flag and no reserved bit (RFC 7348, 5) but for those of a group policy, a unicast source
+address, and IPv4 with the right checksum, IPv6 or ARP which fills the datagram: some 80 bits, with a group policy 60, that anything else
+(DNS, QUIC, STUN, GTP) would have to have by chance.
 """
 
 from collections.abc import Collection
@@ -32,6 +33,10 @@ _HEADER_BYTES = 8
 _ENCAPSULATION_BYTES = layout.ENCAPSULATION.itemsize
 _LIKELY = np.uint64(0x00FFFFFF_00000000)
 """Bytes that are zero in VXLAN without extensions (flags, reserved) and in WireGuard (type, reserved): all else is looked at no further."""
+
+_GROUP_POLICY_BITS, _GROUP_POLICY = np.uint64(0xFFB70000_000000FF), np.uint64(0x88000000_00000000)
+"""The flags I and G alone, and of the reserved bits those for "do not learn", "policy applied" and the group's 16 bits
+(draft-smith-vxlan-group-policy, 2.1; Linux include/net/vxlan.h, struct vxlanhdr_gbp)."""
 
 _ARP_ETHERNET = 1  # RFC 826: the hardware space
 _ARP_LENGTHS = 0x0604  # of Ethernet and IPv4 addresses
@@ -89,7 +94,7 @@ def carried_by_udp(frames: Frames, cursor: Cursor, header: NDArray[Any], ports: 
     if expected.any():
         found[_told(frames, cursor, word, told, captured)] = Encapsulation.VXLAN
         _name(found, expected, word, captured)
-    likely = np.flatnonzero((word & _LIKELY) == 0)
+    likely = np.flatnonzero(((word & _LIKELY) == 0) | ((word & _GROUP_POLICY_BITS) == _GROUP_POLICY))
     likely = likely[captured[likely] & ~told[likely]]
     if len(likely):
         found[likely] = _by_content(frames, cursor.pick(likely), header[likely], word[likely])
@@ -144,7 +149,8 @@ def _by_content(frames: Frames, cursor: Cursor, header: NDArray[Any], word: U64)
     length = i64(header["length"])
     end = np.where(length == 0, cursor.wire_end, cursor.at + length)  # 0: a jumbogram's (RFC 2675, 4)
     found = np.zeros(len(cursor), np.uint8)
-    vxlan = np.flatnonzero((word & np.uint64(layout.VXLAN_RESERVED | layout.VXLAN_VALID_VNI)) == layout.VXLAN_VALID_VNI)
+    is_plain = (word & np.uint64(layout.VXLAN_RESERVED | layout.VXLAN_VALID_VNI)) == layout.VXLAN_VALID_VNI
+    vxlan = np.flatnonzero(is_plain | ((word & _GROUP_POLICY_BITS) == _GROUP_POLICY))
     if len(vxlan):
         inner = cursor.pick(vxlan)
         sure = _holds_a_sure_frame(frames, inner.moved(inner.at + _ENCAPSULATION_BYTES), end[vxlan])

@@ -50,6 +50,14 @@ def test_vxlan_on_a_port_that_nobody_told(name: str) -> None:
     assert table.encapsulation.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("policy", [0x00, 0x48], ids=["a group", "applied, and not to be learned"])
+def test_a_group_policy_on_a_port_that_nobody_told(policy: int) -> None:
+    carried_by = frames.vxlan(INNER["IPv4"], vni=9, flags=0x88, group=77)
+    table = table_of(on_port(changed(carried_by, 1, policy)))
+    assert table.tunnels.vni.tolist() == [9]
+    assert talk(table) == UDP_TALK
+
+
 def test_vxlan_by_content_in_an_icmp_error() -> None:
     quote = in_vxlan(INNER["IPv4"], port=ODD_PORT)[14:]
     error = frames.ipv4(frames.icmp(3, 13, payload=quote), source=NODE_B, destination=NODE_A, protocol=frames.ICMP)
@@ -76,6 +84,9 @@ def summed(frame: bytes, first: int, header_bytes: int) -> bytes:
 NEARLY = {
     "no I flag": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 42, 0),
     "another flag": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 42, 0x0C),
+    "a group without its flag": on_port(frames.vxlan(INNER["IPv4"], vni=1, group=77)),
+    "a reserved bit beside a group": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1, flags=0x88, group=77)), 43, 0x01),
+    "the last byte beside a group": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1, flags=0x88, group=77)), 49, 1),
     "a reserved bit": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 45, 1),
     "the last byte": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 49, 1),
     "sent by a group": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 6, 3),
