@@ -59,8 +59,9 @@ class Channels:
 def find_channels(tables: Sequence[PacketTable]) -> Channels:
     """Group the conversations of all tables into channels.
 
-    Who the client is, is said by a SYN or an echo request; else the end with fewer partners at one tap is, else the one with the higher
-    class of port (system, registered, ephemeral), else the one that was seen sending first.
+    Who the client is, is said by a SYN or an echo request; else the end with an ephemeral port is, where the other's is a system port (one
+    socket may ask two DNS servers), else the one with fewer partners at one tap, else the one with the higher class of port (system,
+    registered, ephemeral), else the one that was seen sending first.
     """
     sizes = [len(table.conversations) for table in tables]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -192,7 +193,9 @@ def _forward(
     began = np.where(sends_low[earliest], 1, -1)
     one, two = low[index], high[index]
     decided = votes
-    for further in (partners[two] - partners[one], rank_of[one] - rank_of[two], began):
+    rank = rank_of[one] - rank_of[two]
+    far_apart = np.where(np.abs(rank) > 1, rank, 0)
+    for further in (far_apart, partners[two] - partners[one], rank, began):
         decided = np.where(decided == 0, further, decided)
     low_is_client = decided > 0
     forward: Bools = low_is_client[pair] == sends_low

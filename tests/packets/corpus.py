@@ -90,7 +90,7 @@ def _wrapped(source: random.Random, inner: bytes) -> bytes:
     port = NO_VXLAN_PORT if source.random() < 0.08 else source.choice(VXLAN_PORTS)
     flags, group = source.choice(((0x08, 0), (0x08, 0), (0x88, source.randrange(1, 65_536)), (0x88, 0)))
     if port == NO_VXLAN_PORT:
-        flags |= 0x80  # else it would be VXLAN by its content, on whatever port
+        flags |= 0x40  # else it would be VXLAN by its content, on whatever port
     carried = frames.vxlan(inner, vni=source.getrandbits(24), flags=flags, group=group)
     datagram = frames.udp(carried, source=source.randrange(50_002, 60_000), destination=port)
     vlans = source.choice(((), (), (7,), (7, 8)))

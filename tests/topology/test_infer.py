@@ -210,6 +210,17 @@ def test_an_end_with_many_partners_is_the_server_whatever_its_port(tmp_path: Pat
     assert flow.server == Endpoint(address=B.pod, port=40000, node=B.node)
 
 
+def test_a_socket_that_asks_two_dns_servers_is_the_client(tmp_path: Path) -> None:
+    recorder = Recorder()
+    for server in (B, C):
+        recorder.send(A, server, 17, udp(40000, 53))
+    flows = inferred(recorder, tmp_path).flows
+    assert {(flow.client.address, flow.server.address if flow.server is not None else None) for flow in flows} == {
+        (A.pod, B.pod),
+        (A.pod, C.pod),
+    }
+
+
 def test_a_ping_is_a_flow_without_ports(tmp_path: Path) -> None:
     recorder = Recorder()
     for ident in (7, 8):
