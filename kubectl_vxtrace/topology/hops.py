@@ -63,7 +63,10 @@ class Hops:
 
     def left_its_pod(self, flow: Flow) -> bool:
         """Whether any tap but the client's own saw the flow."""
-        return any(self._places.pod_address.get(tap) != flow.client.address for tap in self._of_flow(flow))
+        return self._seen_away_from(flow, flow.client.address)
+
+    def _seen_away_from(self, flow: Flow, address: str) -> bool:
+        return any(self._places.pod_address.get(tap) != address for tap in self._of_flow(flow))
 
     def steps(self, flow: Flow) -> tuple[list[Step], str | None]:
         """The steps of a request, and what is not known about them."""
@@ -75,6 +78,9 @@ class Hops:
             return near[:1], "answered, and no other capture saw it: it may not have left the node"
         if client.node is not None and client.node == server.node:
             return [near[0], *self._half(server.node, server.address, flow)[:1]], None
+        if server.node is not None and client.node is None and not self._seen_away_from(flow, server.address):
+            own = self._half(server.node, server.address, flow)[:1]
+            return own, f"nothing recorded says where {client.address} is, and no other capture saw it: it may be on the same node"
         unknown = [end.address for end in (client, server) if end.node is None]
         far = self._half(server.node, server.address, flow) if server.node is not None else self._unrecorded(server.address, client.node)
         note = f"nothing recorded says where {' and '.join(unknown)} is" if unknown else None
