@@ -309,19 +309,6 @@ def test_what_is_answered_without_being_seen_elsewhere_is_not_called_lost(tmp_pa
     assert "may not have left the node" in (recording.paths[0].note or "")
 
 
-def test_a_client_that_only_the_servers_pod_saw_may_be_on_the_same_node(tmp_path: Path) -> None:
-    recorder = Recorder()
-    local = Side(pod="10.244.56.140", node=B.node, underlay=B.underlay, mac=B.mac)
-    for port in (40001, 40002):
-        recorder.send(local, B, 17, udp(port, 4000), hops=1)
-        recorder.send(B, local, 17, udp(4000, port), hops=1)
-    recorder.send(A, B, 17, udp(40003, 3010), hops=4)
-    recorder.files = {name: frames for name, frames in recorder.files.items() if name.startswith(B.node)}
-    recording = inferred(recorder, tmp_path)
-    flow = next(flow for flow in recording.flows if flow.client.address == local.pod)
-    assert [places(path) for path in recording.paths if path.flow == flow.id] == [[f"{B.node}-pod"]] * 2
-
-
 def test_noise_is_not_followed(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.ask(A, B, 40001)
