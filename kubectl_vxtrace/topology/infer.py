@@ -1,6 +1,6 @@
 """Flows, paths and the overlay of captures that somebody recorded by hand: all that the packets themselves say."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
@@ -66,6 +66,7 @@ class _Evidence:
         self._seen = seen_by_channel((*sights, *between), channels)
         self._translations = self._translated(tables, channels)
         self._masqueraded = self._sent_on(tables, channels)
+        self._translations.update(self._by_exclusion())
         self._hops = Hops(sights, between, unread, self._places, self._underlay, self._seen)
 
     @property
@@ -94,6 +95,25 @@ class _Evidence:
             if (was.server, was.port) != (other.server, other.port) and was not in self._translations and not self._is_pod(was.server):
                 self._translations[was] = (replace(other, client=was.client),)
         return frozenset(other for other, was in kept.items() if other.client != was.client)
+
+    def _by_exclusion(self) -> dict[Channel, tuple[Channel, ...]]:
+        """What a Service was translated to where no packet shows it by itself (UDP super-packets that are cut behind the pod).
+
+        A pod's own interface sees all that the pod sends. What goes on elsewhere under its address and was never sent so is the one
+        thing that it asked and that nobody saw again.
+        """
+        asked, orphans = defaultdict[tuple[str, str], list[Channel]](list), defaultdict[tuple[str, str], list[Channel]](list)
+        translated = {other for others in self._translations.values() for other in others}
+        clients = set(self._places.pod_address.values())
+        for channel, seen in self._seen.items():
+            ends = channel.protocol, channel.client
+            if channel.client not in clients or channel in translated or channel in self._translations:
+                continue
+            if not self._from_own_pod(channel):
+                orphans[ends].append(channel)
+            elif len(seen) == 1 and not self._is_pod(channel.server):
+                asked[ends].append(channel)
+        return {channels[0]: tuple(orphans[ends]) for ends, channels in asked.items() if len(channels) == 1 and orphans[ends]}
 
     def _is_pod(self, address: str) -> bool:
         return address in self._node_of
