@@ -99,8 +99,8 @@ class _Evidence:
     def _by_exclusion(self) -> dict[Channel, tuple[Channel, ...]]:
         """What a Service was translated to where no packet shows it by itself (UDP super-packets that are cut behind the pod).
 
-        A pod's own interface sees all that the pod sends. What goes on elsewhere under its address and was never sent so is the one
-        thing that it asked and that nobody saw again.
+        A pod's own interface sees all that the pod sends. What goes on elsewhere under its address and was never sent so is what it asked
+        and nobody saw again: of several such Services the one with the same port, else any of them.
         """
         asked, orphans = defaultdict[tuple[str, str], list[Channel]](list), defaultdict[tuple[str, str], list[Channel]](list)
         translated = {other for others in self._translations.values() for other in others}
@@ -113,7 +113,13 @@ class _Evidence:
                 orphans[ends].append(channel)
             elif len(seen) == 1 and not self._is_pod(channel.server):
                 asked[ends].append(channel)
-        return {channels[0]: tuple(orphans[ends]) for ends, channels in asked.items() if len(channels) == 1 and orphans[ends]}
+        found = {}
+        for ends, channels in asked.items():
+            for channel in channels:
+                same_port = [other for other in orphans[ends] if other.port == channel.port]
+                if others := same_port or orphans[ends]:
+                    found[channel] = tuple(others)
+        return found
 
     def _is_pod(self, address: str) -> bool:
         return address in self._node_of

@@ -1,5 +1,6 @@
 """Captures of traffic that nobody answers: no reply says who the backend is, or on which node an end is."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,6 +66,15 @@ def test_super_packets_to_a_service_are_found_behind_the_pod(port_shift: int) ->
     report = said(super_packets(count=5, port_shift=port_shift))
     assert (report.verdict, losses(report)) == (Verdict.UNANSWERED, [])
     assert {flow.server.address for flow in report.flows if flow.server is not None} == {FIRST}
+
+
+def test_two_services_of_one_client_are_told_apart_by_their_ports() -> None:
+    one, other = super_packets(count=5), super_packets(count=5)
+    flows = tuple(replace(one.flows[0], server_port=port, service_port=port) for port in (4_000, 4_010))
+    later = tuple(replace(packet, flow=1, client_port=41_000, ip_id=packet.ip_id + 500) for packet in other.packets)
+    report = said(World(flows=flows, packets=(*one.packets, *later)))
+    assert (report.verdict, losses(report)) == (Verdict.UNANSWERED, [])
+    assert {flow.server.port for flow in report.flows if flow.server is not None} == {4_000, 4_010}
 
 
 def test_those_that_vanish_later_are_lost_there() -> None:
