@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I64, U8, U16, U64, Encapsulation
+from kubectl_vxtrace.model.protocol import TAG_BYTES
 from kubectl_vxtrace.packets import layout
 from kubectl_vxtrace.packets.cursor import BOOL, Cursor
 from kubectl_vxtrace.packets.frames import Frames, i64, u64
@@ -160,11 +161,13 @@ def _by_content(frames: Frames, cursor: Cursor, header: NDArray[Any], word: U64)
 
 
 def _holds_a_sure_frame(frames: Frames, cursor: Cursor, end: I64) -> BOOL:
-    """Whether from the cursor to `end` there is nothing but one Ethernet frame with IP or ARP, whose headers were captured."""
-    found: BOOL = cursor.at + layout.ETHERNET.itemsize + layout.IPV4.itemsize <= cursor.captured_end
-    found &= (u64(frames.take(cursor.at + 4, np.dtype(">u8"))) & _MULTICAST) == 0
-    start = cursor.at + layout.ETHERNET.itemsize
-    types, first, second = _begin(frames, cursor)
+    """Whether from the cursor to `end` there is nothing but one Ethernet frame, with a tag or none, of IP or ARP, its headers captured."""
+    found: BOOL = (u64(frames.take(cursor.at + 4, np.dtype(">u8"))) & _MULTICAST) == 0
+    is_tagged = is_tag(_begin(frames, cursor)[0])
+    inner = cursor.moved(cursor.at + np.where(is_tagged, TAG_BYTES, 0))
+    start = inner.at + layout.ETHERNET.itemsize
+    found &= start + layout.IPV4.itemsize <= cursor.captured_end
+    types, first, second = _begin(frames, inner)
     left = end - start
     four = (first >> 12 == 4) & _fills(second, left) & _has_right_checksum(frames, start, (first >> 8) & 0x0F, cursor.captured_end)
     lengths = i64(frames.take(start + 4, np.dtype(">u2")))

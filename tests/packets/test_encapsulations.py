@@ -36,6 +36,7 @@ INNER = {
         frames.ipv6(frames.udp(b"x", source=1, destination=2), source=A6, destination=B6, protocol=17), ethertype=0x86DD
     ),
     "ARP": frames.ethernet(frames.arp(sender=A, target=B), ethertype=0x0806),
+    "tagged": frames.ethernet(udp_packet(), vlans=(5,)),
     "padded ARP": frames.ethernet(frames.arp(sender=A, target=B) + bytes(18), ethertype=0x0806),
 }
 
@@ -91,7 +92,7 @@ NEARLY = {
     "the last byte": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), 49, 1),
     "sent by a group": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 6, 3),
     "another ethertype": changed(on_port(frames.vxlan(INNER["IPv4"], vni=1)), _INNER_AT + 12, 0x88, 0xB5),
-    "a tag": on_port(frames.vxlan(frames.ethernet(udp_packet(), vlans=(5,)), vni=1)),
+    "two tags": on_port(frames.vxlan(frames.ethernet(udp_packet(), vlans=(5, 6)), vni=1)),
     "another version": on_port(frames.vxlan(summed(INNER["IPv4"], 0x55, 20), vni=1)),
     "another version of IPv6": changed(on_port(frames.vxlan(INNER["IPv6"], vni=1)), _INNER_AT + 14, 0x70),
     "a short header": on_port(frames.vxlan(summed(INNER["IPv4"], 0x44, 16), vni=1)),
