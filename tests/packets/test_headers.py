@@ -60,8 +60,8 @@ def test_vxlan(port: int, vlans: tuple[int, ...]) -> None:
 
 
 def test_a_port_that_was_not_asked_for_is_plain_udp() -> None:
-    """Unless it is VXLAN by all of its content, which a tag inside it is not (RFC 7348, 6.1)."""
-    frame = in_vxlan(frames.ethernet(udp_packet(), vlans=(5,)), port=4790)
+    """Unless it is VXLAN by all of its content, which two tags inside it are not."""
+    frame = in_vxlan(frames.ethernet(udp_packet(), vlans=(5, 6)), port=4790)
     assert talk(table_of(frame)) == (17, NODE_A, 50123, NODE_B, 4790)
     assert talk(table_of(frame, ports=(4790,))) == UDP_TALK
     assert table_of(frame, ports=()).tunnel[0] == -1
