@@ -55,7 +55,9 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
         _check_reading(connection, request)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
     lifetime_s = request.limits.duration_s + MARGIN_S
-    pods = DebugPods(connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop)
+    pods = DebugPods(
+        connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop, tell=console.warn
+    )
     if checked:
         console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
         preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))

@@ -18,8 +18,9 @@ from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
-from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
+from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.nodes import DebugNodes
+from kubectl_vxtrace.kube.sweep import sweep
 from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node

@@ -6,7 +6,7 @@ from kubectl_vxtrace.errors import ExitCode
 from kubectl_vxtrace.flags.values import Notation
 from kubectl_vxtrace.kube import namespaces
 from kubectl_vxtrace.kube.config import connect
-from kubectl_vxtrace.kube.debugpod import sweep
+from kubectl_vxtrace.kube.sweep import sweep
 from kubectl_vxtrace.model.request import Access
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from kubectl_vxtrace.kube.explain import explain
 from kubectl_vxtrace.kube.manifest import SESSION_LABEL, STORAGE_BYTES, manifest, pod_name
 from kubectl_vxtrace.kube.objects import NodeObject, PodObject
 from kubectl_vxtrace.kube.podwatch import hopeless, is_running, last_warning, waits_for
-from kubectl_vxtrace.kube.removal import Name, cleanup, client, remove, sweep
+from kubectl_vxtrace.kube.removal import Doomed, cleanup, client, remove
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, Node
 from kubectl_vxtrace.model.request import PodOptions
@@ -34,10 +34,11 @@ def debug_namespace(connection: Connection, options: PodOptions) -> str:
 
 @dataclass(slots=True)
 class _Pod:
-    """One node's pod. `created` is None from the request on until it is known whether the API made it."""
+    """One node's pod. `created` is None from the request on until it is known whether the API made it, `uid` as long as it did not say."""
 
     node: str
     name: str
+    uid: str | None = None
     created: bool | None = False
     running: bool = False
     reason: str | None = None
@@ -56,6 +57,7 @@ class DebugPods:
         start_timeout_s: how long to wait until they run.
         storage_bytes: limit of each pod's folder for captures; choose it above the sum of all files.
         stop: set from elsewhere, it ends the waiting of start() and add().
+        tell: is told what is waited for, where that takes long.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class DebugPods:
         start_timeout_s: float = START_TIMEOUT_S,
         storage_bytes: int = STORAGE_BYTES,
         stop: threading.Event | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.namespace = debug_namespace(connection, options)
         self.session = session
@@ -77,6 +80,7 @@ class DebugPods:
         self._start_timeout_s = start_timeout_s
         self._storage_bytes = storage_bytes
         self._stop = stop or threading.Event()
+        self._tell = tell
         self._pods: dict[str, _Pod] = {}
         self._creations: list[Future[None]] = []
 
@@ -124,7 +128,7 @@ class DebugPods:
         return (pod.reason or _INTERRUPTED) if pod else "no debug pod was asked for on this node"
 
     def delete(self) -> Cleanup:
-        """Remove every pod that was made or may have been made, and wait until they are gone (bounded, about 15 s).
+        """Remove every pod that was made or may have been made, and wait until they are gone (bounded, see removal.BOUND_S).
 
         Never raises but for Ctrl-C: what cannot be confirmed is named in `left`. Works after an interrupted start(), too.
         """
@@ -138,19 +142,21 @@ class DebugPods:
         try:
             # A creation that is under way would make its pod after our deletion.
             wait(self._creations, timeout=5)
-            doubtful = {(self.namespace, pod.name) for pod in attempted if pod.created is None}
-            names |= self._labelled()
-            return cleanup(*remove(self._connection, names, doubtful=doubtful))
+            known = {pod.name: self._doomed(pod.name, pod.uid, doubtful=pod.created is None) for pod in attempted}
+            return cleanup(*remove(self._connection, tuple({**self._labelled(), **known}.values()), tell=self._tell))
         except Exception:  # noqa: BLE001, RUF100 (whatever went wrong, the answer is "unconfirmed", and it must be given)
             return cleanup((), names)
 
-    def _labelled(self) -> set[Name]:
+    def _doomed(self, name: str, uid: str | None, *, doubtful: bool = False) -> Doomed:
+        return Doomed(namespace=self.namespace, name=name, uid=uid, doubtful=doubtful)
+
+    def _labelled(self) -> dict[str, Doomed]:
         """Pods that carry our session's label; names alone must do where they cannot be listed."""
         try:
             with client(self._connection) as api:
-                return {(self.namespace, pod.metadata.name) for pod in self._list(api)}
+                return {pod.metadata.name: self._doomed(pod.metadata.name, pod.metadata.uid or None) for pod in self._list(api)}
         except (ApiError, VxtraceError):
-            return set()
+            return {}
 
     def _names(self, nodes: Sequence[Node]) -> dict[str, str]:
         taken = {pod.name for pod in self._pods.values()}
@@ -194,10 +200,11 @@ class DebugPods:
         with Api(self._connection, connect_timeout_s=5) as api:
             for last in (False,) * (_CREATE_TRIES - 1) + (True,):
                 try:
-                    api.send("POST", namespaced(self.namespace, "pods"), body=body)
+                    made = api.send("POST", namespaced(self.namespace, "pods"), body=body)
+                    pod.uid = api.decode(made, PodObject).metadata.uid or None
                 except ApiError as error:
                     if error.reason == "AlreadyExists":
-                        pod.created = True
+                        self._adopt(api, pod)
                         return
                     transient = error.status in (0, 409, 429) or error.status >= 500
                     if last or not transient:
@@ -209,6 +216,18 @@ class DebugPods:
                 else:
                     pod.created = True
                     return
+
+    def _adopt(self, api: Api, pod: _Pod) -> None:
+        """A pod of that name is there: ours, if it has our session's label, from a try whose answer was lost; else it is not touched."""
+        try:
+            found = api.decode(api.get(namespaced(self.namespace, "pods", pod.name)), PodObject).metadata
+        except ApiError as error:
+            pod.created, pod.reason, pod.refusal = None, _create_reason(error), error
+            return
+        pod.created = (found.labels or {}).get(SESSION_LABEL) == self.session
+        pod.uid = found.uid or None if pod.created else None
+        if not pod.created:
+            pod.reason = f"a pod {self.namespace}/{pod.name} that is not ours is there already"
 
     def _await(self, pending: list[_Pod]) -> None:
         """Poll until every pod runs or never will."""
@@ -249,6 +268,7 @@ def _judge(pod: _Pod, found: PodObject | None) -> None:
         pod.reason = "its pod was removed by somebody else" if pod.seen else None
         return
     pod.seen = True
+    pod.uid = found.metadata.uid or pod.uid
     if is_running(found):
         pod.running = True
     else:
@@ -289,4 +309,4 @@ def _node_trouble(api: Api, name: str) -> str | None:
     return _unfit(node)
 
 
-__all__ = ["DebugPods", "debug_namespace", "manifest", "sweep"]
+__all__ = ["DebugPods", "debug_namespace", "manifest"]

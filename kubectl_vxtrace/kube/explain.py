@@ -27,6 +27,11 @@ def explain(error: Exception, doing: str = "") -> VxtraceError:
         )
     if error.status == 403:
         return UsageError(f"{prefix}{error.message}", RIGHTS_HINT)
+    if error.status == 404 and not error.reason:
+        return CannotRunError(
+            f"{prefix}{error.server} answered 404, and not as a Kubernetes API does: {error.message}",
+            "check the server's address and the proxy",
+        )
     if error.status == 404:
         return UsageError(f"{prefix}{error.message}", "check the name and the namespace, and that --context is the cluster you mean")
     if error.status == 429 or error.status >= 500:

@@ -11,7 +11,7 @@ def is_absent(api: Api, name: str) -> bool:
     try:
         api.get(path("api", "v1", "namespaces", name))
     except ApiError as error:
-        if error.status in (403, 404):
+        if error.status == 403 or error.says_missing(name):
             return error.status == 404
         raise
     return False

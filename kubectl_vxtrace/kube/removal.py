@@ -1,30 +1,71 @@
-"""Deleting debug pods and making sure that they are gone."""
+"""Deleting debug pods and making sure that they are gone.
 
-import datetime
+"Gone" is what the API was seen to lack: a list by our label, which it answers as a PodList. That a DELETE found nothing says little, for a
+404 may come from a load balancer, and a pod may be made after it.
+"""
+
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.explain import explain
-from kubectl_vxtrace.kube.manifest import LIFETIME_ANNOTATION, MANAGED_BY, MANAGER, SESSION_LABEL
+from kubectl_vxtrace.kube.manifest import MANAGED_BY, MANAGER
 from kubectl_vxtrace.kube.objects import Metadata, PodObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 
-BOUND_S = 15.0
-_TRIES = 3
-_BACKOFF_S = 0.3
+BOUND_S = 60.0
+"""So long the API may be away before a pod counts as left: longer than it takes to start anew."""
+ENDING_BOUND_S = 15.0
+"""So long a node may take to end a pod that the API has marked: its kubelet gives our pods five (see manifest), and one that is dead
+gives no sign."""
 _CONNECT_TIMEOUT_S = 3.0
 _READ_TIMEOUT_S = 5.0
 _THREADS = 8
 _FIRST_POLL_S = 0.05
 _LONGEST_POLL_S = 0.5
-# A creation whose outcome nobody knows may still be under way in the server; only after this does "not found" mean "gone".
+_FIRST_BACKOFF_S = 0.3
+_LONGEST_BACKOFF_S = 3.0
+_TELL_AFTER_S = 5.0
+# A creation whose outcome nobody knows may still be under way in the server; only after this does "not there" mean "gone".
 _LATE_CREATION_S = 3.0
-_ENDED_MARGIN_S = 120.0
 
 Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doomed:
+    """A pod to remove. `uid` is None where it is not known; else another pod of that name is not touched. doubtful: nobody knows whether
+    the API made it, so that it may still appear."""
+
+    namespace: str
+    name: str
+    uid: str | None = None
+    doubtful: bool = False
+
+    @property
+    def key(self) -> Name:
+        """(namespace, name)."""
+        return self.namespace, self.name
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of the pods meanwhile.
+
+    there: the API was seen to have them. refused: their removal for good. asked: for their removal. ending_since_s: when the API was first
+    seen to end them.
+    """
+
+    there: set[Name] = field(default_factory=set)
+    refused: set[Name] = field(default_factory=set)
+    asked: set[Name] = field(default_factory=set)
+    ending_since_s: dict[Name, float] = field(default_factory=dict)
+
+    def is_hopeless(self, name: Name, now_s: float) -> bool:
+        """Whether there is no use in waiting for a pod."""
+        return name in self.refused or now_s - self.ending_since_s.get(name, now_s) >= ENDING_BOUND_S
 
 
 def client(connection: Connection) -> Api:
@@ -33,89 +74,130 @@ def client(connection: Connection) -> Api:
 
 
 def remove(
-    connection: Connection, names: Collection[Name], *, doubtful: Collection[Name] = (), bound_s: float | None = None
+    connection: Connection,
+    pods: Collection[Doomed],
+    *,
+    bound_s: float | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[set[Name], set[Name]]:
-    """Delete pods and wait until they are gone.
+    """Delete pods and wait until the API lists them no more.
+
+    What fails is tried again until the bound, further and further apart; only a refusal (no right to delete) is final.
 
     Args:
-        names: (namespace, name) of each.
-        doubtful: those whose creation has no known outcome.
-        bound_s: bound of the whole; BOUND_S by default.
+        pods: what is to go.
+        bound_s: bound of the whole; BOUND_S by default. Pods that their nodes are ending have ENDING_BOUND_S.
+        tell: is told what is waited for, where that takes long.
 
     Returns (removed, left): pods that were there and are gone, and those that may still be there. Never raises an ApiError.
     """
     started = time.monotonic()
     bound_s = BOUND_S if bound_s is None else bound_s
+    pending = {pod.key: pod for pod in pods}
     removed: set[Name] = set()
-    left: set[Name] = set()
-
-    def work(name: Name) -> None:
-        with client(connection) as api:
-            there, gone = _remove_one(api, name, started, bound_s, late=name in doubtful)
-        if not gone:
-            left.add(name)
-        elif there:
-            removed.add(name)
-
-    if names:
-        with ThreadPoolExecutor(min(_THREADS, len(names)), thread_name_prefix="remove") as pool:
-            list(pool.map(work, names))
-    return removed, left
-
-
-def _remove_one(api: Api, name: Name, started: float, bound_s: float, *, late: bool) -> tuple[bool, bool]:
-    """(was there, is gone)."""
-    there = False
-    pause_s = _FIRST_POLL_S
-    problems = 0
-    while time.monotonic() - started < bound_s:
+    progress = _Progress()
+    poll_s, backoff_s, told_at_s = _FIRST_POLL_S, _FIRST_BACKOFF_S, _TELL_AFTER_S
+    while pending:
+        trouble = _ask(connection, [pod for pod in pending.values() if pod.key not in progress.asked | progress.refused], progress)
+        age_s = time.monotonic() - started
         try:
-            if _delete(api, name):
-                there = True
-                if _wait(api, name, started + bound_s):
-                    return True, True
-            elif not late or time.monotonic() - started >= _LATE_CREATION_S:
-                return there, True
-        except ApiError:
-            problems += 1
-            if problems >= _TRIES:
-                return there, False
-            pause_s = _BACKOFF_S
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LONGEST_POLL_S)
-    return there, False
-
-
-def _delete(api: Api, name: Name) -> bool:
-    """Ask for deletion; False where there is no such pod."""
-    namespace, pod = name
-    try:
-        api.send(
-            "DELETE",
-            namespaced(namespace, "pods", pod),
-            body={"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"},
-        )
-    except ApiError as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
-
-
-def _wait(api: Api, name: Name, deadline: float) -> bool:
-    """Whether the pod is gone before the deadline; ApiError where that cannot be asked."""
-    namespace, pod = name
-    pause_s = _FIRST_POLL_S
-    while time.monotonic() < deadline:
-        try:
-            api.get(namespaced(namespace, "pods", pod))
+            with client(connection) as api:
+                present = _present(api, pending.values())
         except ApiError as error:
-            if error.status == 404:
-                return True
-            raise
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
-    return False
+            trouble = trouble or error
+        else:
+            progress.there |= set(present)
+            for key, is_ending in present.items():
+                if is_ending:
+                    progress.ending_since_s.setdefault(key, age_s)
+                else:
+                    progress.asked.discard(key)
+            for key in set(pending) - set(present):
+                if pending[key].doubtful and age_s < _LATE_CREATION_S:
+                    progress.asked.discard(key)
+                    continue
+                del pending[key]
+                removed |= {key} & progress.there
+        if age_s >= bound_s or all(progress.is_hopeless(key, age_s) for key in pending):
+            break
+        if age_s >= told_at_s:
+            tell(_waiting_text(pending, trouble, bound_s - age_s))
+            told_at_s += 2 * _TELL_AFTER_S
+        time.sleep(min(backoff_s if trouble is not None else poll_s, max(bound_s - age_s, 0.0)))
+        poll_s = min(poll_s * 1.5, _LONGEST_POLL_S)
+        backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S) if trouble is not None else _FIRST_BACKOFF_S
+    return removed, set(pending)
+
+
+def _waiting_text(pending: Collection[Name], trouble: ApiError | None, left_s: float) -> str:
+    what = f"{len(pending)} debug pods to end" if trouble is None else f"the API, to remove {len(pending)} debug pods ({trouble.message})"
+    return f"waiting for {what}, {left_s:.0f} s more at most"
+
+
+def _ask(connection: Connection, pods: Collection[Doomed], progress: _Progress) -> ApiError | None:
+    """Ask for the deletion of each, several at once; the first failure that may pass."""
+    if not pods:
+        return None
+    with ThreadPoolExecutor(min(_THREADS, len(pods)), thread_name_prefix="remove") as pool:
+        outcomes = list(pool.map(lambda pod: _delete(connection, pod), pods))
+    trouble = None
+    for pod, error in zip(pods, outcomes, strict=True):
+        if error is None:
+            progress.there.add(pod.key)
+        elif error.status in (400, 403, 405, 422):
+            progress.refused.add(pod.key)
+        elif not (error.says_missing(pod.name) or _is_another(error, pod)):
+            trouble = trouble or error
+            continue
+        progress.asked.add(pod.key)
+    return trouble
+
+
+def _is_another(error: ApiError, pod: Doomed) -> bool:
+    """Whether the pod of that name is not the one with our uid."""
+    return error.status == 409 and error.reason == "Conflict" and pod.uid is not None
+
+
+def _delete(connection: Connection, pod: Doomed) -> ApiError | None:
+    """Ask for deletion; what went wrong."""
+    options: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    if pod.uid is not None:
+        options["preconditions"] = {"uid": pod.uid}
+    try:
+        with client(connection) as api:
+            api.send("DELETE", namespaced(pod.namespace, "pods", pod.name), body=options)
+    except ApiError as error:
+        return error
+    return None
+
+
+def _present(api: Api, pods: Iterable[Doomed]) -> dict[Name, bool]:
+    """Those of the pods that the API has, and whether it is ending them; ApiError where it cannot be asked."""
+    by_namespace: dict[str, list[Doomed]] = {}
+    for pod in pods:
+        by_namespace.setdefault(pod.namespace, []).append(pod)
+    found: dict[Name, bool] = {}
+    for namespace, wanted in by_namespace.items():
+        try:
+            listed = api.items(namespaced(namespace, "pods"), PodObject, [("labelSelector", f"{MANAGED_BY}={MANAGER}")])
+            there = {item.metadata.name: item.metadata for item in listed}
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            there = {pod.name: metadata for pod in wanted if (metadata := _looked_up(api, pod)) is not None}
+        ours = [pod for pod in wanted if pod.name in there and pod.uid in (None, there[pod.name].uid)]
+        found |= {pod.key: there[pod.name].deletion_timestamp is not None for pod in ours}
+    return found
+
+
+def _looked_up(api: Api, pod: Doomed) -> Metadata | None:
+    """The pod of that name, None where the API says that there is none: for whom pods may not be listed."""
+    try:
+        return api.decode(api.get(namespaced(pod.namespace, "pods", pod.name)), PodObject).metadata
+    except ApiError as error:
+        if error.says_missing(pod.name):
+            return None
+        raise
 
 
 def cleanup(removed: Iterable[Name], left: Iterable[Name]) -> Cleanup:
@@ -123,79 +205,3 @@ def cleanup(removed: Iterable[Name], left: Iterable[Name]) -> Cleanup:
     gone, rest = (tuple(sorted(f"{namespace}/{name}" for namespace, name in names)) for names in (set(removed), left))
     state = CleanupState.UNCONFIRMED if rest else CleanupState.CONFIRMED
     return Cleanup(state=state, left=rest, pods=len(gone) + len(rest), removed=gone)
-
-
-def sweep(
-    connection: Connection,
-    *,
-    namespace: str | None = None,
-    older_than_s: float | None = None,
-    everything: bool = False,
-    keep_session: str | None = None,
-) -> Cleanup:
-    """Remove debug pods that earlier runs left: by label, and only those whose time is over.
-
-    Ages are by the API server's clock, so that a client with a wrong one removes nobody else's pods.
-
-    Args:
-        namespace: where to look; None for all, or those of this context where all may not be listed.
-        older_than_s: in place of each pod's own lifetime.
-        everything: whatever their age.
-        keep_session: never these.
-
-    Raises VxtraceError where pods cannot be listed.
-    """
-    try:
-        with client(connection) as api:
-            pods = _managed(api, connection, namespace)
-            now_s = api.server_now_s
-    except ApiError as error:
-        raise explain(error, "list what earlier runs left") from error
-    orphans = {
-        (pod.metadata.namespace, pod.metadata.name)
-        for pod in pods
-        if (pod.metadata.labels or {}).get(SESSION_LABEL, "") != (keep_session or "") and (everything or _is_over(pod, now_s, older_than_s))
-    }
-    return cleanup(*remove(connection, orphans))
-
-
-def _managed(api: Api, connection: Connection, namespace: str | None) -> list[PodObject]:
-    query = [("labelSelector", f"{MANAGED_BY}={MANAGER}")]
-    try:
-        return list(api.items(namespaced(namespace, "pods"), PodObject, query))
-    except ApiError as error:
-        if error.status != 403 or namespace is not None:
-            raise
-        places = dict.fromkeys((connection.namespace, connection.context_namespace))
-        return [pod for place in places for pod in api.items(namespaced(place, "pods"), PodObject, query)]
-
-
-def _is_over(pod: PodObject, now_s: float, older_than_s: float | None) -> bool:
-    age = age_s(pod.metadata.creation_timestamp, now_s)
-    if age is None:
-        return False
-    if older_than_s is not None:
-        return age > older_than_s
-    return age > _lifetime_s(pod.metadata) or (pod.status.phase in ("Failed", "Succeeded") and age > _ENDED_MARGIN_S)
-
-
-def age_s(created: str | None, now_s: float) -> float | None:
-    """Seconds since an RFC 3339 creationTimestamp, or None where it cannot be read.
-
-    Args:
-        created: the object's creationTimestamp.
-        now_s: Unix seconds by the API server's clock.
-    """
-    if not created:
-        return None
-    try:
-        moment = datetime.datetime.fromisoformat(created)
-    except ValueError:
-        return None
-    return now_s - (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
-
-
-def _lifetime_s(metadata: Metadata) -> float:
-    """The lifetime that its maker wrote down; an unreadable one counts as an hour."""
-    text = (metadata.annotations or {}).get(LIFETIME_ANNOTATION, "")
-    return float(text) if text.isdecimal() and len(text) < 10 else 3600.0

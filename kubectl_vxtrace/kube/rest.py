@@ -31,20 +31,35 @@ class ApiError(Exception):
     """The API refused a request, or could not be asked.
 
     `status` is the HTTP status, 0 where there was no answer (`__cause__` says why). `reason` is the API's own word
-    (`Forbidden`, `AlreadyExists`), `message` its text. `server` is the address that was asked. `sent` is False where the request
-    cannot have reached the server.
+    (`Forbidden`, `AlreadyExists`), `about` the name of the object that it is about, both empty where it was no API that answered (a
+    gateway's page); `message` is its text. `server` is the address that was asked. `sent` is False where the request cannot have reached
+    the server.
     """
 
     def __init__(
-        self, server: str, status: int, message: str, *, reason: str = "", retry_after_s: float | None = None, sent: bool = True
+        self,
+        server: str,
+        status: int,
+        message: str,
+        *,
+        reason: str = "",
+        about: str = "",
+        retry_after_s: float | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.server = server
         self.status = status
         self.message = message
         self.reason = reason
+        self.about = about
         self.retry_after_s = retry_after_s
         self.sent = sent
+
+    def says_missing(self, name: str) -> bool:
+        """Whether the API itself says that there is no object of that name. A 404 of anything on the way (a load balancer, a proxy) says
+        nothing of objects."""
+        return self.status == 404 and self.reason == "NotFound" and self.about == name
 
 
 def decode(body: bytes | bytearray | msgspec.Raw, type_: type[T]) -> T:
@@ -64,9 +79,17 @@ def decode(body: bytes | bytearray | msgspec.Raw, type_: type[T]) -> T:
     return record
 
 
+class _Details(msgspec.Struct):
+    name: str | None = None
+
+
 class _Status(msgspec.Struct):
+    """metav1.Status."""
+
+    kind: str | None = None
     message: str | None = None
     reason: str | None = None
+    details: _Details | None = None
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -74,6 +97,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class _Page(msgspec.Struct):
+    kind: str = ""
     items: list[msgspec.Raw] | None = None
     metadata: _Metadata | None = None
 
@@ -149,6 +173,8 @@ class Api:
                 while token is not None:
                     parameters = [*query, ("limit", str(PAGE)), *([("continue", token)] if token else [])]
                     page = self.decode(self.get(resource, parameters), _Page)
+                    if not page.kind.endswith("List"):
+                        raise ApiError(self._connection.server, 0, f"the answer is not a list: kind {page.kind!r}")
                     found += [self.decode(item, type_) for item in page.items or ()]
                     token = (page.metadata.continue_ if page.metadata else None) or None
             except ApiError as error:
@@ -208,7 +234,15 @@ def refused(server: str, status: int, body: bytes, retry_after: str | None = Non
         wait_s = None
     if wait_s is not None and not (math.isfinite(wait_s) and wait_s >= 0):
         wait_s = None
-    return ApiError(server, status, said.message or f"HTTP status {status}", reason=said.reason or "", retry_after_s=wait_s)
+    is_api = said.kind == "Status"
+    return ApiError(
+        server,
+        status,
+        said.message or f"HTTP status {status}",
+        reason=(said.reason or "") if is_api else "",
+        about=(said.details.name or "") if is_api and said.details is not None else "",
+        retry_after_s=wait_s,
+    )
 
 
 def _worth_retrying(error: ApiError) -> bool:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -155,34 +156,35 @@ class Fake:
         if method == "POST" and name == "pods":
             return self.create(http, body, query)
         if "/pods/" in path:
-            return self.one_pod(http, method, name)
+            return self.one_pod(http, method, name, body)
         if name == "pods" and (pods := self.selected(query.get("labelSelector"))):
-            return self.reply(http, 200, {"items": pods, "metadata": {}})
+            return self.reply(http, 200, {"kind": "PodList", "items": pods, "metadata": {}})
         if path in self.lists:
             start, size = int(query.get("continue", 0)), int(query.get("limit", 500))
             items = self.lists[path]
             more = {"continue": str(start + size)} if start + size < len(items) else {}
-            return self.reply(http, 200, {"items": items[start : start + size] or None, "metadata": more})
+            return self.reply(http, 200, {"kind": "List", "items": items[start : start + size] or None, "metadata": more})
         if path.endswith(
             ("pods", "services", "nodes", "endpointslices", "deployments", "replicasets", "statefulsets", "daemonsets", "events")
         ):
-            return self.reply(http, 200, {"items": [], "metadata": {}})
+            return self.reply(http, 200, {"kind": "List", "items": [], "metadata": {}})
         if path.startswith("/api/v1/namespaces/"):
             if name in self.namespaces:
                 return self.reply(http, 200, {"metadata": {"name": name}})
-            return self.refuse(http, 404, "NotFound", f'namespaces "{name}" not found')
+            return self.refuse(http, 404, "NotFound", f'namespaces "{name}" not found', name)
         return self.refuse(http, 404, "NotFound", f"{path} not found")
 
     def create(self, http: BaseHTTPRequestHandler, body: dict[str, Any], query: dict[str, str]) -> None:
         time.sleep(self.create_delay_s)
         name = body["metadata"]["name"]
         if name in self.pods:
-            return self.refuse(http, 409, "AlreadyExists", f'pods "{name}" already exists')
+            return self.refuse(http, 409, "AlreadyExists", f'pods "{name}" already exists', name)
+        made = {**body, "metadata": {**body["metadata"], "uid": str(uuid.uuid4())}, "status": {"phase": "Pending"}}
         if "dryRun" not in query:
             with self.lock:
-                self.pods[name] = {**body, "status": {"phase": "Pending"}}
+                self.pods[name] = made
                 self.born[name] = time.monotonic()
-        return self.reply(http, 201, body)
+        return self.reply(http, 201, made)
 
     def selected(self, selector: str | None) -> list[dict[str, Any]]:
         with self.lock:
@@ -199,17 +201,23 @@ class Fake:
             pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "vxtrace", "state": {"running": {"startedAt": "x"}}}]}
         return pod
 
-    def one_pod(self, http: BaseHTTPRequestHandler, method: str, name: str) -> None:
+    def one_pod(self, http: BaseHTTPRequestHandler, method: str, name: str, body: dict[str, Any]) -> None:
+        wanted = body.get("preconditions", {}).get("uid")
         with self.lock:
             pod = self.pods.get(name)
-            if pod and method == "DELETE" and name not in self.undying:
+            is_another = pod is not None and wanted is not None and wanted != pod["metadata"].get("uid")
+            if pod and method == "DELETE" and name not in self.undying and not is_another:
                 del self.pods[name]
         if pod is None:
-            return self.refuse(http, 404, "NotFound", f'pods "{name}" not found')
+            return self.refuse(http, 404, "NotFound", f'pods "{name}" not found', name)
+        if is_another:
+            return self.refuse(http, 409, "Conflict", "Precondition failed: UID in precondition", name)
         return self.reply(http, 200, pod)
 
-    def refuse(self, http: BaseHTTPRequestHandler, status: int, reason: str, message: str) -> None:
-        self.reply(http, status, {"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": status})
+    def refuse(self, http: BaseHTTPRequestHandler, status: int, reason: str, message: str, name: str | None = None) -> None:
+        details = {"details": {"name": name, "kind": "pods"}} if name is not None else {}
+        said = {"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": status}
+        self.reply(http, status, {**said, **details})
 
     def reply(self, http: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -225,7 +225,9 @@ def test_untrusted_server(tmp_path: Path) -> None:
     [
         (401, {"message": "Unauthorized"}, CannotRunError, "credentials"),
         (403, {"message": "no way"}, UsageError, "no way"),
-        (404, {"message": "nothing"}, UsageError, "nothing"),
+        (404, {"kind": "Status", "reason": "NotFound", "message": "nothing"}, UsageError, "nothing"),
+        (404, b"<html>no such host</html>", CannotRunError, "not as a Kubernetes API does"),
+        (404, {"message": "nothing"}, CannotRunError, "not as a Kubernetes API does"),
         (418, b"teapot", CannotRunError, "418"),
         (200, b"<html>log in</html>", CannotRunError, "no Kubernetes API"),
     ],

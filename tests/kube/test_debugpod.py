@@ -9,7 +9,7 @@ import pytest
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube import debugpod, removal
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.debugpod import DebugPods, sweep
+from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, Node
 from kubectl_vxtrace.model.request import PodOptions
 from tests.kube.fake import Fake
@@ -213,7 +213,8 @@ def test_what_does_not_go_is_named(fake: Fake, connection: Connection, monkeypat
 
 
 def test_an_api_that_is_gone_is_unconfirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(removal, "BOUND_S", 0.5)
+    monkeypatch.setattr(removal, "_FIRST_BACKOFF_S", 0.01)
     with Fake() as fake:
         session = pods(fake.connection(tmp_path))
         session.start(NODES[:1])
@@ -221,7 +222,7 @@ def test_an_api_that_is_gone_is_unconfirmed(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_deletion_is_tried_again(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(removal, "_FIRST_BACKOFF_S", 0.01)
     session = pods(connection)
     session.start(NODES[:1])
     fake.replies["DELETE", f"{PODS}/vxtrace-7f3a-ada-ec-1"] = [(500, {}, {}), (0, b"", {})]
@@ -233,45 +234,3 @@ def test_kept_pods_are_named(fake: Fake, connection: Connection) -> None:
     session.start(NODES[:1])
     assert session.delete() == Cleanup(state=CleanupState.KEPT, left=("default/vxtrace-7f3a-ada-ec-1",), pods=1)
     assert len(fake.pods) == 1
-
-
-def put(fake: Fake, name: str, created: str, *, lifetime: str = "60", phase: str = "Running", session: str = "old") -> None:
-    labels = {"app.kubernetes.io/managed-by": "kubectl-vxtrace", "vxtrace/session": session}
-    metadata = {
-        "name": name,
-        "namespace": "default",
-        "labels": labels,
-        "annotations": {"vxtrace/lifetime-seconds": lifetime},
-        "creationTimestamp": created,
-    }
-    fake.pods[name] = {"metadata": metadata, "spec": {"nodeName": "n"}, "status": {"phase": phase}}
-    fake.born[name] = time.monotonic()
-
-
-def test_sweep_removes_only_what_is_over(fake: Fake, connection: Connection) -> None:
-    recent = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 200))
-    put(fake, "over", "2020-01-01T00:00:00Z")
-    put(fake, "young", recent, lifetime="300")
-    put(fake, "ended", recent, lifetime="300", phase="Failed")
-    put(fake, "ours", "2020-01-01T00:00:00Z", session="mine")
-    put(fake, "strange", "long ago")
-    fake.pods["foreign"] = {
-        "metadata": {"name": "foreign", "namespace": "default"},
-        "spec": {"nodeName": "n"},
-        "status": {"phase": "Running"},
-    }
-    fake.born["foreign"] = 0.0
-    assert sweep(connection, keep_session="mine") == Cleanup(state=CleanupState.CONFIRMED, pods=2)
-    assert set(fake.pods) == {"young", "ours", "strange", "foreign"}
-    assert sweep(connection, older_than_s=100).pods == 2
-    assert sweep(connection, everything=True).pods == 1
-    assert set(fake.pods) == {"foreign"}
-
-
-def test_sweep_where_all_namespaces_may_not_be_listed(fake: Fake, connection: Connection) -> None:
-    put(fake, "over", "2020-01-01T00:00:00Z")
-    fake.forbidden.add("/api/v1/pods")
-    assert sweep(connection).pods == 1
-    fake.forbidden.add(PODS)
-    with pytest.raises(UsageError, match="forbidden"):
-        sweep(connection)

@@ -128,8 +128,8 @@ def test_pages_are_followed(fake: Fake, connection: Connection) -> None:
 def test_an_expired_page_starts_again(fake: Fake, connection: Connection) -> None:
     fake.lists["/api/v1/pods"] = [pod("p")]
     fake.replies["GET", "/api/v1/pods"] = [
-        (200, {"items": [pod("old")], "metadata": {"continue": "x"}}, {}),
-        (410, {"reason": "Expired"}, {}),
+        (200, {"kind": "PodList", "items": [pod("old")], "metadata": {"continue": "x"}}, {}),
+        (410, {"kind": "Status", "reason": "Expired"}, {}),
     ]
     assert [item.name for item in wide(connection).pods] == ["p"]
 
