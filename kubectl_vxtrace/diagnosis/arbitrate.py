@@ -100,7 +100,7 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
     for finding in rest:
         if finding.cause == best.cause:
             evidence += [proof for proof in finding.evidence if proof not in evidence]
-        elif _is_mistake(finding):
+        elif _is_mistake(finding, best):
             yield replace(finding, severity=Severity.WARNING)
         elif not CAUSES[finding.cause].gives_reason:
             continue
@@ -109,8 +109,8 @@ def _best(rivals: list[Finding]) -> Iterator[Finding]:
     yield replace(best, evidence=tuple(evidence), not_ruled_out=tuple(doubts))
 
 
-def _is_mistake(finding: Finding) -> bool:
+def _is_mistake(finding: Finding, best: Finding) -> bool:
     """Whether a finding rests on configuration that is wrong whatever else is, and not on one that many healthy nodes have."""
-    if finding.confidence is Confidence.POSSIBLE and CAUSES[finding.cause].is_circumstance:
+    if CAUSES[finding.cause].is_circumstance and (finding.confidence is Confidence.POSSIBLE or is_admitted(best)):
         return False
     return any(proof.kind is EvidenceKind.CONFIG for proof in finding.evidence)

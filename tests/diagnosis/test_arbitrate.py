@@ -55,6 +55,18 @@ def test_a_counter_of_a_merely_possible_cause_admits_nothing() -> None:
     assert [cause for cause, _, _ in said] == ["underlay-udp-blocked"]
 
 
+@pytest.mark.parametrize(
+    ("best", "severities"),
+    [
+        pytest.param(EvidenceKind.COUNTER, [Severity.ERROR], id="a counter admits the other"),
+        pytest.param(EvidenceKind.PACKETS, [Severity.ERROR, Severity.WARNING], id="nothing does"),
+    ],
+)
+def test_a_circumstance_does_no_harm_where_something_else_admits_the_packets(best: EvidenceKind, severities: list[Severity]) -> None:
+    said = doubts(finding("rp-filter", Confidence.CERTAIN, best), finding("asymmetric-return", Confidence.LIKELY, EvidenceKind.CONFIG))
+    assert [severity for _, severity, _ in said] == severities
+
+
 @pytest.mark.parametrize("confidence", [Confidence.LIKELY, Confidence.POSSIBLE])
 def test_a_weaker_explanation_that_rests_on_configuration_will_hurt_later(confidence: Confidence) -> None:
     said = doubts(finding("underlay-loss", Confidence.CERTAIN), finding("vni-mismatch", confidence, EvidenceKind.CONFIG))

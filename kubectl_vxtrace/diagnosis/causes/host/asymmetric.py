@@ -21,6 +21,7 @@ ASYMMETRIC_RETURN = Cause(
     ),
     source="flannel-io/flannel issue 1394; RFC 3704",
     admitted=True,
+    is_circumstance=True,
 )
 CAUSES = (ASYMMETRIC_RETURN,)
 

@@ -56,14 +56,18 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:
-    """Warnings `connection-broken`: connections in the middle of which a server said RST and nothing else, for it knows nothing of them."""
+    """Warnings `connection-broken`: connections in the middle of which a server said RST and nothing else, for it knows nothing of them.
+
+    One that other losses on the way to its node have starved is no news, unless its packets went to another server before.
+    """
+    starved = {loss.flow.server.node for loss in case.losses if loss.flow.server is not None}
     for requests in case.paths:
-        replies = case.traced(requests.flow.id, Direction.REPLY)
-        if requests.path.direction is Direction.REQUEST and replies is not None and requests.flow.protocol == "TCP":
-            yield from _unknown_to_server(case, requests, replies)
+        replies, server = case.traced(requests.flow.id, Direction.REPLY), requests.flow.server
+        if requests.path.direction is Direction.REQUEST and replies is not None and requests.flow.protocol == "TCP" and server is not None:
+            yield from _unknown_to_server(case, requests, replies, is_starved=server.node in starved)
 
 
-def _unknown_to_server(case: Case, requests: TracedPath, replies: TracedPath) -> Iterator[Finding]:
+def _unknown_to_server(case: Case, requests: TracedPath, replies: TracedPath, *, is_starved: bool) -> Iterator[Finding]:
     asked, answered = _flags(case, requests), _flags(case, replies)
     opened = requests.journeys.client_port[(asked & (TCP_SYN | TCP_ACK)) == TCP_SYN]
     is_reset = (answered & TCP_RST) != 0
@@ -80,6 +84,8 @@ def _unknown_to_server(case: Case, requests: TracedPath, replies: TracedPath) ->
     frames = np.unique(seen[seen[:, hop] >= 0, hop]).astype(np.int32)
     where = f"to {flow.service.name or flow.service.address} " if flow.service is not None else ""
     before = _other_backends(case, requests, ports)
+    if is_starved and not before:
+        return
     text = f"{len(frames)} x TCP RST from {server.address} at {place_text(tap)}, to packets of connections that it has not seen begin"
     proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, tap.tap, frames))]
     if before:

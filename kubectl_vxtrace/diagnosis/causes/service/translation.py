@@ -82,9 +82,8 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
     if refusals and not ready:
         yield _no_endpoints(case, loss, refusals[0], known=ready is not None)
     elif service is not None and ready:
-        yield from _no_local(case, loss, service, ready)
-        stale = list(_stale(case, loss, loss.flow.service, service))
-        yield from stale or _untranslated(case, loss, loss.flow.service)
+        named = list(_no_local(case, loss, service, ready)) or list(_stale(case, loss, loss.flow.service, service))
+        yield from named or _untranslated(case, loss, loss.flow.service)
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_PSH, TCP_RST, TCP_SYN
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity
@@ -51,6 +51,14 @@ def test_the_backend_that_the_port_spoke_with_before_is_named() -> None:
     (warning,) = found(after_another_backend(STRAY))
     assert warning.confidence is Confidence.LIKELY
     assert OTHER in warning.summary
+
+
+LOSSY = replace(STRAY, requests=(*STRAY.requests, Fate(port=41_001, segment=DATA, reach=3, leg=(3, 4), outcome=OutcomeCode.LOST)))
+
+
+def test_losses_on_the_way_to_the_server_are_reason_enough() -> None:
+    assert found(LOSSY.case()) == []
+    assert [finding.confidence for finding in found(after_another_backend(LOSSY))] == [Confidence.LIKELY]
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,11 @@ def test_a_service_whose_policy_asks_for_a_backend_of_the_node(service: Service,
     assert best(world(kube_dns(second=SERVER), service=service)).cause == cause
 
 
+def test_a_service_that_has_no_rule_on_this_node_on_purpose_lacks_none() -> None:
+    causes = {finding.cause for finding in diagnose(world((ELSE,), service=LOCAL).case())}
+    assert causes == {"no-local-endpoints"}
+
+
 def test_what_is_lost_behind_a_named_backend_is_no_matter_of_the_service() -> None:
     found = best(replace(world((ELSE,)), server=HEALTHY.server))
     assert found.cause == "unknown"
