@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import fault_table, filter_faults, overlay_faults, processes, routing_faults, servers, service_faults, wire_faults
+from . import fault_table, filter_faults, overlay_faults, processes, routing_faults, servers, service_faults, tools, wire_faults
 from .fault_record import Fault
 from .records import Lab, LabNode, write_json
 from .tools import LabError, LabUsageError
@@ -126,7 +126,16 @@ def _talker(name: str) -> str:
 def _switch_off(lab: Lab, fault: Active) -> None:
     processes.stop(lab.state_dir, [one for one in processes.recorded(lab.state_dir) if one.name == _talker(fault.name)])
     find(fault.name).undo(lab, lab.node(fault.node), fault.percent)
+    if find(fault.name).traffic:
+        _end_connections(lab)
     _record(lab, tuple(other for other in active(Path(lab.state_dir)) if other != fault))
+
+
+def _end_connections(lab: Lab) -> None:
+    """What the fault's traffic left open would be sent again and again, and meet the next fault."""
+    for pod in (servers.client(lab), *servers.dns_pods(lab)):
+        if pod.netns is not None:
+            tools.run_inside(pod.netns, ["ss", "--kill", "--tcp", "state", "connected"], check=False)
 
 
 def _record(lab: Lab, faults: tuple[Active, ...]) -> None:
