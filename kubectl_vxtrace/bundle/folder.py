@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
+from kubectl_vxtrace.bundle.plausible import implausible, unfitting
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
@@ -41,6 +42,7 @@ SUMMARY = "summary.md"
 # Node names are RFC 1123 subdomains, so they are file names as they are; anything else is refused.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,252}")
 _MAX_JSON_BYTES = 256 * 1024 * 1024
+_WHOLE_HINT = "is it a bundle of kubectl vxtrace, and whole?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,8 @@ def read(folder: Path) -> Recording:
             "update the plugin: kubectl krew upgrade vxtrace",
         )
     core = _read_json(folder / RECORDING, _Core)
+    if (trouble := unfitting(core.flows, core.paths)) is not None:
+        raise CannotRunError(f"cannot read {folder / RECORDING}: {trouble}", _WHOLE_HINT)
     nodes = folder / "nodes"
     return Recording(
         session=core.session,
@@ -206,9 +210,12 @@ def _read_json(path: Path, kind: type[T]) -> T:
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise CannotRunError(f"{path} is larger than {_MAX_JSON_BYTES} bytes")
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        value = msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CannotRunError(f"cannot read {path}: {error}", "is it a bundle of kubectl vxtrace, and whole?") from error
+        raise CannotRunError(f"cannot read {path}: {error}", _WHOLE_HINT) from error
+    if (trouble := implausible(value)) is not None:
+        raise CannotRunError(f"cannot read {path}: {trouble}", _WHOLE_HINT)
+    return value
 
 
 def _sha256(path: Path) -> str:
