@@ -90,7 +90,8 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
     sending = {traced[0].flow.client.address for traced in seen}
-    resolving = tuple(asked_in_vain(context, sending))
+    ids = {flow.id for flow in (*recording.flows, *(candidate.flow for candidate in attributed.candidates))}
+    resolving = tuple(asked_in_vain(context, sending, max(ids, default=0) + 1))
     listed = {traced[0].flow.id for traced in seen}
     return Case(
         recording=recording,

@@ -61,4 +61,4 @@ def _macs_of(context: Context, node: str, address: str) -> NDArray[np.uint64]:
         if any(prefix.partition("/")[0] == address for each in space.interfaces for prefix in each.prefixes)
     ]
     macs = {mac_number(each.mac) for space in spaces for each in space.interfaces if each.mac is not None}
-    return np.array(sorted(macs), dtype=np.uint64)
+    return np.array(sorted(mac for mac in macs if mac is not None), dtype=np.uint64)

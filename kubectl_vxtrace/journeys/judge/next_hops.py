@@ -1,14 +1,13 @@
 """Pods that never get as far as to send: they ask for the link-layer address of their next hop, and nobody answers."""
 
 from collections.abc import Collection, Iterator, Sequence
-from ipaddress import ip_address
 from itertools import count
 
 import numpy as np
 
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.counted import in_window
-from kubectl_vxtrace.model.address import packed_address
+from kubectl_vxtrace.model.address import address_after, packed_address, unique
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, PacketTable, address_text
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Path, Role
@@ -19,16 +18,16 @@ _LINK_LOCAL = ("169.254.", "fe80:")
 """RFC 3927, RFC 4291. No pod asks such an address for itself: it is the gateway that Calico gives every pod (Calico's FAQ)."""
 
 
-def asked_in_vain(context: Context, sending: Collection[str]) -> Iterator[TracedPath]:
+def asked_in_vain(context: Context, sending: Collection[str], first_id: int) -> Iterator[TracedPath]:
     """What clients that are not `sending` ask their next hop (RFC 826; RFC 4861, 7.2), as flows of their own that are lost behind the
     first hop: of each address that nobody answers for in the whole capture, though the tap would have seen it.
 
-    Only for what leads to the asked ends: a gateway of the pod, or such an end itself.
+    Only for what leads to the asked ends: a gateway of the pod, or such an end itself. The flows have ids from `first_id` on.
     """
     recording = context.recording
     by_id = {flow.id: flow for flow in recording.flows}
     paths = [path for path in recording.paths if path.flow in by_id and path.direction is Direction.REQUEST and path.hops]
-    numbers = count(max(by_id, default=0) + 1)
+    numbers = count(first_id)
     told = set(sending)
     for path in paths:
         client, hop = by_id[path.flow].client, path.hops[0]
@@ -52,9 +51,9 @@ def _leading_to_ends(context: Context, flows: Sequence[Flow], hop: Hop) -> set[s
     ends = [end for flow in flows for end in (flow.server, *flow.candidates) if end is not None]
     looks = (*context.recording.before, *context.recording.after)
     links = [link for facts in looks if facts.node == hop.tap.node for link in facts.links]
-    vteps = [vtep.address for vtep in context.recording.overlay.vteps if vtep.node == hop.tap.node and vtep.address is not None]
-    bridges = {str(ip_address(address) + 1) for address in vteps}
-    return {end.address for end in ends} | {address for link in links for address in link.addresses} | bridges
+    vteps = [vtep.address for vtep in context.recording.overlay.vteps if vtep.node == hop.tap.node]
+    bridges = unique(address_after(address) for address in vteps if address is not None)
+    return {end.address for end in ends} | {address for link in links for address in link.addresses} | set(bridges)
 
 
 def _unanswered(table: PacketTable | None, client: str) -> dict[str, I32]:

@@ -57,6 +57,7 @@ def test_a_frame_for_another_mac_is_lost_behind_the_pods_interface() -> None:
         pytest.param((OTHER, frames.MAC_B), SERVER, id="another interface's of the pod"),
         pytest.param((OTHER,), "10.244.56.200", id="of another pod nothing follows"),
         pytest.param((), SERVER, id="not read"),
+        pytest.param(("00:00:10:86:fe:80:00:00:00:00:00:00:00:02:c9:03:00:a1:b2:c3", "$(id)"), SERVER, id="no Ethernet addresses"),
         pytest.param((frames.MAC_A,), SERVER, id="what the pod itself sends"),
     ],
 )

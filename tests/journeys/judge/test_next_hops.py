@@ -67,6 +67,16 @@ def test_what_is_no_question_in_vain(simulator: wire.Simulator) -> None:
     assert followed(simulator).paths == ()
 
 
+def test_what_is_no_address_breaks_nothing() -> None:
+    simulator = silent("10.244.114.65")
+    recording = record(simulator)
+    vteps = tuple(
+        replace(vtep, address="10.244.114.64" if vtep.node == wire.CLIENT_NODE else "\x1b[0m") for vtep in recording.overlay.vteps
+    )
+    odd = replace(recording, overlay=replace(recording.overlay, vteps=(*vteps, replace(vteps[0], node=wire.CLIENT_NODE, address="none"))))
+    assert [traced.flow.candidates[0].address for traced in followed(simulator, odd).paths] == ["10.244.114.65"]
+
+
 def test_a_pod_that_sends_has_found_its_next_hop() -> None:
     simulator = silent()
     simulator.udp(wire.FIRST, time_ns=AT + SECOND, client_port=40_000, payload=b"who is it")
