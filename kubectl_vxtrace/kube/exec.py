@@ -2,9 +2,10 @@
 
 kubernetes.stream drops impersonation headers, reads in quadratic time, takes a cut stream for a whole one and turns Ctrl-C into an
 API error. Protocol: v5.channel.k8s.io and v4.channel.k8s.io (k8s.io/apimachinery/pkg/util/remotecommand/constants.go): binary
-messages whose first byte names the channel: 1 stdout, 2 stderr, 3 a Status object when the command has ended.
+messages whose first byte names the channel: 0 stdin, 1 stdout, 2 stderr, 3 a Status object when the command has ended.
 """
 
+import shlex
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,13 @@ _STDERR_BYTES = 1024 * 1024
 _STATUS_BYTES = 256 * 1024
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _BACKOFF_S = (0.2, 0.6)
+_MOST_ADDRESS_BYTES = 1800
+"""Of a command in the address. Ingresses and API gateways refuse request lines above 8 KiB (nginx, large_client_header_buffers), some above
+2 KiB; a command that is longer goes over standard input."""
+_PIECE_BYTES = 16 * 1024
+_END = "#end"
+# Half a script must not run: what was read counts only with its end. The command itself has no standard input, as without a script.
+_READING = 's=$(head -c {count}) && case $s in *{end}) eval "${{s}}" ;; *) echo "the script came in half" >&2; exit 125 ;; esac'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +112,15 @@ def execute(
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
     deadline = time.monotonic() + limits.timeout_s
-    socket = _open_retrying(connection, _address(connection, namespace, pod, container, argv), deadline)
+    address, script = _address(connection, namespace, pod, container, argv), b""
+    if len(address) > _MOST_ADDRESS_BYTES:
+        script = f"exec {shlex.join(argv)} </dev/null {_END}".encode()
+        reading = ("sh", "-c", _READING.format(count=len(script), end=_END))
+        address = _address(connection, namespace, pod, container, reading, stdin=True)
+    socket = _open_retrying(connection, address, deadline)
     stream = _Stream(sink, limits.max_bytes)
     try:
-        ended = _read(socket, stream, deadline, limits.idle_s)
+        ended = _sent(socket, script, deadline) or _read(socket, stream, deadline, limits.idle_s)
     finally:
         socket.shutdown()
     return stream.result(connection.server, *ended)
@@ -167,6 +180,19 @@ class _Stream:
         return ExecResult(status=status, exit_code=exit_code, stdout=stdout, stderr=stderr, reason=reason)
 
 
+def _sent(socket: Any, script: bytes, deadline: float) -> tuple[AnswerStatus, str] | None:
+    """Send the command's standard input; what went wrong."""
+    try:
+        for at in range(0, len(script), _PIECE_BYTES):
+            socket.settimeout(max(0.001, deadline - time.monotonic()))
+            socket.send_binary(b"\0" + script[at : at + _PIECE_BYTES])
+    except WebSocketTimeoutException:
+        return AnswerStatus.TIMEOUT, "the script was not taken in time"
+    except (WebSocketException, OSError) as error:
+        return AnswerStatus.TRUNCATED, f"the stream broke before the script was through: {error}"
+    return None
+
+
 def _read(socket: Any, stream: _Stream, deadline: float, idle_s: float) -> tuple[AnswerStatus, str | None]:
     """Read until the end; (OK, None) means that a status came and the connection ended."""
     heard = time.monotonic()
@@ -194,8 +220,9 @@ def _read(socket: Any, stream: _Stream, deadline: float, idle_s: float) -> tuple
             deadline = min(deadline, heard + _CLOSE_AFTER_STATUS_S)
 
 
-def _address(connection: Connection, namespace: str, pod: str, container: str, argv: Sequence[str]) -> str:
+def _address(connection: Connection, namespace: str, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False) -> str:
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", part) for part in argv)]
+    query += [("stdin", "true")] if stdin else []
     return "ws" + connection.configuration.host.removeprefix("http") + namespaced(namespace, "pods", pod, "exec") + "?" + urlencode(query)
 
 

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -28,6 +29,39 @@ def test_output_errors_and_exit_code(fake: Fake, connection: Connection) -> None
     assert [value for name, value in query if name == "command"] == ["sh", "-c", "echo out; echo err >&2; exit 7"]
     assert headers["sec-websocket-protocol"] == "v5.channel.k8s.io,v4.channel.k8s.io"
     assert headers["authorization"] == "Bearer sesame"
+
+
+LONG = "x" * 3000
+
+
+def test_a_long_command_goes_over_standard_input(fake: Fake, connection: Connection) -> None:
+    """Behind 8 KiB of request line many gateways refuse, and the command is the same: its words, its exit code, no input of its own."""
+    script = f'# {LONG}\ncat; printf \'%s|\' "$0" "$@"; exit 3\n'
+    result = run(connection, "sh", "-c", script, "name", "it's", "", "two words", "$(no)", "\u00e9\n")
+    said = (result.status, result.exit_code, result.stdout.decode(), result.stderr)
+    assert said == (AnswerStatus.FAILED, 3, "name|it's||two words|$(no)|\u00e9\n|", b"")
+    _, _, _, query = fake.seen[-1]
+    assert LONG not in str(query)
+    assert ("stdin", "true") in query
+
+
+def test_half_a_script_does_not_run(fake: Fake, connection: Connection, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def halves(argv: list[str], stream: Stream) -> None:
+        done = subprocess.run(argv, input=stream.receive()[:200], capture_output=True, check=False)
+        stream.send(2, done.stderr)
+        stream.exit(done.returncode)
+
+    fake.exec = halves
+    result = run(connection, "sh", "-c", f"touch {made}\n# {LONG}")
+    assert (result.status, result.exit_code, result.stderr) == (AnswerStatus.FAILED, 125, b"the script came in half\n")
+    assert not made.exists()
+
+
+def test_a_stream_that_breaks_before_the_script_is_through(fake: Fake, connection: Connection) -> None:
+    fake.exec = lambda argv, stream: stream.handler.connection.close()
+    assert run(connection, "sh", "-c", "x" * 5_000_000).status is AnswerStatus.TRUNCATED
 
 
 def test_binary_output_is_untouched(connection: Connection) -> None:
