@@ -51,13 +51,19 @@ def sometimes(fake: Fake, bad: Callable[[list[str], Stream], None], *, calls: se
     return asked
 
 
+def beginning(argv: list[str]) -> bytes:
+    """The first thousand bytes of what is asked for, of the content or of some such behind each other."""
+    at = int(argv[-2]) - 1
+    return (CONTENT * 4)[at : at + 1000]
+
+
 def half_with_success(argv: list[str], stream: Stream) -> None:
-    stream.send(1, CONTENT[:1000])
+    stream.send(1, beginning(argv))
     stream.exit(0)
 
 
 def cut(argv: list[str], stream: Stream) -> None:
-    stream.send(1, CONTENT[:1000])
+    stream.send(1, beginning(argv))
 
 
 def wrong_bytes(argv: list[str], stream: Stream) -> None:
