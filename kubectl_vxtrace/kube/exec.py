@@ -7,6 +7,7 @@ messages whose first byte names the channel: 0 stdin, 1 stdout, 2 stderr, 3 a St
 
 import shlex
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,6 +41,10 @@ _STDERR_BYTES = 1024 * 1024
 _STATUS_BYTES = 256 * 1024
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _BACKOFF_S = (0.2, 0.6)
+PATIENCE_S = 60.0
+"""A debug pod waits as long for a call (manifest.py); what it holds is lost after that."""
+_LONGEST_BACKOFF_S = 3.0
+_TELL_EVERY_S = 5.0
 _MOST_ADDRESS_BYTES = 1800
 """Of a command in the address. Ingresses and API gateways refuse request lines above 8 KiB (nginx, large_client_header_buffers), some above
 2 KiB; a command that is longer goes over standard input."""
@@ -76,6 +81,36 @@ class ExecLimits:
     max_bytes: int
 
 
+class Patience:
+    """Waiting for an API that is away: for calls of which the loss would lose what was captured. Several calls may share one.
+
+    Args:
+        bound_s: so long the API may be away.
+        tell: is told what is waited for, now and then.
+    """
+
+    def __init__(self, bound_s: float = PATIENCE_S, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.bound_s = bound_s
+        self._tell = tell
+        self._given_up = threading.Event()
+        self._tell_at_s = 0.0
+
+    def give_up(self) -> None:
+        """Nobody is to wait any more."""
+        self._given_up.set()
+
+    def pause(self, pause_s: float, began_s: float, error: ApiError) -> bool:
+        """Wait so long after an error of a call that began then; False where it is of no use, or too late."""
+        waited_s = time.monotonic() - began_s
+        may_pass = error.status in _RETRIED or (error.status == 0 and not error.message.startswith("TLS"))
+        if not may_pass or waited_s + pause_s >= self.bound_s:
+            return False
+        if waited_s >= _TELL_EVERY_S and time.monotonic() >= self._tell_at_s:
+            self._tell_at_s = time.monotonic() + _TELL_EVERY_S
+            self._tell(f"waiting for the API to answer ({error.message}), {self.bound_s - waited_s:.0f} s more at most")
+        return not self._given_up.wait(pause_s)
+
+
 class _Cause(msgspec.Struct):
     reason: str | None = None
     message: str | None = None
@@ -102,12 +137,14 @@ def execute(
     container: str = CONTAINER,
     limits: ExecLimits,
     sink: Sink | None = None,
+    patience: Patience | None = None,
 ) -> ExecResult:
     """Run `argv` and read what it says until it has ended.
 
     Args:
         limits: how long it may take and how much it may say.
         sink: gets stdout as it comes; without it stdout is collected.
+        patience: so long it is tried to start the command; without, three times within a second.
 
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
@@ -117,7 +154,11 @@ def execute(
         script = f"exec {shlex.join(argv)} </dev/null {_END}".encode()
         reading = ("sh", "-c", _READING.format(count=len(script), end=_END))
         address = _address(connection, namespace, pod, container, reading, stdin=True)
-    socket = _open_retrying(connection, address, deadline)
+    if patience is None:
+        socket = _open_retrying(connection, address, deadline)
+    else:
+        socket = _open_patiently(connection, address, patience)
+        deadline = time.monotonic() + limits.timeout_s
     stream = _Stream(sink, limits.max_bytes)
     try:
         ended = _sent(socket, script, deadline) or _read(socket, stream, deadline, limits.idle_s)
@@ -237,6 +278,17 @@ def _open_retrying(connection: Connection, address: str, deadline: float) -> Any
                 raise
             time.sleep(pause_s)
     raise AssertionError("the last turn returns or raises")
+
+
+def _open_patiently(connection: Connection, address: str, patience: Patience) -> Any:
+    began_s, pause_s = time.monotonic(), _BACKOFF_S[0]
+    while True:
+        try:
+            return _open(connection, address, time.monotonic() + CONNECT_TIMEOUT_S)
+        except ApiError as error:
+            if not patience.pause(pause_s, began_s, error):
+                raise
+            pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
 
 
 def _open(connection: Connection, address: str, deadline: float) -> Any:

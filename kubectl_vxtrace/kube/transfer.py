@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from kubectl_vxtrace.kube.exec import ExecResult, Sink
+from kubectl_vxtrace.kube.exec import PATIENCE_S, ExecResult, Sink
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult
 
@@ -20,8 +20,6 @@ _SMALLEST_CHUNK_BYTES = 256 * 1024
 _LARGEST_CHUNK_BYTES = 128 * 1024 * 1024
 _CHUNK_TIMEOUT_S = 120.0
 _QUICK_S = 20.0  # a piece of twice the size then takes a third of the time that it may
-PATIENCE_S = 60.0
-"""So long nothing may come before fetching is given up: a debug pod waits as long for a call (manifest.py)."""
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 3.0
 _FINAL = frozenset({401, 403, 404})

@@ -3,13 +3,14 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kubectl_vxtrace.kube import exec as exec_module
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Patience, execute
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.request import Access
@@ -158,6 +159,43 @@ def test_overload_at_the_handshake_is_retried(fake: Fake, connection: Connection
     monkeypatch.setattr(exec_module, "_BACKOFF_S", (0.01, 0.01))
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(502, b"bad gateway", {}), (429, {}, {})]
     assert run(connection, "echo", "x").stdout == b"x\n"
+
+
+def test_patience_outlasts_an_api_that_is_away(fake: Fake, connection: Connection) -> None:
+    away: list[tuple[int, Any, dict[str, str]]] = [(503, b"", {})] * 3
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [*away, (0, b"", {})]
+    told: list[str] = []
+    limits = ExecLimits(timeout_s=5, max_bytes=100)
+    result = execute(connection, "ns", "pod", ("echo", "x"), limits=limits, patience=Patience(bound_s=20, tell=told.append))
+    assert result.stdout == b"x\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "bound_s"),
+    [
+        pytest.param((503, b"away", {}), 0.5, id="its time is over"),
+        pytest.param((403, {"kind": "Status", "message": "away"}, {}), 60, id="what does not pass"),
+    ],
+)
+def test_patience_has_an_end(fake: Fake, connection: Connection, answer: tuple[int, bytes, dict[str, str]], bound_s: float) -> None:
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [answer] * 100
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="away"):
+        execute(connection, "ns", "pod", ("true",), limits=ExecLimits(timeout_s=5, max_bytes=100), patience=Patience(bound_s=bound_s))
+    assert time.monotonic() - started < 5
+
+
+def test_who_gives_up_waits_no_more(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exec_module, "_TELL_EVERY_S", 0.1)
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(503, b"away", {})] * 100
+    told: list[str] = []
+    patience = Patience(bound_s=60, tell=told.append)
+    threading.Timer(0.5, patience.give_up).start()
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="away"):
+        execute(connection, "ns", "pod", ("true",), limits=ExecLimits(timeout_s=5, max_bytes=100), patience=patience)
+    assert time.monotonic() - started < 5
+    assert told[0].startswith("waiting for the API to answer (away), ")
 
 
 def test_a_redirect_is_not_followed(fake: Fake, connection: Connection) -> None:
