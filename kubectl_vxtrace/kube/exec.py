@@ -292,6 +292,17 @@ def _open_patiently(connection: Connection, address: str, patience: Patience) ->
 
 
 def _open(connection: Connection, address: str, deadline: float) -> Any:
+    """An open WebSocket; once more with new credentials where the server refuses these."""
+    generation = connection.credentials.generation
+    try:
+        return _connected(connection, address, deadline)
+    except ApiError as error:
+        if error.status != 401 or not connection.credentials.renew(generation):
+            raise
+    return _connected(connection, address, deadline)
+
+
+def _connected(connection: Connection, address: str, deadline: float) -> Any:
     server = connection.server
     timeout_s = min(CONNECT_TIMEOUT_S, max(0.001, deadline - time.monotonic()))
     try:
