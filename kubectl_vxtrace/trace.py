@@ -75,8 +75,11 @@ class Trace:
         try:
             self._pods = prepared.pods
             gaps = self._spawn(prepared.pods, prepared.nodes)
-            nodes = DebugNodes(prepared.connection, prepared.pods)
-            return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
+            nodes = DebugNodes(prepared.connection, prepared.pods, tell=self._console.warn)
+            try:
+                return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
+            finally:
+                nodes.give_up()
         finally:
             self._interruption.phase = Phase.FINISHING
 

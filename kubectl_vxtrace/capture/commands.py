@@ -38,10 +38,11 @@ def stop(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand
     arguments = [directory, str(_STOP_TURNS)]
     for task in tasks:
         arguments += [str(task.id), task.tap.interface, task.file]
-    return _command(node, "stop", arguments)
+    return _command(node, "stop", arguments, patient=True)
 
 
-def _command(node: str, name: str, arguments: Sequence[str]) -> NodeCommand:
+def _command(node: str, name: str, arguments: Sequence[str], *, patient: bool = False) -> NodeCommand:
     scripts = files(__package__)
     text = "".join(scripts.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("clock", name))
-    return NodeCommand(node=node, key=f"capture-{name}", argv=("sh", "-c", text, f"vxtrace-{name}", *arguments), timeout_s=30.0)
+    argv = ("sh", "-c", text, f"vxtrace-{name}", *arguments)
+    return NodeCommand(node=node, key=f"capture-{name}", argv=argv, timeout_s=30.0, patient=patient)

@@ -27,6 +27,7 @@ _load_dict: Any = load_kube_config_from_dict
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _RENEW_BEFORE_S = 30.0
+_TOKEN_FILE_S = 60.0
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -53,7 +54,7 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Conn
         credentials = Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"))
     else:
         context_namespace = selected.namespace or "default"
-        credentials = Credentials(_load(configuration, selected))
+        credentials = _load(configuration, selected)
     configuration.host = configuration.host.rstrip("/")
     _authenticate_to_proxy(configuration)
     # Our own retries (rest.py) know which requests may be repeated; urllib3's would repeat a refused connection three times.
@@ -128,12 +129,14 @@ def _in_cluster(configuration: Configuration, environ: Mapping[str, str]) -> str
         return "default"
 
 
-def _load(configuration: Configuration, selected: Selected) -> Callable[[], str | None]:
-    """Fill the configuration; returns the function that gives the Authorization header's value."""
+def _load(configuration: Configuration, selected: Selected) -> Credentials:
+    """Fill the configuration; returns the credentials."""
     user = dict(selected.user)
     plugin = user.pop("exec", None)
     if user.get("tokenFile"):
-        user["token"] = _token_file(str(user.pop("tokenFile")))
+        file = _TokenFile(str(user.pop("tokenFile")))
+        _apply(configuration, selected, {**user, "token": file.token})
+        return Credentials(file.authorization, file.read)
     # As in client-go, a token that stands in the kubeconfig beats the plugin.
     if not plugin or user.get("token"):
         _apply(configuration, selected, user)
@@ -144,24 +147,50 @@ def _load(configuration: Configuration, selected: Selected) -> Callable[[], str 
                 f'the auth-provider "{name}" of user "{selected.user_name}" gave no token',
                 "auth-providers were removed from kubectl in 1.26; use the exec plugin of your cloud, or log in again",
             )
-        return lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-    credential = run_plugin(plugin, selected.cluster, selected.user_name or "")
-    _apply(configuration, selected, {**user, **credential.as_user()})
-    if credential.token is None:
-        return lambda: None
-    return _renewing(credential, lambda: run_plugin(plugin, selected.cluster, selected.user_name or ""))
+        return Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"))
+    current = _Plugin(
+        run=lambda: run_plugin(plugin, selected.cluster, selected.user_name or ""),
+        apply=lambda credential: _apply(configuration, selected, {**user, **credential.as_user()}),
+    )
+    return Credentials(current.authorization, current.renew)
 
 
-def _renewing(first: PluginCredential, run: Callable[[], PluginCredential]) -> Callable[[], str | None]:
-    current = first
+class _Plugin:
+    """What a credential plugin gave, a token or a certificate; asked for again when it expires."""
 
-    def read() -> str | None:
-        nonlocal current
-        if current.expires_s is not None and current.expires_s - _RENEW_BEFORE_S <= time.time():
-            current = run()
-        return f"Bearer {current.token}"
+    def __init__(self, run: Callable[[], PluginCredential], apply: Callable[[PluginCredential], None]) -> None:
+        self._run, self._apply = run, apply
+        self.renew()
 
-    return read
+    def renew(self) -> None:
+        """Run the plugin."""
+        self._credential = self._run()
+        self._apply(self._credential)
+
+    def authorization(self) -> str | None:
+        """The header's value, None for a certificate."""
+        expires_s = self._credential.expires_s
+        if expires_s is not None and expires_s - _RENEW_BEFORE_S <= time.time():
+            self.renew()
+        return f"Bearer {self._credential.token}" if self._credential.token is not None else None
+
+
+class _TokenFile:
+    """A file whose token somebody renews (client-go, transport/token_source.go: read again every minute)."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.read()
+
+    def read(self) -> None:
+        """Read it now."""
+        self.token, self._read_s = _token_file(self._name), time.monotonic()
+
+    def authorization(self) -> str:
+        """The header's value."""
+        if time.monotonic() - self._read_s > _TOKEN_FILE_S:
+            self.read()
+        return f"Bearer {self.token}"
 
 
 def _apply(configuration: Configuration, selected: Selected, user: Mapping[str, Any]) -> None:

@@ -18,16 +18,34 @@ class Credentials:
     Args:
         read: gives the value, or None where the connection authenticates by certificate; called under a lock, so that a
             credential plugin runs once, not once for each thread.
+        renew: gets new ones where the server does not take these any more; None where nothing can (a token in the kubeconfig).
+
+    `generation` counts the renewals.
     """
 
-    def __init__(self, read: Callable[[], str | None]) -> None:
+    def __init__(self, read: Callable[[], str | None], renew: Callable[[], None] | None = None) -> None:
         self._read = read
+        self._renew = renew
         self._lock = threading.Lock()
+        self.generation = 0
 
     def authorization(self) -> str | None:
         """The header's value, or None. Raises CannotRunError where a credential plugin fails on renewal."""
         with self._lock:
             return self._read()
+
+    def renew(self, generation: int) -> bool:
+        """Whether there are other credentials than those of `generation`, which the server refused: another thread's, or new ones.
+
+        Raises CannotRunError where they cannot be had.
+        """
+        with self._lock:
+            if self._renew is None:
+                return False
+            if self.generation == generation:
+                self._renew()
+                self.generation += 1
+            return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 kubernetes.stream drops impersonation headers, reads in quadratic time, takes a cut stream for a whole one and turns Ctrl-C into an
 API error. Protocol: v5.channel.k8s.io and v4.channel.k8s.io (k8s.io/apimachinery/pkg/util/remotecommand/constants.go): binary
-messages whose first byte names the channel: 1 stdout, 2 stderr, 3 a Status object when the command has ended.
+messages whose first byte names the channel: 0 stdin, 1 stdout, 2 stderr, 3 a Status object when the command has ended.
 """
 
+import shlex
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,6 +41,17 @@ _STDERR_BYTES = 1024 * 1024
 _STATUS_BYTES = 256 * 1024
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _BACKOFF_S = (0.2, 0.6)
+PATIENCE_S = 60.0
+"""A debug pod waits as long for a call (manifest.py); what it holds is lost after that."""
+_LONGEST_BACKOFF_S = 3.0
+_TELL_EVERY_S = 5.0
+_MOST_ADDRESS_BYTES = 1800
+"""Of a command in the address. Ingresses and API gateways refuse request lines above 8 KiB (nginx, large_client_header_buffers), some above
+2 KiB; a command that is longer goes over standard input."""
+_PIECE_BYTES = 16 * 1024
+_END = "#end"
+# Half a script must not run: what was read counts only with its end. The command itself has no standard input, as without a script.
+_READING = 's=$(head -c {count}) && case $s in *{end}) eval "${{s}}" ;; *) echo "the script came in half" >&2; exit 125 ;; esac'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +81,36 @@ class ExecLimits:
     max_bytes: int
 
 
+class Patience:
+    """Waiting for an API that is away: for calls of which the loss would lose what was captured. Several calls may share one.
+
+    Args:
+        bound_s: so long the API may be away.
+        tell: is told what is waited for, now and then.
+    """
+
+    def __init__(self, bound_s: float = PATIENCE_S, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.bound_s = bound_s
+        self._tell = tell
+        self._given_up = threading.Event()
+        self._tell_at_s = 0.0
+
+    def give_up(self) -> None:
+        """Nobody is to wait any more."""
+        self._given_up.set()
+
+    def pause(self, pause_s: float, began_s: float, error: ApiError) -> bool:
+        """Wait so long after an error of a call that began then; False where it is of no use, or too late."""
+        waited_s = time.monotonic() - began_s
+        may_pass = error.status in _RETRIED or (error.status == 0 and not error.message.startswith("TLS"))
+        if not may_pass or waited_s + pause_s >= self.bound_s:
+            return False
+        if waited_s >= _TELL_EVERY_S and time.monotonic() >= self._tell_at_s:
+            self._tell_at_s = time.monotonic() + _TELL_EVERY_S
+            self._tell(f"waiting for the API to answer ({error.message}), {self.bound_s - waited_s:.0f} s more at most")
+        return not self._given_up.wait(pause_s)
+
+
 class _Cause(msgspec.Struct):
     reason: str | None = None
     message: str | None = None
@@ -94,20 +137,31 @@ def execute(
     container: str = CONTAINER,
     limits: ExecLimits,
     sink: Sink | None = None,
+    patience: Patience | None = None,
 ) -> ExecResult:
     """Run `argv` and read what it says until it has ended.
 
     Args:
         limits: how long it may take and how much it may say.
         sink: gets stdout as it comes; without it stdout is collected.
+        patience: so long it is tried to start the command; without, three times within a second.
 
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
     deadline = time.monotonic() + limits.timeout_s
-    socket = _open_retrying(connection, _address(connection, namespace, pod, container, argv), deadline)
+    address, script = _address(connection, namespace, pod, container, argv), b""
+    if len(address) > _MOST_ADDRESS_BYTES:
+        script = f"exec {shlex.join(argv)} </dev/null {_END}".encode()
+        reading = ("sh", "-c", _READING.format(count=len(script), end=_END))
+        address = _address(connection, namespace, pod, container, reading, stdin=True)
+    if patience is None:
+        socket = _open_retrying(connection, address, deadline)
+    else:
+        socket = _open_patiently(connection, address, patience)
+        deadline = time.monotonic() + limits.timeout_s
     stream = _Stream(sink, limits.max_bytes)
     try:
-        ended = _read(socket, stream, deadline, limits.idle_s)
+        ended = _sent(socket, script, deadline) or _read(socket, stream, deadline, limits.idle_s)
     finally:
         socket.shutdown()
     return stream.result(connection.server, *ended)
@@ -167,6 +221,19 @@ class _Stream:
         return ExecResult(status=status, exit_code=exit_code, stdout=stdout, stderr=stderr, reason=reason)
 
 
+def _sent(socket: Any, script: bytes, deadline: float) -> tuple[AnswerStatus, str] | None:
+    """Send the command's standard input; what went wrong."""
+    try:
+        for at in range(0, len(script), _PIECE_BYTES):
+            socket.settimeout(max(0.001, deadline - time.monotonic()))
+            socket.send_binary(b"\0" + script[at : at + _PIECE_BYTES])
+    except WebSocketTimeoutException:
+        return AnswerStatus.TIMEOUT, "the script was not taken in time"
+    except (WebSocketException, OSError) as error:
+        return AnswerStatus.TRUNCATED, f"the stream broke before the script was through: {error}"
+    return None
+
+
 def _read(socket: Any, stream: _Stream, deadline: float, idle_s: float) -> tuple[AnswerStatus, str | None]:
     """Read until the end; (OK, None) means that a status came and the connection ended."""
     heard = time.monotonic()
@@ -194,8 +261,9 @@ def _read(socket: Any, stream: _Stream, deadline: float, idle_s: float) -> tuple
             deadline = min(deadline, heard + _CLOSE_AFTER_STATUS_S)
 
 
-def _address(connection: Connection, namespace: str, pod: str, container: str, argv: Sequence[str]) -> str:
+def _address(connection: Connection, namespace: str, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False) -> str:
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", part) for part in argv)]
+    query += [("stdin", "true")] if stdin else []
     return "ws" + connection.configuration.host.removeprefix("http") + namespaced(namespace, "pods", pod, "exec") + "?" + urlencode(query)
 
 
@@ -212,7 +280,29 @@ def _open_retrying(connection: Connection, address: str, deadline: float) -> Any
     raise AssertionError("the last turn returns or raises")
 
 
+def _open_patiently(connection: Connection, address: str, patience: Patience) -> Any:
+    began_s, pause_s = time.monotonic(), _BACKOFF_S[0]
+    while True:
+        try:
+            return _open(connection, address, time.monotonic() + CONNECT_TIMEOUT_S)
+        except ApiError as error:
+            if not patience.pause(pause_s, began_s, error):
+                raise
+            pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
+
+
 def _open(connection: Connection, address: str, deadline: float) -> Any:
+    """An open WebSocket; once more with new credentials where the server refuses these."""
+    generation = connection.credentials.generation
+    try:
+        return _connected(connection, address, deadline)
+    except ApiError as error:
+        if error.status != 401 or not connection.credentials.renew(generation):
+            raise
+    return _connected(connection, address, deadline)
+
+
+def _connected(connection: Connection, address: str, deadline: float) -> Any:
     server = connection.server
     timeout_s = min(CONNECT_TIMEOUT_S, max(0.001, deadline - time.monotonic()))
     try:

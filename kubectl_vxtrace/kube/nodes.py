@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -12,7 +12,7 @@ from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube import transfer
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Sink, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Patience, Sink, execute
 from kubectl_vxtrace.kube.manifest import LEASE_FILE
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
@@ -36,12 +36,18 @@ def call_script(lease: str = LEASE_FILE) -> str:
 class DebugNodes:
     """Answers questions through the debug pods of `pods`: nodes in parallel, one node's questions in order.
 
-    It is what the capture session asks for under the name of a protocol: `ask` and `fetch`.
+    It is what the capture session asks for under the name of a protocol: `ask` and `fetch`. `tell` is told what is waited for, where that
+    takes long.
     """
 
-    def __init__(self, connection: Connection, pods: DebugPods) -> None:
+    def __init__(self, connection: Connection, pods: DebugPods, *, tell: Callable[[str], None] = lambda _: None) -> None:
         self._connection = connection
         self._pods = pods
+        self._patience = Patience(tell=tell)
+
+    def give_up(self) -> None:
+        """Wait no more for an API that is away."""
+        self._patience.give_up()
 
     def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
         """Answers in the order of the commands. Never raises for what a node does; see AnswerStatus for what may have become of it."""
@@ -76,7 +82,7 @@ class DebugNodes:
             return FetchResult(node=node, file=destination.name, reason=self._pods.why_not(node))
         with self._holding(pod):
             return transfer.fetch(
-                partial(self._call, pod),
+                partial(self._call, pod, patience=self._patience),
                 node=node,
                 remote_path=remote_path,
                 destination=destination,
@@ -94,7 +100,8 @@ class DebugNodes:
             )
         try:
             with self._holding(pod):
-                result = self._call(pod, command.argv, timeout_s=command.timeout_s, max_bytes=command.max_bytes)
+                patience = self._patience if command.patient else None
+                result = self._call(pod, command.argv, timeout_s=command.timeout_s, max_bytes=command.max_bytes, patience=patience)
         except (ApiError, VxtraceError, OSError) as error:
             return NodeAnswer(command=command, status=AnswerStatus.ABSENT, reason=str(error), sent_ns=sent_ns, received_ns=time.time_ns())
         return NodeAnswer(
@@ -108,7 +115,16 @@ class DebugNodes:
             received_ns=time.time_ns(),
         )
 
-    def _call(self, pod: str, argv: Sequence[str], *, timeout_s: float, max_bytes: int, sink: Sink | None = None) -> ExecResult:
+    def _call(
+        self,
+        pod: str,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        max_bytes: int,
+        sink: Sink | None = None,
+        patience: Patience | None = None,
+    ) -> ExecResult:
         return execute(
             self._connection,
             self._pods.namespace,
@@ -116,6 +132,7 @@ class DebugNodes:
             ("sh", "-c", call_script(), "vxtrace", *argv),
             limits=ExecLimits(timeout_s=timeout_s, max_bytes=max_bytes),
             sink=sink,
+            patience=patience,
         )
 
     @contextmanager

@@ -192,7 +192,19 @@ class Api:
             raise ApiError(self._connection.server, 0, f"the answer is not what a Kubernetes API says: {error}") from error
 
     def send(self, method: str, resource: str, query: Sequence[tuple[str, str]] = (), body: Mapping[str, Any] | None = None) -> bytes:
-        """One request, not retried. Returns the body of a 2xx answer; raises ApiError for every other outcome."""
+        """One request, not retried, but once more with new credentials where the server refuses these. Returns the body of a 2xx answer;
+        raises ApiError for every other outcome."""
+        generation = self._connection.credentials.generation
+        try:
+            return self._send(method, resource, query, body)
+        except ApiError as error:
+            if error.status != 401 or not self._connection.credentials.renew(generation):
+                raise
+        self._client.close()
+        self._client = self._connection.api_client()  # with the new certificate, if it is one
+        return self._send(method, resource, query, body)
+
+    def _send(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> bytes:
         server = self._connection.server
         headers = urllib3.HTTPHeaderDict(self._connection.headers())
         headers["Accept"] = "application/json"

@@ -1,7 +1,7 @@
-"""Fetching one file from a pod in verified pieces.
+"""Fetching one file from a pod in pieces, and verifying it.
 
-An exec stream can end early with exit code 0 (kubernetes#124571), so nothing counts but the exact length, a status, and in the end
-the SHA-256 of the whole.
+An exec stream can end early with exit code 0 (kubernetes#124571). What came is the file's next bytes all the same, so the next piece begins
+behind them, and in the end nothing counts but the SHA-256 of the whole.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from kubectl_vxtrace.kube.exec import ExecResult, Sink
+from kubectl_vxtrace.kube.exec import PATIENCE_S, ExecResult, Sink
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult
 
@@ -20,8 +20,11 @@ _SMALLEST_CHUNK_BYTES = 256 * 1024
 _LARGEST_CHUNK_BYTES = 128 * 1024 * 1024
 _CHUNK_TIMEOUT_S = 120.0
 _QUICK_S = 20.0  # a piece of twice the size then takes a third of the time that it may
-_BACKOFF_S = (0.2, 1.0)  # between three tries
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 3.0
 _FINAL = frozenset({401, 403, 404})
+_MOST_ENDS = 3
+"""So often the command may end well without a byte: then the file is shorter than the node says."""
 # $1 the file, $2 the first byte (from 1), $3 how many.
 _SCRIPT = 'tail -c "+$2" "$1" | head -c "$3"'
 
@@ -34,7 +37,11 @@ class Run(Protocol):
 
 
 class _FetchError(Exception):
-    pass
+    """Why a file could not be fetched. `is_final`: trying again is of no use."""
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
 
 
 def fetch(
@@ -48,7 +55,7 @@ def fetch(
     max_bytes: int,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> FetchResult:
-    """Fetch `remote_path` to `destination`; a broken piece is asked for again from where it broke.
+    """Fetch `remote_path` to `destination`; a broken piece goes on from the byte where it broke, a file with a wrong hash comes once more.
 
     The file grows as `<destination>.part` and takes its name once it is whole; what had come when fetching was given up stays
     in the `.part`. Never raises but for Ctrl-C: `reason` says what was wrong on either side.
@@ -65,18 +72,21 @@ def fetch(
 
     if size_bytes > max_bytes:
         return failed(f"{size_bytes} bytes are more than the limit of {max_bytes}")
-    try:
-        with _create(part) as file:
-            while pieces.got < size_bytes:
-                pieces.fetch_next(file)
-        if (found := pieces.digest.hexdigest()) != sha256.lower():
-            return failed(f"its SHA-256 is {found}, the node says {sha256.lower()}")
-        part.replace(destination)
-    except _FetchError as error:
-        return failed(f"{error}, after {pieces.got} of {size_bytes} bytes")
-    except OSError as error:
-        return failed(f"cannot write {error.filename or part}: {error.strerror}")
-    return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, sha256=found)
+    found = ""
+    for _ in range(2):
+        pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes)
+        try:
+            with _create(part) as file:
+                pieces.fetch_all(file)
+            found = pieces.digest.hexdigest()
+            if found == sha256.lower():
+                part.replace(destination)
+                return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, sha256=found)
+        except _FetchError as error:
+            return failed(f"{error}, after {pieces.got} of {size_bytes} bytes")
+        except OSError as error:
+            return failed(f"cannot write {error.filename or part}: {error.strerror}")
+    return failed(f"its SHA-256 is {found}, the node says {sha256.lower()}")
 
 
 def _create(part: Path) -> BinaryIO:
@@ -88,7 +98,7 @@ def _create(part: Path) -> BinaryIO:
 class _Pieces:
     """The pieces of one file, one after the other: twice as large after one that came quickly, half as large after a failure.
 
-    `got` is how many bytes are whole, `digest` the SHA-256 of these. Bytes go to the file as they come: memory holds one message.
+    `got` is how many bytes have come, `digest` the SHA-256 of these. Bytes go to the file as they come: memory holds one message.
     """
 
     def __init__(self, run: Run, remote_path: str, size_bytes: int, chunk_bytes: int) -> None:
@@ -98,46 +108,47 @@ class _Pieces:
         self._remote_path = remote_path
         self._size_bytes = size_bytes
         self._chunk_bytes = chunk_bytes
+        self._said = ""
 
-    def fetch_next(self, file: BinaryIO) -> None:
-        """Fetch the next piece, exactly as long as asked for. Raises _FetchError after three tries."""
-        problem = ""
-        for pause_s in (*_BACKOFF_S, None):
-            started = time.monotonic()
-            found = self._try(file, min(self._size_bytes - self.got, self._chunk_bytes))
-            if found is None:
-                if time.monotonic() - started < _QUICK_S:
+    def fetch_all(self, file: BinaryIO) -> None:
+        """Fetch what is left, and give up where nothing has come for PATIENCE_S. Raises _FetchError."""
+        progress_s, pause_s, ends = time.monotonic(), _FIRST_BACKOFF_S, 0
+        while self.got < self._size_bytes:
+            began_s, before = time.monotonic(), self.got
+            length = min(self._size_bytes - self.got, self._chunk_bytes)
+            problem = self._try(file, length)
+            now_s = time.monotonic()
+            if self.got > before:
+                progress_s, pause_s, ends = now_s, _FIRST_BACKOFF_S, 0
+            if problem is None and self.got == before + length:
+                if now_s - began_s < _QUICK_S:
                     self._chunk_bytes = min(_LARGEST_CHUNK_BYTES, 2 * self._chunk_bytes)
-                return
-            problem, final = found
+                continue
             self._chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
-            if final:
-                break
-            if pause_s is not None:
+            ends += problem is None and self.got == before
+            if ends == _MOST_ENDS:
+                raise _FetchError(self._said or f"the node sends no more, {length} bytes were asked for")
+            if problem is not None and (problem.is_final or now_s - progress_s >= PATIENCE_S):
+                raise problem
+            if self.got == before:
                 time.sleep(pause_s)
-        raise _FetchError(problem)
+                pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
 
-    def _try(self, file: BinaryIO, length: int) -> tuple[str, bool] | None:
-        """One try: None, or what was wrong and whether that is final. The file then ends where it did before."""
-        digest, come = self.digest.copy(), 0
+    def _try(self, file: BinaryIO, length: int) -> _FetchError | None:
+        """Fetch a piece, or its beginning; what went wrong with the command."""
 
         def sink(data: memoryview) -> None:
-            nonlocal come
             file.write(data)
-            digest.update(data)
-            come += len(data)
+            self.digest.update(data)
+            self.got += len(data)
 
         argv = ("sh", "-c", _SCRIPT, "vxtrace", self._remote_path, str(self.got + 1), str(length))
         try:
             result = self._run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=sink)
         except ApiError as error:
-            problem = error.message, error.status in _FINAL
-        else:
-            if result.status is AnswerStatus.OK and come == length:
-                self.got, self.digest = self.got + length, digest
-                return None
-            said = result.stderr.decode("utf-8", "replace").strip()
-            problem = result.reason or said or f"{come} bytes came instead of {length}", False
-        file.seek(self.got)
-        file.truncate()
-        return problem
+            return _FetchError(error.message, is_final=error.status in _FINAL)
+        self._said = result.stderr.decode("utf-8", "replace").strip()
+        if result.status is AnswerStatus.OK:
+            return None
+        problem = result.reason or self._said or f"the command ended with {result.exit_code}"
+        return _FetchError(problem, is_final=result.exit_code is not None)

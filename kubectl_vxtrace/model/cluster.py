@@ -258,13 +258,15 @@ class AnswerStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCommand:
-    """A question to a node: `argv` runs in the debug pod of `node`; never through a shell with foreign text in the script."""
+    """A question to a node: `argv` runs in the debug pod of `node`; never through a shell with foreign text in the script. `patient`: what
+    depends on it would be lost, so that it is tried for as long as the pod waits for a call."""
 
     node: str
     key: str
     argv: tuple[str, ...]
     timeout_s: float = 20.0
     max_bytes: int = 32 * 1024 * 1024
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

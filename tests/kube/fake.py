@@ -28,6 +28,7 @@ class Stream:
 
     def __init__(self, handler: BaseHTTPRequestHandler) -> None:
         self.handler = handler
+        self.wants_input = "stdin=true" in handler.path
 
     def frame(self, opcode: int, data: bytes) -> None:
         size = len(data)
@@ -40,6 +41,15 @@ class Stream:
 
     def send(self, channel: int, data: bytes) -> None:
         self.frame(2, bytes([channel]) + data)
+
+    def receive(self) -> bytes:
+        """What the client sends next on standard input (RFC 6455, 5.2: masked)."""
+        size = self.handler.rfile.read(2)[1] & 0x7F
+        size = struct.unpack("!H", self.handler.rfile.read(2))[0] if size == 126 else size
+        mask = self.handler.rfile.read(4)
+        data = bytes(byte ^ mask[at % 4] for at, byte in enumerate(self.handler.rfile.read(size)))
+        assert data[0] == 0
+        return data[1:]
 
     def status(self, code: int = 0) -> None:
         causes = {"details": {"causes": [{"reason": "ExitCode", "message": str(code)}]}, "status": "Failure", "reason": "NonZeroExitCode"}
@@ -58,7 +68,7 @@ Exec = Callable[[list[str], Stream], None]
 
 def run_locally(argv: list[str], stream: Stream) -> None:
     """Run the command as a process of this machine, as a kubelet would in a container."""
-    done = subprocess.run(argv, capture_output=True, check=False)
+    done = subprocess.run(argv, input=stream.receive() if stream.wants_input else None, capture_output=True, check=False)
     for channel, data in ((1, done.stdout), (2, done.stderr)):
         for at in range(0, len(data), 32768):
             stream.send(channel, data[at : at + 32768])

@@ -1,14 +1,16 @@
 import json
+import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kubectl_vxtrace.kube import exec as exec_module
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Patience, execute
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.request import Access
@@ -28,6 +30,39 @@ def test_output_errors_and_exit_code(fake: Fake, connection: Connection) -> None
     assert [value for name, value in query if name == "command"] == ["sh", "-c", "echo out; echo err >&2; exit 7"]
     assert headers["sec-websocket-protocol"] == "v5.channel.k8s.io,v4.channel.k8s.io"
     assert headers["authorization"] == "Bearer sesame"
+
+
+LONG = "x" * 3000
+
+
+def test_a_long_command_goes_over_standard_input(fake: Fake, connection: Connection) -> None:
+    """Behind 8 KiB of request line many gateways refuse, and the command is the same: its words, its exit code, no input of its own."""
+    script = f'# {LONG}\ncat; printf \'%s|\' "$0" "$@"; exit 3\n'
+    result = run(connection, "sh", "-c", script, "name", "it's", "", "two words", "$(no)", "\u00e9\n")
+    said = (result.status, result.exit_code, result.stdout.decode(), result.stderr)
+    assert said == (AnswerStatus.FAILED, 3, "name|it's||two words|$(no)|\u00e9\n|", b"")
+    _, _, _, query = fake.seen[-1]
+    assert LONG not in str(query)
+    assert ("stdin", "true") in query
+
+
+def test_half_a_script_does_not_run(fake: Fake, connection: Connection, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def halves(argv: list[str], stream: Stream) -> None:
+        done = subprocess.run(argv, input=stream.receive()[:200], capture_output=True, check=False)
+        stream.send(2, done.stderr)
+        stream.exit(done.returncode)
+
+    fake.exec = halves
+    result = run(connection, "sh", "-c", f"touch {made}\n# {LONG}")
+    assert (result.status, result.exit_code, result.stderr) == (AnswerStatus.FAILED, 125, b"the script came in half\n")
+    assert not made.exists()
+
+
+def test_a_stream_that_breaks_before_the_script_is_through(fake: Fake, connection: Connection) -> None:
+    fake.exec = lambda argv, stream: stream.handler.connection.close()
+    assert run(connection, "sh", "-c", "x" * 5_000_000).status is AnswerStatus.TRUNCATED
 
 
 def test_binary_output_is_untouched(connection: Connection) -> None:
@@ -124,6 +159,43 @@ def test_overload_at_the_handshake_is_retried(fake: Fake, connection: Connection
     monkeypatch.setattr(exec_module, "_BACKOFF_S", (0.01, 0.01))
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(502, b"bad gateway", {}), (429, {}, {})]
     assert run(connection, "echo", "x").stdout == b"x\n"
+
+
+def test_patience_outlasts_an_api_that_is_away(fake: Fake, connection: Connection) -> None:
+    away: list[tuple[int, Any, dict[str, str]]] = [(503, b"", {})] * 3
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [*away, (0, b"", {})]
+    told: list[str] = []
+    limits = ExecLimits(timeout_s=5, max_bytes=100)
+    result = execute(connection, "ns", "pod", ("echo", "x"), limits=limits, patience=Patience(bound_s=20, tell=told.append))
+    assert result.stdout == b"x\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "bound_s"),
+    [
+        pytest.param((503, b"away", {}), 0.5, id="its time is over"),
+        pytest.param((403, {"kind": "Status", "message": "away"}, {}), 60, id="what does not pass"),
+    ],
+)
+def test_patience_has_an_end(fake: Fake, connection: Connection, answer: tuple[int, bytes, dict[str, str]], bound_s: float) -> None:
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [answer] * 100
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="away"):
+        execute(connection, "ns", "pod", ("true",), limits=ExecLimits(timeout_s=5, max_bytes=100), patience=Patience(bound_s=bound_s))
+    assert time.monotonic() - started < 5
+
+
+def test_who_gives_up_waits_no_more(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exec_module, "_TELL_EVERY_S", 0.1)
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(503, b"away", {})] * 100
+    told: list[str] = []
+    patience = Patience(bound_s=60, tell=told.append)
+    threading.Timer(0.5, patience.give_up).start()
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="away"):
+        execute(connection, "ns", "pod", ("true",), limits=ExecLimits(timeout_s=5, max_bytes=100), patience=patience)
+    assert time.monotonic() - started < 5
+    assert told[0].startswith("waiting for the API to answer (away), ")
 
 
 def test_a_redirect_is_not_followed(fake: Fake, connection: Connection) -> None:

@@ -17,7 +17,9 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "_BACKOFF_S", (0.01, 0.01))
+    monkeypatch.setattr(transfer, "_FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(transfer, "_LONGEST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(transfer, "PATIENCE_S", 0.5)
 
 
 @pytest.fixture
@@ -49,13 +51,19 @@ def sometimes(fake: Fake, bad: Callable[[list[str], Stream], None], *, calls: se
     return asked
 
 
+def beginning(argv: list[str]) -> bytes:
+    """The first thousand bytes of what is asked for, of the content or of some such behind each other."""
+    at = int(argv[-2]) - 1
+    return (CONTENT * 4)[at : at + 1000]
+
+
 def half_with_success(argv: list[str], stream: Stream) -> None:
-    stream.send(1, CONTENT[:1000])
+    stream.send(1, beginning(argv))
     stream.exit(0)
 
 
 def cut(argv: list[str], stream: Stream) -> None:
-    stream.send(1, CONTENT[:1000])
+    stream.send(1, beginning(argv))
 
 
 def wrong_bytes(argv: list[str], stream: Stream) -> None:
@@ -86,21 +94,56 @@ def test_broken_pieces_are_fetched_again_from_where_they_broke(
     asked = sometimes(fake, bad, calls={1, 2})
     assert fetch(connection, remote, tmp_path / "f").reason is None
     assert (tmp_path / "f").read_bytes() == CONTENT
-    assert [argv[-2] for argv in asked[:4]] == ["1", "300001", "300001", "300001"]
+    assert [argv[-2] for argv in asked[:4]] == ["1", "300001", "301001", "302001"]
 
 
-def test_given_up_after_three_tries_and_what_came_is_kept(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
-    asked = sometimes(fake, half_with_success, calls={1, 2, 3})
+def test_streams_that_are_always_cut_make_progress(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    """A gateway that cuts each stream after 100 kB."""
+
+    def limited(argv: list[str], stream: Stream) -> None:
+        first, count = int(argv[-2]) - 1, int(argv[-1])
+        for at in range(first, min(first + count, first + 100_000, len(CONTENT)), 10_000):
+            stream.send(1, CONTENT[at : min(at + 10_000, first + count, len(CONTENT))])
+
+    fake.exec = limited
+    assert fetch(connection, remote, tmp_path / "f").reason is None
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_given_up_where_nothing_comes_any_more_and_what_came_is_kept(
+    fake: Fake, connection: Connection, remote: Path, tmp_path: Path
+) -> None:
+    sometimes(fake, lambda argv, stream: None, calls=set(range(1, 10_000)))
     result = fetch(connection, remote, tmp_path / "f")
-    assert "1000 bytes came instead of" in (result.reason or "")
-    assert (result.size_bytes, result.sha256, len(asked)) == (CHUNK, None, 4)
+    assert "without a status" in (result.reason or "")
+    assert (result.size_bytes, result.sha256) == (CHUNK, None)
     assert not (tmp_path / "f").exists()
     assert (tmp_path / "f.part").read_bytes() == CONTENT[:CHUNK]
 
 
-def test_wrong_content_of_the_right_length_is_noticed(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_shorter_than_the_node_says(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    asked = sometimes(fake, cut, calls=set())
+    assert "sends no more" in (fetch(connection, remote, tmp_path / "f", size=len(CONTENT) + 5).reason or "")
+    assert len(asked) < 10
+    assert (tmp_path / "f.part").read_bytes() == CONTENT
+
+
+def test_the_api_may_be_away_for_a_while(
+    fake: Fake, connection: Connection, remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "PATIENCE_S", 10)
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(503, b"", {})] * 9
+    assert fetch(connection, remote, tmp_path / "f").reason is None
+
+
+def test_wrong_content_of_the_right_length_is_fetched_once_more(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
     sometimes(fake, wrong_bytes, calls={1})
-    assert "SHA-256" in (fetch(connection, remote, tmp_path / "f").reason or "")
+    assert fetch(connection, remote, tmp_path / "f").reason is None
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_wrong_content_that_stays_wrong_is_noticed(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
+    assert "SHA-256" in (fetch(connection, remote, tmp_path / "f", sha="0" * 64).reason or "")
     assert not (tmp_path / "f").exists()
 
 
@@ -142,4 +185,4 @@ def test_pieces_grow_while_they_come_quickly(fake: Fake, connection: Connection,
     assert fetch(connection, remote, tmp_path / "f", size=len(content), sha=hashlib.sha256(content).hexdigest()).reason is None
     assert (tmp_path / "f").read_bytes() == content
     lengths = [int(argv[-1]) for argv in asked]
-    assert lengths == [CHUNK, 2 * CHUNK, 4 * CHUNK, 2 * CHUNK, len(content) - 5 * CHUNK]
+    assert lengths == [CHUNK, 2 * CHUNK, 4 * CHUNK, 2 * CHUNK, len(content) - 5 * CHUNK - 1000]
