@@ -41,13 +41,13 @@ def _parts(value: object, name: str) -> Iterator[tuple[object, str]]:
 
 def unfitting(flows: Collection[Flow], paths: Collection[HopPath]) -> str | None:
     """What does not fit together in flows and their paths; None if all does."""
-    ids = [flow.id for flow in flows]
-    if len(set(ids)) != len(ids):
+    ids = {flow.id for flow in flows}
+    if len(ids) != len(flows):
         return "two flows have one id"
     told: set[tuple[int, Direction]] = set()
     for path in paths:
         where = f"the {path.direction} path of flow {path.flow}"
-        if path.flow not in set(ids):
+        if path.flow not in ids:
             return f"{where} belongs to no flow"
         if (path.flow, path.direction) in told:
             return f"{where} is there twice"
