@@ -9,11 +9,10 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.packets.links import missing_bytes
 from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
 from kubectl_vxtrace.packets.pcapng import PACKET_HEADER_BYTES
+from kubectl_vxtrace.packets.pcapng_blocks import ENHANCED_PACKET, InterfaceNotes, block, interface_block, section_block
 from kubectl_vxtrace.packets.source import Source, unreadable
 from kubectl_vxtrace.packets.streams import Stream
 
-_SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
-_NANOSECONDS = struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)  # if_tsresol, end of options
 _SNAPLEN_BYTES = 262144
 
 
@@ -58,23 +57,16 @@ def cut(path: str | Path, table: PacketTable, rows: Sequence[int], destination: 
         PcapError: as read_frames, or the destination cannot be written.
     """
     frames = read_frames(path, table, rows)
-    blocks = [_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
-    blocks += [_block(_INTERFACE, struct.pack("<HHI", each.link_type, 0, _SNAPLEN_BYTES) + _NANOSECONDS) for each in table.interfaces]
+    blocks = [section_block()]
+    blocks += [interface_block(InterfaceNotes(name=each.name, snaplen_bytes=_SNAPLEN_BYTES), each.link_type) for each in table.interfaces]
     for row, frame in zip(rows, frames, strict=True):
         captured = frame[:snaplen_bytes]
         high, low = divmod(int(table.time_ns[row]) & 0xFFFFFFFF_FFFFFFFF, 1 << 32)
         interface = int(table.interface[row])
         wire_bytes = int(table.wire_bytes[row]) - missing_bytes(table.interfaces[interface].link_type)
         head = struct.pack("<IIIII", interface, high, low, len(captured), wire_bytes)
-        blocks.append(_block(_ENHANCED_PACKET, head + captured))
+        blocks.append(block(ENHANCED_PACKET, head + captured))
     try:
         Path(destination).write_bytes(b"".join(blocks))
     except OSError as error:
         raise PcapError(f"the cut packets cannot be written: {error.strerror or 'input/output error'}", "check free space") from error
-
-
-def _block(kind: int, body: bytes) -> bytes:
-    """A pcapng block."""
-    body += bytes(-len(body) % 4)
-    length = struct.pack("<I", 12 + len(body))
-    return struct.pack("<I", kind) + length + body + length
