@@ -17,6 +17,7 @@ class Output(StrEnum):
     JSON = "json"
     YAML = "yaml"
     MARKDOWN = "markdown"
+    HTML = "html"
     NAME = "name"
 
 
