@@ -18,6 +18,7 @@ from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.packets.dissect import DissectError
 from kubectl_vxtrace.report import document, table
+from kubectl_vxtrace.report.html import page
 
 
 def report_of(recording: Recording, console: Console) -> TraceReport:
@@ -77,6 +78,8 @@ def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> st
             return document.to_yaml(report)
         case Output.MARKDOWN:
             return document.to_markdown(report)
+        case Output.HTML:
+            return page.render(report)
         case Output.NAME:
             return f"{bundle}\n"
         case Output.TABLE:

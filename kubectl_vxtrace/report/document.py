@@ -37,13 +37,21 @@ def to_yaml(report: TraceReport) -> str:
 
 
 def to_markdown(report: TraceReport) -> str:
-    """The report as Markdown: a heading and the text table in a fence, so that no ticket system reflows or interprets it."""
+    """The report as Markdown for a ticket: verdict, why, what to do; then the table in a fence, so that no ticket system changes it."""
     text = table.render(report, width=100, color=False)
     # CommonMark 4.5: a fence ends at a run of at least as many backticks.
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     about = f"kubectl vxtrace {report.metadata.version}, session {report.metadata.session}, {report.metadata.started}"
-    return f"### kubectl vxtrace: {_one_line(report.verdict)}\n\n{_one_line(about)}\n\n{fence}text\n{text}{fence}\n"
+    finding = report.main_finding
+    parts = [
+        f"### {_one_line(report.summary)}",
+        f"**Why:** {_one_line(finding.summary)} (cause: {_one_line(finding.cause)}, {finding.confidence.value})" if finding else "",
+        f"**Next:** {_one_line(report.remediation)}" if report.remediation else "",
+        f"{fence}text\n{text}{fence}",
+        _one_line(about),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _one_line(text: str) -> str:

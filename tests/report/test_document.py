@@ -51,4 +51,12 @@ def test_markdown_cannot_be_left_by_a_fence_in_a_name() -> None:
     text = document.to_markdown(report(evidence="``` </details> <script>"))
     fence = next(line for line in text.splitlines() if line.endswith("text") and line.startswith("`"))
     assert fence == "````text"
-    assert text.rstrip().endswith("````")
+    assert text.splitlines().count("````") == 1
+
+
+def test_markdown_begins_with_what_a_reader_wants() -> None:
+    lines = document.to_markdown(report()).splitlines()
+    assert lines[0] == "### LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4"
+    assert lines[2].startswith("**Why:** the underlay loses what ada-ec-1 sends")
+    assert lines[4].startswith("**Next:** look: tcpdump on ada-ec-2")
+    assert lines[-1].startswith("kubectl vxtrace ")
