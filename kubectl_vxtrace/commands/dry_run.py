@@ -51,7 +51,7 @@ def run(request: Request, console: Console, output: Output, mode: DryRunMode) ->
         UsageError: `output` is a form of the report, or what would keep the trace from running.
         CannotRunError: the same.
     """
-    if output in (Output.NAME, Output.MARKDOWN):
+    if output in (Output.NAME, Output.MARKDOWN, Output.HTML):
         raise UsageError(f"-o {output} is a form of the report, and --dry-run makes none", "use -o table, json or yaml")
     stdout.write(render(plan(request, console, server=mode is DryRunMode.SERVER), output))
 

@@ -27,6 +27,8 @@ _MAX_DRAWN = 8
 _MAX_LOST_SHOWN = 5
 # What tshark says of a packet mostly repeats its summary; a few lines show the layers.
 _MOST_DISSECTED = 2
+# A name that lost its middle says something still.
+_LEAST_NAME = 12
 
 
 def render(report: TraceReport, *, width: int | None, color: bool, bundle: str | None = None) -> str:
@@ -34,16 +36,16 @@ def render(report: TraceReport, *, width: int | None, color: bool, bundle: str |
 
     Args:
         report: any report.
-        width: columns to wrap sentences at; None leaves them whole. Tables are never cut.
+        width: of the terminal. Sentences and notes are wrapped at it, long names in tables lose their middle; None leaves all whole.
         color: use ANSI colours.
         bundle: path of the bundle, if one was written.
     """
     paint = Paint(enabled=color)
     blocks = [
-        paint.heading(_clean(words.title(report))),
-        _flow_table(report, paint),
-        *(_hop_block(flow, direction, paint) for flow, direction in _drawn(report)),
-        _packet_table(report),
+        paint.heading("\n".join(_wrapped(_clean(words.title(report)), width, 0))),
+        _flow_table(report, paint, width),
+        *(_hop_block(flow, direction, paint, width) for flow, direction in _drawn(report)),
+        _packet_table(report, width),
         "\n".join(_closing(report, paint, width, bundle)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -53,30 +55,50 @@ def _clean(text: str) -> str:
     return clean(text, keep_newlines=False)
 
 
-def _table(rows: list[list[str]], headers: list[str], right: set[int]) -> str:
+def _table(rows: list[list[str]], headers: list[str], right: set[int]) -> list[str]:
+    """The lines of a table, the headers first."""
     align = ["right" if column in right else "left" for column in range(len(headers))]
-    return tabulate([list(map(_clean, row)) for row in rows], headers, tablefmt="plain", disable_numparse=True, colalign=align)
+    text = tabulate([list(map(_clean, row)) for row in rows], headers, tablefmt="plain", disable_numparse=True, colalign=align)
+    return [line.rstrip() for line in text.splitlines()]
 
 
-def _flow_table(report: TraceReport, paint: Paint) -> str:
+def _fitting_table(rows: list[list[str]], headers: list[str], right: set[int], column: int, width: int | None) -> list[str]:
+    """The same; where it is wider than `width`, the texts of one column lose their middle."""
+    lines = _table(rows, headers, right)
+    over = max(map(len, lines)) - width if width is not None else 0
+    if over <= 0:
+        return lines
+    longest = max((len(_clean(row[column])) for row in rows), default=0)
+    most = max(longest - over, _LEAST_NAME)
+    return _table([[*row[:column], words.shortened(_clean(row[column]), most), *row[column + 1 :]] for row in rows], headers, right)
+
+
+def _flow_table(report: TraceReport, paint: Paint, width: int | None) -> str:
     if not report.flows:
         return ""
     several = len({words.target(flow) for flow in report.flows}) > 1
-    headers = [*(["service"] if several else []), "backend", "node", "asked", "arrived", "answered", "back", ""]
-    rows, verdicts = [], []
-    for flow in report.flows:
-        verdict, text = words.flow_verdict(flow)
-        verdicts.append((verdict, text))
-        rows.append([*([words.target(flow)] if several else []), *_backend(flow), *_four_counts(flow), text])
-    first = len(headers) - 5
-    lines = _table(rows, headers, right=set(range(first, first + 4))).splitlines()
-    painted = [_paint_end(line, text, verdict, paint) for line, (verdict, text) in zip(lines[1:], verdicts, strict=True)]
-    return "\n".join([lines[0].rstrip(), *painted])
+    headers = [*(["service"] if several else []), "backend", "node", "asked", "arrived", "answered", "back"]
+    rows = [[*([words.target(flow)] if several else []), *_backend(flow), *_four_counts(flow)] for flow in report.flows]
+    first = len(headers) - 4
+    lines = _fitting_table(rows, headers, set(range(first, first + 4)), 0, None if width is None else width - _LEAST_NAME)
+    verdicts = [words.flow_verdict(flow) for flow in report.flows]
+    column = len(lines[0]) + 2
+    noted = _noted(lines[1:], [text for _, text in verdicts], column, width)
+    painted = [
+        line[:column] + paint.verdict(line[column:], verdict)
+        for (verdict, _), of_flow in zip(verdicts, noted, strict=True)
+        for line in of_flow
+    ]
+    return "\n".join([lines[0], *painted])
 
 
-def _paint_end(line: str, text: str, verdict: Verdict, paint: Paint) -> str:
-    line, text = line.rstrip(), _clean(text)
-    return line.removesuffix(text) + paint.verdict(text, verdict) if text and line.endswith(text) else line
+def _noted(lines: list[str], notes: list[str], column: int, width: int | None) -> list[list[str]]:
+    """Each line of a table with a note behind it, which goes on below where it is too long for `width`. `column`: where notes begin."""
+    found = []
+    for line, note in zip(lines, notes, strict=True):
+        first, *further = _wrapped(_clean(note), width, column)
+        found.append([f"{line.ljust(column)}{first}".rstrip(), *(" " * column + text for text in further)])
+    return found
 
 
 def _backend(flow: FlowReport) -> list[str]:
@@ -109,15 +131,16 @@ def _drawn(report: TraceReport) -> list[tuple[FlowReport, DirectionReport]]:
     return broken[:_MAX_DRAWN] or [(flow, each) for flow, each in shown if flow.id == report.flows[0].id]
 
 
-def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint) -> str:
+def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint, width: int | None) -> str:
     who = words.address_port(flow.server.address, flow.server.port) if flow.server is not None else words.target(flow)
     heading = f"request to {who}" if direction.direction is Direction.REQUEST else f"reply from {who}"
-    rows = [_hop_row(hop, previous) for hop, previous in zip(direction.hops, (None, *direction.hops), strict=False)]
-    lines = _table(rows, ["hop", "node", "interface", "role", "packets", ""], right={0, 4}).splitlines()
-    drawn = [lines[0].rstrip()]
+    lines = _table([_hop_row(hop) for hop in direction.hops], ["hop", "node", "interface", "role", "packets"], right={0, 4})
+    notes = [_hop_note(hop, previous) for hop, previous in zip(direction.hops, (None, *direction.hops), strict=False)]
+    drawn = [lines[0]]
     bars = {leg.from_: leg for leg in direction.legs if leg.lost}
-    for hop, line in zip(direction.hops, lines[1:], strict=True):
-        drawn.append(line.rstrip())
+    noted = _noted(lines[1:], notes, len(lines[0]) + 2, None if width is None else width - 1)
+    for hop, of_hop in zip(direction.hops, noted, strict=True):
+        drawn += of_hop
         if hop.hop in bars:
             drawn.append(paint.bar(_bar(bars[hop.hop])))
     return "\n".join([paint.heading(_clean(heading)), *(" " + line for line in drawn)])
@@ -128,9 +151,9 @@ def _bar(leg: LegTally) -> str:
     return f"    ------------ {leg.lost} of {leg.sent} vanish here{rest} ------------"
 
 
-def _hop_row(hop: HopCount, previous: HopCount | None) -> list[str]:
+def _hop_row(hop: HopCount) -> list[str]:
     number = str(hop.hop) if hop.expected else f"({hop.hop})"
-    return [number, hop.node, hop.interface or words.UNKNOWN, hop.role, words.hop_packets(hop), _hop_note(hop, previous)]
+    return [number, hop.node, hop.interface or words.UNKNOWN, hop.role, words.hop_packets(hop)]
 
 
 def _hop_note(hop: HopCount, previous: HopCount | None) -> str:
@@ -149,17 +172,17 @@ def _hop_note(hop: HopCount, previous: HopCount | None) -> str:
     return "; ".join(notes)
 
 
-def _packet_table(report: TraceReport) -> str:
+def _packet_table(report: TraceReport, width: int | None) -> str:
     lost = [line for line in report.packets if line.outcome is not Verdict.DELIVERED]
     delivered = [line for line in report.packets if line.outcome is Verdict.DELIVERED]
     chosen = sorted(lost[:_MAX_LOST_SHOWN] + delivered, key=lambda line: line.id)
     if not chosen:
         return ""
-    width = max((sighting.hop for line in chosen for sighting in line.sightings), default=0)
-    width = max(width, *(_hops_of(report, line) for line in chosen))
-    headers = ["id", "time (UTC)", "packet", *(f"h{hop}" for hop in range(1, width + 1)), "outcome"]
-    rows = [_packet_row(report, line, width) for line in chosen]
-    table = "\n".join(line.rstrip() for line in _table(rows, headers, right={0}).splitlines())
+    hops = max((sighting.hop for line in chosen for sighting in line.sightings), default=0)
+    hops = max(hops, *(_hops_of(report, line) for line in chosen))
+    headers = ["id", "time (UTC)", "packet", " ".join(str(hop % 10) for hop in range(1, hops + 1)), "outcome"]
+    rows = [_packet_row(report, line, hops) for line in chosen]
+    table = "\n".join(_fitting_table(rows, headers, {0}, 2, width))
     total = sum(hop.packets for flow in report.flows for each in flow.directions for hop in each.hops[:1])
     dissected = [f"  {line.id}: {_clean(line.dissection)}" for line in (lost or delivered)[:_MOST_DISSECTED] if line.dissection]
     return "\n".join([f"packets ({len(chosen)} of {total})", table, *dissected])
@@ -174,25 +197,27 @@ def _hops_of(report: TraceReport, line: PacketLine) -> int:
 def _packet_row(report: TraceReport, line: PacketLine, width: int) -> list[str]:
     seen = {sighting.hop for sighting in line.sightings}
     own = _hops_of(report, line)
-    marks = ["x" if hop in seen else "." if hop <= own else "" for hop in range(1, width + 1)]
+    marks = ["x" if hop in seen else "." if hop <= own else " " for hop in range(1, width + 1)]
     time = line.sightings[0].time[11:26] if line.sightings else ""
-    return [str(line.id), time, line.summary, *marks, words.verdict_word(line.outcome).lower()]
+    return [str(line.id), time, line.summary, " ".join(marks), words.verdict_word(line.outcome).lower()]
 
 
 def _closing(report: TraceReport, paint: Paint, width: int | None, bundle: str | None) -> Iterator[str]:
     label_width = 15
     for label, text in _closing_items(report, bundle):
-        lines = _wrapped(_clean(text), width, label_width)
+        # What goes on below an item of a list stands under its words.
+        inner = 2 if text.startswith("- ") else 0
+        lines = _wrapped(_clean(text), width, label_width + inner)
         first = paint.verdict(lines[0], report.verdict) if label == "VERDICT" else lines[0]
         yield paint.heading(label.ljust(label_width)) + first
         for line in lines[1:]:
-            yield " " * label_width + line
+            yield " " * (label_width + inner) + line
 
 
 def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
     if width is None:
         return [text]
-    return textwrap.wrap(text, max(width, _MIN_WIDTH) - indent, break_long_words=False, break_on_hyphens=False) or [text]
+    return textwrap.wrap(text, max(max(width, _MIN_WIDTH) - indent, _LEAST_NAME), break_long_words=False, break_on_hyphens=False) or [text]
 
 
 def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:

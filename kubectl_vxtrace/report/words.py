@@ -141,3 +141,11 @@ def cleanup_text(cleanup: CleanupReport | None) -> str:
     if cleanup.state == "kept":
         return f"kept, as asked: {', '.join(cleanup.left)}"
     return f"NOT CONFIRMED, may be left: {', '.join(cleanup.left)}; run: kubectl vxtrace cleanup"
+
+
+def shortened(text: str, most: int, mark: str = "...") -> str:
+    """Text with its middle left out where it is longer than `most` characters; `mark` stands there."""
+    if len(text) <= most:
+        return text
+    kept = max(most - len(mark), 2)
+    return f"{text[: kept - kept // 2]}{mark}{text[len(text) - kept // 2 :]}"

@@ -6,6 +6,7 @@ import pytest
 
 from kubectl_vxtrace.model.report import ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict
 from kubectl_vxtrace.report import document, table
+from kubectl_vxtrace.report.words import shortened
 from tests.report.build import report
 
 EXPECTED = """\
@@ -25,8 +26,8 @@ request to 10.244.56.129:53
      6  ada-ec-2  cali2b903875fe4  pod               0  capture is alive: 31 other packets
 
 packets (1 of 24)
-  id  time (UTC)       packet                         h1    h2    h3    h4    h5    h6    outcome
-   1  12:00:01.123456  DNS A? kotsadm-rqlite.kotsadm  x     x     x     .     .     .     lost
+  id  time (UTC)       packet                         1 2 3 4 5 6    outcome
+   1  12:00:01.123456  DNS A? kotsadm-rqlite.kotsadm  x x x . . .    lost
 
 VERDICT        LOST, 24 of 24, between ada-ec-1/ens4 and ada-ec-2/ens4
 WHY            the underlay loses what ada-ec-1 sends (cause: underlay-udp-blocked, certain)
@@ -61,6 +62,22 @@ def test_sentences_are_wrapped_to_the_terminal() -> None:
     text = _render(report(evidence="word " * 60), width=80)
     closing = text[text.index("VERDICT") :].splitlines()
     assert max(map(len, closing)) <= 80
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_it_fits_the_terminal(width: int) -> None:
+    long = report(pod="kotsadm/a-workload-with-a-long-name-58f859745b-x4nh8", evidence="word " * 40)
+    [packet] = long.packets
+    text = _render(replace(long, packets=(replace(packet, summary="DNS A? " + "a-long-label." * 12),)), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    words = ("translated: 10.244.114.75 > 10.244.56.129:53", "capture is alive: 31 other packets", "10.128.0.95:4789", "x x x . . .")
+    assert all(word in " ".join(text.split()) for word in words)
+
+
+def test_names_lose_their_middle() -> None:
+    assert shortened("cali9d8b6a7d855", 15) == "cali9d8b6a7d855"
+    assert shortened("a-very-long-interface-name", 13) == "a-ver...-name"
+    assert len(shortened("x" * 100, 12, "…")) == 12
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:

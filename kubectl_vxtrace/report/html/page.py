@@ -18,7 +18,7 @@ _MOST_DIRECTIONS = 40
 
 def render(report: TraceReport) -> str:
     """The page. Readable without colours, in dark and light, on paper, by keyboard and screen reader."""
-    title = f"{words.verdict_word(report.verdict)}: {words.title(report)}"
+    title = f"{report.verdict.value}, {words.title(report)}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -61,8 +61,8 @@ def _answer(report: TraceReport) -> Element:
     return tag(
         "header",
         tag("p", words.title(report), class_="ends"),
-        tag("h1", words.verdict_word(report.verdict)),
-        tag("p", report.summary, class_="summary"),
+        tag("h1", report.verdict.value),
+        tag("p", report.summary.removeprefix(f"{report.verdict.value.upper()}, "), class_="summary"),
         [
             tag("dl", tag("dt", "Why"), tag("dd", finding.summary, " ", tag("small", f"cause {finding.cause}, {finding.confidence.value}")))
             if finding is not None

@@ -59,7 +59,7 @@ def _box(node: str, middles: list[float]) -> list[Element]:
     width = middles[-1] - middles[0] + _HOP_PX
     return [
         tag("rect", x=left, y=8.0, width=width, height=_HEIGHT_PX - 16, rx=8.0, class_="node"),
-        tag("text", shortened(node, int(width / 8)), x=left + width / 2, y=28.0, class_="node-name"),
+        tag("text", words.shortened(node, int(width / 8), "…"), x=left + width / 2, y=28.0, class_="node-name"),
     ]
 
 
@@ -96,14 +96,6 @@ def _hop(hop: HopCount, middle: float, *, behind_loss: bool) -> list[Element]:
         tag("circle", tag("title", f"hop {hop.hop}: {hop.node} {hop.interface or '?'}"), cx=middle, cy=_LINE_Y, r=_RADIUS_PX, class_=state),
         tag("text", str(hop.hop), x=middle, y=_LINE_Y + 5, class_="number"),
         tag("text", words.hop_packets(hop), x=middle, y=_LINE_Y + 36, class_="count"),
-        tag("text", shortened(hop.interface or words.UNKNOWN, _MOST_CHARACTERS), x=middle, y=_LINE_Y + 56),
+        tag("text", words.shortened(hop.interface or words.UNKNOWN, _MOST_CHARACTERS, "…"), x=middle, y=_LINE_Y + 56),
         tag("text", hop.role.value, x=middle, y=_LINE_Y + 73, class_="role"),
     ]
-
-
-def shortened(text: str, most: int) -> str:
-    """Text with its middle left out where it is longer than `most` characters."""
-    if len(text) <= most:
-        return text
-    kept = max(most - 1, 2)
-    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
