@@ -24,6 +24,7 @@ from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Record
 from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
+from kubectl_vxtrace.report.context import context
 from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
@@ -76,10 +77,13 @@ def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
 
 
 def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what has to be said of loose files, which are called as they were handed over."""
+    """The report with what was asked for and with what it was made, and with what has to be said of loose files, which are called as they
+    were handed over."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
+    request = recording.request
     return replace(
         report,
+        metadata=replace(report.metadata, ticket=request.ticket if request is not None else None, context=context(recording)),
         completeness=replace(report.completeness, notes=recording.notes),
         captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
     )

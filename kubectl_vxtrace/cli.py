@@ -122,6 +122,9 @@ def pod(
         str | None,
         typer.Option("--bundle", metavar="PATH|none", help="Where to write the bundle for the ticket. [default: vxtrace-SESSION-TIME.zip]"),
     ] = None,
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", metavar="ID", help="The ticket that the report belongs to; it stands in it.")
+    ] = None,
     exits: ExitFlags,
     progress: ProgressFlags,
     cluster: ClusterFlags,
@@ -141,6 +144,7 @@ def pod(
         limits=limits,
         pod_options=pods.options(keep=keep_pods),
         show=show,
+        ticket=ticket,
     )
     if dry_run is not None:
         from kubectl_vxtrace.commands import dry_run as trial

@@ -150,6 +150,8 @@ class NodeInfo(msgspec.Struct, rename="camel"):
 
     operating_system: str = "linux"
     architecture: str = "amd64"
+    kubelet_version: str | None = None
+    kernel_version: str | None = None
 
 
 class NodeStatus(msgspec.Struct, rename="camel"):
@@ -194,6 +196,8 @@ class NodeObject(msgspec.Struct):
             not_ready_reason=None if is_ready else said or "no reason given",
             os=status.node_info.operating_system or "linux",
             architecture=status.node_info.architecture or "amd64",
+            kubelet=status.node_info.kubelet_version,
+            kernel=status.node_info.kernel_version,
             annotations={
                 key: value
                 for key, value in (self.metadata.annotations or {}).items()

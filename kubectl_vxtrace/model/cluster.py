@@ -9,7 +9,7 @@ from enum import StrEnum
 class Node:
     """A node of the cluster. `annotations` keeps only those of CNIs (the addresses that Calico, flannel and Cilium publish).
 
-    `labels` only where they say a zone or region (`topology.kubernetes.io/zone`).
+    `labels` only where they say a zone or region (`topology.kubernetes.io/zone`). kubelet, kernel: versions, as the kubelet says.
     """
 
     name: str
@@ -19,6 +19,8 @@ class Node:
     not_ready_reason: str | None = None
     os: str = "linux"
     architecture: str = "amd64"
+    kubelet: str | None = None
+    kernel: str | None = None
     annotations: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
 

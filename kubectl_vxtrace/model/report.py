@@ -69,14 +69,30 @@ class EvidenceKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """With what a trace was made: the command, versions of the plugin, of kubelets and kernels (each once), the network (`calico-vxlan`),
+    the debug pods' image and profile, and the user's filter."""
+
+    command: str
+    plugin: str
+    kubernetes: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    cni: str | None = None
+    image: str
+    profile: str
+    filter: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """About the trace itself; `started` is RFC 3339 UTC."""
+    """About the trace itself; `started` is RFC 3339 UTC. `context` is None where only files are given."""
 
     session: str
     started: str
     duration_s: float
     version: str
     ticket: str | None = None
+    context: Context | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,8 @@ class PodOptions:
 class Request:
     """One trace as asked for.
 
-    `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list.
+    `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
+    the report belongs to.
     """
 
     command: str
@@ -74,3 +75,4 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     pod_options: PodOptions = field(default_factory=PodOptions)
     show: int = 5
+    ticket: str | None = None

@@ -8,7 +8,7 @@ import msgspec
 
 from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.model.text import clean
-from kubectl_vxtrace.report import table
+from kubectl_vxtrace.report import table, words
 
 API_VERSION = "vxtrace/v1alpha1"
 KIND = "TraceReport"
@@ -42,14 +42,13 @@ def to_markdown(report: TraceReport) -> str:
     # CommonMark 4.5: a fence ends at a run of at least as many backticks.
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    about = f"kubectl vxtrace {report.metadata.version}, session {report.metadata.session}, {report.metadata.started}"
     finding = report.main_finding
     parts = [
         f"### {_one_line(report.summary)}",
         f"**Why:** {_one_line(finding.summary)} (cause: {_one_line(finding.cause)}, {finding.confidence.value})" if finding else "",
         f"**Next:** {_one_line(report.remediation)}" if report.remediation else "",
         f"{fence}text\n{text}{fence}",
-        _one_line(about),
+        _one_line(words.context_text(report)) if report.metadata.context is None else "",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -143,6 +143,23 @@ def cleanup_text(cleanup: CleanupReport | None) -> str:
     return f"NOT CONFIRMED, may be left: {', '.join(cleanup.left)}; run: kubectl vxtrace cleanup"
 
 
+def context_text(report: TraceReport) -> str:
+    """With what the report was made, in one line."""
+    about = report.metadata
+    made = about.context
+    parts = [f"ticket {about.ticket}" if about.ticket else ""]
+    if made is not None:
+        parts += [
+            made.command,
+            f"Kubernetes {'/'.join(made.kubernetes)}" if made.kubernetes else "",
+            f"kernel {'/'.join(made.kernels)}" if made.kernels else "",
+            made.cni or "",
+            f"image {made.image}",
+            f"profile {made.profile}",
+        ]
+    return "; ".join(filter(None, [*parts, f"plugin {about.version}, session {about.session}, {about.started}"]))
+
+
 def shortened(text: str, most: int, mark: str = "...") -> str:
     """Text with its middle left out where it is longer than `most` characters; `mark` stands there."""
     if len(text) <= most:

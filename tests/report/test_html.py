@@ -69,7 +69,14 @@ def test_the_page_says_what_the_report_says() -> None:
     assert found.open == []
     finding = made.main_finding
     assert finding is not None
-    for text in ("lost", made.summary.removeprefix("LOST, "), finding.summary, made.remediation, finding.evidence[0].text, made.completeness.blind[0].reason):
+    for text in (
+        "lost",
+        made.summary.removeprefix("LOST, "),
+        finding.summary,
+        made.remediation,
+        finding.evidence[0].text,
+        made.completeness.blind[0].reason,
+    ):
         assert str(text) in found.text
     for capture in made.captures:
         assert str(capture.file) in found.text

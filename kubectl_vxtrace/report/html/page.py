@@ -226,10 +226,8 @@ def _captures(report: TraceReport) -> Element | None:
 
 
 def _footer(report: TraceReport) -> Element:
-    about = report.metadata
     lines = [
-        f"kubectl vxtrace {about.version}, session {about.session}, {about.started}, {about.duration_s:g} s",
-        f"ticket {about.ticket}" if about.ticket else "",
+        words.context_text(report),
         f"debug pods: {words.cleanup_text(report.cleanup)}" if report.cleanup is not None else "",
     ]
     return tag("footer", [tag("p", line) for line in lines if line])

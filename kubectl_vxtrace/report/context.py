@@ -1,0 +1,46 @@
+"""With what a trace was made, as far as its recording says."""
+
+import shlex
+
+from kubectl_vxtrace.model.address import host_port
+from kubectl_vxtrace.model.recording import Recording
+from kubectl_vxtrace.model.report import Context
+from kubectl_vxtrace.model.request import Request, Target
+
+
+def context(recording: Recording) -> Context | None:
+    """The context of a trace's report; None where only files were given."""
+    request = recording.request
+    if request is None:
+        return None
+    shown = {hop.tap.node for path in recording.paths for hop in path.hops}
+    nodes = [node for node in (recording.snapshot.nodes if recording.snapshot is not None else ()) if not shown or node.name in shown]
+    return Context(
+        command=command(request),
+        plugin=recording.version,
+        kubernetes=tuple(sorted({node.kubelet for node in nodes if node.kubelet is not None})),
+        kernels=tuple(sorted({node.kernel for node in nodes if node.kernel is not None})),
+        cni=recording.overlay.backend,
+        image=request.pod_options.image,
+        profile=request.pod_options.profile,
+        filter=request.filter,
+    )
+
+
+def command(request: Request) -> str:
+    """What was asked for, as it can be typed again; without the flags that say which cluster, and as whom."""
+    words = ["kubectl vxtrace", request.command, _target(request.source)]
+    if request.target is not None:
+        words += ["--to", _target(request.target)]
+    words += ["--duration", f"{request.limits.duration_s:g}s"]
+    if request.filter is not None:
+        words += ["--filter", shlex.quote(request.filter)]
+    return " ".join(words)
+
+
+def _target(target: Target) -> str:
+    """A target as it is typed."""
+    name = "/".join(filter(None, (target.kind, target.namespace, target.name)))
+    port = "" if target.port is None else f":{target.port}"
+    where = f"{name}{port}" if target.address is None else host_port(target.address, target.port)
+    return f"{where}/{target.protocol.lower()}" if port and target.protocol is not None else where
