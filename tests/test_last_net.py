@@ -56,9 +56,15 @@ def test_who_asks_for_more_sees_where() -> None:
     assert "in fail" in done.stderr
 
 
-@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2</dev/null"])
 @pytest.mark.parametrize(
-    ("command", "code"), [("explain gremlins", 2), (f"analyze {HEALTHY} -o json", 0), ("version -v", 0), ("nonsense", 2)]
+    ("command", "code", "redirection"),
+    [
+        ("explain gremlins", 2, "2>/dev/full"),
+        ("explain gremlins", 2, "2</dev/null"),
+        ("nonsense", 2, "2>&-"),
+        (f"analyze {HEALTHY} -o json", 0, "2>/dev/full"),
+        ("version -v --kubeconfig /nonexistent", 0, "2>/dev/full"),
+    ],
 )
 def test_a_stderr_that_fails_changes_nothing(command: str, code: int, redirection: str) -> None:
     line = f"{sys.executable} -m kubectl_vxtrace {command} {redirection}"

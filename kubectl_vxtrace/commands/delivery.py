@@ -9,7 +9,7 @@ from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
-from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.errors import ExitCode, PcapError
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup
@@ -24,7 +24,7 @@ def report_of(recording: Recording, console: Console) -> TraceReport:
     examined = examine(recording)
     try:
         return dissected(examined)
-    except DissectError as error:
+    except (DissectError, PcapError) as error:
         console.step(f"{error.message}: {error.hint}")
         return examined.report
 
