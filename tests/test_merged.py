@@ -1,5 +1,6 @@
 """The merged capture of a recording whose truth is known, as tshark reads it, and handed back to the plugin."""
 
+import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ from kubectl_vxtrace.bundle.source import open_recording
 from tests.handover.build import LOST_REPLIES, LOST_REQUESTS, PINGS, by_procedure, recorded
 
 SKEW_NS = 700_000
+PROFILE = Path(__file__).parents[1] / "docs" / "wireshark" / "vxtrace"
 
 
 @pytest.fixture
@@ -82,3 +84,12 @@ def test_handed_back_it_gives_the_same_verdict(path: Path, examined: Examined, t
     legs = [[(leg.sent, leg.arrived, leg.lost) for leg in direction.legs] for direction in report.flows[0].directions]
     assert report.verdict == examined.report.verdict
     assert legs == [[(leg.sent, leg.arrived, leg.lost) for leg in direction.legs] for direction in examined.report.flows[0].directions]
+
+
+def test_the_wireshark_profile_shows_hop_and_outcome(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PROFILE, tmp_path / "wireshark" / "profiles" / PROFILE.name)
+    monkeypatch.setenv("WIRESHARK_CONFIG_DIR", str(tmp_path / "wireshark"))
+    run = subprocess.run(["tshark", "-C", PROFILE.name, "-r", path], capture_output=True, check=True, text=True)
+    assert "rror" not in run.stderr
+    lines = run.stdout.splitlines()
+    assert any("3 ada-ec-1 ens4 underlay" in line and "lost between hop 3 and hop 4" in line for line in lines)

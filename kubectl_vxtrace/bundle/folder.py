@@ -1,7 +1,10 @@
 """The trace folder: its layout, how it is written step by step, and how it is read back.
 
+    README.txt            what is in it
     summary.md            to paste into the ticket
-    result.json           the report
+    report.html           the report to look at
+    result.json           the report for programs
+    merged.pcapng         the packets of all hops in one file, each with its number and what became of it
     recording.json        what was asked, planned and captured
     cluster.json          what the Kubernetes API said
     nodes/NODE/before.json, after.json      what each node said, parsed
@@ -39,6 +42,21 @@ CLUSTER = "cluster.json"
 MANIFEST = "manifest.json"
 RESULT = "result.json"
 SUMMARY = "summary.md"
+PAGE = "report.html"
+MERGED = "merged.pcapng"
+README = "README.txt"
+README_TEXT = """\
+A trace of kubectl vxtrace: the same packets, seen at every hop of a VXLAN overlay.
+
+summary.md      verdict, why, what to do: to paste into a ticket
+report.html     the same to look at, with the path drawn; runs nothing, loads nothing
+result.json     the same for programs (kubectl vxtrace schema)
+merged.pcapng   all packets in one file for Wireshark: an interface for each hop, one packet id at all hops, what became of it as comment
+*.pcap          the captures as tcpdump wrote them, one for each hop; they hold what applications sent in clear text
+nodes/          what each node said before and after: links, routes, neighbours, rules, counters, connections of the traced addresses
+cluster.json    what the Kubernetes API said of the traced pods, Services and nodes
+manifest.json   SHA-256 of every file.   kubectl vxtrace analyze BUNDLE gives the same verdict again.
+"""
 # Node names are RFC 1123 subdomains, so they are file names as they are; anything else is refused.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,252}")
 _MAX_JSON_BYTES = 256 * 1024 * 1024

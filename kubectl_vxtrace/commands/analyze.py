@@ -17,8 +17,10 @@ def run(paths: Sequence[Path], given: Given, console: Console, *, form: ReportFl
     Raises:
         UsageError, CannotRunError: there is nothing to report on, or it cannot be read.
     """
+    form.check()
     scratch.sweep()
     with scratch.folder() as place:
-        report = delivery.report_of(source.open_recording(paths, place, given), console)
-        delivery.show(report, form, bundle=None)
-    return delivery.final_code(report, exits, interrupted=False)
+        found = delivery.examined(source.open_recording(paths, place, given), console)
+        delivery.write_pcap(form.pcap, found, console)
+        delivery.show(found.report, form, bundle=None)
+    return delivery.final_code(found.report, exits, interrupted=False)

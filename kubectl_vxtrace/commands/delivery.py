@@ -4,13 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kubectl_vxtrace.analysis import dissected, examine
+from kubectl_vxtrace import merged
+from kubectl_vxtrace.analysis import Examined, dissected, examine
 from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
-from kubectl_vxtrace.errors import ExitCode, PcapError
-from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
+from kubectl_vxtrace.errors import ExitCode, PcapError, UsageError
+from kubectl_vxtrace.flags.records import STDOUT, ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup
 from kubectl_vxtrace.model.recording import Recording
@@ -19,23 +20,28 @@ from kubectl_vxtrace.packets.dissect import DissectError
 from kubectl_vxtrace.report import document, table
 from kubectl_vxtrace.report.html import page
 
+_MOST_MERGED = 1_000_000
+"""Packets of all hops that a bundle holds twice: by capture, and merged."""
 
-def report_of(recording: Recording, console: Console) -> TraceReport:
-    """The report, with tshark's dissection where there is a tshark; without, that is said once."""
-    examined = examine(recording)
+
+def examined(recording: Recording, console: Console) -> Examined:
+    """The report and what it was made from, with tshark's dissection where there is a tshark; without, that is said once."""
+    found = examine(recording)
     try:
-        return dissected(examined)
+        return replace(found, report=dissected(found))
     except (DissectError, PcapError) as error:
         console.step(f"{error.message}: {error.hint}")
-        return examined.report
+        return found
 
 
-def joined(report: TraceReport, cleanup: Cleanup | None) -> TraceReport:
-    """The report with what became of the debug pods."""
-    return report if cleanup is None else replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
+def joined(found: Examined, cleanup: Cleanup | None) -> Examined:
+    """The same with what became of the debug pods."""
+    if cleanup is None:
+        return found
+    return replace(found, report=replace(found.report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left)))
 
 
-def complete(place: Path, report: TraceReport, recording: Recording, cleanup: Cleanup | None) -> None:
+def complete(place: Path, found: Examined, recording: Recording, cleanup: Cleanup | None, console: Console) -> None:
     """Complete the trace folder `place`.
 
     Raises:
@@ -43,9 +49,51 @@ def complete(place: Path, report: TraceReport, recording: Recording, cleanup: Cl
     """
     if cleanup is not None:
         folder.write_recording(place, replace(recording, cleanup=cleanup))
-    (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
-    (place / folder.SUMMARY).write_text(document.to_markdown(report), encoding="utf-8")
+    report = found.report
+    for name, text in (
+        (folder.RESULT, document.to_json(report)),
+        (folder.SUMMARY, document.to_markdown(report)),
+        (folder.PAGE, page.render(report)),
+        (folder.README, folder.README_TEXT),
+    ):
+        (place / name).write_text(text, encoding="utf-8")
+    if sum(map(len, found.case.tables.values())) <= _MOST_MERGED:
+        _write_merged(place / folder.MERGED, found, console)
+    else:
+        console.step(f"{folder.MERGED} is left out: more than {_MOST_MERGED:,} packets; analyze --pcap FILE writes it from the bundle")
     folder.write_manifest(place)
+
+
+def write_pcap(destination: str | None, found: Examined, console: Console) -> None:
+    """Write the merged capture where `--pcap` says, if anywhere.
+
+    Raises:
+        UnwritableError, BrokenPipeError: it is stdout, which cannot be written to.
+        UsageError: it is a file that cannot be written, or a terminal.
+        PcapError: a capture can no longer be read.
+    """
+    if destination is None:
+        return
+    if destination == STDOUT:
+        with stdout.binary() as stream:
+            merged.write(found.case, found.report, stream)
+        console.step(found.report.summary)
+        return
+    try:
+        with Path(destination).open("xb") as stream:
+            merged.write(found.case, found.report, stream)
+    except OSError as error:
+        raise UsageError(f"cannot write {destination}: {error.strerror}", "name another place with --pcap") from error
+
+
+def _write_merged(path: Path, found: Examined, console: Console) -> None:
+    """Write the merged capture into the bundle, which is whole without it where a capture cannot be read again. Raises OSError."""
+    try:
+        with path.open("wb") as stream:
+            merged.write(found.case, found.report, stream)
+    except PcapError as error:
+        path.unlink()
+        console.warn(f"there is no {path.name}: {error.message}")
 
 
 def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
@@ -62,8 +110,9 @@ def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
 
 
 def show(report: TraceReport, form: ReportFlags, bundle: Path | None) -> None:
-    """Print the report as `form` says; `bundle` is what was written of it."""
-    stdout.write(_rendered(report, form, bundle))
+    """Print the report as `form` says, unless stdout carries the capture; `bundle` is what was written of it."""
+    if form.pcap != STDOUT:
+        stdout.write(_rendered(report, form, bundle))
 
 
 def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> str:

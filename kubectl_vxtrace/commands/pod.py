@@ -45,6 +45,7 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
         KeyboardInterrupt: interrupted before anything was recorded, and cleaned up.
         UnwritableError, BrokenPipeError: the report could not be printed; its bundle is written, and everything was removed.
     """
+    form.check()
     _check_bundle(form.output, bundle)
     scratch.sweep()
     place = Scratch()
@@ -60,7 +61,7 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
             raise
         # Deleting pods takes seconds, as they are given time to end; it runs beside the analysis and its outcome joins last.
         removal = beside.submit(_clean_up, trace)
-        report, written = _deliver(recording, removal, place, bundle, console)
+        report, written = _deliver(recording, removal, place, form, bundle, console)
     return _show(report, written, form, exits, console, interrupted=interruption.signalled)
 
 
@@ -143,9 +144,9 @@ def _say(cleanup: Cleanup | None, console: Console) -> None:
 
 
 def _deliver(
-    recording: Recording, removal: Future[Cleanup | None], place: Scratch, bundle: str | None, console: Console
+    recording: Recording, removal: Future[Cleanup | None], place: Scratch, form: ReportFlags, bundle: str | None, console: Console
 ) -> tuple["TraceReport", Path | None]:
-    """Analyse, and write the bundle; nothing is left of the folder.
+    """Analyse, write the merged capture where it is wanted, and the bundle; nothing is left of the folder.
 
     Raises:
         LeftBehindError: there is no report, and a debug pod could not be confirmed gone.
@@ -153,25 +154,29 @@ def _deliver(
     from kubectl_vxtrace.commands import delivery
 
     try:
-        report = delivery.report_of(recording, console)
+        found = delivery.examined(recording, console)
     except BaseException as error:
         console.warn(f"what was recorded is in {place.keep()}; once more: kubectl vxtrace analyze {place.path}")
         _give_up(removal.result(), place, console, error)
         raise
     cleanup = removal.result()
     _say(cleanup, console)
-    report = delivery.joined(report, cleanup)
+    found = delivery.joined(found, cleanup)
+    try:
+        delivery.write_pcap(form.pcap, found, console)
+    except (UnwritableError, BrokenPipeError, VxtraceError) as error:
+        console.warn(f"there is no merged capture: {error or 'nobody reads it'}")
     if bundle == NO_BUNDLE:
         place.remove()
-        return report, None
+        return found.report, None
     try:
-        delivery.complete(place.path, report, recording, cleanup)
-        written = delivery.packed(place.path, report, Path(bundle) if bundle is not None else None)
+        delivery.complete(place.path, found, recording, cleanup, console)
+        written = delivery.packed(place.path, found.report, Path(bundle) if bundle is not None else None)
     except (OSError, VxtraceError) as error:
         console.warn(f"there is no bundle: {error}; what was recorded is in {place.keep()}")
-        return report, None
+        return found.report, None
     place.remove()
-    return report, written
+    return found.report, written
 
 
 def _check_bundle(output: Output, bundle: str | None) -> None:

@@ -3,10 +3,11 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
-from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.flags.values import Color, Notation
 from kubectl_vxtrace.model.text import clean
 
@@ -50,6 +51,25 @@ def guard() -> None:
     if sys.stdout is None:
         raise UnwritableError("stdout is closed", "send it to a file, or to /dev/null")
     sys.stdout = cast(TextIO, _Guarded(sys.stdout))
+
+
+@contextmanager
+def binary() -> Iterator[BinaryIO]:
+    """Stdout for bytes.
+
+    Raises:
+        UsageError: it is a terminal.
+        UnwritableError, BrokenPipeError: it cannot be written to, or nobody reads it.
+    """
+    if sys.stdout.isatty():
+        raise UsageError("a capture on a terminal is of no use", "send it to a file, or into wireshark -k -i -")
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def finish() -> None:

@@ -7,16 +7,21 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubectl_vxtrace.console import Stderr
+from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.flags.values import Color, Notation, Output, Profile, PullPolicy, duration_s, namespace_name, request_timeout_s
 from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Access, Limits, PodOptions
 
 if TYPE_CHECKING:
     from kubectl_vxtrace.bundle.given import Given
+
+STDOUT = "-"
+"""How a flag that names a file names stdout."""
 
 # What a trace may take beyond its capture where --max-wall says nothing: start, fetch, clean-up.
 _BEYOND_CAPTURE_S = 240.0
@@ -133,6 +138,17 @@ class ReportFlags:
 
     output: Annotated[Output, typer.Option("--output", "-o", help="Format of the report.")] = Output.TABLE
     color: ColorMode = Color.AUTO
+    pcap: Annotated[
+        str | None,
+        typer.Option("--pcap", metavar="FILE|-", help="Write the packets of all hops as one pcapng; - is stdout, instead of the report."),
+    ] = None
+
+    def check(self) -> None:
+        """Raise UsageError where these cannot be had together, or `pcap` is a file that exists."""
+        if self.pcap == STDOUT and self.output is not Output.TABLE:
+            raise UsageError(f"--pcap - takes stdout, and -o {self.output} needs it too", "name a file with --pcap, or leave -o out")
+        if self.pcap is not None and self.pcap != STDOUT and Path(self.pcap).exists():
+            raise UsageError(f"{self.pcap} exists already", "name another file with --pcap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
