@@ -93,3 +93,11 @@ def test_the_wireshark_profile_shows_hop_and_outcome(path: Path, tmp_path: Path,
     assert "rror" not in run.stderr
     lines = run.stdout.splitlines()
     assert any(" underlay " in line and "lost between hop 3 and hop 4" in line for line in lines)
+
+
+def test_beside_its_captures_it_is_passed_over(examined: Examined, path: Path, tmp_path: Path) -> None:
+    """Who unpacks a bundle and hands over its captures hands over each packet twice."""
+    shutil.copy(path, tmp_path / "captures")
+    again = analyse(open_recording([tmp_path / "captures"], tmp_path / "again"))
+    assert again.flows == examined.report.flows
+    assert any("merged.pcapng was passed over" in note for note in again.completeness.notes)

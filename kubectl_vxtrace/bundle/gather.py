@@ -7,7 +7,7 @@ from typing import Final
 
 from kubectl_vxtrace.bundle import archive
 from kubectl_vxtrace.bundle.containers import DAMAGED, Budget, Member, members, unpack_one, write
-from kubectl_vxtrace.bundle.folder import is_trace_folder
+from kubectl_vxtrace.bundle.folder import MERGED, is_trace_folder
 from kubectl_vxtrace.bundle.kinds import Kind, head_of, is_capture_name, kind_of, why_not
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.recording import LooseFile
@@ -87,9 +87,13 @@ class _Gathering:
         if is_trace_folder(path):
             self.recordings.append(path)
             return
-        for child in sorted(path.iterdir()):
+        children = sorted(path.iterdir())
+        captures = any(is_capture_name(child.name) for child in children if child.name != MERGED)
+        for child in children:
+            if child.name == MERGED and captures:
+                self.failures.append(f"{name}/{MERGED} was passed over: it holds the packets of the captures beside it")
             # A link to a folder may lead back to where it lies.
-            if not (child.is_symlink() and child.is_dir()):
+            elif not (child.is_symlink() and child.is_dir()):
                 self.visit(child, f"{name}/{child.name}")
 
     def _visit_file(self, path: Path, name: str) -> None:

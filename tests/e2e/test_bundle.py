@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kubectl_vxtrace.packets import read_pcap
 from tests.e2e.place import Lab, Run, direction_of, place_of
 
 pytestmark = [pytest.mark.lab]
@@ -78,11 +79,34 @@ def test_analyze_gives_the_same_report_to_the_byte(lab_of_backend: Lab, broken: 
 def test_analyze_of_a_folder_in_every_form(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
     with zipfile.ZipFile(broken.bundle) as packed:
         packed.extractall(tmp_path / "folder")
-    forms = {form: lab_of_backend.vxtrace("analyze", "folder", "-o", form, cwd=tmp_path) for form in ("yaml", "markdown", "table")}
+    forms = {form: lab_of_backend.vxtrace("analyze", "folder", "-o", form, cwd=tmp_path) for form in ("yaml", "markdown", "table", "html")}
     assert {run.code for run in forms.values()} == {3}
     assert yaml.safe_load(forms["yaml"].stdout) == broken.run.report
     assert (tmp_path / "folder" / "summary.md").read_text() == forms["markdown"].stdout
+    assert (tmp_path / "folder" / "report.html").read_text() == forms["html"].stdout
     assert forms["table"].stdout.splitlines()[-1].startswith("CLEANUP")
+
+
+def test_the_merged_capture_holds_every_packet(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
+    run = lab_of_backend.vxtrace("analyze", str(broken.bundle), "--pcap", "all.pcapng", "-o", "json", cwd=tmp_path)
+    assert (run.code, run.report["verdict"]) == (3, broken.run.report["verdict"])
+    with zipfile.ZipFile(broken.bundle) as bundle:
+        assert (tmp_path / "all.pcapng").read_bytes() == bundle.read("merged.pcapng")
+    table = read_pcap(tmp_path / "all.pcapng")
+    assert table.whole
+    assert len(table) == sum(capture["captured"] for capture in broken.run.report["captures"])
+    assert len(table.interfaces) == len(broken.run.report["captures"])
+
+
+def test_bundle_and_merged_capture_beside_each_other(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
+    """Who unpacks a bundle and hands over its captures hands over each packet twice."""
+    loose = broken.loose(tmp_path / "loose")
+    alone = lab_of_backend.vxtrace("analyze", "loose", "-o", "json", cwd=tmp_path)
+    with zipfile.ZipFile(broken.bundle) as bundle:
+        bundle.extract("merged.pcapng", loose)
+    both = lab_of_backend.vxtrace("analyze", "loose", "-o", "json", cwd=tmp_path)
+    assert both.code == alone.code, both.stderr
+    assert both.report["flows"] == alone.report["flows"]
 
 
 def test_exit_zero(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
