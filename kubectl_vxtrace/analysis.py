@@ -80,12 +80,13 @@ def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
     """The report with what was asked for and with what it was made, and with what has to be said of loose files, which are called as they
     were handed over."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
+    scrubbed = {capture.task.id for capture in recording.captures if capture.scrubbed}
     request = recording.request
     return replace(
         report,
         metadata=replace(report.metadata, ticket=request.ticket if request is not None else None, context=context(recording)),
         completeness=replace(report.completeness, notes=recording.notes),
-        captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
+        captures=tuple(replace(line, file=names.get(line.file, line.file), scrubbed=line.id in scrubbed) for line in report.captures),
     )
 
 
@@ -100,7 +101,7 @@ def dissected(examined: Examined) -> TraceReport:
     places = [_readable_place(journey, first_tap) for journey in examined.picked[:_MOST_DISSECTED]]
     texts: dict[Place, str] = {}
     for tap, path, rows in _by_file(case, places):
-        found = dissect(path, case.tables[tap], rows, vxlan_ports=_vxlan_ports(case.recording))
+        found = dissect(path, case.tables[tap], rows, vxlan_ports=vxlan_ports(case.recording))
         texts.update({(tap, row): text for row, text in found.items()})
     lines = [replace(line, dissection=texts.get(place)) for line, place in zip(examined.report.packets, places, strict=False)]
     return replace(examined.report, packets=(*lines, *examined.report.packets[len(lines) :]))
@@ -109,9 +110,7 @@ def dissected(examined: Examined) -> TraceReport:
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """Decode every capture. One that cannot be read becomes a failed capture with the reason; the others stay."""
     files = [(capture.task.tap, Path(recording.folder) / capture.file) for capture in recording.captures if capture.file is not None]
-    # Of files that somebody recorded by hand only the packets say what they are.
-    inside = {capture.task.tap for capture in recording.captures if recording.flows and capture.task.role is not Role.UNDERLAY}
-    found = iter(packets.read_pcaps(files, vxlan_ports=_vxlan_ports(recording), inside=inside))
+    found = iter(packets.read_pcaps(files, vxlan_ports=vxlan_ports(recording), inside=inside_tunnels(recording)))
     tables: dict[Tap, PacketTable] = {}
     captures: list[CaptureResult] = []
     for capture in recording.captures:
@@ -145,7 +144,13 @@ def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
     return replace(recording, started_ns=min(times), duration_s=round((max(times) - min(times)) / 1e9, 3))
 
 
-def _vxlan_ports(recording: Recording) -> set[int]:
+def inside_tunnels(recording: Recording) -> set[Tap]:
+    """The taps that packets pass outside the tunnel. Of files that somebody recorded by hand only the packets say which these are."""
+    return {capture.task.tap for capture in recording.captures if recording.flows and capture.task.role is not Role.UNDERLAY}
+
+
+def vxlan_ports(recording: Recording) -> set[int]:
+    """The UDP ports that carry VXLAN: the usual ones, and those of the nodes' devices."""
     return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
 
 

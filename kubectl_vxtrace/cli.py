@@ -167,6 +167,7 @@ def pod(
         pod_options=pods.options(keep=keep_pods),
         show=show,
         ticket=ticket,
+        payload=trace.payload,
     )
     if dry_run is not None:
         from kubectl_vxtrace.commands import dry_run as trial

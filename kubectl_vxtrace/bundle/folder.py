@@ -52,7 +52,7 @@ summary.md      verdict, why, what to do: to paste into a ticket
 report.html     the same to look at, with the path drawn; runs nothing, loads nothing
 result.json     the same for programs (kubectl vxtrace schema)
 merged.pcapng   all packets in one file for Wireshark: an interface for each hop, one packet id at all hops, what became of it as comment
-*.pcap          the captures as tcpdump wrote them, one for each hop; they hold what applications sent in clear text
+*.pcap          the captures, one for each hop: headers and DNS; the rest of each payload was taken out, unless --payload was given
 nodes/          what each node said before and after: links, routes, neighbours, rules, counters, connections of the traced addresses
 cluster.json    what the Kubernetes API said of the traced pods, Services and nodes
 manifest.json   SHA-256 of every file.   kubectl vxtrace analyze BUNDLE gives the same verdict again.
@@ -150,7 +150,7 @@ def write_recording(folder: Path, recording: Recording) -> None:
 def write_manifest(folder: Path) -> None:
     """Write manifest.json over every other file of the folder."""
     entries = [
-        ManifestEntry(file=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
+        ManifestEntry(file=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=sha256(path))
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     ]
@@ -207,7 +207,7 @@ def _checked(folder: Path, capture: CaptureResult) -> CaptureResult:
     path = folder / _file_name(capture.file)
     if not path.is_file():
         return replace(capture, status=CaptureStatus.FAILED, file=None, reason="the file is missing in the bundle")
-    if capture.sha256 is not None and _sha256(path) != capture.sha256:
+    if capture.sha256 is not None and sha256(path) != capture.sha256:
         return replace(
             capture, status=CaptureStatus.FAILED, file=None, reason="the file is not the one that was recorded: its SHA-256 differs"
         )
@@ -236,6 +236,7 @@ def _read_json(path: Path, kind: type[T]) -> T:
     return value
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -152,8 +152,10 @@ def _deliver(
         LeftBehindError: there is no report, and a debug pod could not be confirmed gone.
     """
     from kubectl_vxtrace.commands import delivery
+    from kubectl_vxtrace.payload import without_payload
 
     try:
+        recording = without_payload(recording, console)
         found = delivery.examined(recording, console)
     except BaseException as error:
         console.warn(f"what was recorded is in {place.keep()}; once more: kubectl vxtrace analyze {place.path}")

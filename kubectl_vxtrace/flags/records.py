@@ -87,6 +87,7 @@ class TraceFlags:
         str | None, typer.Option("--filter", metavar="EXPR", help="A libpcap filter for the client's first hop; what it picks is followed.")
     ] = None
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
+    payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
     max_wall: Annotated[str | None, typer.Option("--max-wall", help="End the whole trace after this time. [default: duration + 4m]")] = None
 
     def limits(self, max_nodes: int) -> Limits:

@@ -64,6 +64,7 @@ class CaptureResult:
     `file` is the pcap's name in the trace folder, None where there is none; `further_files` are those that continue it, where somebody
     else's tcpdump wrote one capture into several. `received_early`: how many of `received` came before the filter was in place; they are
     never written. A presumed capture with `stopped_ns` testifies up to then: its file ends, or is damaged, in the middle of a packet.
+    `scrubbed`: payload was taken out of it but for DNS (packets/scrub.py).
     """
 
     task: CaptureTask
@@ -79,6 +80,7 @@ class CaptureResult:
     sha256: str | None = None
     file: str | None = None
     further_files: tuple[str, ...] = ()
+    scrubbed: bool = False
 
     @property
     def cut_off(self) -> int:

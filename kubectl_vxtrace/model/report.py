@@ -332,7 +332,7 @@ class ClockBound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureLine:
-    """One capture as the report shows it; times RFC 3339 UTC, `bytes` of the file."""
+    """One capture as the report shows it; times RFC 3339 UTC, `bytes` of the file, `scrubbed`: whether payload was taken out of it."""
 
     id: int
     node: str
@@ -348,6 +348,7 @@ class CaptureLine:
     file: str | None
     bytes: int
     sha256: str | None
+    scrubbed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

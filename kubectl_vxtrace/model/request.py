@@ -64,7 +64,7 @@ class Request:
     """One trace as asked for.
 
     `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
-    the report belongs to.
+    the report belongs to. `payload` keeps what applications send in the captures.
     """
 
     command: str
@@ -76,3 +76,4 @@ class Request:
     pod_options: PodOptions = field(default_factory=PodOptions)
     show: int = 5
     ticket: str | None = None
+    payload: bool = False

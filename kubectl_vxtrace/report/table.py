@@ -246,6 +246,8 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
         yield "NEXT", report.remediation
     if finding is not None:
         yield "MORE", words.explaining(finding.cause)
+    if payload := words.payload_text(report):
+        yield "PAYLOAD", payload
     if report.metadata.context is not None:
         yield "CONTEXT", words.context_text(report)
     if bundle is not None:

@@ -143,6 +143,16 @@ def cleanup_text(cleanup: CleanupReport | None) -> str:
     return f"NOT CONFIRMED, may be left: {', '.join(cleanup.left)}; run: kubectl vxtrace cleanup"
 
 
+def payload_text(report: TraceReport) -> str:
+    """What the captures hold of payload; empty where that is not known, as nobody knows it of files of others."""
+    made = [line.scrubbed for line in report.captures if line.file is not None]
+    if report.metadata.context is None or not made:
+        return ""
+    if all(made):
+        return "the captures hold headers and DNS; all other payload was taken out (--payload keeps it)"
+    return "the captures hold what applications sent, as far as it was captured: look before you share them"
+
+
 def context_text(report: TraceReport) -> str:
     """With what the report was made, in one line."""
     about = report.metadata

@@ -227,6 +227,7 @@ def _captures(report: TraceReport) -> Element | None:
 
 def _footer(report: TraceReport) -> Element:
     lines = [
+        words.payload_text(report),
         words.context_text(report),
         f"debug pods: {words.cleanup_text(report.cleanup)}" if report.cleanup is not None else "",
     ]

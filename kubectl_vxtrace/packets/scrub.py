@@ -1,0 +1,280 @@
+"""Payload out of capture files: what applications send is overwritten; headers and DNS stay, and with them all that the analysis reads.
+
+Where a payload was, its first bytes become a mark, the same for the same payload in all files, the rest zeros. So a packet is still
+told from others, and known at its next hop, by its payload's digest. Nothing of a payload can be computed from its mark, which
+is a number in the order of first appearance.
+"""
+
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubectl_vxtrace.errors import PcapError
+from kubectl_vxtrace.model.packets import I64, U8, U64, Encapsulation, Kind, PacketTable
+from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
+from kubectl_vxtrace.packets import layout, open_reader, read_pcaps
+from kubectl_vxtrace.packets.cursor import BOOL, Columns
+from kubectl_vxtrace.packets.digest import DIGEST_BYTES
+from kubectl_vxtrace.packets.encapsulations import carrier_ports
+from kubectl_vxtrace.packets.frames import Frames, i64
+from kubectl_vxtrace.packets.headers import decode
+from kubectl_vxtrace.packets.network import is_tag
+from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
+from kubectl_vxtrace.packets.quotes import error_rows
+from kubectl_vxtrace.packets.source import Source
+from kubectl_vxtrace.packets.summary import DNS_PORTS
+
+_STATUS_LINE = np.frombuffer(b"HTTP/1.", np.uint8)
+_STATUS_LINE_BYTES = len("HTTP/1.1 500")
+_MARK_BYTES = 8
+_MARK = 0xA5 << 56
+"""The first byte of a whole mark: with it no payload looks like the header of WireGuard or VXLAN."""
+
+_UNOPENED_BYTES = 64
+"""Of what carries other packets and was not opened so much stays: its headers, and those behind it."""
+
+_NO_PACKET_BYTES = 64
+"""Of frames that carry neither IP nor ARP."""
+
+_BROKEN_BYTES = 160
+"""Of frames whose headers contradict each other, or were not captured whole: as long as all headers are, inside VXLAN over IPv6 too."""
+
+_QUOTED_L4_BYTES = 8
+"""RFC 792: what an error quotes at least behind the IP header, and all that is read of it."""
+
+_FRAGMENT = 44
+_EXTENSIONS, _MOST_EXTENSIONS = (0, 43, _FRAGMENT, 60), 4
+_DISCOVERY_TYPES = (133, 137)
+_ENCRYPTED = (Encapsulation.WIREGUARD, Encapsulation.ESP)
+_AT_ONCE = 4096
+_COLUMNS = tuple(name for name in PacketTable.__slots__ if name not in ("tap", "digest", "parts"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PcapToScrub:
+    """A capture that tcpdump wrote: a classic pcap, not packed."""
+
+    tap: Tap
+    path: Path
+
+
+def scrub(captures: Sequence[PcapToScrub], *, vxlan_ports: Collection[int], inside: Collection[Tap]) -> list[str | None]:
+    """Take the payload out of files whose packets are to be found in one another.
+
+    A file is replaced only when all columns that are read of it but the digests are as before, and equal digests of all files are still
+    equal and different ones different.
+
+    Returns:
+        For each file None, or why its payload is still there: all of them are then as they were.
+
+    Raises:
+        OSError: a file cannot be read, or there is no room beside it for what replaces it.
+    """
+    files = [(capture.tap, capture.path) for capture in captures]
+    if any(foreign := [None if _is_tcpdumps(path) else "it is no pcap as tcpdump writes it" for _, path in files]):
+        return [reason or "another capture of the trace cannot be read" for reason in foreign]
+    before = read_pcaps(files, vxlan_ports=vxlan_ports, inside=inside)
+    if any(unreadable := [table.message if isinstance(table, PcapError) else None for table in before]):
+        return [reason or "another capture of the trace cannot be read" for reason in unreadable]
+    tables = [table for table in before if isinstance(table, PacketTable)]
+    digest_bytes = min((table.common_payload_bytes for table in tables), default=DIGEST_BYTES)
+    opened, closed = carrier_ports(vxlan_ports), carrier_ports(None)
+    payloads = [_payloads(path, closed if tap in inside else opened, opened, digest_bytes) for tap, path in files]
+    _keep_alike(payloads, tables)
+    marks = _marks(payloads, tables)
+    scrubbed = [capture.path.with_name(capture.path.name + ".scrubbed") for capture in captures]
+    try:
+        for capture, path, payload, mark in zip(captures, scrubbed, payloads, marks, strict=True):
+            shutil.copyfile(capture.path, path)
+            _overwrite(path, payload, mark)
+        after = read_pcaps(
+            [(capture.tap, path) for capture, path in zip(captures, scrubbed, strict=True)], vxlan_ports=vxlan_ports, inside=inside
+        )
+        if (difference := _difference(tables, after)) is not None:
+            return [difference] * len(captures)
+        for capture, path in zip(captures, scrubbed, strict=True):
+            path.replace(capture.path)
+    finally:
+        for path in scrubbed:
+            path.unlink(missing_ok=True)
+    return [None] * len(captures)
+
+
+def _is_tcpdumps(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_pcap(file.read(4))
+
+
+@dataclass(slots=True, eq=False)
+class _Payloads:
+    """Of each frame of a file what is overwritten: from `start` in the file `length` bytes, 0 for nothing. `room`: bytes for a mark.
+
+    alike: how many of the payload's first bytes count for its digest. whole: the payload stays as it is.
+    """
+
+    start: I64
+    length: I64
+    room: I64
+    alike: I64
+    whole: BOOL
+
+
+def _payloads(path: Path, ports: U8, quoted_ports: U8, digest_bytes: int) -> _Payloads:
+    """What is overwritten in one file. `ports`: of VXLAN as the file is decoded; `quoted_ports`: as errors quote it at any tap."""
+    parts: list[tuple[NDArray[Any], ...]] = []
+    with Source(path) as source:
+        window = source.window()
+        header_bytes = record_header_bytes(window.data[:4].tobytes())
+        for frames in open_reader(window):
+            decoded = decode(frames, ports)
+            end = frames.at + frames.captured_bytes
+            kept, whole = _kept_until(frames, decoded, quoted_ports)
+            kept = np.minimum(kept, end)
+            alike = np.minimum(decoded.payload_bytes, digest_bytes).astype(np.int64)
+            room = np.clip(decoded.payload_at + alike - kept, 0, _MARK_BYTES)
+            parts.append((frames.offset + header_bytes + (kept - frames.at), end - kept, room, alike, whole))
+    columns = [np.concatenate([part[column] for part in parts]) if parts else np.zeros(0, np.int64) for column in range(5)]
+    return _Payloads(columns[0], columns[1], columns[2], columns[3], columns[4].astype(np.bool_))
+
+
+def _kept_until(frames: Frames, decoded: Columns, quoted_ports: U8) -> tuple[I64, BOOL]:
+    """Where in the batch's data each frame's payload begins that is taken out; and which payloads stay whole: DNS, and what has none."""
+    protocol = (decoded.conversation[4] & np.uint64(0xFF)).astype(np.int64)
+    source, destination = ((decoded.conversation[4] >> np.uint64(bits)).astype(np.int64) & 0xFFFF for bits in (24, 8))
+    is_ip = decoded.kind == Kind.IP
+    kept = np.where(is_ip, decoded.payload_at, frames.at + np.where(decoded.kind == Kind.OTHER, _NO_PACKET_BYTES, _BROKEN_BYTES))
+    dns = sorted(DNS_PORTS)
+    whole = is_ip & np.isin(protocol, (IpProtocol.UDP, IpProtocol.TCP)) & (np.isin(source, dns) | np.isin(destination, dns))
+    message = decoded.flags >> 8
+    whole |= is_ip & (protocol == IpProtocol.ICMPV6) & (message >= _DISCOVERY_TYPES[0]) & (message <= _DISCOVERY_TYPES[1])
+    whole |= np.isin(decoded.encapsulation, _ENCRYPTED)
+    whole &= decoded.fragment & FRAGMENT_OFFSET == 0
+    kept += np.where(is_ip & ~np.isin(decoded.encapsulation, (Encapsulation.NONE, *_ENCRYPTED)), _UNOPENED_BYTES, 0)
+    kept += np.where(_status_lines(frames, decoded, is_ip & (protocol == IpProtocol.TCP)), _STATUS_LINE_BYTES, 0)
+    errors = np.flatnonzero(np.logical_or(*error_rows(decoded)))
+    kept[errors] += _quoted_bytes(frames, decoded.payload_at[errors], quoted_ports)
+    everything = whole | (decoded.kind == Kind.ARP)
+    kept[everything] = (frames.at + frames.captured_bytes)[everything]
+    return kept, whole
+
+
+def _status_lines(frames: Frames, decoded: Columns, rows: BOOL) -> BOOL:
+    """Which of `rows` begin with an HTTP status line, of which the status stays."""
+    found = rows & (decoded.payload_bytes >= _STATUS_LINE_BYTES)
+    begins = frames.take(decoded.payload_at[found], np.dtype(f"{len(_STATUS_LINE)}u1"))
+    found[found] = (begins == _STATUS_LINE).all(axis=1)
+    return found
+
+
+def _quoted_bytes(frames: Frames, at: I64, ports: U8) -> I64:
+    """How much of a quoted packet is read: its headers, and those inside where it is VXLAN. The buffer goes on behind each frame."""
+    header = _ip_header_bytes(frames, at)
+    udp = frames.take(at + header, layout.UDP)
+    inner = at + header + layout.ENCAPSULATION.itemsize + layout.ETHERNET.itemsize
+    inner = np.minimum(inner, len(frames.data) - layout.IPV6.itemsize)
+    for _ in range(layout.MOST_TAGS):
+        tagged = is_tag(frames.take(inner - 2, np.dtype(">u2"))) & (inner + layout.TAG.itemsize <= len(frames.data) - layout.IPV6.itemsize)
+        inner = inner + np.where(tagged, layout.TAG.itemsize, 0)
+    deeper = inner - at + _ip_header_bytes(frames, inner) + _QUOTED_L4_BYTES
+    # VXLAN is known by its content on any port; what only looks like it keeps some bytes more.
+    types = frames.take(inner - 2, np.dtype(">u2"))
+    is_vxlan = (ports[i64(udp["destination"])] == Encapsulation.VXLAN) | np.isin(types, (layout.ETHERTYPE_IPV4, layout.ETHERTYPE_IPV6))
+    quoted: I64 = np.where(is_vxlan, deeper, header + _QUOTED_L4_BYTES)
+    return quoted
+
+
+def _ip_header_bytes(frames: Frames, at: I64) -> I64:
+    """Of IP headers that may be cut, with IPv6's extension headers (RFC 8200, 4)."""
+    byte, last = np.dtype("u1"), len(frames.data) - 2
+    first, following = i64(frames.take(at, byte)), frames.take(at + 6, byte)
+    is_six = first >> 4 == 6
+    length: I64 = np.where(is_six, layout.IPV6.itemsize, (first & 0x0F) * 4)
+    for _ in range(_MOST_EXTENSIONS):
+        extended = np.flatnonzero(is_six & np.isin(following, _EXTENSIONS))
+        place = np.minimum((at + length)[extended], last)
+        eights = np.where(following[extended] == _FRAGMENT, 0, frames.take(place + 1, byte))
+        following[extended] = frames.take(place, byte)
+        length[extended] += 8 + 8 * i64(eights)
+    return length
+
+
+def _keep_alike(payloads: Sequence[_Payloads], tables: Sequence[PacketTable]) -> None:
+    """Leave payloads alone that are those of DNS at another hop, where its port is another."""
+    digests = np.unique(np.concatenate([table.digest[payload.whole] for payload, table in zip(payloads, tables, strict=True)] or [_NONE]))
+    digests = digests[digests != 0]
+    for payload, table in zip(payloads, tables, strict=True):
+        payload.length[np.isin(table.digest, digests)] = 0
+
+
+_NONE: U64 = np.zeros(0, np.uint64)
+
+
+def _marks(payloads: Sequence[_Payloads], tables: Sequence[PacketTable]) -> list[U64]:
+    """A number for each payload that has a digest and is overwritten, the same in all files; 0 where there is none."""
+    digest = np.concatenate([table.digest for table in tables] or [_NONE])
+    room, alike, length = (
+        np.concatenate([getattr(payload, name) for payload in payloads] or [np.zeros(0, np.int64)]) for name in ("room", "alike", "length")
+    )
+    mark = np.zeros(len(digest), np.uint64)
+    wanted = (digest != 0) & (length > 0) & (room > 0)
+    # Of whole marks there are enough for all; short ones only tell payloads of the same length apart.
+    group = np.where(room == _MARK_BYTES, 0, alike * (_MARK_BYTES + 1) + room)
+    for each in np.unique(group[wanted]).tolist():
+        rows = np.flatnonzero(wanted & (group == each))
+        _, first, number = np.unique(digest[rows], return_index=True, return_inverse=True)
+        order = np.empty(len(first), np.uint64)
+        order[np.argsort(first)] = np.arange(len(first), dtype=np.uint64)
+        mark[rows] = order[number.reshape(-1)]
+    return np.split(mark, np.cumsum([len(table) for table in tables])[:-1]) if tables else []
+
+
+def _overwrite(path: Path, payload: _Payloads, mark: U64) -> None:
+    """Zeros and marks in place of payloads."""
+    if not len(payload.start) or not payload.length.any():
+        return
+    data = np.memmap(path, np.uint8, mode="r+")
+    rows = np.flatnonzero(payload.length > 0)
+    for begin in range(0, len(rows), _AT_ONCE):
+        some = rows[begin : begin + _AT_ONCE]
+        length = payload.length[some]
+        within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+        data[np.repeat(payload.start[some], length) + within] = 0
+    room = np.minimum(payload.room, payload.length)
+    whole = np.where(room == _MARK_BYTES, np.uint64(_MARK) | mark, mark)
+    for place in range(_MARK_BYTES):
+        some = rows[room[rows] > place]
+        # Big-endian: the last byte is the number's lowest.
+        shift = ((room[some] - 1 - place) * 8).astype(np.uint64)
+        data[payload.start[some] + place] = (whole[some] >> shift).astype(np.uint8)
+    data.flush()
+
+
+def _difference(before: Sequence[PacketTable], after: Sequence[PacketTable | PcapError]) -> str | None:
+    """What the analysis would read otherwise; None where it is all the same."""
+    for one, two in zip(before, after, strict=True):
+        if isinstance(two, PcapError):
+            return f"what was left of a capture cannot be read: {two.message}"
+        for name in _COLUMNS:
+            if not _equal(getattr(one, name), getattr(two, name)):
+                return f"{name} would have been read otherwise"
+    old = np.concatenate([table.digest for table in before] or [_NONE])
+    new = np.concatenate([table.digest for table in after if isinstance(table, PacketTable)] or [_NONE])
+    pairs = len(np.unique(np.stack([old, new], axis=1), axis=0))
+    if not np.array_equal(old == 0, new == 0) or pairs != len(np.unique(old)) or pairs != len(np.unique(new)):
+        return "payloads could not have been told apart as before"
+    return None
+
+
+def _equal(one: Any, two: Any) -> bool:
+    """Columns, small tables and plain values."""
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, two)
+    if hasattr(one, "__slots__") and any(isinstance(getattr(one, name), np.ndarray) for name in one.__slots__):
+        return all(_equal(getattr(one, name), getattr(two, name)) for name in one.__slots__)
+    return bool(one == two)
