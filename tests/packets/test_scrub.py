@@ -17,13 +17,13 @@ from tests.wire import frames
 
 SECRET = b"SUPERSECRET123"
 POD, NIC = Tap(node="a", interface="cali1"), Tap(node="a", interface="ens4")
-ENDS = {"source": "10.0.0.1", "destination": "10.0.0.2"}
+CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
 START_NS = 1_766_000_000_000_000_000
 TCP, UDP, ICMP = 6, 17, 1
 
 
 def packet(payload: bytes, protocol: int, ident: int = 0, fragment: int = 0) -> bytes:
-    return frames.ethernet(frames.ipv4(payload, protocol=protocol, ident=ident, fragment=fragment, **ENDS))
+    return frames.ethernet(frames.ipv4(payload, protocol=protocol, ident=ident, fragment=fragment, source=CLIENT, destination=SERVER))
 
 
 def http(head: bytes, seq: int) -> bytes:
@@ -33,7 +33,7 @@ def http(head: bytes, seq: int) -> bytes:
 
 def quoting(inside: bytes) -> bytes:
     """An error that quotes a packet with its payload, as Linux does."""
-    return packet(frames.icmp(3, 3, payload=frames.ipv4(inside, protocol=UDP, **ENDS)), ICMP)
+    return packet(frames.icmp(3, 3, payload=frames.ipv4(inside, protocol=UDP, source=CLIENT, destination=SERVER)), ICMP)
 
 
 def datagram(payload: bytes, port: int = 9000) -> bytes:
