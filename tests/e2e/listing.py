@@ -42,6 +42,15 @@ class _Api:
         self._connection.close()
 
 
+def get(kubeconfig: Path, path: str) -> dict[str, Any]:
+    """What the API answers to a GET of a path, with its query."""
+    api = _Api(kubeconfig)
+    try:
+        return api.get(path)
+    finally:
+        api.close()
+
+
 def pods(kubeconfig: Path) -> set[str]:
     """`namespace/name uid` of every pod."""
     api = _Api(kubeconfig)

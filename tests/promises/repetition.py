@@ -1,0 +1,5 @@
+TIMES = 50
+
+
+def run(*a):
+    raise NotImplementedError
