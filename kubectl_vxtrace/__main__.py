@@ -4,14 +4,34 @@ import os
 import sys
 from collections.abc import MutableMapping
 
+_STDERR = 2
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; exits the process."""
     if getattr(sys, "frozen", False):
         restore_library_path(os.environ)
-    from kubectl_vxtrace.cli import run
+    try:
+        occupy_streams()
+        from kubectl_vxtrace import console, signals
 
+        signals.guard()
+        console.guard()
+        from kubectl_vxtrace.cli import run
+    except KeyboardInterrupt:  # nothing was done yet
+        os._exit(_INTERRUPTED)
     run()
+
+
+def occupy_streams() -> None:
+    """Let no file that is opened from now on be stdin, stdout or stderr where the process was started without them: what is said on stderr
+    would be written into it."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _STDERR:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
 
 
 def restore_library_path(environment: MutableMapping[str, str]) -> None:

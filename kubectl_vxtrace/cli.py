@@ -1,7 +1,9 @@
 """The command line: binds flags, turns them into records, calls the command, and is the only place that ends the process."""
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -9,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_group
 
-from kubectl_vxtrace import __version__
+from kubectl_vxtrace import __version__, last_net, signals
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import ExitCode, UsageError, VxtraceError
@@ -64,9 +66,9 @@ def run() -> NoReturn:
         from typer._completion_classes import completion_init
 
         completion_init()
-    code = ExitCode.DELIVERED
+    code: int
     try:
-        _call(sys.argv[1:])
+        code = _call(sys.argv[1:])
     except VxtraceError as error:
         Stderr().error(error)
         code = error.exit_code
@@ -75,18 +77,38 @@ def run() -> NoReturn:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         code = ExitCode.CANNOT_RUN  # whoever read our output has gone: there is nobody to tell
+    except Exception as error:
+        last_net.say(error, Stderr(verbose=_wants_details(sys.argv[1:])))
+        code = ExitCode.CANNOT_RUN
+    _end(code)
+
+
+def _wants_details(words: Sequence[str]) -> bool:
+    return any(word == "--verbose" or (word.startswith("-v") and not word.startswith("--")) for word in words)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process. A thread that still waits for a node has nothing to add, and is not waited for."""
+    signals.ending(code)
     stdout.finish()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        atexit._run_exitfuncs()
+        os._exit(code)
     sys.exit(code)
 
 
-def _call(words: Sequence[str]) -> None:
-    """Call the command; raises what it raises, and SystemExit where it has an exit code of its own."""
+def _call(words: Sequence[str]) -> int:
+    """Call the command, and return its exit code; raises what it raises."""
     stdout.guard()
     group = get_group(app)
     words = normalised(words, flags_of(group))
     if (name := command_name(words)) in _NOT_BUILT:
         raise UsageError(f"{name} is not in this version", _NOT_BUILT[name])
-    group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
+    try:
+        group.main(words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.CANNOT_RUN if ended.code else ExitCode.DELIVERED
+    return ExitCode.DELIVERED
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,7 +1,10 @@
 """What is said on stderr while a trace runs."""
 
+import io
+import os
 import sys
-from typing import Protocol
+from contextlib import suppress
+from typing import Any, Protocol, TextIO, cast
 
 from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.model.text import clean
@@ -53,7 +56,40 @@ class Stderr:
             self._write(f"hint: {error.hint}")
 
     def _write(self, text: str) -> None:
-        if sys.stderr is None:  # the process was started without one
-            return
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()
+
+
+class _Forgiving:
+    """A stream that nobody can be told of when it fails: what is written to it then goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """What is still in the stream's buffer goes nowhere either: else every later write would fail, and the interpreter's end."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def guard() -> None:
+    """Let no failure of stderr, here or in a library, end anything: its reader may have gone, its disk be full, or there be none."""
+    sys.stderr = cast(TextIO, _Forgiving(sys.stderr or io.StringIO()))

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +20,12 @@ from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
 from kubectl_vxtrace.kube.debugpod import DebugPods
+from kubectl_vxtrace.kube.manifest import SESSION_LABEL
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.kube.sweep import sweep
 from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
 from kubectl_vxtrace.model.address import unique
-from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot, Node
+from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
@@ -62,6 +64,7 @@ class Trace:
         self._interruption = interruption
         self._meanwhile = meanwhile
         self._pods: DebugPods | None = None
+        self._settled = False
 
     def run(self) -> Recording:
         """Carry out steps 1 to 7.
@@ -85,7 +88,21 @@ class Trace:
 
     def clean_up(self) -> Cleanup | None:
         """Remove the debug pods; None if none was asked for. Never raises for a cluster's failure."""
-        return None if self._pods is None else self._pods.delete()
+        if self._pods is None:
+            return None
+        cleanup = self._pods.delete()
+        self._settled = cleanup.state is not CleanupState.UNCONFIRMED
+        return cleanup
+
+    def what_may_be_left(self) -> str:
+        """Which debug pods may be left if everything ends now, and how they are removed; empty for none. Asks nobody."""
+        if self._pods is None or self._settled:
+            return ""
+        access = self._request.access
+        flags = ["--kubeconfig", access.kubeconfig, "--context", access.context, "--namespace", self._pods.namespace]
+        given = [word for pair in zip(flags[::2], flags[1::2], strict=True) if pair[1] for word in pair if word]
+        line = shlex.join(["kubectl", "delete", "pods", *given, "--selector", f"{SESSION_LABEL}={self.session}"])
+        return f"debug pods may be left: {line}, or in two minutes: kubectl vxtrace cleanup"
 
     def _sweep(self, prepared: Prepared) -> None:
         """Remove what earlier traces left and whose time is over; that this fails is no reason not to trace."""

@@ -1,8 +1,11 @@
 """The bundle: a trace folder as a zip file, or as somebody has packed it again."""
 
+import os
 import re
+import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +16,11 @@ from kubectl_vxtrace.errors import CannotRunError, UsageError
 
 # What a bundle may hold: names that this tool writes, at most three folders deep; no `..`, no absolute names, no links.
 _MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._@-]{0,252}/){0,3}[A-Za-z0-9][A-Za-z0-9._@-]{0,252}")
+# What is read of it (see folder.read); the rest is for people, and stays packed.
+_READ = re.compile(r"[^/]+\.(?:json|pcap)|nodes/[^/]+/(?:before|after)\.json")
 _MAX_MEMBERS = 10_000
+_NAME_BEGIN = 200
+"""Of a bundle's name, characters that its half-written file is called by; file systems allow 255."""
 # What macOS adds to an archive for each file: its attributes.
 _MACOS, _APPLE_DOUBLE = "__MACOSX/", "._"
 
@@ -21,22 +28,40 @@ _MACOS, _APPLE_DOUBLE = "__MACOSX/", "._"
 def pack(folder: Path, destination: Path) -> None:
     """Zip `folder` into `destination`, which must not exist; a half-written file never stands under that name.
 
+    As it holds packets, only its owner may read it. It is written under a name that nobody else has, so that no other file is touched.
+
     Raises:
         UsageError: `destination` exists or cannot be written.
     """
-    partial = destination.with_name(destination.name + ".part")
+    partial: Path | None = None
     try:
-        with partial.open("xb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        descriptor, name = tempfile.mkstemp(prefix=f"{destination.name[:_NAME_BEGIN]}.", suffix=".part", dir=destination.parent)
+        partial = Path(name)
+        with os.fdopen(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     archive.write(path, path.relative_to(folder).as_posix())
-        if destination.exists():
-            partial.unlink()
-            raise UsageError(f"{destination} exists already", "name another file with --bundle")
-        partial.rename(destination)
+        _place(partial, destination)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write the bundle: {error}", "name another place with --bundle") from error
+        raise UsageError(f"cannot write the bundle {destination}: {error.strerror or error}", "name another place with --bundle") from error
+    finally:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def _place(partial: Path, destination: Path) -> None:
+    """Give the written file its name, which no other file loses. Where there are no hard links, one might in this very moment."""
+    try:
+        destination.hardlink_to(partial)
+        return
+    except FileExistsError:
+        pass
+    except OSError:
+        if not destination.exists():
+            partial.rename(destination)
+            return
+    raise UsageError(f"{destination} exists already", "name another file with --bundle")
 
 
 def is_bundle(path: Path, kind: Kind, budget: Budget) -> bool:
@@ -49,26 +74,37 @@ def is_bundle(path: Path, kind: Kind, budget: Budget) -> bool:
 
 
 def unpack(path: Path, kind: Kind, folder: Path, budget: Budget) -> None:
-    """Unpack a bundle into `folder`, which is made; the folder around it, and what macOS adds, stay behind.
+    """Unpack what is read of a bundle into `folder`, which is made; the folder around it, and what macOS adds, stay behind.
 
     Raises:
-        CannotRunError: it has members that no bundle has, or is too large. Nothing is written then.
+        CannotRunError: it has members that no bundle has, one of them twice, or is too large.
         any of containers.DAMAGED: it is damaged.
     """
     with members(path, kind, budget) as found:
-        places = _places([member.name for member in found])
-    foreign = next((name for name, place in places.items() if not _MEMBER.fullmatch(place)), None)
-    if foreign is not None or len(places) > _MAX_MEMBERS:
-        what = f"holds {foreign!r}" if foreign is not None else f"has more than {_MAX_MEMBERS} files"
-        raise CannotRunError(f"{path.name} {what}, which no bundle has", "unpack it yourself and name the folder")
+        names = [member.name for member in found]
+    places = _places(names)
+    if (trouble := _trouble(names, places)) is not None:
+        raise CannotRunError(f"{path.name} {trouble}, which no bundle has", "unpack it yourself and name the folder")
     make_folder(folder)
     with members(path, kind, budget) as found:
         for member in found:
-            if member.name in places:
-                destination = folder / places[member.name]
+            place = places.get(member.name, "")
+            if _READ.fullmatch(place):
+                destination = folder / place
                 make_folder(destination.parent)
                 with member.opened() as stream:
                     write(stream, destination)
+
+
+def _trouble(names: Sequence[str], places: Mapping[str, str]) -> str | None:
+    """What a bundle does not have, of an archive with members of these names that lie at these places; None if there is no such thing."""
+    if len(names) > _MAX_MEMBERS:
+        return f"has more than {_MAX_MEMBERS} files"
+    foreign = next((name for name, place in places.items() if not _MEMBER.fullmatch(place)), None)
+    if foreign is not None:
+        return f"holds {foreign!r}"
+    twice = next((name for name, times in Counter(places.get(name) for name in names).items() if name is not None and times > 1), None)
+    return f"holds {twice!r} twice" if twice is not None else None
 
 
 def _places(names: Sequence[str]) -> dict[str, str]:

@@ -77,8 +77,12 @@ class Budget:
 
     def take(self, count: int) -> None:
         """Bytes came out."""
+        self.expect(count)
         self._taken_bytes += count
-        if self._taken_bytes > self._most_bytes:
+
+    def expect(self, count: int) -> None:
+        """So many are to come out: more than may be is refused before the disk is filled with a part of it."""
+        if self._taken_bytes + count > self._most_bytes:
             raise CannotRunError("the archives unpack to far more than captures do", "unpack what is to be analysed, and give the folder")
 
 
@@ -144,6 +148,8 @@ def _of_zip(archive: zipfile.ZipFile, budget: Budget) -> Iterator[Member]:
 
 
 def _open_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> BinaryIO:
+    # zipfile gives no more than the size that the directory says
+    budget.expect(info.file_size)
     return _Counted(cast(BinaryIO, archive.open(info)), budget)
 
 

@@ -1,9 +1,9 @@
 """`analyze`: the verdict from a bundle, a trace folder, or captures recorded by hand."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from kubectl_vxtrace import scratch
 from kubectl_vxtrace.bundle import source
 from kubectl_vxtrace.bundle.given import Given
 from kubectl_vxtrace.commands import delivery
@@ -17,7 +17,8 @@ def run(paths: Sequence[Path], given: Given, console: Console, *, form: ReportFl
     Raises:
         UsageError, CannotRunError: there is nothing to report on, or it cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="vxtrace-") as scratch:
-        report = delivery.report_of(source.open_recording(paths, Path(scratch), given), console)
+    scratch.sweep()
+    with scratch.folder() as place:
+        report = delivery.report_of(source.open_recording(paths, place, given), console)
         delivery.show(report, form, bundle=None)
     return delivery.final_code(report, exits, interrupted=False)

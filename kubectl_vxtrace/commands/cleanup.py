@@ -1,5 +1,6 @@
-"""`cleanup`: remove debug pods that earlier traces left."""
+"""`cleanup`: remove what earlier traces left: debug pods, and on this machine the folders of those that were killed."""
 
+from kubectl_vxtrace import scratch
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import ExitCode
@@ -24,6 +25,8 @@ def run(access: Access, console: Console, notation: Notation, *, namespace: str 
         UsageError: there is no such namespace, or pods may not be listed.
         CannotRunError: the API cannot be asked.
     """
+    if swept := scratch.sweep():
+        console.step(f"{swept} folders of traces that were killed removed from this machine")
     connection = connect(access)
     console.detail(f"asking {connection.server}")
     if namespace is not None:

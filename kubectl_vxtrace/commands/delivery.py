@@ -1,6 +1,5 @@
 """From a recording to a report on stdout, a bundle on disk and an exit code."""
 
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +9,10 @@ from kubectl_vxtrace.bundle import archive, folder
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
-from kubectl_vxtrace.errors import ExitCode
+from kubectl_vxtrace.errors import ExitCode, PcapError
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
-from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
+from kubectl_vxtrace.model.cluster import Cleanup
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.packets.dissect import DissectError
@@ -25,38 +24,35 @@ def report_of(recording: Recording, console: Console) -> TraceReport:
     examined = examine(recording)
     try:
         return dissected(examined)
-    except DissectError as error:
+    except (DissectError, PcapError) as error:
         console.step(f"{error.message}: {error.hint}")
         return examined.report
 
 
-def completed(recording: Recording, removal: Future[Cleanup | None], place: Path, console: Console) -> TraceReport:
-    """Analyse, join the clean-up's outcome, and complete the trace folder `place`."""
-    report = report_of(recording, console)
-    cleanup = removal.result()
+def joined(report: TraceReport, cleanup: Cleanup | None) -> TraceReport:
+    """The report with what became of the debug pods."""
+    return report if cleanup is None else replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
+
+
+def complete(place: Path, report: TraceReport, recording: Recording, cleanup: Cleanup | None) -> None:
+    """Complete the trace folder `place`.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
     if cleanup is not None:
-        report = replace(report, cleanup=CleanupReport(state=cleanup.state, left=cleanup.left))
         folder.write_recording(place, replace(recording, cleanup=cleanup))
-        _say(cleanup, console)
     (place / folder.RESULT).write_text(document.to_json(report), encoding="utf-8")
     (place / folder.SUMMARY).write_text(document.to_markdown(report), encoding="utf-8")
     folder.write_manifest(place)
-    return report
-
-
-def _say(cleanup: Cleanup, console: Console) -> None:
-    """What became of the debug pods; who reads JSON sees it here as well."""
-    match cleanup.state:
-        case CleanupState.CONFIRMED:
-            console.step(f"{cleanup.pods} of {cleanup.pods} debug pods gone")
-        case CleanupState.KEPT:
-            console.step(f"debug pods kept: {', '.join(cleanup.left)}")
-        case CleanupState.UNCONFIRMED:
-            console.warn(f"debug pods that may be left: {', '.join(cleanup.left)}; later: kubectl vxtrace cleanup")
 
 
 def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
-    """The trace folder as a bundle, in the current directory if no destination is given; its path."""
+    """The trace folder as a bundle, in the current directory if no destination is given; its path.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
     if destination is None:
         stamp = datetime.fromisoformat(report.metadata.started).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         destination = Path.cwd() / f"vxtrace-{report.metadata.session}-{stamp}.zip"

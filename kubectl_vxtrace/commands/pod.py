@@ -4,8 +4,6 @@ What a trace needs and what the analysis needs each take a fifth of a second to 
 """
 
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,14 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubectl_vxtrace import scratch
 from kubectl_vxtrace.commands.stdout import UnwritableError
 from kubectl_vxtrace.console import Console
-from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError
+from kubectl_vxtrace.errors import ExitCode, LeftBehindError, UsageError, VxtraceError
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.scratch import Scratch
 from kubectl_vxtrace.signals import Interruption
 from kubectl_vxtrace.trace import Trace
 
@@ -46,25 +46,31 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
         UnwritableError, BrokenPipeError: the report could not be printed; its bundle is written, and everything was removed.
     """
     _check_bundle(form.output, bundle)
+    scratch.sweep()
+    place = Scratch()
     interruption = Interruption()
-    place = Path(tempfile.mkdtemp(prefix="vxtrace-"))
-    trace = Trace(request, place, console, interruption, meanwhile=_import_analysis)
+    trace = Trace(request, place.path, console, interruption, meanwhile=_import_analysis)
+    interruption.left = trace.what_may_be_left
+    interruption.kept = lambda: _kept_captures(place)
     with interruption.installed(), ThreadPoolExecutor(1) as beside:
         try:
             recording = _record(trace, interruption, request.limits.max_wall_s)
         except BaseException as error:
-            _give_up(trace, place, console, error)
+            _give_up(_clean_up(trace), place, console, error)
             raise
         # Deleting pods takes seconds, as they are given time to end; it runs beside the analysis and its outcome joins last.
-        removal = beside.submit(trace.clean_up)
-        try:
-            report, written = _deliver(recording, removal, place, bundle, console)
-        except BaseException:
-            console.warn(f"what was recorded is in {place}")
-            raise
+        removal = beside.submit(_clean_up, trace)
+        report, written = _deliver(recording, removal, place, bundle, console)
+    return _show(report, written, form, exits, console, interrupted=interruption.signalled)
+
+
+def _show(report: "TraceReport", written: Path | None, form: ReportFlags, exits: ExitFlags, console: Console, *, interrupted: bool) -> int:
+    """Print the report; returns the exit code."""
     from kubectl_vxtrace.commands import delivery
 
-    code = delivery.final_code(report, exits, interrupted=interruption.signalled)
+    code = delivery.final_code(report, exits, interrupted=interrupted)
+    if form.output is Output.NAME and written is None:
+        return code if code == ExitCode.LEFT_BEHIND else ExitCode.CANNOT_RUN
     try:
         delivery.show(report, form, written)
     except (UnwritableError, BrokenPipeError) as error:
@@ -92,32 +98,79 @@ def _record(trace: Trace, interruption: Interruption, max_wall_s: float) -> Reco
         timer.cancel()
 
 
-def _give_up(trace: Trace, place: Path, console: Console, error: BaseException) -> None:
-    """Clean up after a trace that ended without a recording to report on; what was captured stays on disk.
+def _clean_up(trace: Trace) -> Cleanup | None:
+    """Remove the debug pods. Where that fails as nobody foresaw, nobody knows what is left."""
+    try:
+        return trace.clean_up()
+    except Exception as error:
+        left = f"those labelled vxtrace/session={trace.session} ({type(error).__name__}: {error})"
+        return Cleanup(state=CleanupState.UNCONFIRMED, left=(left,))
+
+
+def _give_up(cleanup: Cleanup | None, place: Scratch, console: Console, error: BaseException) -> None:
+    """Say what is left of a trace that ended without a report: of its captures on this machine, of its pods in the cluster.
 
     Raises:
         LeftBehindError: a debug pod could not be confirmed gone.
     """
-    cleanup = trace.clean_up()
-    if any(place.glob("*.pcap")):
-        console.warn(f"what was captured is in {place}")
+    if kept := _kept_captures(place):
+        console.warn(kept)
     else:
-        shutil.rmtree(place)
+        place.remove()
+        if cleanup is not None and isinstance(error, KeyboardInterrupt):
+            console.warn("nothing of the captures was kept")
     if cleanup is not None and cleanup.state is CleanupState.UNCONFIRMED:
-        raise LeftBehindError(f"{error}\n{_left_text(cleanup.left)}", "kubectl vxtrace cleanup") from error
+        raise LeftBehindError(f"{str(error) or 'interrupted'}\n{_left_text(cleanup.left)}", "kubectl vxtrace cleanup") from error
+    _say(cleanup, console)
+
+
+def _kept_captures(place: Scratch) -> str:
+    """Leave captures that were fetched to the user, and say where; empty where there are none."""
+    return f"what was captured is in {place.keep()}" if any(place.path.glob("*.pcap")) else ""
+
+
+def _say(cleanup: Cleanup | None, console: Console) -> None:
+    """What became of the debug pods; who reads JSON sees it here as well."""
+    if cleanup is None:
+        return
+    match cleanup.state:
+        case CleanupState.CONFIRMED:
+            console.step(f"{cleanup.pods} of {cleanup.pods} debug pods gone")
+        case CleanupState.KEPT:
+            console.step(f"debug pods kept: {', '.join(cleanup.left)}")
+        case CleanupState.UNCONFIRMED:
+            console.warn(f"{_left_text(cleanup.left)}; later: kubectl vxtrace cleanup")
 
 
 def _deliver(
-    recording: Recording, removal: Future[Cleanup | None], place: Path, bundle: str | None, console: Console
+    recording: Recording, removal: Future[Cleanup | None], place: Scratch, bundle: str | None, console: Console
 ) -> tuple["TraceReport", Path | None]:
-    """Analyse, complete the folder, and pack it; nothing is left of the folder."""
+    """Analyse, and write the bundle; nothing is left of the folder.
+
+    Raises:
+        LeftBehindError: there is no report, and a debug pod could not be confirmed gone.
+    """
     from kubectl_vxtrace.commands import delivery
 
-    report = delivery.completed(recording, removal, place, console)
-    written = None
-    if bundle != NO_BUNDLE:
-        written = delivery.packed(place, report, Path(bundle) if bundle is not None else None)
-    shutil.rmtree(place)
+    try:
+        report = delivery.report_of(recording, console)
+    except BaseException as error:
+        console.warn(f"what was recorded is in {place.keep()}; once more: kubectl vxtrace analyze {place.path}")
+        _give_up(removal.result(), place, console, error)
+        raise
+    cleanup = removal.result()
+    _say(cleanup, console)
+    report = delivery.joined(report, cleanup)
+    if bundle == NO_BUNDLE:
+        place.remove()
+        return report, None
+    try:
+        delivery.complete(place.path, report, recording, cleanup)
+        written = delivery.packed(place.path, report, Path(bundle) if bundle is not None else None)
+    except (OSError, VxtraceError) as error:
+        console.warn(f"there is no bundle: {error}; what was recorded is in {place.keep()}")
+        return report, None
+    place.remove()
     return report, written
 
 

@@ -49,13 +49,13 @@ def _read_in_order(stream: Stream, at: int, table: PacketTable, rows: Sequence[i
     return found
 
 
-def cut(path: str | Path, table: PacketTable, rows: Sequence[int], destination: str | Path, *, snaplen_bytes: int | None = None) -> None:
-    """Write a pcapng with nanoseconds that holds only `rows`, in their order, each cut to `snaplen_bytes` if given.
+def excerpt(path: str | Path, table: PacketTable, rows: Sequence[int], *, snaplen_bytes: int | None = None) -> bytes:
+    """A pcapng with nanoseconds that holds only `rows`, in their order, each cut to `snaplen_bytes` if given.
 
     It has an interface for each of the table's, as those may be of several link types.
 
     Raises:
-        PcapError: as read_frames, or the destination cannot be written.
+        PcapError: as read_frames.
     """
     frames = read_frames(path, table, rows)
     blocks = [_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
@@ -67,10 +67,7 @@ def cut(path: str | Path, table: PacketTable, rows: Sequence[int], destination: 
         wire_bytes = int(table.wire_bytes[row]) - missing_bytes(table.interfaces[interface].link_type)
         head = struct.pack("<IIIII", interface, high, low, len(captured), wire_bytes)
         blocks.append(_block(_ENHANCED_PACKET, head + captured))
-    try:
-        Path(destination).write_bytes(b"".join(blocks))
-    except OSError as error:
-        raise PcapError(f"the cut packets cannot be written: {error.strerror or 'input/output error'}", "check free space") from error
+    return b"".join(blocks)
 
 
 def _block(kind: int, body: bytes) -> bytes:

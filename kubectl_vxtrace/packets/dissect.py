@@ -1,20 +1,20 @@
-"""What tshark says of a few packets, through pyshark.
+"""What tshark says of a few packets, read by pyshark.
 
-Only XML mode keeps the layers inside a tunnel: in JSON and EK the inner `eth` and `ip` repeat keys and get lost. It is slow (some hundred
-packets a second), so the packets are first cut out into a small file, and tshark runs once.
+Only XML keeps the layers inside a tunnel: in JSON and EK the inner `eth` and `ip` repeat keys and get lost. It is slow (some hundred
+packets a second), so the packets are first cut out into a small file, and tshark runs once. It is run by us, as pyshark bounds neither its
+memory nor its output, and its event loop fails where tshark does.
 """
 
-import asyncio
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.text import clean_bytes
-from kubectl_vxtrace.packets.cut import cut
+from kubectl_vxtrace.packets import tshark
+from kubectl_vxtrace.packets.cut import excerpt
 
 if TYPE_CHECKING:
     from pyshark.packet.layers.xml_layer import XmlLayer
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 500
 """More are not dissected; a person does not read them."""
-
-TIMEOUT_S = 20.0
-"""Longest run of tshark; what it said until then is returned."""
 
 _SNAPLEN_BYTES = 1024
 _MOST_CHARACTERS = 400
@@ -36,6 +33,10 @@ class DissectError(CannotRunError):
     """tshark or pyshark failed and said nothing of any packet."""
 
 
+class _UnreadableError(Exception):
+    """What tshark says of a packet is not what it prints."""
+
+
 def tshark_available() -> bool:
     """Whether there is a tshark on the PATH."""
     return shutil.which("tshark") is not None
@@ -44,89 +45,39 @@ def tshark_available() -> bool:
 def dissect(path: str | Path, table: PacketTable, rows: Sequence[int], *, vxlan_ports: Collection[int]) -> dict[int, str]:
     """One line of printable ASCII for each row: the protocols from the outside in, with their addresses, ports and messages.
 
-    Rows that tshark did not get to in TIMEOUT_S, and all beyond MAX_ROWS, are missing.
+    Rows that tshark did not get to within its bounds (see tshark.run), and all beyond MAX_ROWS, are missing.
 
     Raises:
         DissectError: there is no tshark, or it failed before the first packet.
         PcapError: the file cannot be read.
     """
     chosen = list(dict.fromkeys(rows))[:MAX_ROWS]
-    tshark = shutil.which("tshark")
-    if tshark is None:
+    program = shutil.which("tshark")
+    if program is None:
         raise DissectError("tshark is not installed, so packets are not dissected", "install tshark (Debian: apt-get install tshark)")
     if not chosen:
         return {}
-    with tempfile.TemporaryDirectory(prefix="vxtrace-") as folder:
-        small = Path(folder) / "packets.pcapng"
-        cut(path, table, chosen, small, snaplen_bytes=_SNAPLEN_BYTES)
-        # Tunnels that were known by their content are on ports that tshark has to be told.
-        lines, failure = _run(tshark, small, {*vxlan_ports, *table.tunnels.port.tolist()})
+    lines: list[str] = []
+    # Tunnels that were known by their content are on ports that tshark has to be told.
+    ports = {*vxlan_ports, *table.tunnels.port.tolist()}
+    capture = excerpt(path, table, chosen, snaplen_bytes=_SNAPLEN_BYTES)
+    try:
+        failure = tshark.run(program, capture, vxlan_ports=ports, take=lambda pdml: lines.append(_described(pdml)))
+    except (OSError, _UnreadableError) as error:
+        failure = str(error)
     if failure is not None and not lines:
-        raise DissectError(
-            f"tshark could not dissect the packets: {clean_bytes(failure.encode(), 200, spaces=True)}", "try tshark -r on the capture"
-        )
+        raise DissectError(f"tshark could not dissect the packets: {failure}", "try tshark -r on the capture")
     return dict(zip(chosen, lines, strict=False))
 
 
-def _run(tshark: str, file: Path, vxlan_ports: Collection[int]) -> tuple[list[str], str | None]:
-    """The lines of the packets in the file's order, and why there are not more."""
-    from pyshark import FileCapture
-    from pyshark.capture.capture import TSharkCrashException
-
-    lines: list[str] = []
-    failure: str | None = None
-    # A loop of its own: pyshark's way to one is broken on Python 3.14 and outside the main thread.
-    loop = asyncio.new_event_loop()
-    try:
-        capture = FileCapture(
-            str(file),
-            keep_packets=False,
-            # Named, so that pyshark takes none from a config.ini in the current directory.
-            tshark_path=tshark,
-            decode_as={f"udp.port=={int(port)}": "vxlan" for port in vxlan_ports},
-            eventloop=loop,
-        )
-        try:
-            loop.run_until_complete(asyncio.wait_for(_read(capture, lines), TIMEOUT_S))
-        except TimeoutError:
-            failure = f"it took longer than {TIMEOUT_S:.0f} s"
-        except (TSharkCrashException, OSError, ValueError) as error:
-            failure = _reason(error)
-        finally:
-            failure = _close(capture) or failure
-    finally:
-        loop.close()
-    return lines, failure
-
-
-async def _read(capture: Any, lines: list[str]) -> None:
-    """Read all packets and wait for tshark to end by itself: killing it while it ends makes asyncio lose its exit status, and say so."""
-    await capture.packets_from_tshark(lambda packet: lines.append(describe(packet)), close_tshark=False)
-    for process in tuple(capture._running_processes):
-        await process.wait()
-
-
-def _close(capture: Any) -> str | None:
-    """End tshark if it still runs; its exit status is looked at once more."""
-    from pyshark.capture.capture import TSharkCrashException
+def _described(pdml: bytes) -> str:
+    """The line of a packet that tshark printed. Raises _UnreadableError."""
+    from pyshark.tshark.output_parser.tshark_xml import packet_from_xml_packet
 
     try:
-        capture.close()
-    except (TSharkCrashException, TimeoutError) as error:
-        return _reason(error)
-    finally:
-        # pyshark's destructor closes again where processes are left, and fails on the closed loop.
-        capture._running_processes.clear()
-    return None
-
-
-def _reason(error: Exception) -> str:
-    """tshark's own last words where pyshark quotes them; the rest of its message is a command line."""
-    for line in str(error).splitlines():
-        label, _, words = line.partition(": ")
-        if label == "Last error line" and words:
-            return words
-    return "it ended with an error" if "crashed" in str(error) else str(error) or type(error).__name__
+        return describe(packet_from_xml_packet(pdml))
+    except Exception as error:  # whatever pyshark and lxml raise where a packet is not as tshark prints them
+        raise _UnreadableError(f"what it says cannot be read: {type(error).__name__}") from error
 
 
 def describe(packet: "Packet") -> str:

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,16 +51,24 @@ class _Trace:
     """A trace that has recorded, and was cleaned up as `cleanup` says."""
 
     cleanup = Cleanup(state=CleanupState.CONFIRMED)
+    failure: BaseException | None = None
+    session = "7f3a"
 
-    def __init__(self, request: Request, *_: object, meanwhile: object) -> None:
-        self._request = request
+    def __init__(self, request: Request, folder: Path, *_: object, meanwhile: object) -> None:
+        self._request, self._folder = request, folder
 
     def run(self) -> Recording:
+        if self.failure is not None:
+            raise self.failure
+        (self._folder / "ada-ec-1-pod.pcap").touch()
         overlay = Overlay(backend=None, vteps=())
         return Recording(session="7f3a", version="0", started_ns=0, request=self._request, overlay=overlay, flows=(), paths=())
 
     def clean_up(self) -> Cleanup:
         return self.cleanup
+
+    def what_may_be_left(self) -> str:
+        return ""
 
 
 @pytest.fixture
@@ -72,7 +81,14 @@ def traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_Trace]:
     monkeypatch.setattr(pod, "Trace", _Trace)
     monkeypatch.setattr(delivery, "report_of", reported)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return _Trace
+
+
+def _kept(tmp_path: Path) -> list[Path]:
+    """What stays of the run's temporary files."""
+    return list((tmp_path / "temporary").iterdir())
 
 
 def _run(output: Output = Output.NAME) -> int:
@@ -83,6 +99,68 @@ def test_the_verdict_is_the_exit_code(traced: type[_Trace], capsys: pytest.Captu
     assert _run() == 3
     assert capsys.readouterr().out == "ticket.zip\n"
     assert (tmp_path / "ticket.zip").is_file()
+    assert _kept(tmp_path) == []
+
+
+UNCONFIRMED = Cleanup(state=CleanupState.UNCONFIRMED, left=("default/vxtrace-7f3a-a",), pods=1)
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+
+@pytest.mark.parametrize("what", ["complete", "packed"])
+@pytest.mark.parametrize(("output", "code"), [(Output.JSON, 3), (Output.NAME, 1)])
+def test_a_bundle_that_cannot_be_written_does_not_eat_the_report(
+    traced: type[_Trace],
+    what: str,
+    output: Output,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(delivery, what, _full)
+    assert _run(output) == code
+    said = capsys.readouterr()
+    assert said.out.startswith("{") == (output is Output.JSON)
+    [kept] = _kept(tmp_path)
+    assert f"warning: there is no bundle: [Errno 28] No space left on device: '/somewhere'; what was recorded is in {kept}\n" in said.err
+    assert (kept / "ada-ec-1-pod.pcap").is_file()
+    assert not (tmp_path / "ticket.zip").exists()
+
+
+def test_an_analysis_that_fails_says_what_became_of_everything(
+    traced: type[_Trace], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(delivery, "report_of", _full)
+    with pytest.raises(OSError, match="No space"):
+        _run()
+    [kept] = _kept(tmp_path)
+    said = capsys.readouterr().err
+    assert f"what was recorded is in {kept}" in said
+    assert "0 of 0 debug pods gone" in said
+    monkeypatch.setattr(traced, "cleanup", UNCONFIRMED)
+    with pytest.raises(LeftBehindError, match="vxtrace-7f3a-a"):
+        _run()
+
+
+def test_a_trace_that_was_given_up_says_what_became_of_everything(
+    traced: type[_Trace], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(traced, "failure", KeyboardInterrupt())
+    monkeypatch.setattr(traced, "cleanup", Cleanup(state=CleanupState.CONFIRMED, pods=3))
+    with pytest.raises(KeyboardInterrupt):
+        _run()
+    assert capsys.readouterr().err == "warning: nothing of the captures was kept\n3 of 3 debug pods gone\n"
+    assert _kept(tmp_path) == []
+
+
+def test_a_clean_up_that_fails_as_nobody_foresaw_is_unconfirmed(traced: type[_Trace], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traced, "failure", KeyboardInterrupt())
+    monkeypatch.setattr(traced, "clean_up", _full)
+    with pytest.raises(LeftBehindError, match="those labelled vxtrace/session=7f3a"):
+        _run()
 
 
 _FAILURES = pytest.mark.parametrize(
@@ -117,7 +195,7 @@ def test_what_is_left_wins_over_a_report_that_cannot_be_printed(
     traced: type[_Trace], failure: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stdout, "write", _failing(failure))
-    monkeypatch.setattr(traced, "cleanup", Cleanup(state=CleanupState.UNCONFIRMED, left=("default/vxtrace-7f3a-a",), pods=1))
+    monkeypatch.setattr(traced, "cleanup", UNCONFIRMED)
     with pytest.raises(LeftBehindError) as raised:
         _run()
     assert said in raised.value.message

@@ -5,7 +5,7 @@ import pytest
 
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.packets import read_pcap
-from kubectl_vxtrace.packets.cut import cut, read_frames
+from kubectl_vxtrace.packets.cut import excerpt, read_frames
 from tests.wire import frames
 
 TIME_NS = 1_766_000_000_123_456_789
@@ -34,7 +34,7 @@ def test_the_cut_file_holds_the_same_frames(tmp_path: Path, kind: str) -> None:
     path = sample(tmp_path, kind)
     table = read_pcap(path)
     rows = [39, 3, 0, 17]
-    cut(path, table, rows, tmp_path / "b.pcap")
+    (tmp_path / "b.pcap").write_bytes(excerpt(path, table, rows))
     small = read_pcap(tmp_path / "b.pcap")
     assert small.whole
     for name in ("time_ns", "wire_bytes", "captured_bytes", "digest", "payload_bytes"):
@@ -48,7 +48,7 @@ def test_lengths_on_links_without_ethernet(tmp_path: Path, link_type: int) -> No
     before = bytes({0: 4, 101: 0, 113: 16, 276: 20}[link_type])
     frames.write_pcap(path, [(TIME_NS, before + packet[14:]) for packet in PACKETS], link_type=link_type, snaplen=60)
     table = read_pcap(path)
-    cut(path, table, [39, 3], tmp_path / "b")
+    (tmp_path / "b").write_bytes(excerpt(path, table, [39, 3]))
     small = read_pcap(tmp_path / "b")
     for name in ("wire_bytes", "captured_bytes", "kind", "payload_bytes"):
         assert getattr(small, name).tolist() == getattr(table, name)[[39, 3]].tolist()
@@ -62,14 +62,14 @@ def test_frames_are_their_bytes(tmp_path: Path) -> None:
 
 def test_snaplen(tmp_path: Path) -> None:
     path = sample(tmp_path, "little")
-    cut(path, read_pcap(path), [20, 1], tmp_path / "b.pcap", snaplen_bytes=50)
+    (tmp_path / "b.pcap").write_bytes(excerpt(path, read_pcap(path), [20, 1], snaplen_bytes=50))
     small = read_pcap(tmp_path / "b.pcap")
     assert (small.captured_bytes.tolist(), small.wire_bytes.tolist()) == ([50, 43], [62, 43])
 
 
 def test_nothing_to_cut(tmp_path: Path) -> None:
     path = sample(tmp_path, "little")
-    cut(path, read_pcap(path), [], tmp_path / "b.pcap")
+    (tmp_path / "b.pcap").write_bytes(excerpt(path, read_pcap(path), []))
     assert len(read_pcap(tmp_path / "b.pcap")) == 0
 
 
@@ -78,13 +78,7 @@ def test_a_file_that_shrank(tmp_path: Path) -> None:
     table = read_pcap(path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(PcapError, match="shorter than when"):
-        cut(path, table, [39], tmp_path / "b.pcap")
-
-
-def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
-    path = sample(tmp_path, "little")
-    with pytest.raises(PcapError, match="cannot be written"):
-        cut(path, read_pcap(path), [1], tmp_path / "missing" / "b.pcap")
+        excerpt(path, table, [39])
 
 
 def test_every_packet_of_a_cut_gzip_file_can_be_read_alone(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
+import resource
 import shutil
 import stat
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.packets import dissect as module
-from kubectl_vxtrace.packets import read_pcap
+from kubectl_vxtrace.packets import read_pcap, tshark
 from kubectl_vxtrace.packets.dissect import DissectError, dissect, tshark_available
 from tests.packets import oracle
 from tests.packets.test_headers import A, B, in_vxlan, udp_packet
@@ -84,10 +86,10 @@ def test_in_another_thread(sample: tuple[Path, PacketTable]) -> None:
 
 
 def fake_tshark(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """A program of that name; pyshark asks it for its version first."""
+    """A program of that name."""
     program = folder / "bin" / "tshark"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\n[ "$1" = -v ] && {{ echo "TShark (Wireshark) 4.0.17"; exit 0; }}\n{body}\n')
+    program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
 
@@ -102,7 +104,7 @@ def test_no_tshark(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch
 
 def test_tshark_that_fails(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tshark(tmp_path, monkeypatch, "echo cannot >&2; exit 2")
-    with pytest.raises(DissectError, match="could not dissect"):
+    with pytest.raises(DissectError, match=r"could not dissect the packets: cannot$"):
         dissect(*sample, [0], vxlan_ports=(4789,))
 
 
@@ -118,7 +120,7 @@ PACKET = f'<packet><proto name="geninfo">{FIELDS}</proto><proto name="frame"/><p
 def test_tshark_that_hangs_or_dies_after_the_first_packet(
     sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(tshark, "TIMEOUT_S", 1.0)
     fake_tshark(tmp_path, monkeypatch, f"echo '<pdml>{PACKET}'; [ -e {tmp_path}/die ] && sleep 0.3 && exit 2; exec sleep 30")
     assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth"}
     (tmp_path / "die").touch()
@@ -126,10 +128,69 @@ def test_tshark_that_hangs_or_dies_after_the_first_packet(
 
 
 def test_tshark_that_hangs(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(tshark, "TIMEOUT_S", 0.5)
     fake_tshark(tmp_path, monkeypatch, "exec sleep 30")
     with pytest.raises(DissectError, match="longer than"):
         dissect(*sample, [0], vxlan_ports=(4789,))
+
+
+PYTHON = f"exec {sys.executable} -c"
+GREEDY = f"{PYTHON} 'import sys; sys.stdout.write(sys.argv[1]); sys.stdout.flush(); bytearray(3 << 30)' '<pdml>{PACKET}'"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        pytest.param(f"{PYTHON} 'bytearray(3 << 30)'", "MemoryError", id="memory"),
+        pytest.param("yes '<field/>'", "it said more than 8 MiB", id="one packet without end"),
+        pytest.param(f"yes '{PACKET}<junk>' | tr -d '>'", "it said more than 8 MiB", id="no packet without end"),
+        pytest.param("echo secret >&2; kill -9 $$", "it was ended by signal 9", id="killed"),
+        pytest.param("echo '<packet>x</packet>'", "what it says cannot be read: ", id="no PDML"),
+        pytest.param("yes spam >&2", "it (was ended by signal|took longer|ended)|File too large", id="stderr without end"),
+        pytest.param("printf '\\033[31mred\\n' >&2; exit 1", r"\\x1b\[31mred$", id="escape sequences"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is Linux's")
+def test_tshark_is_bounded(
+    body: str,
+    said: str,
+    sample: tuple[Path, PacketTable],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tshark, "TIMEOUT_S", 5.0)
+    fake_tshark(tmp_path, monkeypatch, body)
+    with pytest.raises(DissectError, match=said):
+        dissect(*sample, [0], vxlan_ports=(4789,))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is Linux's")
+def test_what_came_before_the_bound_counts(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tshark(tmp_path, monkeypatch, GREEDY)
+    assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth"}
+
+
+def test_packets_without_end(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tshark, "_MOST_OUTPUT_BYTES", 1 << 20)
+    fake_tshark(tmp_path, monkeypatch, f"exec yes '{PACKET}'")
+    assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth", 4: "eth"}
+
+
+def test_without_prlimit_time_is_bounded(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(resource, "prlimit", raising=False)
+    monkeypatch.setattr(tshark, "TIMEOUT_S", 0.5)
+    fake_tshark(tmp_path, monkeypatch, "exec sleep 30")
+    with pytest.raises(DissectError, match="longer than"):
+        dissect(*sample, [0], vxlan_ports=(4789,))
+
+
+def test_nothing_is_left_among_temporary_files(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    fake_tshark(tmp_path, monkeypatch, f"[ -z \"$(ls {tmp_path}/temporary)\" ] && echo '<pdml>{PACKET}'")
+    assert dissect(*sample, [3], vxlan_ports=(4789,)) == {3: "eth"}
 
 
 def test_available() -> None:

@@ -1,0 +1,126 @@
+"""tshark as a child process: what it is given, what it may take, and what it says of each packet."""
+
+import os
+import resource
+import selectors
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from typing import IO, Final
+
+from kubectl_vxtrace.model.text import clean_bytes
+
+TIMEOUT_S = 20.0
+"""Longest run; what it said until then counts."""
+
+_MOST_ADDRESS_SPACE_BYTES: Final = 2 << 30
+"""Of 4.0.17, 350 MB are in use for 500 packets."""
+_MOST_OUTPUT_BYTES: Final = 256 << 20
+_MOST_PACKET_BYTES: Final = 8 << 20
+"""A packet of 1,024 bytes gives some 20 KB to 100 KB of PDML."""
+_MOST_FILE_BYTES: Final = 16 << 20
+"""It writes no files but our temporary one of its stderr."""
+_READ_BYTES: Final = 1 << 16
+_MOST_REASON_CHARACTERS: Final = 200
+_BEGIN: Final = b"<packet>"
+_END: Final = b"</packet>"
+
+
+class _TooMuchError(Exception):
+    """It took more than it may; the text says what."""
+
+
+def run(tshark: str, capture: bytes, *, vxlan_ports: Collection[int], take: Callable[[bytes], None]) -> str | None:
+    """Let the program `tshark` dissect the capture file `capture`; `take` gets the PDML of one packet after the other.
+
+    Returns why it did not get to the end, in its own words where it has some; None where it did.
+
+    Raises:
+        OSError: it cannot be started, or there is no room for temporary files.
+    """
+    ports = [word for port in vxlan_ports for word in ("-d", f"udp.port=={int(port)},vxlan")]
+    # Files without a name: nothing of them outlives whoever has them open, however that ends.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+        given.write(capture)
+        given.seek(0)
+        # -l: each packet is said at once.
+        argv = [tshark, "-l", "-n", "-T", "pdml", "-r", "-", *ports]
+        with subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE, stderr=errors) as process:
+            try:
+                _limit(process.pid)
+                assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)
+                deadline_s = time.monotonic() + TIMEOUT_S
+                _read(process.stdout, deadline_s, take)
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except _TooMuchError as error:
+                return str(error)
+            except subprocess.TimeoutExpired:
+                return _TOO_LONG
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        return _reason(process.returncode, errors)
+
+
+_TOO_LONG: Final = f"it took longer than {TIMEOUT_S:.0f} s"
+
+
+def _limit(pid: int) -> None:
+    """Bound its memory, processor time and files. Only Linux lets one process bound another (prlimit(2)); elsewhere time and output are."""
+    if not hasattr(resource, "prlimit"):
+        return
+    cpu_s = int(TIMEOUT_S) + 1
+    limits = {
+        resource.RLIMIT_AS: _MOST_ADDRESS_SPACE_BYTES,
+        resource.RLIMIT_CPU: cpu_s,
+        resource.RLIMIT_FSIZE: _MOST_FILE_BYTES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for number, most in limits.items():
+        try:
+            _, hard = resource.prlimit(pid, number)
+            lowest = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(pid, number, (lowest, lowest))
+        except OSError:  # it has ended already, or has bounds of its own
+            continue
+
+
+def _read(stream: IO[bytes], deadline_s: float, take: Callable[[bytes], None]) -> None:
+    """Hand on what it says, until it closes its stdout. Raises _TooMuchError, and what `take` raises."""
+    rest, said_bytes = b"", 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while True:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or not selector.select(left_s):
+                raise _TooMuchError(_TOO_LONG)
+            piece = os.read(stream.fileno(), _READ_BYTES)
+            if not piece:
+                return
+            said_bytes += len(piece)
+            rest = _handed_on(rest + piece, take)
+            if said_bytes > _MOST_OUTPUT_BYTES or len(rest) > _MOST_PACKET_BYTES:
+                raise _TooMuchError(f"it said more than {said_bytes // (1 << 20)} MiB")
+
+
+def _handed_on(said: bytes, take: Callable[[bytes], None]) -> bytes:
+    """What is left of `said` when its whole packets were handed on."""
+    while (end := said.find(_END)) >= 0:
+        end += len(_END)
+        begin = said.find(_BEGIN, 0, end)
+        if begin >= 0:
+            take(said[begin:end])
+        said = said[end:]
+    return said
+
+
+def _reason(status: int, errors: IO[bytes]) -> str | None:
+    """Why it failed: its last words, else how it ended."""
+    if status == 0:
+        return None
+    errors.seek(0)
+    lines = [line for line in errors.read(_READ_BYTES).splitlines() if line.strip()]
+    if status > 0 and lines:
+        return clean_bytes(lines[-1].removeprefix(b"tshark: "), _MOST_REASON_CHARACTERS, spaces=True)
+    return f"it ended with status {status}" if status > 0 else f"it was ended by signal {-status}"
