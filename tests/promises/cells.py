@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.promises.held import Phase
 
-LEASE_S = 60
+ENDED = ("Failed", "Succeeded")
 KILLED_BOUND_S = 75
 """Within this of a SIGKILL each debug pod has ended by itself: a minute without a call, its grace, and the kubelet's word to the API."""
 
@@ -27,6 +27,8 @@ TERM = Blow(name="TERM", number=signal.SIGTERM)
 HUP = Blow(name="HUP", number=signal.SIGHUP, to_group=True)
 KILL = Blow(name="KILL", number=signal.SIGKILL)
 BLOWS = (INT, INT2, INT3, TERM, HUP, KILL)
+
+_AT_ONCE = "ended at once"  # what the plugin says at the third signal
 
 # From here on a first signal keeps what was captured; before, nothing is.
 _KEEPS = tuple(Phase)[tuple(Phase).index(Phase.RUNNING) :]
@@ -51,6 +53,11 @@ class Cell:
             return False
         return True if self.blow.times == 1 else None
 
+    @property
+    def takes_a_minute(self) -> bool:
+        """Whether nobody is left to remove the pods: after a SIGKILL, and after a third signal, which ends the plugin at once."""
+        return self.blow in (KILL, INT3)
+
 
 MATRIX = tuple(Cell(phase=phase, blow=blow) for phase in Phase for blow in BLOWS)
 # What every run of CI goes through, on each place: one cell in ten, of each kind of signal that does not take a minute.
@@ -58,9 +65,9 @@ TENTH = (
     Cell(phase=Phase.RESOLVE, blow=INT2),
     Cell(phase=Phase.PENDING, blow=TERM),
     Cell(phase=Phase.LOOKING, blow=INT),
-    Cell(phase=Phase.CAPTURING, blow=INT3),
+    Cell(phase=Phase.CAPTURING, blow=INT2),
     Cell(phase=Phase.FETCHING, blow=HUP),
-    Cell(phase=Phase.CLEANING, blow=INT2),
+    Cell(phase=Phase.CLEANING, blow=INT),
 )
 
 
@@ -74,9 +81,8 @@ class Seen:
         bundle: whether there is one.
         files: what it left in its folder for temporary files.
         said: stderr.
-        left: phases of its pods by name: when it had ended; after a SIGKILL, when all had ended or the time was over.
-        took_s: from the first signal to its end; after a SIGKILL, to that of the last pod.
-        after_cleanup: its pods after one `cleanup`; None where none was needed.
+        left: phases of its pods by name: when it had ended; where nobody removes them, when all had ended or the time was over.
+        took_s: from the first signal to its end; where nobody removes its pods, to that of the last.
         session: its id, by which its pods are known.
     """
 
@@ -87,14 +93,13 @@ class Seen:
     said: str
     left: dict[str, str]
     took_s: float
-    after_cleanup: tuple[str, ...] | None = None
     session: str = ""
 
 
 def wrong(cell: Cell, seen: Seen) -> list[str]:
     """What of it breaks the promise; nothing if all is right."""
-    killed = cell.blow is KILL
-    due = -signal.SIGKILL if killed else 130
+    at_once = cell.blow is KILL or _AT_ONCE in seen.said
+    due = _due(cell, seen)
     found = [] if seen.code == due else [f"exit {seen.code}, not {due}"]
     if "Traceback" in seen.said or "Exception ignored" in seen.said:
         found.append("a traceback on stderr")
@@ -102,12 +107,17 @@ def wrong(cell: Cell, seen: Seen) -> list[str]:
         found.append("no report" if cell.keeps else "a report")
     if seen.bundle != (seen.report is not None):
         found.append("a bundle without a report" if seen.bundle else "a report without its bundle")
-    unsaid = [] if killed else [name for name in seen.files if name not in seen.said]
+    unsaid = [] if at_once else [name for name in seen.files if name not in seen.said]
     if unsaid:
         found.append(f"left without a word: {', '.join(unsaid)}")
-    running = sorted(name for name, phase in seen.left.items() if not killed or phase not in ("Failed", "Succeeded"))
-    if running:
-        found.append(f"pods left: {', '.join(running)}")
-    if seen.after_cleanup:
-        found.append(f"after cleanup: {', '.join(seen.after_cleanup)}")
+    running = sorted(name for name, phase in seen.left.items() if phase not in ENDED)
+    if running or (seen.left and not at_once):
+        found.append(f"pods left: {', '.join(running or sorted(seen.left))}")
     return found
+
+
+def _due(cell: Cell, seen: Seen) -> int:
+    """The exit code by the contract."""
+    if cell.blow is KILL:
+        return -signal.SIGKILL
+    return 5 if _AT_ONCE in seen.said and seen.left else 130

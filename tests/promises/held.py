@@ -5,6 +5,7 @@ the plugin waits for them where it always does. Nothing of this is in the produc
 """
 
 import os
+import secrets
 import sys
 import threading
 import time
@@ -178,10 +179,9 @@ def _hold(phase: Phase, hold: _Hold) -> None:
 def main() -> None:
     """Run the plugin; ends the process as it does."""
     phase, session, mark, *arguments = sys.argv[1:]
-    from kubectl_vxtrace import trace
     from kubectl_vxtrace.__main__ import main as plugin
 
-    trace.secrets.token_hex = lambda _bytes=None: session
+    setattr(secrets, "token_hex", lambda _bytes=None: session)  # noqa: B010  its type has no room for a replacement
     _hold(Phase(phase), _Hold(int(mark)))
     sys.argv[1:] = arguments
     plugin()

@@ -14,7 +14,6 @@ MANAGED = "app.kubernetes.io/managed-by=kubectl-vxtrace"
 SESSION_LABEL = "vxtrace/session"
 NETWORKS = Path("/run/netns")
 TRACING = Path("/sys/kernel/tracing")
-ENDED = ("Failed", "Succeeded")
 
 
 def pods(kubeconfig: Path, session: str | None = None) -> dict[str, str]:

@@ -15,9 +15,11 @@ from typing import IO
 
 from tests.e2e.place import CLIENT, ROOT, SERVICE
 from tests.promises import looks
-from tests.promises.cells import KILLED_BOUND_S, Cell, Seen
+from tests.promises.cells import ENDED, KILLED_BOUND_S, Cell, Seen
 from tests.promises.held import Phase
 
+TEMPORARY = "temporary"
+"""Its folder for temporary files, in its own folder."""
 _AIM_S = 0.15  # into the phase: what it asked first is under way
 _BETWEEN_S = 0.05
 _BEGINS_WITHIN_S = 60.0
@@ -35,7 +37,7 @@ def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder:
         subprocess.TimeoutExpired: it did not end within a minute.
     """
     session = secrets.token_hex(3)
-    temporary = folder / "temporary"
+    temporary = folder / TEMPORARY
     temporary.mkdir()
     reader, mark = os.pipe()
     arguments = ["pod", CLIENT, "--to", SERVICE, "--duration", _DURATION.get(cell.phase, "1500ms"), "-o", "json"]
@@ -76,10 +78,10 @@ def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder:
 
 
 def ended(seen: Seen, kubeconfig: Path) -> Seen:
-    """After a SIGKILL: wait until its pods have ended, which nobody asks them to; KILLED_BOUND_S at most."""
+    """Wait until its pods have ended, which nobody asks them to; KILLED_BOUND_S at most."""
     began_s = time.monotonic()
     left, last_s = seen.left, 0.0
-    while any(phase not in looks.ENDED for phase in left.values()) and last_s < KILLED_BOUND_S:
+    while any(phase not in ENDED for phase in left.values()) and last_s < KILLED_BOUND_S:
         time.sleep(_POLL_S)
         left = looks.pods(kubeconfig, seen.session)
         last_s = time.monotonic() - began_s

@@ -3,7 +3,7 @@
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", choices=PLACES)
     parser.add_argument("--only", choices=KINDS)
-    parser.add_argument("--times", type=int, default=repetition.TIMES)
+    parser.add_argument("--times", type=int)
     parser.add_argument("words", nargs="*")
     options = parser.parse_intermixed_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process of a shell has it ignored
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _work(kind: str, on: str, place: Lab, options: argparse.Namespace) -> None:
-    run: Callable[[], Sequence[Row]] = {
+    run: Callable[[], Iterable[Row]] = {
         "matrix": lambda: matrix.run(place, [cell for cell in MATRIX if _named(cell.name, options.words)], _say),
         "chaos": lambda: chaos.run(place),
         "sick": lambda: sick.run(on),
