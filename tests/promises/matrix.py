@@ -12,7 +12,7 @@ from tests.promises import looks, traces
 from tests.promises.cells import INT3, KILL, Cell, Seen, wrong
 from tests.promises.results import Row
 
-_AT_ONCE = 6
+_AT_ONCE = 4
 _GO_WITHIN_S = 10.0
 TABLE = "matrix"
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from tests.promises.results import ROOT, NotRunError, Row
 
-TESTS = "tests/e2e/real/test_sick.py"
+TESTS = [f"tests/e2e/real/test_{name}.py" for name in ("nodes", "admission", "sick")]
 
 
 def run(on: str) -> Sequence[Row]:
@@ -22,7 +22,7 @@ def run(on: str) -> Sequence[Row]:
         raise NotRunError("a kubelet, admission webhooks and evictions are real Kubernetes' own")
     with tempfile.TemporaryDirectory(prefix="vxpromise-") as folder:
         path = Path(folder) / "junit.xml"
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", TESTS, "--on", "cluster", "-m", "", f"--junitxml={path}"]
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS, "--on", "cluster", "-m", "", f"--junitxml={path}"]
         done = subprocess.run(argv, cwd=ROOT, stdout=sys.stderr, check=False)
         if not path.exists():
             raise NotRunError(f"pytest ended with {done.returncode}")
