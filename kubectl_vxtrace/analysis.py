@@ -76,11 +76,12 @@ def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
 
 
 def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what has to be said of loose files, which are called as they were handed over."""
+    """The report with what has to be said of loose files, which are called as they were handed over, and what the API did not give."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
+    refused = recording.snapshot.refused if recording.snapshot is not None else ()
     return replace(
         report,
-        completeness=replace(report.completeness, notes=recording.notes),
+        completeness=replace(report.completeness, notes=(*recording.notes, *refused)),
         captures=tuple(replace(line, file=names.get(line.file, line.file)) for line in report.captures),
     )
 

@@ -220,12 +220,12 @@ class DebugPods:
     def _adopt(self, api: Api, pod: _Pod) -> None:
         """A pod of that name is there: ours, if it has our session's label, from a try whose answer was lost; else it is not touched."""
         try:
-            found = api.decode(api.get(namespaced(self.namespace, "pods", pod.name)), PodObject).metadata
+            found = next((item.metadata for item in self._list(api) if item.metadata.name == pod.name), None)
         except ApiError as error:
             pod.created, pod.reason, pod.refusal = None, _create_reason(error), error
             return
-        pod.created = (found.labels or {}).get(SESSION_LABEL) == self.session
-        pod.uid = found.uid or None if pod.created else None
+        pod.created = found is not None
+        pod.uid = found.uid or None if found is not None else None
         if not pod.created:
             pod.reason = f"a pod {self.namespace}/{pod.name} that is not ours is there already"
 
@@ -297,16 +297,9 @@ def _create_reason(error: ApiError) -> str:
 
 
 def _node_trouble(api: Api, name: str) -> str | None:
-    """Why nothing will start on the node, if that is so; None also where nodes may not be read."""
-    try:
-        node = api.decode(api.get(path("api", "v1", "nodes", name)), NodeObject).record()
-    except ApiError as error:
-        if error.status == 404:
-            return "the node is gone"
-        if error.status == 403:
-            return None
-        raise
-    return _unfit(node)
+    """Why nothing will start on the node, if that is so."""
+    found = list(api.items(path("api", "v1", "nodes"), NodeObject, [("fieldSelector", f"metadata.name={name}")]))
+    return _unfit(found[0].record()) if found else "the node is gone"
 
 
 __all__ = ["DebugPods", "debug_namespace", "manifest"]
