@@ -17,6 +17,7 @@ from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube.connection import Connection, Credentials
 from kubectl_vxtrace.kube.credentials import PluginCredential, run_plugin
 from kubectl_vxtrace.kube.explain import explain
+from kubectl_vxtrace.kube.keyfiles import with_files
 from kubectl_vxtrace.kube.kubeconfig import Selected, select
 from kubectl_vxtrace.kube.rest import Api, ApiError
 from kubectl_vxtrace.model.request import Access
@@ -110,6 +111,8 @@ def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, 
             headers += [(f"Impersonate-Extra-{key}", str(value)) for value in values]
     if any("\n" in value or "\r" in value for _, value in headers):
         raise UsageError("--as and --as-group must not contain line breaks")
+    if any(0xD800 <= ord(letter) < 0xE000 for _, value in headers for letter in value):
+        raise UsageError("--as and --as-group must be UTF-8", "check the encoding of your terminal")
     return tuple(headers)
 
 
@@ -195,13 +198,13 @@ class _TokenFile:
 
 def _apply(configuration: Configuration, selected: Selected, user: Mapping[str, Any]) -> None:
     """Hand one cluster and one user to the client's own loader: it knows files, inline data, auth-providers, proxies."""
-    document = {
-        "current-context": "context",
-        "contexts": [{"name": "context", "context": {"cluster": "cluster", "user": "user"}}],
-        "clusters": [{"name": "cluster", "cluster": selected.cluster}],
-        "users": [{"name": "user", "user": dict(user)}],
-    }
     try:
+        document = {
+            "current-context": "context",
+            "contexts": [{"name": "context", "context": {"cluster": "cluster", "user": "user"}}],
+            "clusters": [{"name": "cluster", "cluster": with_files(selected.cluster)}],
+            "users": [{"name": "user", "user": with_files(user)}],
+        }
         _load_dict(document, client_configuration=configuration, persist_config=False)
     except (ConfigException, OSError, binascii.Error, ValueError, TypeError, KeyError) as error:
         raise CannotRunError(

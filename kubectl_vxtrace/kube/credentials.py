@@ -125,7 +125,7 @@ def _run(argv: list[str], environment: dict[str, str], *, interactive: bool, use
     timer = threading.Timer(_INTERACTIVE_TIMEOUT_S if interactive else _TIMEOUT_S, expire)
     timer.start()
     try:
-        assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)
+        assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)  # nosec B101
         with process.stdout:
             stdout = process.stdout.read()
         code = process.wait()

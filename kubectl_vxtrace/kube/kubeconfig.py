@@ -82,7 +82,7 @@ def _files(access: Access, environ: Mapping[str, str]) -> tuple[Path, ...]:
     """The files to read, in order: --kubeconfig alone (it must exist), else those of KUBECONFIG that exist, else ~/.kube/config."""
     if access.kubeconfig:
         path = Path(access.kubeconfig).expanduser()
-        if not path.is_file():
+        if path.is_dir() or not path.exists():  # a pipe is as good: --kubeconfig <(...)
             raise UsageError(f"--kubeconfig: there is no file {path}", "give the path of a kubeconfig file")
         return (path,)
     listed = environ.get("KUBECONFIG", "")
@@ -109,18 +109,26 @@ def _merge(paths: tuple[Path, ...]) -> _Merged | None:
 def _load(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        document = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 (both are safe loaders; the C one is ten times as fast)
+        # Both are safe loaders; the C one is ten times as fast.
+        document = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506  # nosec B506
     except OSError as error:
         raise CannotRunError(
             f"cannot read the kubeconfig {path}: {error.strerror}", "check its permissions, or give another with --kubeconfig"
         ) from error
     except (yaml.YAMLError, UnicodeError) as error:
-        raise CannotRunError(f"the kubeconfig {path} is not valid YAML: {error}", "check it with `kubectl config view`") from error
+        raise CannotRunError(f"the kubeconfig {path} is not valid YAML: {_place(error)}", "check it with `kubectl config view`") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise CannotRunError(f"{path} is not a kubeconfig", "check it with `kubectl config view`")
     return document
+
+
+def _place(error: Exception) -> str:
+    """What is wrong and on which line, without the line, which may hold a token."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem}, line {error.problem_mark.line + 1}"
+    return type(error).__name__ if isinstance(error, UnicodeError) else str(error)
 
 
 def _entries(path: Path, document: dict[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:

@@ -206,7 +206,8 @@ class Api:
 
     def _send(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> bytes:
         server = self._connection.server
-        headers = urllib3.HTTPHeaderDict(self._connection.headers())
+        # As kubectl sends them: in UTF-8. What is sent is the Latin-1 of what is given here (http.client).
+        headers = urllib3.HTTPHeaderDict((name, value.encode().decode("latin-1")) for name, value in self._connection.headers())
         headers["Accept"] = "application/json"
         if body is not None:
             headers["Content-Type"] = "application/json"

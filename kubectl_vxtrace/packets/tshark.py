@@ -49,7 +49,7 @@ def run(tshark: str, capture: bytes, *, vxlan_ports: Collection[int], take: Call
         with subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE, stderr=errors) as process:
             try:
                 _limit(process.pid)
-                assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)
+                assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)  # nosec B101
                 deadline_s = time.monotonic() + TIMEOUT_S
                 _read(process.stdout, deadline_s, take)
                 process.wait(max(0.0, deadline_s - time.monotonic()))

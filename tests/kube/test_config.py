@@ -1,15 +1,21 @@
+import base64
 import json
+import os
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kubectl_vxtrace.errors import CannotRunError, UsageError
-from kubectl_vxtrace.kube import rest
+from kubectl_vxtrace.kube import keyfiles, rest
 from kubectl_vxtrace.kube.config import connect, server_version
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.exec import ExecLimits, execute
 from kubectl_vxtrace.model.request import Access
 from tests.kube.fake import TLS, Fake
 
@@ -140,6 +146,20 @@ def test_impersonation(tmp_path: Path) -> None:
     assert names == ["Impersonate-User=eve", "Impersonate-Group=g", "Impersonate-Uid=7", "Impersonate-Extra-k=v"]
 
 
+def test_a_user_of_any_script(fake: Fake, tmp_path: Path) -> None:
+    """In the bytes that kubectl sends, in both kinds of request."""
+    connection = fake.connection(tmp_path, as_user="\u041e\u043b\u044f", as_groups=("\u00e9quipe",))
+    fake.replies["GET", "/version"] = [(200, {"gitVersion": "v1"}, {})]
+    server_version(connection)
+    execute(connection, "default", "vxtrace", ("true",), limits=ExecLimits(timeout_s=5, max_bytes=10))
+    for _, _, headers, _ in fake.seen:
+        assert headers["impersonate-user"].encode("latin-1").decode() == "\u041e\u043b\u044f"
+        assert headers["impersonate-group"].encode("latin-1").decode() == "\u00e9quipe"
+    assert len(fake.seen) == 2
+    with pytest.raises(UsageError, match="UTF-8"):
+        fake.connection(tmp_path, as_user="\udce9")
+
+
 def test_plugin_token_and_renewal(tmp_path: Path) -> None:
     access = plugin(tmp_path, f"echo x >> {tmp_path}/runs; echo '{credential(token='t', expirationTimestamp='2020-01-01T00:00:00Z')}'")
     connection = connect(access, environ={})
@@ -154,6 +174,71 @@ def test_plugin_is_told_about_the_cluster(tmp_path: Path) -> None:
     connect(access, environ={})
     info = json.loads((tmp_path / "info").read_text())
     assert info["spec"] == {"interactive": False, "cluster": {"server": "https://a.test"}}
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go, with nothing remembered of those that there are."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(keyfiles, "_NAMES", {})
+    monkeypatch.setattr(keyfiles, "_folder", None)
+    yield place
+    if keyfiles._folder is not None:
+        keyfiles._folder.remove()
+        assert list(place.iterdir()) == []
+
+
+def _with_key(tmp_path: Path) -> Access:
+    pem = base64.b64encode((TLS / "client.pem").read_bytes()).decode()
+    user = {"client-certificate-data": pem, "client-key-data": pem, "client-key": "/nonexistent"}
+    return Access(kubeconfig=str(write(tmp_path / "config", current="a", user=user)))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memfd_create(2) is Linux's")
+def test_keys_are_written_nowhere(tmp_path: Path, temporary: Path) -> None:
+    connection = connect(_with_key(tmp_path), environ={})
+    again = connect(_with_key(tmp_path), environ={})
+    assert Path(connection.configuration.key_file or "").read_bytes() == (TLS / "client.pem").read_bytes()
+    assert again.configuration.key_file == connection.configuration.key_file
+    assert list(temporary.iterdir()) == []
+
+
+def test_without_files_in_memory_keys_are_the_user_s_alone(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    key = Path(connect(_with_key(tmp_path), environ={}).configuration.key_file or "")
+    assert key.read_bytes() == (TLS / "client.pem").read_bytes()
+    assert (key.stat().st_mode & 0o777, key.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert key.parent.parent == temporary
+    assert key.parent.suffix == ".run"  # which the next run sweeps, if this one is killed
+
+
+@pytest.mark.parametrize("text", ["users:\n- token: [SECRET", "token: 'SECRET", "\ttoken: SECRET", "a: b: SECRET"])
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_what_is_no_yaml_is_not_quoted(text: str, loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "CSafeLoader", getattr(yaml, loader))
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(CannotRunError, match=r"is not valid YAML: .*, line [123]$") as raised:
+        connect(Access(kubeconfig=str(tmp_path / "config")), environ={})
+    assert "SECRET" not in raised.value.message
+
+
+def test_a_kubeconfig_out_of_a_pipe(tmp_path: Path) -> None:
+    write(tmp_path / "config", current="a")
+    reader, writer = os.pipe()
+    os.write(writer, (tmp_path / "config").read_bytes())
+    os.close(writer)
+    assert authorization(connect(Access(kubeconfig=f"/dev/fd/{reader}"), environ={})) == "Bearer a-token"
+    os.close(reader)
+
+
+@pytest.mark.parametrize("data", ["no base64!", "QQ", 7, ["QUJD"]])
+def test_a_key_that_is_none_is_one_clear_error(data: object, tmp_path: Path, temporary: Path) -> None:
+    user = {"client-certificate-data": data, "client-key-data": data}
+    with pytest.raises(CannotRunError, match="cannot be used") as raised:
+        connect(Access(kubeconfig=str(write(tmp_path / "config", current="a", user=user))), environ={})
+    assert "PRIVATE" not in raised.value.message
 
 
 def test_plugin_certificate(tmp_path: Path) -> None:
