@@ -5,7 +5,7 @@ Captures do not depend on the connection that started them. Any step may be cut 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,11 @@ _COUNTING_S = 1.0
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
 _TAIL_S = 1.25
 _THREADS = 16
+# What was lost on its way is asked for again for as long as a debug pod waits for a call.
+_PATIENCE_S = 60.0
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 3.0
+_TELL_AFTER_S = 5.0
 # What a file may exceed its limit by: the record that was being written.
 _SLACK_BYTES = 64 * 1024
 
@@ -44,10 +49,12 @@ class CaptureSession:
         nodes: whom to ask.
         plan: what to capture.
         directory: where the files are on the nodes; it is made if need be.
+        tell: is told what is waited for, where that takes long.
     """
 
-    def __init__(self, nodes: Nodes, plan: CapturePlan, directory: str) -> None:
+    def __init__(self, nodes: Nodes, plan: CapturePlan, directory: str, tell: Callable[[str], None] = lambda _: None) -> None:
         self._nodes = nodes
+        self._tell = tell
         self._plan = plan
         self._directory = directory
         self._tasks: dict[str, list[CaptureTask]] = {}
@@ -58,14 +65,14 @@ class CaptureSession:
         self._stopped: dict[str, NodeReport] = {}
 
     def start(self) -> None:
-        """Start all captures; returns once each listens or has failed.
+        """Start all captures; returns once each listens or has failed. A node whose answer is lost is asked again.
 
         Raises:
             UsageError: a node refuses the user's filter.
             CannotRunError: not one capture runs.
         """
-        questions = [commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()]
-        self._started = self._ask(questions)
+        starts = {node: commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()}
+        self._ask_until_told(starts, self._started, "its captures run")
         records = [record for report in self._started.values() for record in report.records.values()]
         refused = next((record for record in records if record.state is State.FILTER), None)
         if refused is not None:
@@ -88,11 +95,9 @@ class CaptureSession:
 
     def stop(self) -> None:
         """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""
-        for _ in range(2):
-            missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
-            if missing:
-                questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
-                self._stopped.update(self._ask(questions))
+        missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
+        stops = {node: commands.stop(node, self._tasks[node], self._directory) for node in missing}
+        self._ask_until_told(stops, self._stopped, "its captures have ended")
 
     def collect(self, folder: Path, *, fetch: bool = True) -> tuple[CaptureResult, ...]:
         """What became of each task, in the plan's order, with the files fetched into `folder`.
@@ -107,6 +112,27 @@ class CaptureSession:
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
+
+    def _ask_until_told(self, questions: Mapping[str, NodeCommand], reports: dict[str, NodeReport], what: str) -> None:
+        """Keep in `reports` what each node answers; while an answer is lost, ask again, further and further apart.
+
+        Args:
+            what: what is to be known of a node, for the person who waits.
+        """
+        end_s, pause_s, tell_at_s = time.monotonic() + _PATIENCE_S, _FIRST_BACKOFF_S, time.monotonic() + _TELL_AFTER_S
+        asked = dict(questions)
+        while asked:
+            reports.update(self._ask(list(asked.values())))
+            asked = {node: question for node, question in asked.items() if reports[node].is_lost}
+            now_s = time.monotonic()
+            if not asked or now_s + pause_s >= end_s:
+                return
+            if now_s >= tell_at_s:
+                tell_at_s = now_s + 2 * _TELL_AFTER_S
+                why = next(reports[node].reason for node in asked)
+                self._tell(f"waiting for {', '.join(asked)} to say whether {what} ({why}), {end_s - now_s:.0f} s more at most")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
 
     def _poll(self) -> list[Record]:
         questions = [commands.poll(node, tasks, self._directory) for node, tasks in self._tasks.items()]

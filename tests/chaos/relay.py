@@ -80,7 +80,7 @@ class Relay:
         """Pass on what the API says; False where that was the last of it."""
         self._answered += data
         for frame in frames.take(self._answered):
-            if frame.opcode == _BINARY:
+            if frame.opcode == _BINARY and len(frame.data) > 1:  # each channel begins with an empty message
                 self._ask_what_to_do(is_last_chance=True)
             if frame.opcode == _BINARY and frame.data[:1] == bytes([_STDOUT]):
                 self.stdout += frame.data[1:]
