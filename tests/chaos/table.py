@@ -127,7 +127,7 @@ _HANDSHAKES = (
     _rule("exec-302", _EXEC, _MOVED, error(1, "302", "WebSocket")),
     _rule("exec-200-page", _EXEC, _html(200, _LOGIN), error(1, "200", "WebSocket")),
     _rule("exec-400-no-upgrade", _EXEC, _says(400, "BadRequest"), error(1, "chaos says 400", "WebSocket")),
-    _rule("exec-403-status", _EXEC, _says(403, "Forbidden"), error(1, "chaos says 403", "pods/exec")),
+    _rule("exec-403-status", _EXEC, _says(403, "Forbidden"), error(2, "chaos says 403", "pods/exec")),
     _rule("exec-403-page", _EXEC, _html(403, "<h1>blocked by policy</h1>"), error(1, "blocked by policy", "WebSocket")),
     _rule("exec-404-page", _EXEC, _html(404), error(1, "404", "WebSocket")),
     _rule("exec-401-always", _EXEC, _says(401, "Unauthorized"), error(1, "401|Unauthorized", "log in")),
