@@ -5,12 +5,13 @@ Captures do not depend on the connection that started them. Any step may be cut 
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 from kubectl_vxtrace.capture import commands, tcpdump
+from kubectl_vxtrace.capture.asking import Asked, answers
 from kubectl_vxtrace.capture.nodeanswer import NodeReport, Record, State, read_report
 from kubectl_vxtrace.capture.outcome import Course, fetched, judge
 from kubectl_vxtrace.errors import CannotRunError, UsageError
@@ -23,20 +24,12 @@ _COUNTING_S = 1.0
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
 _TAIL_S = 1.25
 _THREADS = 16
-# What was lost on its way is asked for again for as long as a debug pod waits for a call.
-_PATIENCE_S = 60.0
-_FIRST_BACKOFF_S = 0.2
-_LONGEST_BACKOFF_S = 3.0
-_TELL_AFTER_S = 5.0
 # What a file may exceed its limit by: the record that was being written.
 _SLACK_BYTES = 64 * 1024
 
 
-class Nodes(Protocol):
+class Nodes(Asked, Protocol):
     """Nodes that answer questions and give away files."""
-
-    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
-        """The answers in the order of the commands, nodes in parallel. Never raises for what a node does."""
 
     def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
         """Fetch a file of a node into `destination`, verified. Never raises for what a node does."""
@@ -71,8 +64,9 @@ class CaptureSession:
             UsageError: a node refuses the user's filter.
             CannotRunError: not one capture runs.
         """
-        starts = {node: commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()}
-        self._ask_until_told(starts, self._started, "its captures run")
+        questions = [commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()]
+        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures run"):
+            self._started[answer.command.node] = read_report(answer)
         records = [record for report in self._started.values() for record in report.records.values()]
         refused = next((record for record in records if record.state is State.FILTER), None)
         if refused is not None:
@@ -96,8 +90,9 @@ class CaptureSession:
     def stop(self) -> None:
         """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""
         missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
-        stops = {node: commands.stop(node, self._tasks[node], self._directory) for node in missing}
-        self._ask_until_told(stops, self._stopped, "its captures have ended")
+        questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
+        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures have ended"):
+            self._stopped[answer.command.node] = read_report(answer)
 
     def collect(self, folder: Path, *, fetch: bool = True) -> tuple[CaptureResult, ...]:
         """What became of each task, in the plan's order, with the files fetched into `folder`.
@@ -112,27 +107,6 @@ class CaptureSession:
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
-
-    def _ask_until_told(self, questions: Mapping[str, NodeCommand], reports: dict[str, NodeReport], what: str) -> None:
-        """Keep in `reports` what each node answers; while an answer is lost, ask again, further and further apart.
-
-        Args:
-            what: what is to be known of a node, for the person who waits.
-        """
-        end_s, pause_s, tell_at_s = time.monotonic() + _PATIENCE_S, _FIRST_BACKOFF_S, time.monotonic() + _TELL_AFTER_S
-        asked = dict(questions)
-        while asked:
-            reports.update(self._ask(list(asked.values())))
-            asked = {node: question for node, question in asked.items() if reports[node].is_lost}
-            now_s = time.monotonic()
-            if not asked or now_s + pause_s >= end_s:
-                return
-            if now_s >= tell_at_s:
-                tell_at_s = now_s + 2 * _TELL_AFTER_S
-                why = next(reports[node].reason for node in asked)
-                self._tell(f"waiting for {', '.join(asked)} to say whether {what} ({why}), {end_s - now_s:.0f} s more at most")
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
 
     def _poll(self) -> list[Record]:
         questions = [commands.poll(node, tasks, self._directory) for node, tasks in self._tasks.items()]
@@ -177,6 +151,10 @@ class CaptureSession:
             max_bytes=result.task.file_bytes + _SLACK_BYTES,
         )
         return fetched(result, outcome, there=destination.exists() and outcome.size_bytes > 0)
+
+
+def _is_lost(answer: NodeAnswer) -> bool:
+    return read_report(answer).is_lost
 
 
 def _left(result: CaptureResult) -> CaptureResult:

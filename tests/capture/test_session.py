@@ -127,15 +127,15 @@ def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: 
 
 
 def test_an_answer_that_is_always_lost_is_given_up_and_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubectl_vxtrace.capture.session._PATIENCE_S", 1.0)
-    monkeypatch.setattr("kubectl_vxtrace.capture.session._TELL_AFTER_S", 0.1)
+    monkeypatch.setattr("kubectl_vxtrace.capture.asking.PATIENCE_S", 1.0)
+    monkeypatch.setattr("kubectl_vxtrace.capture.asking._TELL_AFTER_S", 0.1)
     told: list[str] = []
     session = CaptureSession(Actor(lambda command: LOST), ping_plan(), "/capture", told.append)
     started_s = time.monotonic()
     with pytest.raises(CannotRunError, match="the stream broke"):
         session.start()
     assert time.monotonic() - started_s < 3
-    assert told[0].startswith(f"waiting for {LEFT}, {RIGHT} to say whether its captures run (the stream broke), ")
+    assert told[0].startswith(f"waiting for {LEFT}, {RIGHT} to say whether captures run (the stream broke), ")
 
 
 def test_a_node_that_cannot_be_asked_is_not_asked_again() -> None:

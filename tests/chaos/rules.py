@@ -124,9 +124,10 @@ AFTERWARDS = (Away, Revoke)
 class Answer:
     """What the plugin has to do. Whatever it is, the files that count as whole are the nodes' own, and no tap has two captures.
 
-    codes: the exit codes that are right. whole: every file that a node closed is in the bundle with the node's SHA-256, the report is
-    complete, and it delivers. blind: a regular expression in a reason of the report's blind ones. said: some in stderr, each. left: debug
-    pods may be left (and are named, exactly those); else the API has none of them. within_s: of wall-clock time.
+    codes: the exit codes that are right. whole: every file that a node closed is in the bundle with the node's SHA-256, what its kernel and
+    its counters say is there, the report is complete, and it delivers. blind: a regular expression in a reason of the report's blind ones.
+    said: some in stderr, each. left: debug pods may be left (and are named, exactly those); else the API has none of them. within_s: of
+    wall-clock time.
     """
 
     text: str

@@ -89,6 +89,7 @@ class _Trial:
         self._took_s = took_s
         self._report: dict[str, Any] = json.loads(done.stdout) if done.stdout else {}
         self._found = _digests(folder / "bundle.zip")
+        self._unanswered = _unanswered(folder / "bundle.zip")
         self.files = len(self._found)
 
     def wrong(self) -> list[str]:
@@ -124,6 +125,7 @@ class _Trial:
         if self._answer.whole:
             if not nodes_own or not nodes_own <= self._found:
                 yield f"{len(nodes_own - self._found)} of {len(nodes_own)} files are not as on their node"
+            yield from self._unanswered
             if self._report.get("verdict") != "delivered" or not self._report.get("completeness", {}).get("complete"):
                 yield f"{self._report.get('verdict')}: {self._report.get('summary')}, {self._report.get('completeness')}"
 
@@ -153,6 +155,18 @@ def _digests(bundle: Path) -> set[str]:
         return set()
     with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
         return {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".pcap")}
+
+
+def _unanswered(bundle: Path) -> list[str]:
+    """What a node was asked besides capturing and did not answer, though it can: without a reason of its own."""
+    if not bundle.exists():
+        return []
+    with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
+        drops = json.loads(archive.read("recording.json")).get("kernel_drops_absent", {})
+        looks = [name for name in archive.namelist() if name.endswith("/after.json")]
+        mute = [name for name in looks if not json.loads(archive.read(name)).get("links")]
+    lost = [f"{node} on its drops: {reason}" for node, reason in drops.items() if re.search(r"stream|answer|missing|reach", reason)]
+    return [*lost, *(f"{name} holds no interface" for name in mute)]
 
 
 def _remove(place: Lab, proxy: Proxy) -> None:

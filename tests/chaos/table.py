@@ -136,6 +136,7 @@ _HANDSHAKES = (
 
 _STREAMS = (
     _rule("look-cut-once", _stream("look", 1), Cut(after_bytes=2000), whole()),
+    _rule("drops-cut-once", _stream("drops", 2), Cut(after_bytes=0), whole()),
     _rule("start-cut-once", _stream("start", 1), Cut(after_bytes=0), whole()),
     _rule("start-cut-in-the-middle-once", _stream("start", 1), Cut(after_bytes=40, end="close"), whole()),
     _rule("start-half-closed-once", _stream("start", 1), Cut(after_bytes=0, end="half-close"), whole(within_s=90.0)),
