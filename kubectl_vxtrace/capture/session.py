@@ -73,7 +73,9 @@ class CaptureSession:
             said = tcpdump.complaint(refused.said) or "it cannot be compiled"
             raise UsageError(f"--filter {self._plan.user_filter!r}: {said}", "See pcap-filter(7); for instance: --filter 'udp port 53'.")
         if not any(record.state in (State.LISTENING, State.WAITING) or record.device.gone for record in records):
-            raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), "Look at the debug image and the profile.")
+            are_told = any(report.reason is None for report in self._started.values()) or not self._started
+            hint = "Look at the debug image and the profile." if are_told else "The nodes' answers did not come: try again."
+            raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), hint)
 
     def wait(self, stop: threading.Event) -> None:
         """Wait for the plan's duration; ends early when `stop` is set, when enough packets were seen, or when no capture runs any more."""

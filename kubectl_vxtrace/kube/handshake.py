@@ -22,7 +22,8 @@ _TELL_EVERY_S = 5.0
 
 
 class Patience:
-    """Waiting for an API that is away: for calls of which the loss would lose what was captured. Several calls may share one.
+    """Waiting for an API that is away: for calls of which the loss would lose what was captured. Several calls may share one, and then what
+    one has waited in vain the others need not wait again.
 
     Args:
         bound_s: so long the API may be away.
@@ -34,18 +35,27 @@ class Patience:
         self._tell = tell
         self._given_up = threading.Event()
         self._tell_at_s = 0.0
+        self._away_since_s: float | None = None
 
     def give_up(self) -> None:
         """Nobody is to wait any more."""
         self._given_up.set()
 
+    def is_reached(self) -> None:
+        """The API has answered a call."""
+        self._away_since_s = None
+
     def pause(self, pause_s: float, began_s: float, error: ApiError) -> bool:
         """Wait so long after an error of a call that began then; False where it is of no use, or too late."""
-        waited_s = time.monotonic() - began_s
-        if not error.may_pass or waited_s + pause_s >= self.bound_s:
+        if not error.may_pass:
             return False
-        if waited_s >= _TELL_EVERY_S and time.monotonic() >= self._tell_at_s:
-            self._tell_at_s = time.monotonic() + _TELL_EVERY_S
+        now_s = time.monotonic()
+        self._away_since_s = min(began_s, self._away_since_s or now_s)
+        waited_s = now_s - self._away_since_s
+        if waited_s + pause_s >= self.bound_s:
+            return False
+        if waited_s >= _TELL_EVERY_S and now_s >= self._tell_at_s:
+            self._tell_at_s = now_s + _TELL_EVERY_S
             self._tell(f"waiting for the API to answer ({error.message}), {self.bound_s - waited_s:.0f} s more at most")
         return not self._given_up.wait(pause_s)
 
@@ -63,12 +73,15 @@ def opened(connection: Connection, address: str, patience: Patience) -> Any:
     began_s, pause_s = time.monotonic(), _FIRST_BACKOFF_S
     while True:
         try:
-            return _admitted(connection, address, min(CONNECT_TIMEOUT_S, patience.bound_s))
+            socket = _admitted(connection, address, min(CONNECT_TIMEOUT_S, patience.bound_s))
         except ApiError as error:
             asked_s = min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             if not patience.pause(max(pause_s, asked_s), began_s, error):
                 raise
             pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
+        else:
+            patience.is_reached()
+            return socket
 
 
 def _admitted(connection: Connection, address: str, timeout_s: float) -> Any:

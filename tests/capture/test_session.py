@@ -68,8 +68,9 @@ def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
 
 
 def test_no_node_at_all_cannot_run() -> None:
-    with pytest.raises(CannotRunError, match="connection refused"):
+    with pytest.raises(CannotRunError, match="connection refused") as caught:
         CaptureSession(Actor(lambda _: None), ping_plan(), "/capture").start()
+    assert "image" not in caught.value.hint
 
 
 def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:

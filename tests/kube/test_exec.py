@@ -195,6 +195,23 @@ def test_patience_has_an_end(fake: Fake, connection: Connection, answer: tuple[i
     assert time.monotonic() - started < 5
 
 
+def test_what_one_call_has_waited_in_vain_the_next_need_not(fake: Fake, connection: Connection) -> None:
+    away: list[tuple[int, Any, dict[str, str]]] = [(503, b"away", {})] * 100
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = away
+    patience, limits = Patience(bound_s=1.0), ExecLimits(timeout_s=5, max_bytes=100)
+    took_s = []
+    for _ in range(2):
+        started = time.monotonic()
+        with pytest.raises(ApiError, match="away"):
+            execute(connection, "ns", "pod", ("true",), limits=limits, patience=patience)
+        took_s.append(time.monotonic() - started)
+    assert took_s[0] > 0.5 > took_s[1]
+    away[:] = []
+    execute(connection, "ns", "pod", ("true",), limits=limits, patience=patience)
+    away[:] = [(503, b"away", {})]
+    assert execute(connection, "ns", "pod", ("echo", "x"), limits=limits, patience=patience).stdout == b"x\n"
+
+
 def test_who_gives_up_waits_no_more(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "_TELL_EVERY_S", 0.1)
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(503, b"away", {})] * 100
