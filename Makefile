@@ -111,7 +111,7 @@ cluster-down: ## take it down
 
 cluster-test: setup ## the tests of the cluster itself, and what only it can show of the plugin (root, after cluster-up)
 	$(BIN)/python -m pytest tests/cluster -m cluster
-	$(BIN)/python -m pytest tests/e2e --on cluster
+	$(BIN)/python -m pytest tests/e2e tests/chaos/test_chaos.py --on cluster
 
 cluster-status: ## what is up
 	$(BIN)/python -m tests.cluster status

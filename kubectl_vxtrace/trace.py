@@ -130,6 +130,7 @@ class Trace:
         """Steps 4 to 7, on running debug pods. The folder is brought up to date after each."""
         started_ns = time.time_ns()
         before = self._look(nodes, prepared, "before")
+        nodes.require_reached()
         overlay, planned, before, prepared = self._plan_paths(nodes, prepared, before)
         plan = plan_captures(
             limits=self._request.limits,
@@ -159,7 +160,7 @@ class Trace:
 
     def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
         """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
-        session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY)
+        session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY, self._console.warn)
         # Whatever becomes of this trace, the first process of each debug pod ends its log.
         drops = self._drop_session(nodes, plan)
         logging = _beside(drops.start)

@@ -24,6 +24,7 @@ _THREADS = 10
 _CREATE_TRIES = 3
 _CREATE_BACKOFF_S = 0.3
 _NODE_CHECK_S = 3.0
+_BLIND_S = 20.0  # so long pods may not be seen at all
 _INTERRUPTED = "interrupted before its pod ran"
 
 
@@ -232,7 +233,7 @@ class DebugPods:
     def _await(self, pending: list[_Pod]) -> None:
         """Poll until every pod runs or never will."""
         started = time.monotonic()
-        next_check_s = _NODE_CHECK_S
+        next_check_s, seen_s = _NODE_CHECK_S, 0.0
         with Api(self._connection) as api:
             while pending and not self._stop.is_set():
                 age_s = time.monotonic() - started
@@ -247,9 +248,11 @@ class DebugPods:
                     if age_s >= self._start_timeout_s:
                         for pod in pending:
                             pod.reason = pod.reason or self._too_late(api, pod, found.get(pod.name))
+                    seen_s = age_s
                 except ApiError as error:
-                    for pod in pending:
-                        pod.reason = pod.reason or f"its pod cannot be watched: {explain(error).message}"
+                    if error.status in (401, 403) or age_s - seen_s >= _BLIND_S:
+                        for pod in pending:
+                            pod.reason = pod.reason or f"its pod cannot be watched: {explain(error).message}"
                 pending = [pod for pod in pending if not pod.running and not pod.reason]
                 if pending:
                     self._stop.wait(_poll_s(age_s))

@@ -50,7 +50,7 @@ def test_every_missing_right_is_listed(fake: Fake, connection: Connection) -> No
     ],
 )  # fmt: skip
 def test_admission_speaks_for_itself(fake: Fake, connection: Connection, status: int, message: str, hint: str) -> None:
-    fake.replies["POST", PODS] = [(status, {"message": message, "reason": "Forbidden"}, {})]
+    fake.replies["POST", PODS] = [(status, {"kind": "Status", "message": message, "reason": "Forbidden"}, {})]
     with pytest.raises(UsageError) as caught:
         run(connection)
     assert message in caught.value.message
