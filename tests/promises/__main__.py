@@ -43,7 +43,11 @@ def _worked(place: str, options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.promises", description=__doc__)
-    parser.add_argument("words", nargs="*", help="only rows whose names have one of these words; nothing of them is kept")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        help="only signals and rules whose names have one of these words; they take the place of those that were found last",
+    )
     parser.add_argument("--on", choices=worker.PLACES, help="only there; of the other place the page has what was found last")
     parser.add_argument("--only", choices=worker.KINDS, help="only these; of the others the page has what was found last")
     parser.add_argument("--times", type=int, metavar="N", help="traces in a row, of which the last is compared with the tenth")

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +77,21 @@ def keep(table: Table) -> None:
     """Keep it in place of the last one."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     _path(table.kind, table.place).write_text(json.dumps(asdict(table), indent=1) + "\n")
+
+
+def add(kind: str, place: str, rows: Sequence[Row]) -> None:
+    """Keep rows beside those that are kept of the same plugin, in place of those of the same names."""
+    table = made(kind, place, rows)
+    before = kept(kind, place)
+    if before is not None and before.code == table.code:
+        names = {row.name for row in rows}
+        table = replace(table, rows=(*(row for row in before.rows if row.name not in names), *rows))
+    keep(table)
+
+
+def forget(kind: str, place: str) -> None:
+    """Keep nothing of it."""
+    _path(kind, place).unlink(missing_ok=True)
 
 
 def kept(kind: str, place: str) -> Table | None:

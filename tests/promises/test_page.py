@@ -70,3 +70,16 @@ def test_a_page_of_another_plugin_is_old(here: Path, monkeypatch: pytest.MonkeyP
     page.write()
     monkeypatch.setattr(page, "fingerprint", lambda _folders: "0123456789abcdef")
     assert page.say_fresh() == 1
+
+
+def test_a_row_takes_the_place_of_the_one_before_it_if_the_plugin_is_the_same(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, got in (("a", "1"), ("b", "1"), ("a", "2")):
+        results.add("chaos", "lab", [Row(name=name, expected="2", got=got)])
+    found = results.kept("chaos", "lab")
+    assert found is not None
+    assert [(row.name, row.got) for row in found.rows] == [("b", "1"), ("a", "2")]
+    monkeypatch.setattr(results, "fingerprint", lambda _folders: "0123456789abcdef")
+    results.add("chaos", "lab", [Row(name="c", expected="2", got="2")])
+    found = results.kept("chaos", "lab")
+    assert found is not None
+    assert [row.name for row in found.rows] == ["c"]

@@ -42,24 +42,23 @@ def main() -> int:
 
 
 def _work(kind: str, on: str, place: Lab, options: argparse.Namespace) -> None:
+    """Keep each row as it comes: a run that is interrupted has not been in vain."""
     run: Callable[[], Iterable[Row]] = {
         "matrix": lambda: matrix.run(place, [cell for cell in MATRIX if _named(cell.name, options.words)], _say),
-        "chaos": lambda: chaos.run(place),
+        "chaos": lambda: chaos.run(place, options.words),
         "sick": lambda: sick.run(on),
         "repetition": lambda: repetition.run(place, on, options.times, _say),
     }[kind]
-    why_not, rows = None, list[Row]()
+    if not options.words:
+        results.forget(kind, on)
     try:
-        rows = list(run())
-    except NotRunError as error:
-        why_not = str(error)
-        _say(f"{kind}: not run: {why_not}")
-    if options.words:
-        for row in rows:
+        for row in run():
+            results.add(kind, on, [row])
             if row.wrong:
-                _say(f"{row.name}: {'; '.join(row.wrong)}\n{row.more.get('said', '')}")
-    else:
-        results.keep(results.made(kind, on, rows, why_not=why_not))
+                _say(f"WRONG {row.name}: {'; '.join(row.wrong)}\n{row.more.get('said', '')}")
+    except NotRunError as error:
+        results.keep(results.made(kind, on, (), why_not=str(error)))
+        _say(f"{kind}: not run: {error}")
 
 
 def _named(name: str, words: Sequence[str]) -> bool:
