@@ -19,7 +19,7 @@ from tests.e2e.real.running import refused, trace, tracing
 
 pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
-NODE = "ada-ec-2"
+NODE, NODE_ADDRESS = "ada-ec-2", "10.128.0.95"
 OURS = ("--namespace", "default", "--selector", "app.kubernetes.io/managed-by=kubectl-vxtrace")
 DENIED = "no debug pods in this house"
 
@@ -128,10 +128,10 @@ def test_a_debug_pod_that_is_evicted_makes_its_node_blind(place: Lab, kubectl: K
 
 @contextmanager
 def _webhook(kubectl: Kubectl, space: str, policy: str, timeout_s: int) -> Iterator[None]:
-    """An admission webhook for pods of a namespace, at an address that nobody has."""
+    """An admission webhook for pods of a namespace, whose address swallows all packets."""
     hook = {
         "name": "nobody.vxtrace.test",
-        "clientConfig": {"url": "https://10.128.0.250:9443/", "caBundle": ""},
+        "clientConfig": {"url": f"https://{NODE_ADDRESS}:9443/", "caBundle": ""},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space}},
         "failurePolicy": policy,
@@ -140,12 +140,14 @@ def _webhook(kubectl: Kubectl, space: str, policy: str, timeout_s: int) -> Itera
         "admissionReviewVersions": ["v1"],
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    kernel.nft(NODE, kernel.table("inet", "swallow", [], [kernel.chain("at_input", "input", -400, ["tcp dport 9443 drop"])]))
     kubectl.apply([{**kind, "metadata": {"name": "vxtrace-test"}, "webhooks": [hook]}])
     time.sleep(1.5)  # the API server reads it from its own watch
     try:
         yield
     finally:
         kubectl.run("delete", "validatingwebhookconfiguration", "vxtrace-test")
+        kernel.nft(NODE, "delete table inet swallow")
 
 
 @pytest.mark.long
