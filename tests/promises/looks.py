@@ -4,7 +4,7 @@ All nodes of the lab and of the cluster run on one kernel, so that what a debug 
 """
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,16 +44,19 @@ def mounts() -> set[str]:
     return set(Path("/proc/self/mounts").read_text().splitlines())
 
 
-def instances() -> set[str]:
-    """Names of the kernel's tracing instances of ours; the file system is mounted for the look alone, as nodes may not have it."""
+def instances(sessions: Collection[str]) -> set[str]:
+    """Names of the kernel's tracing instances of these sessions; all nodes of this machine share one kernel, and others may trace there.
+
+    The file system is mounted for the look alone.
+    """
     script = f"[ -d {TRACING}/instances ] || mount -n -t tracefs tracefs {TRACING}; ls {TRACING}/instances"
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=True)
-    return {name for name in done.stdout.split() if name.startswith("vxtrace-")}
+    return {name for name in done.stdout.split() if name.startswith(tuple(f"vxtrace-{session}-" for session in sessions))}
 
 
 def machine() -> Mapping[str, set[str]]:
-    """Processes, mounts and tracing instances, by what they are."""
-    return {"processes": processes(), "mounts": mounts(), "tracing instances": instances()}
+    """Processes and mounts, by what they are."""
+    return {"processes": processes(), "mounts": mounts()}
 
 
 def grown(before: Mapping[str, set[str]], after: Mapping[str, set[str]]) -> list[str]:

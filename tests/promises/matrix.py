@@ -45,7 +45,10 @@ def one(place: Lab, cell: Cell, gate: threading.Semaphore | None = None, keep: P
                 left.rename(keep / left.name)
     if cell.takes_a_minute:
         seen = traces.ended(seen, place.kubeconfig)
-    return seen, wrong(cell, seen)
+    until = time.monotonic() + _GO_WITHIN_S
+    while (instances := looks.instances([seen.session])) and time.monotonic() < until:
+        time.sleep(0.2)
+    return seen, [*wrong(cell, seen), *(f"tracing instance left: {name}" for name in sorted(instances))]
 
 
 def _beside(place: Lab, cells: Sequence[Cell], keep: Path | None, tell: Callable[[str], None]) -> list[Row]:
@@ -123,7 +126,7 @@ def _machine_row(name: str, before: Mapping[str, set[str]]) -> Row:
         time.sleep(0.2)
     return Row(
         name=name,
-        expected="no process, mount or tracing instance more than before",
+        expected="no process or mount more than before",
         got="none" if not more else f"{len(more)} kinds",
         wrong=tuple(more),
     )

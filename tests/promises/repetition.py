@@ -1,5 +1,6 @@
 """Traces in a row: what is there after the last is what was there after the tenth, and no more."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,20 +27,22 @@ def run(place: Lab, on: str, times: int | None, tell: Callable[[str], None]) -> 
     """A row for each thing that could grow."""
     count = times or TIMES[on]
     codes: list[int] = []
+    sessions: list[str] = []
     memory_kb: list[int] = []
     early: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="vxpromise-") as folder:
         temporary = Path(folder) / "temporary"
         temporary.mkdir()
         for number in range(1, count + 1):
-            code, peak_kb = _trace(place, Path(folder), temporary)
+            code, session, peak_kb = _trace(place, Path(folder), temporary)
             codes.append(code)
+            sessions.append(session)
             memory_kb.append(peak_kb)
             if number == FIRST:
-                early = _settled(place, on, temporary, {})
+                early = _settled(place, on, temporary, sessions, {})
             if number % FIRST == 0:
                 tell(f"{number} traces of {count}, {codes.count(0)} with exit 0")
-        late = _settled(place, on, temporary, early)
+        late = _settled(place, on, temporary, sessions, early)
     name = f"{count} traces"
     bad = [code for code in codes if code != 0]
     rows = [
@@ -59,38 +62,41 @@ def _memory(name: str, peaks_kb: Sequence[int]) -> Row:
     return Row(name=f"{name}: {MEMORY}", expected=expected, got=f"{after / 1024:.0f}", wrong=wrong)
 
 
-def _trace(place: Lab, folder: Path, temporary: Path) -> tuple[int, int]:
-    """Exit status of one trace, and its memory at its most in KiB."""
-    command = ["pod", CLIENT, "--to", SERVICE, "--duration", "1s", "--bundle", "none", "-q"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kubectl_vxtrace", *command],
-        cwd=folder,
-        env={**place.environment(), "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
+def _trace(place: Lab, folder: Path, temporary: Path) -> tuple[int, str, int]:
+    """Exit status of one trace, its session, and its memory at its most in KiB."""
+    command = ["pod", CLIENT, "--to", SERVICE, "--duration", "1s", "--bundle", "none", "-o", "json", "-q"]
+    report = folder / "report.json"
+    with report.open("wb") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kubectl_vxtrace", *command],
+            cwd=folder,
+            env={**place.environment(), "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss
+    text = report.read_text()
+    return process.returncode, json.loads(text)["metadata"]["session"] if text else "", usage.ru_maxrss
 
 
-def _settled(place: Lab, on: str, temporary: Path, bound: Mapping[str, int]) -> dict[str, int]:
+def _settled(place: Lab, on: str, temporary: Path, sessions: Sequence[str], bound: Mapping[str, int]) -> dict[str, int]:
     """The least of each that is seen within a while: what ends late is no leak."""
     least: dict[str, int] = {}
     until = time.monotonic() + _SETTLES_WITHIN_S
     while True:
-        for kind, number in _counted(place, on, temporary).items():
+        for kind, number in _counted(place, on, temporary, sessions).items():
             least[kind] = min(number, least.get(kind, number))
         if time.monotonic() > until or (bound and all(least[kind] <= bound[kind] for kind in least)):
             return least
         time.sleep(0.5)
 
 
-def _counted(place: Lab, on: str, temporary: Path) -> dict[str, int]:
+def _counted(place: Lab, on: str, temporary: Path, sessions: Sequence[str]) -> dict[str, int]:
     found = {
         "objects in the API": len(place.objects()),
         "debug pods' processes": len(looks.processes()),
-        "tracing instances": len(looks.instances()),
+        "tracing instances": len(looks.instances([session for session in sessions if session])),
         "temporary files of the client": len(list(temporary.iterdir())),
     }
     return found | (_of_lab(place) if on == "lab" else _of_cluster())
