@@ -109,6 +109,7 @@ _WRITES = (
     _rule("create-500-always", _CREATE, _says(500, "InternalError"), error(1, "chaos says 500")),
     _rule("delete-404-page-3-times", _times(_DELETE, 3), _html(404), whole()),
     _rule("delete-404-status-3-times", _times(_DELETE, 3), _says(404, "NotFound"), whole()),
+    _rule("delete-403-page-3-times", _times(_DELETE, 3), _html(403, "<h1>blocked by policy</h1>"), whole()),
     _rule("delete-404-page-always", _DELETE, _html(404), left(r"waiting for .*404")),
     _rule("delete-500-always", _DELETE, _says(500, "InternalError"), left(r"waiting for .*500")),
     _rule("delete-403-always", _DELETE, _says(403, "Forbidden"), left(within_s=30.0)),
