@@ -61,6 +61,11 @@ def explain_exec(error: ApiError) -> VxtraceError:
             f"something before the API takes no request line as long as an exec needs, 2 KB ({what})",
             "raise its limit (nginx: large_client_header_buffers, HAProxy: tune.bufsize), or choose a way past it with --context",
         )
+    if error.reason and "denied the request" in error.message:  # an admission webhook's, with any status
+        return UsageError(
+            f"a policy of this cluster refuses exec ({what})",
+            "ask its owner for an exception, or choose another namespace with --debug-namespace",
+        )
     if error.status == 403 and error.reason:
         return UsageError(f"the API refuses exec ({what})", f"`get` and `create` of pods/exec are needed; {RIGHTS_HINT}")
     if error.status == 404 and error.reason:

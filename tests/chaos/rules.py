@@ -152,7 +152,7 @@ class Rule:
     by_proxy: bool = False
 
 
-def whole(*said: str, within_s: float = 60.0) -> Answer:
+def whole(*said: str, within_s: float = 90.0) -> Answer:
     """As if nothing had happened."""
     return Answer(text="delivered, every file as on its node", codes=frozenset({0}), whole=True, said=said, within_s=within_s)
 

@@ -77,12 +77,12 @@ def _rule(name: str, match: Match, action: Action | None, answer: Answer, *, dur
 _WAY = (
     _rule("nothing", Match(), None, whole()),
     Rule(name="https-proxy", match=Match(), action=None, answer=whole(), by_proxy=True),
-    _rule("all-3-s-slow", Match(), Slow(pause_s=3.0), whole(within_s=120.0)),
+    _rule("all-3-s-slow", Match(), Slow(pause_s=3.0), whole(within_s=180.0)),
     _rule("line-8k", Match(), Longest(line_bytes=8 * 1024), whole()),
     _rule("line-16k", Match(), Longest(line_bytes=16 * 1024), whole()),
     _rule("line-300", _EXEC, Longest(line_bytes=300), error(1, "414", "request line")),
     _rule("idle-8-s", _EXEC, Idle(quiet_s=8.0), whole(), duration="12s"),
-    _rule("idle-30-s", _EXEC, Idle(quiet_s=30.0), whole(within_s=90.0), duration="33s"),
+    _rule("idle-30-s", _EXEC, Idle(quiet_s=30.0), whole(within_s=120.0), duration="33s"),
 )
 
 _READS = (
@@ -109,6 +109,7 @@ _WRITES = (
     _rule("create-500-always", _CREATE, _says(500, "InternalError"), error(1, "chaos says 500")),
     _rule("delete-404-page-3-times", _times(_DELETE, 3), _html(404), whole()),
     _rule("delete-404-status-3-times", _times(_DELETE, 3), _says(404, "NotFound"), whole()),
+    _rule("delete-403-page-3-times", _times(_DELETE, 3), _html(403, "<h1>blocked by policy</h1>"), whole()),
     _rule("delete-404-page-always", _DELETE, _html(404), left(r"waiting for .*404")),
     _rule("delete-500-always", _DELETE, _says(500, "InternalError"), left(r"waiting for .*500")),
     _rule("delete-403-always", _DELETE, _says(403, "Forbidden"), left(within_s=30.0)),
@@ -139,8 +140,8 @@ _STREAMS = (
     _rule("drops-cut-once", _stream("drops", 2), Cut(after_bytes=0), whole()),
     _rule("start-cut-once", _stream("start", 1), Cut(after_bytes=0), whole()),
     _rule("start-cut-in-the-middle-once", _stream("start", 1), Cut(after_bytes=40, end="close"), whole()),
-    _rule("start-half-closed-once", _stream("start", 1), Cut(after_bytes=0, end="half-close"), whole(within_s=90.0)),
-    _rule("start-stalls-once", _stream("start", 1), Stall(after_bytes=0, pause_s=35.0), whole(within_s=90.0)),
+    _rule("start-half-closed-once", _stream("start", 1), Cut(after_bytes=0, end="half-close"), whole()),
+    _rule("start-stalls-once", _stream("start", 1), Stall(after_bytes=0, pause_s=35.0), whole(within_s=120.0)),
     _rule("start-success-at-half-once", _stream("start", 1), Halve(), whole()),
     _rule("stop-cut-once", _stream("stop", 1), Cut(after_bytes=0), whole()),
     _rule("stop-success-at-half-once", _stream("stop", 1), Halve(), whole()),

@@ -128,6 +128,7 @@ def test_fetch(nodes: DebugNodes, tmp_path: Path) -> None:
     assert result.reason == "the node is not ready: gone"
 
 
+DENIED = 'admission webhook "validate.kyverno.svc-fail" denied the request: no exec'
 API: dict[str, Any] = {"kind": "Status", "reason": "Forbidden"}
 
 
@@ -135,6 +136,7 @@ API: dict[str, Any] = {"kind": "Status", "reason": "Forbidden"}
     ("answer", "error", "said", "hint"),
     [
         pytest.param((403, API | {"message": "no"}, {}), UsageError, "the API refuses exec (403: no)", "pods/exec", id="rights"),
+        pytest.param((400, API | {"message": DENIED}, {}), UsageError, "a policy of this cluster refuses exec", "exception", id="policy"),
         pytest.param((401, API | {"message": "no"}, {}), CannotRunError, "does not accept the credentials", "log in", id="credentials"),
         pytest.param((404, API | {"message": "gone"}, {}), CannotRunError, "knows no such pod any more (404: gone)", "again", id="no pod"),
         pytest.param((404, b"<h1>default\nbackend</h1>", {}), CannotRunError, "(404: default backend)", "WebSocket", id="no route"),
