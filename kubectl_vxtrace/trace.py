@@ -81,6 +81,10 @@ class Trace:
             nodes = DebugNodes(prepared.connection, prepared.pods, tell=self._console.warn)
             try:
                 return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
+            except OSError as error:
+                raise CannotRunError(
+                    f"cannot write into {self._folder}: {error.strerror or error}", "set TMPDIR to a place that has room"
+                ) from error
             finally:
                 nodes.give_up()
         finally:
@@ -245,10 +249,16 @@ class Trace:
         return overlay, planned, before, prepared
 
     def _keep(self, recording: Recording) -> Recording:
+        """Bring the folder up to date. What was captured is reported even where that fails; there will be no bundle then."""
         kept = replace(recording, folder=str(self._folder))
-        if recording.snapshot is not None:
-            trace_folder.write_snapshot(self._folder, recording.snapshot)
-        trace_folder.write_recording(self._folder, kept)
+        try:
+            if recording.snapshot is not None:
+                trace_folder.write_snapshot(self._folder, recording.snapshot)
+            trace_folder.write_recording(self._folder, kept)
+        except OSError as error:
+            if not recording.captures:
+                raise
+            self._console.warn(f"cannot write into {self._folder}: {error.strerror or error}")
         return kept
 
 

@@ -82,3 +82,45 @@ def test_a_tenth_of_the_kill_matrix(place: Lab, cell: Cell) -> None:
     """`make promises` has all sixty: docs/promises.md."""
     seen, wrong = matrix.one(place, cell)
     assert wrong == [], seen.said
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_second_signal_gives_up_what_was_captured(place: Lab, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, "listening")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "warning: finishing; once more ends at once; debug pods may be left: kubectl delete pods" in stderr
+    assert "warning: nothing of the captures was kept\n3 of 3 debug pods gone\n" in stderr
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("said", ["debug pods running", "listening"])
+def test_a_third_signal_ends_at_once_and_says_what_is_left(place: Lab, said: str, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, said)
+    began_s = time.monotonic()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)  # two that come at once are one (signal(7))
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - began_s < 5
+    assert (process.returncode, stdout) == (5, "")
+    assert "Traceback" not in stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith(
+        "warning: ended at once; debug pods may be left: kubectl delete pods --namespace default --selector vxtrace/session="
+    )
+    assert "3 of 3 debug pods removed" in place.vxtrace("cleanup", "--all", cwd=tmp_path).stdout
+
+
+def test_what_a_killed_trace_leaves_on_this_machine_is_swept(place: Lab, temporary: Path, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, "listening")
+    process.kill()
+    process.communicate(timeout=30)
+    assert [left.suffix for left in temporary.iterdir()] == [".run"]
+    place.vxtrace("cleanup", "--all", cwd=tmp_path)
+    assert list(temporary.iterdir()) == []
