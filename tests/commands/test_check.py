@@ -163,7 +163,9 @@ def test_its_own_pod_that_may_be_left(fake: Fake, tmp_path: Path) -> None:
 
     def answer(argv: list[str], stream: Stream) -> None:
         made.extend(fake.pods)
-        fake.replies["DELETE", f"/api/v1/namespaces/default/pods/{made[0]}"] = [(403, {"message": "no", "reason": "Forbidden"}, {})] * 9
+        fake.replies["DELETE", f"/api/v1/namespaces/default/pods/{made[0]}"] = [
+            (403, {"kind": "Status", "apiVersion": "v1", "message": "no", "reason": "Forbidden"}, {})
+        ] * 9
         _answer(argv, stream)
 
     fake.exec = answer
