@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check style format lint types contracts unit bench bench-smoke truth fresh krew release clean cluster-build cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check style format lint types contracts unit bench bench-smoke truth fresh promises krew release clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ truth: debian cluster-build ## every fault, reported mechanisms and healthy path
 fresh: setup ## whether docs/truth.md was written by the diagnosis that is here
 	@$(BIN)/python -m tests.truth.freshness
 
+promises: debian cluster-build ## signals in every phase, failing APIs, sick clusters, traces in a row, on the lab and on Kubernetes: docs/promises.md (root)
+	$(BIN)/python -m tests.promises
+
 # krew's archive: the plugin with its own Python, so that it runs where there is none. It runs on systems whose C library is at least as new
 # as this machine's. PyInstaller does not see what kubernetes imports by name, nor files beside modules. GNU readline's licence is not ours.
 KREW := build/krew
@@ -108,7 +111,7 @@ cluster-down: ## take it down
 
 cluster-test: setup ## the tests of the cluster itself, and what only it can show of the plugin (root, after cluster-up)
 	$(BIN)/python -m pytest tests/cluster -m cluster
-	$(BIN)/python -m pytest tests/e2e --on cluster
+	$(BIN)/python -m pytest tests/e2e tests/chaos/test_chaos.py --on cluster
 
 cluster-status: ## what is up
 	$(BIN)/python -m tests.cluster status

@@ -19,9 +19,10 @@ def main() -> None:
         signals.guard()
         console.guard()
         from kubectl_vxtrace.cli import run
-    except KeyboardInterrupt:  # nothing was done yet
+
+        run()
+    except KeyboardInterrupt:  # before anything was done, or when all was
         os._exit(_INTERRUPTED)
-    run()
 
 
 def occupy_streams() -> None:

@@ -77,15 +77,16 @@ def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
 
 
 def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what was asked for and with what it was made, and with what has to be said of loose files, which are called as they
-    were handed over."""
+    """The report with what was asked for and with what it was made; and with what has to be said of loose files, which are called as they
+    were handed over, and of what the API did not give."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
     scrubbed = {capture.task.id for capture in recording.captures if capture.scrubbed}
+    refused = recording.snapshot.refused if recording.snapshot is not None else ()
     request = recording.request
     return replace(
         report,
         metadata=replace(report.metadata, ticket=request.ticket if request is not None else None, context=context(recording)),
-        completeness=replace(report.completeness, notes=recording.notes),
+        completeness=replace(report.completeness, notes=(*recording.notes, *refused)),
         captures=tuple(replace(line, file=names.get(line.file, line.file), scrubbed=line.id in scrubbed) for line in report.captures),
     )
 

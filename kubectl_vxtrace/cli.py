@@ -67,18 +67,20 @@ def run() -> NoReturn:
 
         completion_init()
     code: int
+    console = Stderr(verbose=_wants_details(sys.argv[1:]))
+    last_net.spread(console)
     try:
         code = _call(sys.argv[1:])
     except VxtraceError as error:
-        Stderr().error(error)
+        console.error(error)
         code = error.exit_code
     except KeyboardInterrupt:
-        Stderr().warn("interrupted")
+        console.warn("interrupted")
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         code = ExitCode.CANNOT_RUN  # whoever read our output has gone: there is nobody to tell
     except Exception as error:
-        last_net.say(error, Stderr(verbose=_wants_details(sys.argv[1:])))
+        last_net.say(error, console)
         code = ExitCode.CANNOT_RUN
     _end(code)
 

@@ -1,7 +1,10 @@
 """The last net: what nobody foresaw ends in one line as well, not in a traceback."""
 
 import errno
+import sys
+import threading
 import traceback
+import warnings
 
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import CannotRunError
@@ -14,6 +17,20 @@ _HINTS = {
     errno.EACCES: "check its permissions",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
+
+
+def spread(console: Stderr) -> None:
+    """Let what fails beside the command, in a thread or a destructor, be one line too, and libraries' warnings none."""
+
+    def told(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_type is not SystemExit:
+            console.warn(f"a part of the plugin failed: {failed.exc_type.__name__}: {' '.join(str(failed.exc_value).split())}")
+            console.detail("".join(traceback.format_exception(failed.exc_value)))
+
+    threading.excepthook = told
+    sys.unraisablehook = lambda failed: console.detail(f"ignored: {failed.exc_value!r} in {failed.object!r}")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def say(error: Exception, console: Stderr) -> None:

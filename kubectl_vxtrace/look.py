@@ -38,7 +38,9 @@ def look(
         when: `before` or `after` the capture.
         lookups: further addresses by node.
     """
-    answers = _answers(asked, [_question(node, nodes, flows, (lookups or {}).get(node.name, ())) for node in nodes])
+    questions = [_question(node, nodes, flows, (lookups or {}).get(node.name, ())) for node in nodes]
+    # What counters say after a capture is lost with it.
+    answers = _answers(asked, [replace(question, patient=when == "after") for question in questions])
     parsed = tuple(facts.parse(answer) for answer in answers)
     texts = {answer.command.node: facts.texts(answer) for answer in answers}
     trace_folder.write_facts(folder, when, parsed, texts)

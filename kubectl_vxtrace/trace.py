@@ -81,6 +81,10 @@ class Trace:
             nodes = DebugNodes(prepared.connection, prepared.pods, tell=self._console.warn)
             try:
                 return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
+            except OSError as error:
+                raise CannotRunError(
+                    f"cannot write into {self._folder}: {error.strerror or error}", "set TMPDIR to a place that has room"
+                ) from error
             finally:
                 nodes.give_up()
         finally:
@@ -130,6 +134,7 @@ class Trace:
         """Steps 4 to 7, on running debug pods. The folder is brought up to date after each."""
         started_ns = time.time_ns()
         before = self._look(nodes, prepared, "before")
+        nodes.require_reached()
         overlay, planned, before, prepared = self._plan_paths(nodes, prepared, before)
         plan = plan_captures(
             limits=self._request.limits,
@@ -159,7 +164,7 @@ class Trace:
 
     def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
         """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
-        session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY)
+        session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY, self._console.warn)
         # Whatever becomes of this trace, the first process of each debug pod ends its log.
         drops = self._drop_session(nodes, plan)
         logging = _beside(drops.start)
@@ -244,10 +249,16 @@ class Trace:
         return overlay, planned, before, prepared
 
     def _keep(self, recording: Recording) -> Recording:
+        """Bring the folder up to date. What was captured is reported even where that fails; there will be no bundle then."""
         kept = replace(recording, folder=str(self._folder))
-        if recording.snapshot is not None:
-            trace_folder.write_snapshot(self._folder, recording.snapshot)
-        trace_folder.write_recording(self._folder, kept)
+        try:
+            if recording.snapshot is not None:
+                trace_folder.write_snapshot(self._folder, recording.snapshot)
+            trace_folder.write_recording(self._folder, kept)
+        except OSError as error:
+            if not recording.captures:
+                raise
+            self._console.warn(f"cannot write into {self._folder}: {error.strerror or error}")
         return kept
 
 

@@ -12,13 +12,15 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *PACKAGE.rglob("*.md")])
 # Where the names of the by-hand procedure's cluster may stand: its worked example, and what is about the lab, which has these names.
-WORKED_EXAMPLE = {ROOT / "README.md", ROOT / "docs" / "cluster.md", ROOT / "docs" / "truth.md"}
+WORKED_EXAMPLE = {ROOT / "README.md", ROOT / "docs" / "cluster.md", ROOT / "docs" / "truth.md", ROOT / "docs" / "promises.md"}
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
 # A path as the documents write it: folders and a file of the project, or a folder.
 _PATH = re.compile(r"[a-z_.][a-z_0-9.-]*/(?:[A-Za-z0-9_.-]+/)*(?:[A-Za-z0-9_-]+\.(?:py|sh|md|yaml))?")
+# A test as pytest names it.
+_TEST = re.compile(r"(tests/[a-z0-9_/]+\.py)::(\w+)")
 _ROW = re.compile(r"^\| [^|]*\| `([^`]+\.py)` \| `(\w+)` \|$", re.MULTILINE)
 
 
@@ -61,6 +63,17 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", [ARCHITECTURE, *DECISIONS, ROOT / "README.md", ROOT / "docs" / "cluster.md"], ids=name)
 def test_paths_are_there(document: Path) -> None:
     assert [path for path in paths(document) if not is_there(path)] == []
+
+
+@pytest.mark.parametrize("document", [ROOT / "docs" / "promises.md", ROOT / "docs" / "security.md"], ids=name)
+def test_tests_that_stand_behind_a_promise_are_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = _TEST.findall(text)
+    assert len(named) > 8
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}::{test}"
+    files = re.findall(r"`(tests/[a-z0-9_/]+\.py)`", text)
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_the_picture_names_what_is_there() -> None:

@@ -33,11 +33,12 @@ tcpdump_options() {
     case $usage in *--time-stamp-precision*) printf ' --time-stamp-precision=nano' ;; esac
 }
 
-# record ID STATE DEVICE NUMBER DIGEST [FILE]: one record, with the end of FILE as its text, told apart by its length.
+# record ID STATE DEVICE NUMBER DIGEST [FILE]: one record, with the end of FILE as its text, told apart by its length. What is asked twice
+# may run twice at the same time: each has files of its own.
 record() {
-    : >"$1.said"
-    if [ -n "${6:-}" ] && [ -e "$6" ]; then tail -c 65536 "$6" >"$1.said"; fi
-    echo "$1 $2 $3 $4 $5 $(($(wc -c <"$1.said")))"
-    cat "$1.said"
+    : >"$1.$$.said"
+    if [ -n "${6:-}" ] && [ -e "$6" ]; then tail -c 65536 "$6" >"$1.$$.said"; fi
+    echo "$1 $2 $3 $4 $5 $(($(wc -c <"$1.$$.said")))"
+    cat "$1.$$.said"
     echo
 }

@@ -16,13 +16,13 @@ _BLOCK_BYTES = 512  # of ulimit -f, by POSIX
 
 
 def start(node: str, tasks: Sequence[CaptureTask], plan: CapturePlan, directory: str) -> NodeCommand:
-    """Start all captures of a node; answered once every one listens or has ended."""
+    """Start all captures of a node; answered once every one listens or has ended. May be asked again: what was begun is not begun twice."""
     limit_s = math.ceil(plan.duration_s) + _GRACE_S
     arguments = [directory, str(_START_TURNS), str(limit_s), plan.user_filter or ""]
     for task in tasks:
         blocks = max(1, task.file_bytes // _BLOCK_BYTES)
         arguments += [str(task.id), str(blocks), task.tap.interface, str(len(task.argv)), *task.argv]
-    return _command(node, "start", arguments)
+    return _command(node, "start", arguments, patient=True)
 
 
 def poll(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand:

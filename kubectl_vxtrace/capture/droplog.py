@@ -41,22 +41,22 @@ class DropLog:
 
 
 def start(node: str, session: str, directory: str, limit_s: int) -> NodeCommand:
-    """Begin to log. After `limit_s` seconds a trace that finds the log left behind may take it away."""
+    """Begin to log; may be asked again. After `limit_s` seconds a trace that finds the log left behind may take it away."""
     return _command("start", node, session, directory, limit_s)
 
 
 def stop(node: str, session: str, directory: str) -> NodeCommand:
-    """End the log, say what is in it, and take it away."""
-    return _command("stop", node, session, directory, 0)
+    """End the log, say what is in it, and take it away. May be asked again: what was said stays on the node."""
+    return _command("stop", node, session, directory, 0, patient=True)
 
 
-def _command(step: str, node: str, session: str, directory: str, limit_s: int) -> NodeCommand:
+def _command(step: str, node: str, session: str, directory: str, limit_s: int, *, patient: bool = False) -> NodeCommand:
     """Two debug pods may run on one kernel: the log's name holds the session and a hash of the node's name."""
     scripts = files(__package__)
     text = "".join(scripts.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("clock", "droplog"))
     name = f"vxtrace-{session}-{hashlib.sha256(node.encode()).hexdigest()[:8]}"
     argv = ("unshare", "-m", "sh", "-c", text, "vxtrace-droplog", step, directory, name, str(limit_s))
-    return NodeCommand(node=node, key=f"droplog-{step}", argv=argv, timeout_s=10.0, max_bytes=8 * 1024 * 1024)
+    return NodeCommand(node=node, key=f"droplog-{step}", argv=argv, timeout_s=10.0, max_bytes=8 * 1024 * 1024, patient=patient)
 
 
 def why_not(answer: NodeAnswer) -> str | None:

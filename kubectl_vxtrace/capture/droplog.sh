@@ -102,7 +102,9 @@ named() {
 
 mark() { echo "vxtrace-clock $(now)" >"$instance/trace_marker"; }
 
+# Both may be asked again, as their answers may have been lost.
 start() {
+    if [ -s .drops ] && read -r instance <.drops && [ -d "$instance" ]; then echo 'vxtrace-droplog 1 ok' && return; fi
     seconds=$(date +%s)
     sweep "$seconds"
     instance=$traces/instances/$name-$((seconds + limit_s))
@@ -140,15 +142,19 @@ END
 }
 
 stop() {
+    if [ -s .drops.said ]; then cat .drops.said && return; fi
     [ -s .drops ] || absent 'it was never started'
     read -r instance <.drops
     [ -d "$instance" ] || absent 'the trace instance is gone'
     trap 'remove "$instance" && rm -f .drops .drops.log .finish' EXIT
     mark && mark
     echo 0 >"$instance/tracing_on"
-    echo 'vxtrace-droplog 1 ok'
     head -c 4194304 "$instance/trace" >.drops.log
-    named .drops.log
+    if { echo 'vxtrace-droplog 1 ok' && named .drops.log; } >.drops.new && mv .drops.new .drops.said; then
+        cat .drops.said
+    else
+        echo 'vxtrace-droplog 1 ok' && named .drops.log
+    fi
 }
 
 if [ ! -d "$traces/instances" ]; then

@@ -1,18 +1,11 @@
 """Carries out the kernel's drop log beside a capture: start, then collect. What fails is a reason and nothing else."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from kubectl_vxtrace.capture import droplog
+from kubectl_vxtrace.capture.asking import Asked, answers
 from kubectl_vxtrace.capture.droplog import DropLog
-from kubectl_vxtrace.model.cluster import NodeAnswer, NodeCommand
-
-
-class Asked(Protocol):
-    """Nodes that answer questions."""
-
-    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
-        """The answers in the order of the commands, nodes in parallel. Never raises for what a node does."""
+from kubectl_vxtrace.model.cluster import NodeAnswer
 
 
 class DropSession:
@@ -43,16 +36,19 @@ class DropSession:
         if self._refused is not None:
             return
         questions = [droplog.start(node, self._session, self._directory, self._limit_s) for node in self._names]
-        for answer in self._nodes.ask(questions):
-            if (reason := droplog.why_not(answer)) is not None:
-                self._reasons[answer.command.node] = reason
+        for answer in answers(self._nodes, questions):
+            node, reason = answer.command.node, droplog.why_not(answer)
+            self._reasons.pop(node, None)
+            if reason is not None:
+                self._reasons[node] = reason
 
     def collect(self) -> tuple[DropLog, ...]:
         """End all logs; what each said, or why it says nothing. One that did not start is asked too: its answer may just have been lost."""
         if self._refused is not None:
             return tuple(DropLog(node=node, reason=self._refused) for node in self._names)
-        answers = self._nodes.ask([droplog.stop(node, self._session, self._directory) for node in self._names])
-        return tuple(self._read(answer) for answer in answers)
+        questions = [droplog.stop(node, self._session, self._directory) for node in self._names]
+        last = {answer.command.node: answer for answer in answers(self._nodes, questions)}
+        return tuple(self._read(last[node]) for node in self._names)
 
     def _read(self, answer: NodeAnswer) -> DropLog:
         node = answer.command.node

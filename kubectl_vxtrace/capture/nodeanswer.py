@@ -31,6 +31,10 @@ _RECORD = re.compile(
 )
 
 
+# What could not be asked was tried for as long as that is of use, and what failed would fail again.
+_FINAL = (AnswerStatus.ABSENT, AnswerStatus.FAILED)
+
+
 class Device(StrEnum):
     """What the node says of a capture's interface."""
 
@@ -58,25 +62,30 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """A node's answer. `node_ns` is its clock; record 0 speaks for the whole node. `reason`: why there is no whole answer."""
+    """A node's answer. `node_ns` is its clock; record 0 speaks for the whole node.
+
+    `reason`: why there is no whole answer. `is_lost`: it was lost on its way, so that asking again is of use.
+    """
 
     node_ns: int | None = None
     options: tuple[str, ...] = ()
     records: dict[int, Record] = field(default_factory=dict)
     reason: str | None = None
+    is_lost: bool = False
 
 
 def read_report(answer: NodeAnswer) -> NodeReport:
     """The report in an answer. Never raises: what is not as the scripts write it ends up in `reason`."""
     head = _HEAD.match(answer.stdout)
     if head is None:
-        return NodeReport(reason=_why(answer))
+        return NodeReport(reason=_why(answer), is_lost=answer.status not in _FINAL)
     records, whole = _records(answer.stdout, head.end())
     return NodeReport(
         node_ns=int(head[1]),
         options=tuple(head[2].decode("ascii").split()),
         records=records,
         reason=None if whole else "the node's answer ended early",
+        is_lost=not whole,
     )
 
 

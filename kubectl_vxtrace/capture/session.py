@@ -5,12 +5,13 @@ Captures do not depend on the connection that started them. Any step may be cut 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 from kubectl_vxtrace.capture import commands, tcpdump
+from kubectl_vxtrace.capture.asking import Asked, answers
 from kubectl_vxtrace.capture.nodeanswer import NodeReport, Record, State, read_report
 from kubectl_vxtrace.capture.outcome import Course, fetched, judge
 from kubectl_vxtrace.errors import CannotRunError, UsageError
@@ -27,11 +28,8 @@ _THREADS = 16
 _SLACK_BYTES = 64 * 1024
 
 
-class Nodes(Protocol):
+class Nodes(Asked, Protocol):
     """Nodes that answer questions and give away files."""
-
-    def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
-        """The answers in the order of the commands, nodes in parallel. Never raises for what a node does."""
 
     def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
         """Fetch a file of a node into `destination`, verified. Never raises for what a node does."""
@@ -44,10 +42,12 @@ class CaptureSession:
         nodes: whom to ask.
         plan: what to capture.
         directory: where the files are on the nodes; it is made if need be.
+        tell: is told what is waited for, where that takes long.
     """
 
-    def __init__(self, nodes: Nodes, plan: CapturePlan, directory: str) -> None:
+    def __init__(self, nodes: Nodes, plan: CapturePlan, directory: str, tell: Callable[[str], None] = lambda _: None) -> None:
         self._nodes = nodes
+        self._tell = tell
         self._plan = plan
         self._directory = directory
         self._tasks: dict[str, list[CaptureTask]] = {}
@@ -58,21 +58,24 @@ class CaptureSession:
         self._stopped: dict[str, NodeReport] = {}
 
     def start(self) -> None:
-        """Start all captures; returns once each listens or has failed.
+        """Start all captures; returns once each listens or has failed. A node whose answer is lost is asked again.
 
         Raises:
             UsageError: a node refuses the user's filter.
             CannotRunError: not one capture runs.
         """
         questions = [commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()]
-        self._started = self._ask(questions)
+        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures run"):
+            self._started[answer.command.node] = read_report(answer)
         records = [record for report in self._started.values() for record in report.records.values()]
         refused = next((record for record in records if record.state is State.FILTER), None)
         if refused is not None:
             said = tcpdump.complaint(refused.said) or "it cannot be compiled"
             raise UsageError(f"--filter {self._plan.user_filter!r}: {said}", "See pcap-filter(7); for instance: --filter 'udp port 53'.")
         if not any(record.state in (State.LISTENING, State.WAITING) or record.device.gone for record in records):
-            raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), "Look at the debug image and the profile.")
+            are_told = any(report.reason is None for report in self._started.values()) or not self._started
+            hint = "Look at the debug image and the profile." if are_told else "The nodes' answers did not come: try again."
+            raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), hint)
 
     def wait(self, stop: threading.Event) -> None:
         """Wait for the plan's duration; ends early when `stop` is set, when enough packets were seen, or when no capture runs any more."""
@@ -88,11 +91,10 @@ class CaptureSession:
 
     def stop(self) -> None:
         """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""
-        for _ in range(2):
-            missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
-            if missing:
-                questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
-                self._stopped.update(self._ask(questions))
+        missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
+        questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
+        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures have ended"):
+            self._stopped[answer.command.node] = read_report(answer)
 
     def collect(self, folder: Path, *, fetch: bool = True) -> tuple[CaptureResult, ...]:
         """What became of each task, in the plan's order, with the files fetched into `folder`.
@@ -151,6 +153,10 @@ class CaptureSession:
             max_bytes=result.task.file_bytes + _SLACK_BYTES,
         )
         return fetched(result, outcome, there=destination.exists() and outcome.size_bytes > 0)
+
+
+def _is_lost(answer: NodeAnswer) -> bool:
+    return read_report(answer).is_lost
 
 
 def _left(result: CaptureResult) -> CaptureResult:

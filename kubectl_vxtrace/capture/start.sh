@@ -1,4 +1,5 @@
-# Starts all captures of this node, and waits until each listens or has ended.
+# Starts all captures of this node, and waits until each listens or has ended. May be asked again, also while it runs: an answer may have
+# been lost. What was begun is not begun again.
 #
 # Usage: start.sh DIRECTORY WAIT_FIFTIETHS LIMIT_S USER_FILTER { ID BLOCKS INTERFACE COUNT ARGUMENT... }...
 # COUNT arguments are a capture's command. USER_FILTER is empty, or must be accepted by this node's libpcap before anything starts.
@@ -62,6 +63,7 @@ begin() {
 # state ID: listening, ended or waiting, as its stderr and its exit status say.
 state() {
     if [ -e "$1.rc" ]; then echo ended && return; fi
+    [ -e "$1.err" ] || { echo waiting && return; }
     while read -r line; do
         case $line in *'listening on'*) echo listening && return ;; esac
     done <"$1.err"
@@ -69,10 +71,10 @@ state() {
 }
 
 # What came before the filter was in place counts as received and is never written (libpcap attaches the filter to a socket that receives
-# already, and passes over what is in the ring by then). tcpdump says its numbers so far on USR1: tcpdump(8).
+# already, and passes over what is in the ring by then). tcpdump says its numbers so far on USR1: tcpdump(8). Asked later it would count
+# others with them.
 count_early() {
-    for id in $ids; do
-        id=${id%%:*}
+    for id in $begun; do
         if [ "$(state "$id")" = listening ] && read -r pid <"$id.tcpdump"; then kill -s USR1 "$pid" 2>/dev/null; fi
     done
     patience=25
@@ -88,12 +90,16 @@ count_early() {
     done
 }
 
-ids=''
+# Whoever makes a capture's folder begins it: one of those who are asked, and once.
+ids='' begun=''
 each() {
     while [ $# -gt 0 ]; do
         ids="$ids $1:$3"
-        : >"$1.err"
-        begin "$@"
+        if mkdir "$1.begun" 2>/dev/null; then
+            begun="$begun $1"
+            : >"$1.err"
+            begin "$@"
+        fi
         shift $((4 + $4))
     done
 }

@@ -80,8 +80,8 @@ kill_rest() {
 
 hash_all() {
     while [ $# -gt 2 ]; do
-        echo - >"$1.sha"
-        if [ -e "$3" ]; then sha256sum <"$3" >"$1.sha" & fi
+        echo - >"$1.$$.sha"
+        if [ -e "$3" ]; then sha256sum <"$3" >"$1.$$.sha" & fi
         shift 3
     done
     wait
@@ -99,7 +99,7 @@ hash_all "$@"
 echo "vxtrace-capture 1 $stopped"
 while [ $# -gt 2 ]; do
     read -r state <"$1.state"
-    read -r digest _ <"$1.sha"
+    read -r digest _ <"$1.$$.sha"
     size=0
     if [ -e "$3" ]; then size=$(($(wc -c <"$3"))); fi
     record "$1" "$state" "$(device_state "$2")" "$size" "$digest" "$1.err"

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from kubectl_vxtrace.facts.reading import MOST_NUMBER
+
 
 def read_tables(raw: bytes) -> dict[str, int]:
     """/proc/net/snmp and /proc/net/netstat: pairs of lines, `Udp: InDatagrams NoPorts` then `Udp: 12 0`."""
@@ -28,9 +30,15 @@ def _counted(prefix: str, names: Iterable[str], values: Iterable[str]) -> dict[s
 
 def _number(word: str, base: int = 10) -> int | None:
     try:
-        return int(word, base) if len(word) < 21 else None
+        value = int(word, base) if len(word) < 21 else MOST_NUMBER + 1
     except ValueError:
         return None
+    return value if abs(value) <= MOST_NUMBER else None
+
+
+def _add(sums: dict[str, int], name: str, value: int) -> None:
+    """Add to a sum over CPUs."""
+    sums[name] = min(sums.get(name, 0) + value, MOST_NUMBER)
 
 
 # The fourth to the eighth column are always zero, and the ninth has not been counted since Linux 4.7.
@@ -44,7 +52,7 @@ def read_softnet(raw: bytes) -> dict[str, int]:
         for name, word in zip(_SOFTNET, line.split(), strict=False):
             if not name:
                 continue
-            sums[f"softnet.{name}"] = sums.get(f"softnet.{name}", 0) + (_number(word, 16) or 0)
+            _add(sums, f"softnet.{name}", _number(word, 16) or 0)
     return sums
 
 
@@ -61,7 +69,10 @@ def read_statistics(prefix: str, raw: bytes) -> dict[str, int]:
         for name, word in zip(header.split(), row.split(), strict=False):
             value = _number(word, 16) or 0
             key = f"{prefix}.{name}"
-            sums[key] = value if name == "entries" else sums.get(key, 0) + value
+            if name == "entries":
+                sums[key] = value
+            else:
+                _add(sums, key, value)
     return sums
 
 
@@ -74,7 +85,7 @@ def read_conntrack_statistics(raw: bytes) -> dict[str, int]:
         name, _, number = word.partition("=")
         value = _number(number)
         if value is not None and name != "cpu":
-            sums[f"conntrack.{name}"] = sums.get(f"conntrack.{name}", 0) + value
+            _add(sums, f"conntrack.{name}", value)
     return sums
 
 

@@ -6,12 +6,16 @@ import struct
 from ipaddress import IPv6Address
 
 from kubectl_vxtrace.facts.frames import UnreadableError
+from kubectl_vxtrace.facts.reading import MOST_NUMBER
 from kubectl_vxtrace.model.cluster import NodeAnswer
 from kubectl_vxtrace.model.datapath import Listener, QueueListener
 from kubectl_vxtrace.model.facts import ClockReading, TimeSync, UdpSocket, WireguardPeer
 
 # include/uapi/linux/timex.h
 _STA_UNSYNC = 0x40
+_CLOCK_DIGITS = 20
+_MOST_CLOCK_NS = 1 << 62
+"""In Unix time the year 2116."""
 _COUNT = re.compile(rb"\b(?:IN|OUT|FWD|count) +(\d{1,12})")
 
 
@@ -25,9 +29,11 @@ def read_clock(raw: bytes, answer: NodeAnswer) -> ClockReading:
         UnreadableError: the clock could not be read.
     """
     words = raw.split()
-    if len(words) != 3 or not all(word.isdigit() and len(word) < 20 for word in words):
+    if len(words) != 3 or not all(word.isdigit() and len(word) < _CLOCK_DIGITS for word in words):
         raise UnreadableError("the clock could not be read")
     started_ns, resolution_ns, ended_ns = (int(word) for word in words)
+    if max(started_ns, resolution_ns, ended_ns) >= _MOST_CLOCK_NS:
+        raise UnreadableError("the clock is far in the future")
     received_ns = answer.received_ns - max(0, ended_ns - started_ns - resolution_ns)
     return ClockReading(
         node_ns=started_ns,
@@ -74,8 +80,11 @@ def _udp(words: list[str]) -> UdpSocket | None:
     try:
         address, _, port = words[1].partition(":")
         _, _, queued = words[4].partition(":")
-        return UdpSocket(address=_address(address), port=int(port, 16), receive_queue_bytes=int(queued, 16), drops=int(words[-1]))
-    except (ValueError, IndexError):
+        numbers = int(port, 16), int(queued, 16), int(words[-1])
+        if not all(0 <= number <= MOST_NUMBER for number in numbers):
+            return None
+        return UdpSocket(address=_address(address), port=numbers[0], receive_queue_bytes=numbers[1], drops=numbers[2])
+    except (ValueError, IndexError, struct.error):
         return None
 
 

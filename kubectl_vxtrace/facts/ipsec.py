@@ -12,7 +12,7 @@ _SELECTOR = re.compile(r"src (\S+) dst (\S+)((?: \S+)*)\s*")
 _DIRECTION = re.compile(r"^\s+dir (in|out|fwd) (.*)$", re.MULTILINE)
 _TEMPLATE = re.compile(r"^\s+tmpl src (\S+) dst (\S+)\s*\n\s+proto (\S+) .*?mode (\S+)", re.MULTILINE)
 _STATE = re.compile(r"^\s+proto (\S+) spi (0x[0-9a-f]{1,8})\S* .*?mode (\S+)", re.MULTILINE)
-_CURRENT = re.compile(r"lifetime current:\s+\d{1,20}\(bytes\), (\d{1,20})\(packets\)")
+_CURRENT = re.compile(r"lifetime current:\s+\d{1,20}\(bytes\), (\d{1,19})\(packets\)")
 _REFUSED = re.compile(r"replay-window \d+ replay (\d{1,10}) failed (\d{1,10})")
 
 

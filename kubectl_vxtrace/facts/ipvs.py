@@ -7,6 +7,7 @@ from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.model.facts import IpvsBackend, IpvsConnection, IpvsService
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
+_MOST_PORT = 65535
 
 
 def read_ipvs(raw: bytes) -> tuple[IpvsService, ...]:
@@ -76,8 +77,11 @@ def _place(word: str) -> tuple[str, int] | None:
     """`0A600001:01BB`: both in hexadecimal; an IPv6 address is spelled out, in brackets in one of the files."""
     address, _, port = word.rpartition(":")
     try:
+        number = int(port, 16)
+        if not 0 <= number <= _MOST_PORT:
+            return None
         if len(address) == 8 and ":" not in address:
-            return str(IPv4Address(int(address, 16))), int(port, 16)
-        return str(ip_address(address.strip("[]"))), int(port, 16)
+            return str(IPv4Address(int(address, 16))), number
+        return str(ip_address(address.strip("[]"))), number
     except ValueError:
         return None

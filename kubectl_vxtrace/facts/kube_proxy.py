@@ -21,6 +21,7 @@ _KINDS = {
     "no-endpoint-nodeports": "no-endpoints",
 }
 # "service-ULMVA6XW-ns1/svc1/tcp/p80": a hash, then namespace, name, protocol and the port's name, which may be empty.
+_MOST_PORT = 65535
 _CHAIN = re.compile(r"(?:service|external|local)-[A-Z2-7]{8}-([^/]+)/([^/]+)/[a-z]+/([^/]*)")
 # From a Service's chain to those of its endpoints, by way of the one for traffic from outside and the one for the node's own endpoints.
 _MOST_STEPS = 4
@@ -100,7 +101,7 @@ def _key(value: object) -> tuple[tuple[str | None, str, int] | None, str | None]
     if not isinstance(parts, list) or len(parts) not in (2, 3):
         return None, comment
     *address, protocol, port = parts
-    if not isinstance(protocol, str) or not isinstance(port, int) or not all(isinstance(part, str) for part in address):
+    if not isinstance(port, int) or not 0 <= port <= _MOST_PORT or not all(isinstance(part, str) for part in (protocol, *address)):
         return None, comment
     return (address[0] if address else None, protocol, port), comment
 

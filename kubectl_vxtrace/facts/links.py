@@ -91,7 +91,7 @@ def _port(info: Record) -> BridgePort | None:
 
 def _details(data: Record) -> dict[str, str | int | bool]:
     """The scalars of a kind's own data; timers of a bridge are fractions, and left out."""
-    return {name: value for name, value in data.items() if isinstance(value, str | int)}
+    return {name: value for name, value in data.items() if isinstance(value, str | bool) or number(data, name) is not None}
 
 
 def _flag(data: Record, name: str) -> bool | None:

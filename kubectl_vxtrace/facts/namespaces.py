@@ -12,6 +12,7 @@ from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
 # include/uapi/linux/rtnetlink.h: struct ifinfomsg, struct ifaddrmsg; if_link.h and if_addr.h: attributes.
 _LINK, _ADDRESS = struct.Struct("<BxHiII"), struct.Struct("<BBBBI")
 _IFF_UP = 1
+_NUMBER_DIGITS = 10
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_LINK_NETNSID = 1, 3, 4, 5, 23, 26, 37
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _AF_INET, _IFLA_INET_CONF = 2, 1
@@ -48,7 +49,7 @@ def _messages(raw: bytes) -> Iterator[tuple[int, str, bytes]]:
     for line in raw.decode("ascii", "replace").splitlines():
         words = line.split()
         try:
-            number, kind, message = int(words[0]), words[1], bytes.fromhex(words[2])
+            number, kind, message = int(words[0][:_NUMBER_DIGITS]), words[1], bytes.fromhex(words[2])
         except (ValueError, IndexError):
             raise UnreadableError("a message about another namespace is not whole") from None
         if kind in ("link", "addr"):

@@ -7,6 +7,8 @@ from typing import Any
 from kubectl_vxtrace.facts.frames import UnreadableError
 
 Record = dict[str, Any]
+MOST_NUMBER = (1 << 64) - 1
+"""The largest that a counter of the kernel holds."""
 # A whole pair, or one half of it.
 _SURROGATE = re.compile(r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _FAILED = re.compile(r"Command failed .*:(\d{1,6})")
@@ -87,9 +89,9 @@ def text(record: Record, *names: str) -> str | None:
 
 
 def number(record: Record, name: str) -> int | None:
-    """The named field if it is a whole number (JSON's true and false are none)."""
+    """The named field if it is a whole number (JSON's true and false are none) that 64 bits can hold."""
     value = record.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_NUMBER else None
 
 
 def child(record: Record, name: str) -> Record:

@@ -52,7 +52,7 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Conn
     configuration = Configuration()
     if selected is None:
         context_namespace = _in_cluster(configuration, environ)
-        credentials = Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"))
+        credentials = Credentials(_sendable(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization")))
     else:
         context_namespace = selected.namespace or "default"
         credentials = _load(configuration, selected)
@@ -139,7 +139,7 @@ def _load(configuration: Configuration, selected: Selected) -> Credentials:
     if user.get("tokenFile"):
         file = _TokenFile(str(user.pop("tokenFile")))
         _apply(configuration, selected, {**user, "token": file.token})
-        return Credentials(file.authorization, file.read)
+        return Credentials(_sendable(file.authorization), file.read)
     # As in client-go, a token that stands in the kubeconfig beats the plugin.
     if not plugin or user.get("token"):
         _apply(configuration, selected, user)
@@ -150,12 +150,24 @@ def _load(configuration: Configuration, selected: Selected) -> Credentials:
                 f'the auth-provider "{name}" of user "{selected.user_name}" gave no token',
                 "auth-providers were removed from kubectl in 1.26; use the exec plugin of your cloud, or log in again",
             )
-        return Credentials(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"))
+        return Credentials(_sendable(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization")))
     current = _Plugin(
         run=lambda: run_plugin(plugin, selected.cluster, selected.user_name or ""),
         apply=lambda credential: _apply(configuration, selected, {**user, **credential.as_user()}),
     )
-    return Credentials(current.authorization, current.renew)
+    return Credentials(_sendable(current.authorization), current.renew)
+
+
+def _sendable(read: Callable[[], str | None]) -> Callable[[], str | None]:
+    """`read`, which raises CannotRunError for what no header may hold. Where it is sent it would be quoted in an error, token and all."""
+
+    def checked() -> str | None:
+        value = read()
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise CannotRunError("the credentials' token holds characters that a token cannot have", "log in again, or write it anew")
+        return value
+
+    return checked
 
 
 class _Plugin:

@@ -24,6 +24,7 @@ _THREADS = 10
 _CREATE_TRIES = 3
 _CREATE_BACKOFF_S = 0.3
 _NODE_CHECK_S = 3.0
+_BLIND_S = 20.0  # so long pods may not be seen at all
 _INTERRUPTED = "interrupted before its pod ran"
 
 
@@ -220,19 +221,19 @@ class DebugPods:
     def _adopt(self, api: Api, pod: _Pod) -> None:
         """A pod of that name is there: ours, if it has our session's label, from a try whose answer was lost; else it is not touched."""
         try:
-            found = api.decode(api.get(namespaced(self.namespace, "pods", pod.name)), PodObject).metadata
+            found = next((item.metadata for item in self._list(api) if item.metadata.name == pod.name), None)
         except ApiError as error:
             pod.created, pod.reason, pod.refusal = None, _create_reason(error), error
             return
-        pod.created = (found.labels or {}).get(SESSION_LABEL) == self.session
-        pod.uid = found.uid or None if pod.created else None
+        pod.created = found is not None
+        pod.uid = found.uid or None if found is not None else None
         if not pod.created:
             pod.reason = f"a pod {self.namespace}/{pod.name} that is not ours is there already"
 
     def _await(self, pending: list[_Pod]) -> None:
         """Poll until every pod runs or never will."""
         started = time.monotonic()
-        next_check_s = _NODE_CHECK_S
+        next_check_s, seen_s = _NODE_CHECK_S, 0.0
         with Api(self._connection) as api:
             while pending and not self._stop.is_set():
                 age_s = time.monotonic() - started
@@ -247,9 +248,11 @@ class DebugPods:
                     if age_s >= self._start_timeout_s:
                         for pod in pending:
                             pod.reason = pod.reason or self._too_late(api, pod, found.get(pod.name))
+                    seen_s = age_s
                 except ApiError as error:
-                    for pod in pending:
-                        pod.reason = pod.reason or f"its pod cannot be watched: {explain(error).message}"
+                    if error.status in (401, 403) or age_s - seen_s >= _BLIND_S:
+                        for pod in pending:
+                            pod.reason = pod.reason or f"its pod cannot be watched: {explain(error).message}"
                 pending = [pod for pod in pending if not pod.running and not pod.reason]
                 if pending:
                     self._stop.wait(_poll_s(age_s))
@@ -297,16 +300,9 @@ def _create_reason(error: ApiError) -> str:
 
 
 def _node_trouble(api: Api, name: str) -> str | None:
-    """Why nothing will start on the node, if that is so; None also where nodes may not be read."""
-    try:
-        node = api.decode(api.get(path("api", "v1", "nodes", name)), NodeObject).record()
-    except ApiError as error:
-        if error.status == 404:
-            return "the node is gone"
-        if error.status == 403:
-            return None
-        raise
-    return _unfit(node)
+    """Why nothing will start on the node, if that is so."""
+    found = list(api.items(path("api", "v1", "nodes"), NodeObject, [("fieldSelector", f"metadata.name={name}")]))
+    return _unfit(found[0].record()) if found else "the node is gone"
 
 
 __all__ = ["DebugPods", "debug_namespace", "manifest"]

@@ -6,52 +6,38 @@ messages whose first byte names the channel: 0 stdin, 1 stdout, 2 stderr, 3 a St
 """
 
 import shlex
-import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
-from kubernetes.client.rest import should_bypass_proxies
-from websocket import (
-    ABNF,
-    WebSocket,
-    WebSocketAddressException,
-    WebSocketBadStatusException,
-    WebSocketException,
-    WebSocketTimeoutException,
-)
+from websocket import ABNF, WebSocketException, WebSocketTimeoutException
 
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.handshake import Patience, opened
 from kubectl_vxtrace.kube.manifest import CONTAINER
-from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, ApiError, decode, namespaced, refused
+from kubectl_vxtrace.kube.rest import ApiError, decode, namespaced
 from kubectl_vxtrace.model.cluster import AnswerStatus
 
 Sink = Callable[[memoryview], None]
 
-SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 IDLE_S = 60.0  # kubectl gives a peer up after 61 s without a pong (client-go, tools/remotecommand/websocket.go)
 _PING_S = 10.0  # the shortest idle limit of a load balancer that was reported is 20 s (kubernetes#94301)
 _CLOSE_AFTER_STATUS_S = 5.0
 _STDERR_BYTES = 1024 * 1024
 _STATUS_BYTES = 256 * 1024
-_RETRIED = frozenset({429, 500, 502, 503, 504})
-_BACKOFF_S = (0.2, 0.6)
-PATIENCE_S = 60.0
-"""A debug pod waits as long for a call (manifest.py); what it holds is lost after that."""
-_LONGEST_BACKOFF_S = 3.0
-_TELL_EVERY_S = 5.0
+_HURRY_S = 8.0  # for a call that can be done without
 _MOST_ADDRESS_BYTES = 1800
 """Of a command in the address. Ingresses and API gateways refuse request lines above 8 KiB (nginx, large_client_header_buffers), some above
 2 KiB; a command that is longer goes over standard input."""
 _PIECE_BYTES = 16 * 1024
 _END = "#end"
 # Half a script must not run: what was read counts only with its end. The command itself has no standard input, as without a script.
-_READING = 's=$(head -c {count}) && case $s in *{end}) eval "${{s}}" ;; *) echo "the script came in half" >&2; exit 125 ;; esac'
+_READING = 's=$(head -c {count}) && case $s in *{end}) eval "${{s}}" ;; *) echo "{complaint}" >&2; exit {code} ;; esac'
+_HALF, _HALF_CODE = "the script came in half", 125
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,36 +65,6 @@ class ExecLimits:
     timeout_s: float
     idle_s: float = IDLE_S
     max_bytes: int
-
-
-class Patience:
-    """Waiting for an API that is away: for calls of which the loss would lose what was captured. Several calls may share one.
-
-    Args:
-        bound_s: so long the API may be away.
-        tell: is told what is waited for, now and then.
-    """
-
-    def __init__(self, bound_s: float = PATIENCE_S, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.bound_s = bound_s
-        self._tell = tell
-        self._given_up = threading.Event()
-        self._tell_at_s = 0.0
-
-    def give_up(self) -> None:
-        """Nobody is to wait any more."""
-        self._given_up.set()
-
-    def pause(self, pause_s: float, began_s: float, error: ApiError) -> bool:
-        """Wait so long after an error of a call that began then; False where it is of no use, or too late."""
-        waited_s = time.monotonic() - began_s
-        may_pass = error.status in _RETRIED or (error.status == 0 and not error.message.startswith("TLS"))
-        if not may_pass or waited_s + pause_s >= self.bound_s:
-            return False
-        if waited_s >= _TELL_EVERY_S and time.monotonic() >= self._tell_at_s:
-            self._tell_at_s = time.monotonic() + _TELL_EVERY_S
-            self._tell(f"waiting for the API to answer ({error.message}), {self.bound_s - waited_s:.0f} s more at most")
-        return not self._given_up.wait(pause_s)
 
 
 class _Cause(msgspec.Struct):
@@ -144,7 +100,7 @@ def execute(
     Args:
         limits: how long it may take and how much it may say.
         sink: gets stdout as it comes; without it stdout is collected.
-        patience: so long it is tried to start the command; without, three times within a second.
+        patience: so long it is tried to start the command, which does not count for `limits`; without, for some seconds.
 
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
@@ -152,19 +108,22 @@ def execute(
     address, script = _address(connection, namespace, pod, container, argv), b""
     if len(address) > _MOST_ADDRESS_BYTES:
         script = f"exec {shlex.join(argv)} </dev/null {_END}".encode()
-        reading = ("sh", "-c", _READING.format(count=len(script), end=_END))
+        reading = ("sh", "-c", _READING.format(count=len(script), end=_END, complaint=_HALF, code=_HALF_CODE))
         address = _address(connection, namespace, pod, container, reading, stdin=True)
     if patience is None:
-        socket = _open_retrying(connection, address, deadline)
+        socket = opened(connection, address, Patience(bound_s=min(_HURRY_S, limits.timeout_s)))
     else:
-        socket = _open_patiently(connection, address, patience)
+        socket = opened(connection, address, patience)
         deadline = time.monotonic() + limits.timeout_s
     stream = _Stream(sink, limits.max_bytes)
     try:
         ended = _sent(socket, script, deadline) or _read(socket, stream, deadline, limits.idle_s)
     finally:
         socket.shutdown()
-    return stream.result(connection.server, *ended)
+    result = stream.result(connection.server, *ended)
+    if script and result.exit_code == _HALF_CODE and result.stderr.decode("utf-8", "replace").strip() == _HALF:
+        return replace(result, status=AnswerStatus.TRUNCATED, exit_code=None, reason=_HALF)
+    return result
 
 
 class _Stream:
@@ -265,98 +224,3 @@ def _address(connection: Connection, namespace: str, pod: str, container: str, a
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", part) for part in argv)]
     query += [("stdin", "true")] if stdin else []
     return "ws" + connection.configuration.host.removeprefix("http") + namespaced(namespace, "pods", pod, "exec") + "?" + urlencode(query)
-
-
-def _open_retrying(connection: Connection, address: str, deadline: float) -> Any:
-    """An open WebSocket (untyped); overload, gateway errors and broken connections before the command began are retried."""
-    for pause_s in (*_BACKOFF_S, None):
-        try:
-            return _open(connection, address, deadline)
-        except ApiError as error:
-            transient = error.status in _RETRIED or isinstance(error.__cause__, ConnectionResetError)
-            if pause_s is None or not transient or time.monotonic() + pause_s >= deadline:
-                raise
-            time.sleep(pause_s)
-    raise AssertionError("the last turn returns or raises")
-
-
-def _open_patiently(connection: Connection, address: str, patience: Patience) -> Any:
-    began_s, pause_s = time.monotonic(), _BACKOFF_S[0]
-    while True:
-        try:
-            return _open(connection, address, time.monotonic() + CONNECT_TIMEOUT_S)
-        except ApiError as error:
-            if not patience.pause(pause_s, began_s, error):
-                raise
-            pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
-
-
-def _open(connection: Connection, address: str, deadline: float) -> Any:
-    """An open WebSocket; once more with new credentials where the server refuses these."""
-    generation = connection.credentials.generation
-    try:
-        return _connected(connection, address, deadline)
-    except ApiError as error:
-        if error.status != 401 or not connection.credentials.renew(generation):
-            raise
-    return _connected(connection, address, deadline)
-
-
-def _connected(connection: Connection, address: str, deadline: float) -> Any:
-    server = connection.server
-    timeout_s = min(CONNECT_TIMEOUT_S, max(0.001, deadline - time.monotonic()))
-    try:
-        socket: Any = WebSocket(sslopt=_tls_options(connection), skip_utf8_validation=True)
-        socket.connect(
-            address,
-            header=[f"{name}: {value}" for name, value in connection.headers()],
-            subprotocols=list(SUBPROTOCOLS),
-            suppress_origin=True,
-            redirect_limit=0,  # a redirect would carry the credentials elsewhere
-            timeout=timeout_s,
-            **_proxy_options(connection),
-        )
-    except WebSocketBadStatusException as error:
-        headers = error.resp_headers or {}
-        body = error.resp_body or b""
-        body = body if isinstance(body, bytes) else str(body).encode()
-        raise refused(server, error.status_code, body, headers.get("retry-after"), http_reason=error.status_message or "") from error
-    except (WebSocketTimeoutException, TimeoutError) as error:
-        raise ApiError(server, 0, "no connection in time") from error
-    except ssl.SSLError as error:
-        raise ApiError(server, 0, f"TLS: {error}") from error
-    except WebSocketAddressException as error:
-        raise ApiError(server, 0, "its name cannot be resolved") from error
-    except (WebSocketException, OSError) as error:
-        raise ApiError(server, 0, getattr(error, "strerror", None) or str(error)) from error
-    return socket
-
-
-def _tls_options(connection: Connection) -> dict[str, Any]:
-    settings = connection.configuration
-    if not settings.host.startswith("https"):
-        return {}
-    verify: dict[str, Any] = {} if settings.verify_ssl else {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    if settings.assert_hostname is False:
-        verify["check_hostname"] = False
-    return {"context": connection.tls(), "server_hostname": settings.tls_server_name, **verify}
-
-
-def _proxy_options(connection: Connection) -> dict[str, Any]:
-    """The configuration's proxy; without one the environment must not choose another, hence the no-proxy for everything."""
-    settings = connection.configuration
-    if not settings.proxy or should_bypass_proxies(settings.host, settings.no_proxy or ""):
-        return {"http_no_proxy": ["*"]}
-    proxy = urlsplit(settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}")
-    if proxy.scheme not in ("http", "socks4", "socks4a", "socks5", "socks5h") or not proxy.hostname:
-        raise ApiError(connection.server, 0, f"exec through a proxy of type {proxy.scheme} is not supported; give an http proxy")
-    port = proxy.port or (80 if proxy.scheme == "http" else 1080)
-    auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
-    # A no-proxy of one impossible name keeps NO_PROXY of the environment from being applied a second time by other rules.
-    return {
-        "proxy_type": proxy.scheme,
-        "http_proxy_host": proxy.hostname,
-        "http_proxy_port": port,
-        "http_proxy_auth": auth,
-        "http_no_proxy": ["invalid."],
-    }

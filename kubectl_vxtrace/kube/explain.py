@@ -6,6 +6,9 @@ from kubectl_vxtrace.kube.rest import ApiError
 RIGHTS_HINT = "docs/rbac.yaml holds the rights that a trace needs; `kubectl auth whoami` says who you are"
 
 
+_TOO_LONG = frozenset({413, 414, 431})
+
+
 def explain(error: Exception, doing: str = "") -> VxtraceError:
     """The user's error for any failure of this room; every caller that gives up raises what this returns.
 
@@ -27,6 +30,11 @@ def explain(error: Exception, doing: str = "") -> VxtraceError:
         )
     if error.status == 403:
         return UsageError(f"{prefix}{error.message}", RIGHTS_HINT)
+    if 300 <= error.status < 400:
+        return CannotRunError(
+            f"{prefix}{error.server} answered {error.status}, a redirect, as no Kubernetes API does: {error.message}",
+            "something in between wants a login, or has another address: log in again, and check the server's address and the proxy",
+        )
     if error.status == 404 and not error.reason:
         return CannotRunError(
             f"{prefix}{error.server} answered 404, and not as a Kubernetes API does: {error.message}",
@@ -40,6 +48,36 @@ def explain(error: Exception, doing: str = "") -> VxtraceError:
             "the API server is overloaded or ill; try again, or `kubectl get --raw /readyz`",
         )
     return CannotRunError(f"{prefix}{error.server} answered {error.status}: {error.message}")
+
+
+def explain_exec(error: ApiError) -> VxtraceError:
+    """The user's error where no command could be begun in a pod; what the handshake was answered says who refused it.
+
+    The API answers with a v1 Status. What answers otherwise stands between: it may pass requests on and yet no WebSocket.
+    """
+    what = f"{error.status}: {error.message}"
+    if error.status in _TOO_LONG:
+        return CannotRunError(
+            f"something before the API takes no request line as long as an exec needs, 2 KB ({what})",
+            "raise its limit (nginx: large_client_header_buffers, HAProxy: tune.bufsize), or choose a way past it with --context",
+        )
+    if error.reason and "denied the request" in error.message:  # an admission webhook's, with any status
+        return UsageError(
+            f"a policy of this cluster refuses exec ({what})",
+            "ask its owner for an exception, or choose another namespace with --debug-namespace",
+        )
+    if error.status == 403 and error.reason:
+        return UsageError(f"the API refuses exec ({what})", f"`get` and `create` of pods/exec are needed; {RIGHTS_HINT}")
+    if error.status == 404 and error.reason:
+        return CannotRunError(f"the API knows no such pod any more ({what})", "somebody or something removed the debug pod: try again")
+    if error.status in (0, 401) or (error.may_pass and error.status != 404):
+        return explain(error)
+    who = "the API" if error.reason else "something before the API"
+    return CannotRunError(
+        f"{who} refuses the WebSocket that an exec needs ({what})",
+        "a login page, load balancer, firewall or proxy in between must let WebSocket upgrades pass to the API (`kubectl exec` needs them "
+        "as well): log in again, ask its owner, or choose a way past it with --context",
+    )
 
 
 def _no_answer(error: ApiError) -> VxtraceError:

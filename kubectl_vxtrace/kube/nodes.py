@@ -12,7 +12,9 @@ from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube import transfer
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Patience, Sink, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Sink, execute
+from kubectl_vxtrace.kube.explain import explain, explain_exec
+from kubectl_vxtrace.kube.handshake import Patience
 from kubectl_vxtrace.kube.manifest import LEASE_FILE
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
@@ -43,7 +45,25 @@ class DebugNodes:
     def __init__(self, connection: Connection, pods: DebugPods, *, tell: Callable[[str], None] = lambda _: None) -> None:
         self._connection = connection
         self._pods = pods
+        self._tell = tell
         self._patience = Patience(tell=tell)
+        self._refused: dict[str, VxtraceError] = {}
+        self._reached: set[str] = set()
+
+    def require_reached(self) -> None:
+        """Raise where not one command could be begun so far on any node.
+
+        Raises:
+            UsageError, CannotRunError: with the cause, and a hint that fits it.
+        """
+        if self._reached or not self._refused:
+            return
+        nodes_of: dict[str, list[str]] = {}
+        for node, error in sorted(self._refused.items()):
+            nodes_of.setdefault(error.message, []).append(node)
+        lines = [f"  {', '.join(nodes)}: {message}" for message, nodes in nodes_of.items()]
+        first = next(iter(self._refused.values()))
+        raise type(first)("no command can be run in the debug pods:\n" + "\n".join(lines), first.hint)
 
     def give_up(self) -> None:
         """Wait no more for an API that is away."""
@@ -89,6 +109,7 @@ class DebugNodes:
                 size_bytes=size_bytes,
                 sha256=sha256,
                 max_bytes=max_bytes,
+                tell=self._tell,
             )
 
     def _answer(self, command: NodeCommand) -> NodeAnswer:
@@ -103,7 +124,12 @@ class DebugNodes:
                 patience = self._patience if command.patient else None
                 result = self._call(pod, command.argv, timeout_s=command.timeout_s, max_bytes=command.max_bytes, patience=patience)
         except (ApiError, VxtraceError, OSError) as error:
-            return NodeAnswer(command=command, status=AnswerStatus.ABSENT, reason=str(error), sent_ns=sent_ns, received_ns=time.time_ns())
+            refusal = explain_exec(error) if isinstance(error, ApiError) else explain(error)
+            self._refused[command.node] = refusal
+            return NodeAnswer(
+                command=command, status=AnswerStatus.ABSENT, reason=refusal.message, sent_ns=sent_ns, received_ns=time.time_ns()
+            )
+        self._reached.add(command.node)
         return NodeAnswer(
             command=command,
             status=result.status,

@@ -66,13 +66,13 @@ def waits_for(pod: PodObject) -> str:
 
 
 def last_warning(api: Api, namespace: str, name: str) -> str | None:
-    """The newest warning event about the pod; None where there is none or events may not be read."""
+    """The newest warning event about the pod; None where there is none."""
     try:
         query = [("fieldSelector", f"involvedObject.name={name}")]
         warnings = [event for event in api.items(namespaced(namespace, "events"), _Event, query) if event.type == "Warning"]
     except ApiError as error:
         # Events only make a message better; the message itself does not depend on them.
-        return f"(its events cannot be read: {error.message})" if error.status not in (403, 404) else None
+        return f"(its events cannot be read: {error.message})"
     return _text(warnings[-1].reason, warnings[-1].message) if warnings else None
 
 

@@ -1,8 +1,8 @@
 """Whether a trace may do what it needs to, asked before anything is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,24 +12,24 @@ from kubectl_vxtrace.kube.admission import refusal
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.explain import RIGHTS_HINT, explain
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
+from kubectl_vxtrace.kube.rights import ALWAYS, Need, Where
 from kubectl_vxtrace.model.request import PodOptions
 
 _THREADS = 8
-_GROUPS = {"endpointslices": "discovery.k8s.io"}
+_FOUND_BY = ("pods", "services", "endpointslices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """One right; `namespace` is None for a kind without namespaces. `reason` is the API's, where it gave one."""
+    """A need where it is asked: `namespace` is None for a kind without namespaces. `reason` is the API's, where it gave one."""
 
-    verb: str
-    resource: str
-    namespace: str | None
+    need: Need
+    namespace: str | None = None
     allowed: bool = False
     reason: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}" + (f" in namespace {self.namespace}" if self.namespace else "")
+        return self.need.within(() if self.namespace is None else (self.namespace,))
 
 
 class _ReviewStatus(msgspec.Struct):
@@ -42,28 +42,22 @@ class _Review(msgspec.Struct):
 
 
 def needed(namespace: str) -> tuple[Right, ...]:
-    """The rights that a trace cannot do without.
-
-    pods/exec needs `get` since the handshake is a GET, and `create` since Kubernetes 1.35 (kubernetes#134577).
-    """
-    wanted = [("pods", verb) for verb in ("create", "get", "list", "delete")] + [("pods/exec", verb) for verb in ("get", "create")]
-    return (
-        *(Right(verb=verb, resource=resource, namespace=namespace) for resource, verb in wanted),
-        Right(verb="get", resource="nodes", namespace=None),
-        Right(verb="list", resource="nodes", namespace=None),
-    )
+    """The rights that a trace cannot do without, with debug pods in `namespace`."""
+    return tuple(right for right in _rights(ALWAYS, (), namespace) if right.need.without is None)
 
 
 def reading(namespaces: Sequence[str]) -> tuple[Right, ...]:
     """The rights without which names in these namespaces, and the nodes of their pods, cannot be found."""
-    return (
-        Right(verb="list", resource="nodes", namespace=None),
-        *(
-            Right(verb="list", resource=resource, namespace=namespace)
-            for namespace in namespaces
-            for resource in ("pods", "services", "endpointslices")
-        ),
-    )
+    by_name = [need for need in ALWAYS if need.where is Where.ASKED and need.resource in _FOUND_BY]
+    nodes = [need for need in ALWAYS if need.resource == "nodes"]
+    return tuple(right for namespace in namespaces for right in _rights((*nodes, *by_name), (namespace,), ""))
+
+
+def _rights(needs: Sequence[Need], asked: Sequence[str], debug: str) -> Iterator[Right]:
+    """Each need in each namespace that it is asked in."""
+    for need in needs:
+        places = {Where.CLUSTER: (None,), Where.ASKED: need.namespaces or asked, Where.DEBUG: (debug,)}[need.where]
+        yield from (Right(need=need, namespace=place) for place in places)
 
 
 def check_reading(connection: Connection, namespaces: Sequence[str], debug_namespace: str) -> None:
@@ -80,9 +74,17 @@ def check_reading(connection: Connection, namespaces: Sequence[str], debug_names
         _refuse_missing(reviewed)
 
 
-def review(connection: Connection, namespace: str) -> tuple[Right, ...]:
-    """Every needed right with the API's answer (SelfSubjectAccessReview). Raises VxtraceError where it cannot be asked."""
-    return _reviewed(connection, needed(namespace))
+def review(connection: Connection, needs: Sequence[Need], namespaces: Sequence[str], debug_namespace: str) -> tuple[Right, ...]:
+    """The API's answer about each of `needs` (SelfSubjectAccessReview).
+
+    Args:
+        needs: of the table.
+        namespaces: those that are asked about, ALL for all.
+        debug_namespace: where the debug pods are to be made.
+
+    Raises VxtraceError where the API cannot be asked.
+    """
+    return _reviewed(connection, tuple(dict.fromkeys(_rights(needs, namespaces, debug_namespace))))
 
 
 def _reviewed(connection: Connection, rights: Sequence[Right]) -> tuple[Right, ...]:
@@ -106,33 +108,41 @@ def check(connection: Connection, *, options: PodOptions, namespace: str, manife
         UsageError: rights that are missing, all of them listed with their verbs; or admission's refusal in its own words.
         CannotRunError: the API cannot be asked.
     """
-    _refuse_missing(review(connection, namespace))
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="dry-run") as pool:
-        refused = [error for error in pool.map(lambda body: _try(connection, namespace, body), manifests) if error]
+    _refuse_missing(_reviewed(connection, needed(namespace)))
+    refused = [error for error in admitted(connection, namespace, manifests) if error is not None]
     if refused:
         raise refusal(refused[0], namespace, profile=options.profile)
 
 
+def admitted(connection: Connection, namespace: str, manifests: Sequence[Mapping[str, Any]]) -> tuple[ApiError | None, ...]:
+    """Why the API would not create a pod, for each; None where it would."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="dry-run") as pool:
+        return tuple(pool.map(lambda body: _try(connection, namespace, body), manifests))
+
+
 def _refuse_missing(rights: Sequence[Right]) -> None:
+    """Raise a UsageError with all rights that are not allowed, if any."""
     missing = [right for right in rights if not right.allowed]
     if missing:
         raise UsageError("missing rights:\n" + "\n".join(f"  {right}" for right in missing), RIGHTS_HINT)
 
 
 def _ask(connection: Connection, right: Right) -> Right:
-    resource, _, subresource = right.resource.partition("/")
+    """Whether it is allowed; one of several names stands for all of them."""
+    resource, _, subresource = right.need.resource.partition("/")
     attributes = {
-        "verb": right.verb,
-        "group": _GROUPS.get(resource, ""),
+        "verb": right.need.verb,
+        "group": right.need.group,
         "resource": resource,
         "subresource": subresource,
         "namespace": right.namespace or "",
+        "name": right.need.names[0] if right.need.names else "",
     }
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
     with Api(connection) as api:
         answer = api.post(path("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"), body)
         status = api.decode(answer, _Review).status
-    return Right(verb=right.verb, resource=right.resource, namespace=right.namespace, allowed=status.allowed, reason=status.reason or None)
+    return replace(right, allowed=status.allowed, reason=status.reason or None)
 
 
 def _try(connection: Connection, namespace: str, body: Mapping[str, Any]) -> ApiError | None:

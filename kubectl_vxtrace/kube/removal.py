@@ -144,7 +144,7 @@ def _ask(connection: Connection, pods: Collection[Doomed], progress: _Progress) 
     for pod, error in zip(pods, outcomes, strict=True):
         if error is None:
             progress.there.add(pod.key)
-        elif error.status in (400, 403, 405, 422):
+        elif error.reason and error.status in (400, 403, 405, 422):  # the API's own word, no gateway's page
             progress.refused.add(pod.key)
         elif not (error.says_missing(pod.name) or _is_another(error, pod)):
             trouble = trouble or error

@@ -3,6 +3,7 @@
 import email.utils
 import http.client
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +21,11 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 PAGE = 500  # client-go's default page size for lists
-_RETRIED = frozenset({429, 500, 502, 503, 504})
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _BACKOFF_S = (0.1, 0.4, 1.2)
-_LONGEST_RETRY_AFTER_S = 5.0
+LONGEST_RETRY_AFTER_S = 5.0
+_NO_SUCH_PATH = "404 page not found"  # the API's own word where it serves nothing (Go's net/http, NotFound)
+_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _BUILDING = threading.Lock()
 
@@ -30,10 +33,10 @@ _BUILDING = threading.Lock()
 class ApiError(Exception):
     """The API refused a request, or could not be asked.
 
-    `status` is the HTTP status, 0 where there was no answer (`__cause__` says why). `reason` is the API's own word
-    (`Forbidden`, `AlreadyExists`), `about` the name of the object that it is about, both empty where it was no API that answered (a
-    gateway's page); `message` is its text. `server` is the address that was asked. `sent` is False where the request cannot have reached
-    the server.
+    `status` is the HTTP status, 0 where there was no answer (`__cause__` says why). `reason` is the API's own word (`Forbidden`,
+    `AlreadyExists`; `Unknown` where it gave none), `about` the name of the object that it is about, both empty where it was no API that
+    answered (a gateway's page); `message` is its text. `server` is the address that was asked. `sent` is False where the request cannot
+    have reached the server.
     """
 
     def __init__(
@@ -60,6 +63,18 @@ class ApiError(Exception):
         """Whether the API itself says that there is no object of that name. A 404 of anything on the way (a load balancer, a proxy) says
         nothing of objects."""
         return self.status == 404 and self.reason == "NotFound" and self.about == name
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later: overload, no connection, gateways that have lost the API (some say 404 then).
+
+        What the API itself refuses, redirects, and TLS do not pass.
+        """
+        if self.status == 0:
+            return not self.message.startswith("TLS")
+        if self.status == 404:
+            return not self.reason and self.message != _NO_SUCH_PATH
+        return self.status in _RETRIED and self.reason != "AlreadyExists"
 
 
 def decode(body: bytes | bytearray | msgspec.Raw, type_: type[T]) -> T:
@@ -158,7 +173,7 @@ class Api:
                 if attempt >= len(_BACKOFF_S) or not _worth_retrying(error):
                     raise
                 asked_s = error.retry_after_s
-                time.sleep(_BACKOFF_S[attempt] if asked_s is None else min(asked_s, _LONGEST_RETRY_AFTER_S))
+                time.sleep(_BACKOFF_S[attempt] if asked_s is None else min(asked_s, LONGEST_RETRY_AFTER_S))
                 attempt += 1
 
     def items(self, resource: str, type_: type[T], query: Sequence[tuple[str, str]] = ()) -> Iterator[T]:
@@ -239,8 +254,7 @@ def refused(server: str, status: int, body: bytes, retry_after: str | None = Non
     try:
         said = decode(body, _Status)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        text = body[:300].decode("utf-8", "replace").strip()
-        said = _Status(message=text or http_reason or None)
+        said = _Status(message=_page_text(body) or http_reason or None)
     try:
         wait_s = float(retry_after) if retry_after else None
     except ValueError:
@@ -252,16 +266,21 @@ def refused(server: str, status: int, body: bytes, retry_after: str | None = Non
         server,
         status,
         said.message or f"HTTP status {status}",
-        reason=(said.reason or "") if is_api else "",
+        reason=(said.reason or "Unknown") if is_api else "",
         about=(said.details.name or "") if is_api and said.details is not None else "",
         retry_after_s=wait_s,
     )
 
 
+def _page_text(body: bytes) -> str:
+    """The beginning of a page, without its markup."""
+    return " ".join(_TAG.sub(" ", body[:4096].decode("utf-8", "replace")).split())[:300]
+
+
 def _worth_retrying(error: ApiError) -> bool:
     """Overload and gateway errors, and connections that broke; never a refused one, a time-out or TLS, which would only cost time."""
     if error.status:
-        return error.status in _RETRIED
+        return error.may_pass
     return isinstance(error.__cause__, urllib3.exceptions.ProtocolError | http.client.HTTPException | ConnectionResetError)
 
 

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from kubectl_vxtrace.kube.explain import explain
 from kubectl_vxtrace.kube.namespaces import is_absent, not_found
 from kubectl_vxtrace.kube.objects import Metadata, NodeObject, PodObject, WorkloadObject
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
+from kubectl_vxtrace.kube.rights import ALL, ALWAYS, Refusals
 from kubectl_vxtrace.kube.serviceobjects import ServiceObject, SliceObject
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Scope
@@ -101,12 +102,14 @@ class _Reader:
 
 @dataclass(slots=True)
 class _Found:
-    lists: dict[str, list[Any]]
-    missing: list[str]
+    lists: dict[str, list[Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    refused: Refusals = field(default_factory=lambda: Refusals(ALWAYS))
 
-    def add(self, kind: _Kind, result: list[Any] | ApiError, where: str) -> None:
+    def add(self, kind: _Kind, result: list[Any] | ApiError, namespace: str | None = None) -> None:
         if isinstance(result, ApiError):
-            self.missing.append(_why(kind.plural, result, where))
+            self.missing.append(_why(kind.plural, result, f" in namespace {namespace}" if namespace else ""))
+            self.refused.add("list", kind.group, kind.plural, namespace or ALL, result)
         else:
             self.lists.setdefault(kind.plural, []).extend(result)
 
@@ -141,11 +144,11 @@ def wide(connection: Connection, *, namespaces: Sequence[str] = (), annotations:
     return _read(connection, Scope.WIDE, tuple(namespaces), annotations)
 
 
-def nodes(connection: Connection) -> tuple[Node, ...]:
-    """Every node. Raises VxtraceError where they cannot be read."""
+def nodes(connection: Connection, *, annotations: tuple[str, ...] = ()) -> tuple[Node, ...]:
+    """Every node, `annotations` as in `near`. Raises VxtraceError where they cannot be read."""
     try:
         with Api(connection) as api:
-            return tuple(item.record() for item in api.items(path("api", "v1", "nodes"), NodeObject))
+            return tuple(item.record(annotations) for item in api.items(path("api", "v1", "nodes"), NodeObject))
     except ApiError as error:
         raise explain(error, "read the nodes") from error
 
@@ -155,7 +158,7 @@ def _read(
 ) -> ClusterSnapshot:
     taken_ns = time.time_ns()
     nodes_kind = _Kind("nodes", NodeObject)
-    found = _Found({}, [])
+    found = _Found()
     try:
         with _Reader(connection) as reader:
             wanted: list[tuple[_Kind, str | None]] = [(nodes_kind, None)]
@@ -164,23 +167,24 @@ def _read(
             uid, absent, *results = reader.all([reader.uid, partial(reader.absent, required), *lists])
             if absent is not None:
                 raise not_found(absent)
-            refused: list[_Kind] = []
+            refused: dict[_Kind, ApiError] = {}
             for (kind, namespace), result in zip(wanted, results, strict=True):
                 if scope is Scope.WIDE and kind is not nodes_kind and isinstance(result, ApiError) and result.status == 403:
-                    refused.append(kind)
+                    refused[kind] = result
                 else:
-                    found.add(kind, result, f" in namespace {namespace}" if namespace else "")
+                    found.add(kind, result, namespace)
             if refused:
                 _one_by_one(reader, connection, refused, namespaces, found)
     except ApiError as error:
         raise explain(error, "read the cluster") from error
     if isinstance(uid, ApiError):
         found.missing.append(_why("namespaces", uid, ""))
+        found.refused.add("get", "", "namespaces", ALL, uid)
     read = _snapshot(connection, scope, taken_ns, uid if isinstance(uid, str) else None, found)
     return replace(read, nodes=tuple(item.record(annotations) for item in found.lists.get("nodes", ())))
 
 
-def _one_by_one(reader: _Reader, connection: Connection, refused: Sequence[_Kind], more: Sequence[str], found: _Found) -> None:
+def _one_by_one(reader: _Reader, connection: Connection, refused: Mapping[_Kind, ApiError], more: Sequence[str], found: _Found) -> None:
     """Read the refused kinds namespace by namespace, and say which were read."""
     listed = reader.list(_Kind("namespaces", _Named), None)
     if isinstance(listed, ApiError):
@@ -193,10 +197,11 @@ def _one_by_one(reader: _Reader, connection: Connection, refused: Sequence[_Kind
         read = []
         for (job_kind, name), result in zip(jobs, results, strict=True):
             if job_kind is kind and not isinstance(result, ApiError):
-                found.add(kind, result, "")
+                found.add(kind, result)
                 read.append(name)
         shown = ", ".join(read[:5]) + (f" and {len(read) - 5} more" if len(read) > 5 else "")
         found.missing.append(f"{kind.plural} of all namespaces (forbidden; read in: {shown or 'none'})")
+        found.refused.add("list", kind.group, kind.plural, ALL, refused[kind])
 
 
 def _why(plural: str, error: ApiError, where: str) -> str:
@@ -216,6 +221,7 @@ def _snapshot(connection: Connection, scope: Scope, taken_ns: int, uid: str | No
         services=tuple(item.record(backends.get((item.metadata.namespace, item.metadata.name), ())) for item in lists.get("services", ())),
         workloads=tuple(item.record(kind) for kind, at in _WORKLOADS.items() for item in lists.get(at.plural, ())),
         missing=tuple(found.missing),
+        refused=found.refused.sentences(),
     )
 
 

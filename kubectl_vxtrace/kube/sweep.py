@@ -27,7 +27,7 @@ def sweep(
         namespace: where to look; None for all, or those of this context where all may not be listed.
         older_than_s: in place of each pod's own lifetime.
         everything: whatever their age.
-        keep_session: never these.
+        keep_session: never these, nor pods that the API is ending already: a trace waits for nobody else's.
 
     Raises VxtraceError where pods cannot be listed.
     """
@@ -40,7 +40,7 @@ def sweep(
     orphans = [
         Doomed(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid or None)
         for pod in pods
-        if (pod.metadata.labels or {}).get(SESSION_LABEL, "") != (keep_session or "") and (everything or _is_over(pod, now_s, older_than_s))
+        if not _spared(pod, keep_session) and (everything or _is_over(pod, now_s, older_than_s))
     ]
     return cleanup(*remove(connection, orphans))
 
@@ -54,6 +54,12 @@ def _managed(api: Api, connection: Connection, namespace: str | None) -> list[Po
             raise
         places = dict.fromkeys((connection.namespace, connection.context_namespace))
         return [pod for place in places for pod in api.items(namespaced(place, "pods"), PodObject, query)]
+
+
+def _spared(pod: PodObject, keep_session: str | None) -> bool:
+    """Whether a pod is left alone: one of no session is not ours, and a trace, which has one, leaves its own and those that are ending."""
+    session = (pod.metadata.labels or {}).get(SESSION_LABEL, "")
+    return not session or (keep_session is not None and (session == keep_session or pod.metadata.deletion_timestamp is not None))
 
 
 def _is_over(pod: PodObject, now_s: float, older_than_s: float | None) -> bool:

@@ -7,11 +7,12 @@ behind them, and in the end nothing counts but the SHA-256 of the whole.
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from kubectl_vxtrace.kube.exec import PATIENCE_S, ExecResult, Sink
+from kubectl_vxtrace.kube.exec import ExecResult, Sink
+from kubectl_vxtrace.kube.handshake import PATIENCE_S
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult
 
@@ -22,6 +23,7 @@ _CHUNK_TIMEOUT_S = 120.0
 _QUICK_S = 20.0  # a piece of twice the size then takes a third of the time that it may
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 3.0
+_TELL_AFTER_S = 5.0
 _FINAL = frozenset({401, 403, 404})
 _MOST_ENDS = 3
 """So often the command may end well without a byte: then the file is shorter than the node says."""
@@ -54,6 +56,7 @@ def fetch(
     sha256: str,
     max_bytes: int,
     chunk_bytes: int = CHUNK_BYTES,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> FetchResult:
     """Fetch `remote_path` to `destination`; a broken piece goes on from the byte where it broke, a file with a wrong hash comes once more.
 
@@ -63,9 +66,14 @@ def fetch(
     Args:
         size_bytes, sha256: what the node says of the file, hexadecimal.
         max_bytes: more than this is not fetched at all.
+        tell: is told what is waited for, where that takes long.
     """
     part = destination.with_name(destination.name + ".part")
-    pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes)
+
+    def waits(reason: str, left_s: float) -> None:
+        tell(f"waiting for {destination.name} ({reason}), {left_s:.0f} s more at most")
+
+    pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes, waits)
 
     def failed(reason: str) -> FetchResult:
         return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, reason=reason)
@@ -74,7 +82,7 @@ def fetch(
         return failed(f"{size_bytes} bytes are more than the limit of {max_bytes}")
     found = ""
     for _ in range(2):
-        pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes)
+        pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes, waits)
         try:
             with _create(part) as file:
                 pieces.fetch_all(file)
@@ -101,7 +109,7 @@ class _Pieces:
     `got` is how many bytes have come, `digest` the SHA-256 of these. Bytes go to the file as they come: memory holds one message.
     """
 
-    def __init__(self, run: Run, remote_path: str, size_bytes: int, chunk_bytes: int) -> None:
+    def __init__(self, run: Run, remote_path: str, size_bytes: int, chunk_bytes: int, waits: Callable[[str, float], None]) -> None:
         self.got = 0
         self.digest = hashlib.sha256()
         self._run = run
@@ -109,10 +117,12 @@ class _Pieces:
         self._size_bytes = size_bytes
         self._chunk_bytes = chunk_bytes
         self._said = ""
+        self._waits = waits
 
     def fetch_all(self, file: BinaryIO) -> None:
         """Fetch what is left, and give up where nothing has come for PATIENCE_S. Raises _FetchError."""
         progress_s, pause_s, ends = time.monotonic(), _FIRST_BACKOFF_S, 0
+        tell_at_s = progress_s + _TELL_AFTER_S
         while self.got < self._size_bytes:
             began_s, before = time.monotonic(), self.got
             length = min(self._size_bytes - self.got, self._chunk_bytes)
@@ -120,6 +130,7 @@ class _Pieces:
             now_s = time.monotonic()
             if self.got > before:
                 progress_s, pause_s, ends = now_s, _FIRST_BACKOFF_S, 0
+                tell_at_s = now_s + _TELL_AFTER_S
             if problem is None and self.got == before + length:
                 if now_s - began_s < _QUICK_S:
                     self._chunk_bytes = min(_LARGEST_CHUNK_BYTES, 2 * self._chunk_bytes)
@@ -130,6 +141,9 @@ class _Pieces:
                 raise _FetchError(self._said or f"the node sends no more, {length} bytes were asked for")
             if problem is not None and (problem.is_final or now_s - progress_s >= PATIENCE_S):
                 raise problem
+            if problem is not None and now_s >= tell_at_s:
+                tell_at_s = now_s + 2 * _TELL_AFTER_S
+                self._waits(str(problem), progress_s + PATIENCE_S - now_s)
             if self.got == before:
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
@@ -146,7 +160,7 @@ class _Pieces:
         try:
             result = self._run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=sink)
         except ApiError as error:
-            return _FetchError(error.message, is_final=error.status in _FINAL)
+            return _FetchError(error.message, is_final=error.status in _FINAL and not error.may_pass)
         self._said = result.stderr.decode("utf-8", "replace").strip()
         if result.status is AnswerStatus.OK:
             return None

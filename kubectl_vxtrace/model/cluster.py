@@ -231,7 +231,8 @@ class ClusterSnapshot:
     """What the API said at one time. `uid` is that of the kube-system namespace; `missing` lists kinds that may not be read.
 
     `namespace` is the one that kubectl would use where none is given. `policies` and `cni` are read while the captures run;
-    `absent` holds, per kind, why it could not be (`networkpolicies`: forbidden). A CNI that is not installed is absent, too.
+    `absent` holds, per kind, why it could not be (`networkpolicies`: forbidden). A CNI that is not installed is absent, too. `refused`
+    says in sentences what the API did not give, and what is not known for it.
     """
 
     uid: str | None = None
@@ -246,6 +247,7 @@ class ClusterSnapshot:
     policies: tuple[NetworkPolicy, ...] = ()
     cni: CniConfiguration = CniConfiguration()
     absent: dict[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 class AnswerStatus(StrEnum):

@@ -239,7 +239,7 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
         where = "/".join(part for part in (blind.node, blind.interface) if part)
         yield "BLIND", f"{where}: {blind.reason}" if where else blind.reason
     for note in report.completeness.notes:
-        yield "FILES", note
+        yield "NOTE", note
     if stepped := words.stepped_text(report.clocks):
         yield "CLOCK", stepped
     if report.remediation:

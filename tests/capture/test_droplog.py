@@ -133,6 +133,26 @@ def test_a_session_says_what_each_node_said() -> None:
     assert nodes.asked == ["a droplog-start", "b droplog-start", "a droplog-stop", "b droplog-stop"]
 
 
+def test_an_answer_that_is_lost_is_asked_for_again() -> None:
+    class Forgetful(_Nodes):
+        def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
+            fresh = {f"{command.node} {command.key}" for command in commands} - set(self.asked)
+            answers = super().ask(commands)
+            return tuple(
+                replace(answer, stdout=b"", status=AnswerStatus.TRUNCATED, reason="the stream broke")
+                if f"{answer.command.node} {answer.command.key}" in fresh
+                else answer
+                for answer in answers
+            )
+
+    nodes = Forgetful()
+    session = DropSession(nodes, ("a",), session="7f3a00", directory="/capture", limit_s=60)
+    session.start()
+    [log] = session.collect()
+    assert (log.reason, len(log.drops)) == (None, 2)
+    assert nodes.asked == ["a droplog-start", "a droplog-start", "a droplog-stop", "a droplog-stop"]
+
+
 def test_where_no_pod_may_nobody_is_asked() -> None:
     nodes = _Nodes()
     session = DropSession(nodes, ("a",), session="7f3a00", directory="/capture", limit_s=60, refused="not privileged")
@@ -226,7 +246,8 @@ def _drop_a_datagram() -> int:
 @pytest.mark.root
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_drop_of_this_machine_is_told_with_its_time(shell: str, session: str, tmp_path: Path) -> None:
-    assert droplog.why_not(_run(shell, droplog.start(NODE, session, str(tmp_path), 60))) is None
+    for _ in range(2):  # its answer may be lost
+        assert droplog.why_not(_run(shell, droplog.start(NODE, session, str(tmp_path), 60))) is None
     assert len(_instances(session)) == 1
     dropped_ns = _drop_a_datagram()
     answer = _run(shell, droplog.stop(NODE, session, str(tmp_path)))
@@ -236,6 +257,7 @@ def test_a_drop_of_this_machine_is_told_with_its_time(shell: str, session: str, 
     mine = [drop for drop in log.drops if drop.reason == "NO_SOCKET" and _fits(drop, dropped_ns)]
     assert mine
     assert not (tmp_path / ".finish").exists()
+    assert _run(shell, droplog.stop(NODE, session, str(tmp_path))).stdout == answer.stdout
     assert "mounted" not in answer.stderr.decode()
 
 

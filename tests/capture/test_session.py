@@ -1,6 +1,7 @@
 """Sessions with nodes that say what a test wants."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 
@@ -15,9 +16,11 @@ from kubectl_vxtrace.model.request import Limits
 from tests.capture.pings import LEFT, RIGHT
 from tests.capture.pings import plan as ping_plan
 
+LOST = b"lost"
+
 
 class Actor:
-    """Nodes that answer by a script of the test's: (what was asked) -> stdout."""
+    """Nodes that answer by a script of the test's: (what was asked) -> stdout, LOST, or None where they cannot be asked."""
 
     def __init__(self, play: Callable[[NodeCommand], bytes | None]) -> None:
         self._play = play
@@ -31,6 +34,8 @@ class Actor:
         stdout = self._play(command)
         if stdout is None:
             return NodeAnswer(command=command, status=AnswerStatus.ABSENT, reason="connection refused")
+        if stdout == LOST:
+            return NodeAnswer(command=command, status=AnswerStatus.TRUNCATED, reason="the stream broke")
         return NodeAnswer(command=command, status=AnswerStatus.OK, exit_code=0, stdout=stdout)
 
     def fetch(self, node: str, remote_path: str, destination: FilePath, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
@@ -63,8 +68,9 @@ def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
 
 
 def test_no_node_at_all_cannot_run() -> None:
-    with pytest.raises(CannotRunError, match="connection refused"):
+    with pytest.raises(CannotRunError, match="connection refused") as caught:
         CaptureSession(Actor(lambda _: None), ping_plan(), "/capture").start()
+    assert "image" not in caught.value.hint
 
 
 def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:
@@ -108,16 +114,35 @@ def test_files_of_one_node_are_fetched_side_by_side(tmp_path: FilePath) -> None:
     ]
 
 
-def test_stop_asks_a_silent_node_again_and_an_answered_one_not() -> None:
-    lost = iter([None])
-    actor = Actor(
-        lambda command: next(lost, _all_well(command)) if command.key == "capture-stop" and command.node == RIGHT else _all_well(command)
-    )
+@pytest.mark.parametrize("step", ["capture-start", "capture-stop"])
+@pytest.mark.parametrize("lost", [LOST, _report(2, "listening", _LISTENING)[:-3], b""])
+def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: FilePath, step: str, lost: bytes) -> None:
+    losses = iter([lost, lost])
+    actor = Actor(lambda command: next(losses, _all_well(command)) if (command.key, command.node) == (step, RIGHT) else _all_well(command))
     session = CaptureSession(actor, ping_plan(), "/capture")
     session.start()
     session.stop()
     session.stop()
-    assert [command.node for command in actor.asked if command.key == "capture-stop"] == [LEFT, RIGHT, RIGHT]
+    assert [command.node for command in actor.asked if command.key == step] == [LEFT, RIGHT, RIGHT, RIGHT]
+    assert all(result.captured == 1 for result in session.collect(tmp_path))
+
+
+def test_an_answer_that_is_always_lost_is_given_up_and_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.asking.PATIENCE_S", 1.0)
+    monkeypatch.setattr("kubectl_vxtrace.capture.asking._TELL_AFTER_S", 0.1)
+    told: list[str] = []
+    session = CaptureSession(Actor(lambda command: LOST), ping_plan(), "/capture", told.append)
+    started_s = time.monotonic()
+    with pytest.raises(CannotRunError, match="the stream broke"):
+        session.start()
+    assert time.monotonic() - started_s < 3
+    assert told[0].startswith(f"waiting for {LEFT}, {RIGHT} to say whether captures run (the stream broke), ")
+
+
+def test_a_node_that_cannot_be_asked_is_not_asked_again() -> None:
+    actor = Actor(lambda command: None if command.node == RIGHT else _all_well(command))
+    CaptureSession(actor, ping_plan(), "/capture").start()
+    assert [command.node for command in actor.asked] == [LEFT, RIGHT]
 
 
 def test_wait_ends_when_nothing_runs_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

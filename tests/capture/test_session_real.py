@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
 
+from kubectl_vxtrace.capture import commands, tcpdump
+from kubectl_vxtrace.capture.nodeanswer import State, read_report
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus
 from kubectl_vxtrace.model.request import Limits
@@ -89,6 +93,53 @@ def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
         slack_ns = 1_000_000_000 if shell == "busybox" and shutil.which("bash") is None else 0
         assert before_ns - slack_ns <= result.started_ns < result.stopped_ns <= time.time_ns()
         assert result.task.argv[:3] == ("tcpdump", "-Z", "root")
+
+
+class Forgetful(netns.NamespaceNodes):
+    """Nodes that do what they are asked, and whose first answers to that question are lost."""
+
+    def __init__(self, shell: str, root: FilePath, key: str) -> None:
+        super().__init__(shell, root)
+        self._key, self._lost = key, {LEFT, RIGHT}
+
+    def answer(self, command: NodeCommand) -> NodeAnswer:
+        answer = super().answer(command)
+        if command.key != self._key or command.node not in self._lost:
+            return answer
+        self._lost.remove(command.node)
+        return replace(answer, status=AnswerStatus.TRUNCATED, stdout=answer.stdout[:30])
+
+
+def _captures(node: str) -> int:
+    names = [FilePath(f"/proc/{pid}/comm").read_text().strip() for pid in netns.run("ip", "netns", "pids", node).split()]
+    return names.count("tcpdump")
+
+
+@pytest.mark.parametrize("key", ["capture-start", "capture-stop"])
+def test_an_answer_that_is_lost_loses_nothing_and_no_tap_has_two_captures(shell: str, key: str, tmp_path: FilePath) -> None:
+    session = CaptureSession(Forgetful(shell, tmp_path, key), ping_plan(), netns.DIRECTORY)
+    session.start()
+    assert (_captures(LEFT), _captures(RIGHT)) == (1, 1)
+    _ping(4)
+    session.stop()
+    for result in session.collect(tmp_path):
+        assert (result.status, result.reason, result.received_early, result.cut_off) == (CaptureStatus.COMPLETE, None, 0, 0)
+        assert len(_read(tmp_path / (result.file or ""))) == 8
+    assert (_captures(LEFT), _captures(RIGHT)) == (0, 0)
+
+
+def test_two_starts_at_once_begin_each_capture_once(shell: str, tmp_path: FilePath) -> None:
+    nodes, plan = netns.NamespaceNodes(shell, tmp_path), ping_plan()
+    first, *_ = reports = [read_report(answer) for answer in nodes.ask([commands.start(LEFT, plan.tasks[:1], plan, netns.DIRECTORY)] * 4)]
+    assert _captures(LEFT) == 1
+    assert [(report.reason, report.records[plan.tasks[0].id].state) for report in reports] == [(None, State.LISTENING)] * 4
+    assert {tcpdump.received_early(report.records[plan.tasks[0].id].said) for report in reports} == {
+        tcpdump.received_early(first.records[plan.tasks[0].id].said)
+    }
+    stopped = [read_report(answer) for answer in nodes.ask([commands.stop(LEFT, plan.tasks[:1], netns.DIRECTORY)] * 4)]
+    assert {report.records[plan.tasks[0].id].state for report in stopped} == {State.STOPPED}
+    assert len({report.records[plan.tasks[0].id].sha256 for report in stopped} - {None}) == 1
+    assert all(report.records[plan.tasks[0].id].sha256 is not None for report in stopped)
 
 
 def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str, tmp_path: FilePath) -> None:

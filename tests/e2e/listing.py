@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,16 +15,29 @@ import yaml
 _PASSING = {"events", "leases"}
 
 
-class _Api:
-    """The API server of a kubeconfig's first cluster, as its first user, who has a token."""
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An API server: `host:port`, how to know it, and a token that it takes."""
 
+    address: str
+    tls: ssl.SSLContext
+    token: str
+
+
+def endpoint(kubeconfig: Path) -> Endpoint:
+    """The API server of a kubeconfig's first cluster, as its first user, who has a token."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    tls = ssl.create_default_context(cadata=authority)
+    return Endpoint(urlsplit(cluster["server"]).netloc, tls, config["users"][0]["user"]["token"])
+
+
+class _Api:
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster = config["clusters"][0]["cluster"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        context = ssl.create_default_context(cadata=authority)
-        self._connection = http.client.HTTPSConnection(urlsplit(cluster["server"]).netloc, context=context, timeout=10)
-        self._headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}", "Accept": "application/json"}
+        there = endpoint(kubeconfig)
+        self._connection = http.client.HTTPSConnection(there.address, context=there.tls, timeout=10)
+        self._headers = {"Authorization": f"Bearer {there.token}", "Accept": "application/json"}
 
     def get(self, path: str) -> dict[str, Any]:
         self._connection.request("GET", path, headers=self._headers)
@@ -40,6 +54,15 @@ class _Api:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def get(kubeconfig: Path, path: str) -> dict[str, Any]:
+    """What the API answers to a GET of a path, with its query."""
+    api = _Api(kubeconfig)
+    try:
+        return api.get(path)
+    finally:
+        api.close()
 
 
 def pods(kubeconfig: Path) -> set[str]:

@@ -76,9 +76,9 @@ class Lab:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def trace(self, *extra: str, cwd: Path, duration: str = "4s") -> Run:
+    def trace(self, *extra: str, cwd: Path, duration: str = "4s", to: str = SERVICE) -> Run:
         """The main command with a JSON report."""
-        return self.vxtrace("pod", CLIENT, "--to", SERVICE, "--duration", duration, "-o", "json", *extra, cwd=cwd)
+        return self.vxtrace("pod", CLIENT, "--to", to, "--duration", duration, "-o", "json", *extra, cwd=cwd)
 
     def state(self, name: str, content: object) -> None:
         """Write one of the files by which the lab's API server and kubelets are told to fail, or whom to know; None removes it."""

@@ -227,8 +227,8 @@ def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> 
     assert any(blind["node"] == "ada-ec-2" for blind in again.report["completeness"]["blind"])
 
 
-def test_killed_without_a_chance_the_pods_end_by_themselves(place: Lab, tmp_path: Path) -> None:
-    """The lease in the pod: nobody called for a minute, so PID 1 ends."""
+def test_the_pods_of_a_killed_trace_are_removed_at_once_with_all(place: Lab, tmp_path: Path) -> None:
+    """They would end by themselves within a minute, which tests/promises waits for."""
     before = pods(place.kubeconfig)
     process = subprocess.Popen(
         [sys.executable, "-m", "kubectl_vxtrace", "pod", CLIENT, "--to", "kube-dns", "--duration", "60s"],

@@ -12,28 +12,10 @@ import pytest
 
 from tests.e2e.listing import pods
 from tests.e2e.place import CLIENT, Lab
+from tests.promises import looks, matrix
+from tests.promises.cells import TENTH, Cell
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
-
-
-def _processes() -> set[str]:
-    """Command lines of everything that a debug pod runs: what captures in the network namespace of a node of this lab."""
-    networks = {(node.stat().st_dev, node.stat().st_ino) for node in Path("/run/netns").glob("ada-ec-*")}
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                network = (entry / "ns/net").stat()
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if (network.st_dev, network.st_ino) in networks and (b"tcpdump" in command or b"/capture" in command):
-                found.add(f"{entry.name} {command!r}")
-    return found
-
-
-def _mounts() -> set[str]:
-    return set(Path("/proc/self/mounts").read_text().splitlines())
 
 
 @pytest.fixture
@@ -48,12 +30,13 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def nothing_left(place: Lab, temporary: Path) -> Iterator[None]:
     """Pods, processes, mounts and files are afterwards what they were before."""
-    before = (pods(place.kubeconfig), _processes(), _mounts())
+    before, machine = pods(place.kubeconfig), looks.machine()
     yield
     deadline = time.monotonic() + 10
-    while (after := (pods(place.kubeconfig), _processes(), _mounts())) != before and time.monotonic() < deadline:
+    while (more := looks.grown(machine, looks.machine())) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert after == before
+    assert more == []
+    assert pods(place.kubeconfig) == before
     assert list(temporary.iterdir()) == []
 
 
@@ -77,12 +60,11 @@ def _wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_during_the_capture_gives_a_partial_report(place: Lab, number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_during_the_capture_gives_a_partial_report(place: Lab, tmp_path: Path) -> None:
     process = _start(place, tmp_path)
     _wait_for(process, "listening")
     time.sleep(2.5)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130, stderr
     report = json.loads(stdout)
@@ -95,13 +77,11 @@ def test_a_signal_during_the_capture_gives_a_partial_report(place: Lab, number: 
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("said", ["resolving", "preflight"])
-def test_a_signal_before_the_capture_leaves_nothing(place: Lab, said: str, tmp_path: Path) -> None:
-    process = _start(place, tmp_path)
-    _wait_for(process, said)
-    process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=30)
-    assert (process.returncode, stdout) == (130, "")
+@pytest.mark.parametrize("cell", TENTH, ids=lambda cell: cell.name)
+def test_a_tenth_of_the_kill_matrix(place: Lab, cell: Cell) -> None:
+    """`make promises` has all sixty: docs/promises.md."""
+    seen, wrong = matrix.one(place, cell)
+    assert wrong == [], seen.said
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -110,5 +90,37 @@ def test_a_second_signal_gives_up_what_was_captured(place: Lab, tmp_path: Path) 
     _wait_for(process, "listening")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert "warning: finishing; once more ends at once; debug pods may be left: kubectl delete pods" in stderr
+    assert "warning: nothing of the captures was kept\n3 of 3 debug pods gone\n" in stderr
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("said", ["debug pods running", "listening"])
+def test_a_third_signal_ends_at_once_and_says_what_is_left(place: Lab, said: str, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, said)
+    began_s = time.monotonic()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)  # two that come at once are one (signal(7))
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - began_s < 5
+    assert (process.returncode, stdout) == (5, "")
+    assert "Traceback" not in stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith(
+        "warning: ended at once; debug pods may be left: kubectl delete pods --namespace default --selector vxtrace/session="
+    )
+    assert "3 of 3 debug pods removed" in place.vxtrace("cleanup", "--all", cwd=tmp_path).stdout
+
+
+def test_what_a_killed_trace_leaves_on_this_machine_is_swept(place: Lab, temporary: Path, tmp_path: Path) -> None:
+    process = _start(place, tmp_path)
+    _wait_for(process, "listening")
+    process.kill()
+    process.communicate(timeout=30)
+    assert [left.suffix for left in temporary.iterdir()] == [".run"]
+    place.vxtrace("cleanup", "--all", cwd=tmp_path)
+    assert list(temporary.iterdir()) == []

@@ -6,6 +6,7 @@ from kubectl_vxtrace.facts import host
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.model.datapath import Listener, QueueListener
 from kubectl_vxtrace.model.facts import TimeSync, UdpSocket, WireguardPeer
+from tests.facts.samples import answer
 
 _ADJTIMEX = b"""    mode:         0
 -o  offset:       0 us
@@ -89,3 +90,29 @@ def test_wireguard_peers() -> None:
         sent_bytes=20,
     )
     assert (idle.endpoint, idle.allowed, idle.handshake_s, idle.sent_bytes) == (None, (), 0, None)
+
+
+_UDP_HEAD = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+_UDP_LINE = b"  12: %s 00000000:0000 07 00000000:%s 00:00000000 00000000 0 0 1 2 0 %s\n"
+
+
+@pytest.mark.parametrize(
+    ("local", "queued", "drops"),
+    [
+        pytest.param(b"-0000001:12B5", b"0", b"0", id="an address below zero"),
+        pytest.param(b"0000000000:12B5", b"0", b"0", id="an address of five bytes"),
+        pytest.param(b"00000000:-1", b"0", b"0", id="a port below zero"),
+        pytest.param(b"00000000:12B5", b"0", b"9" * 30, id="drops beyond 64 bits"),
+        pytest.param(b"00000000:12B5", b"f" * 40, b"0", id="a queue beyond 64 bits"),
+        pytest.param(b"00000000:12B5", b"0", b"9" * 5000, id="a number that Python does not read"),
+    ],
+)
+def test_sockets_that_cannot_be_are_passed_over(local: bytes, queued: bytes, drops: bytes) -> None:
+    good = _UDP_LINE % (b"00000000:12B5", b"0", b"3")
+    (socket,) = host.read_udp(_UDP_HEAD + _UDP_LINE % (local, queued, drops) + good)
+    assert (socket.port, socket.drops) == (0x12B5, 3)
+
+
+def test_a_clock_far_in_the_future_is_none() -> None:
+    with pytest.raises(UnreadableError, match="future"):
+        host.read_clock(b"5000000000000000000 1 5000000000000000001", answer(b""))

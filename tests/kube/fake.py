@@ -92,6 +92,8 @@ class Fake:
         self.broken: dict[str, dict[str, Any]] = {}
         self.undying: set[str] = set()
         self.exec: Exec = run_locally
+        self.longest_line: int | None = None  # of a front end: bytes of a request line
+        self.upgrade_refusal: tuple[int, bytes] | None = None  # what a front end answers that passes on no upgrade
         self.seen: list[tuple[str, str, dict[str, str], list[tuple[str, str]]]] = []
         self.bodies: list[Any] = []
         self.lock = threading.Lock()
@@ -148,6 +150,10 @@ class Fake:
                 http.close_connection = True
             else:
                 self.reply(http, status, answer, headers)
+        elif self.longest_line is not None and len(http.requestline) > self.longest_line:
+            self.reply(http, 414, b"<html><h1>414 Request-URI Too Large</h1></html>", {"Content-Type": "text/html"})
+        elif self.upgrade_refusal is not None and "Upgrade" in http.headers:
+            self.reply(http, *self.upgrade_refusal, {"Content-Type": "text/html"})
         elif url.path.endswith("/exec"):
             self.stream(http, parse_qs(url.query)["command"])
         else:

@@ -318,7 +318,7 @@ def test_untrusted_server(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_api_may_answer(fake: Fake, connection: Connection, status: int, body: Any, error: type[Exception], said: str) -> None:
-    fake.replies["GET", "/version"] = [(status, body, {})]
+    fake.replies["GET", "/version"] = [(status, body, {})] * 4
     with pytest.raises(error, match=said):
         server_version(connection)
 

@@ -64,6 +64,23 @@ def test_what_may_not_be_read_is_absent_and_no_error(fake: Fake, connection: Con
     assert (found.policies, found.cni.pools) == ((), ())
     assert found.absent["networkpolicies in kotsadm"] == "forbidden"
     assert found.absent["ippools"] == "forbidden"
+    assert [sentence.partition(": ")[0] for sentence in found.refused] == [
+        "list networkpolicies.networking.k8s.io in namespace kotsadm is forbidden",
+        "list ippools.crd.projectcalico.org is forbidden",
+    ]
+
+
+def test_what_is_not_there_is_no_refusal(fake: Fake, connection: Connection) -> None:
+    assert detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO, _FLANNEL)).refused == ()
+
+
+def test_an_object_that_may_be_read_in_one_of_two_places_is_no_refusal(fake: Fake, connection: Connection) -> None:
+    places = [f"/apis/apps/v1/namespaces/{namespace}/daemonsets/calico-node" for namespace in ("calico-system", "kube-system")]
+    fake.forbidden = {places[0]}
+    fake.replies["GET", places[1]] = [(200, {"metadata": {"name": "calico-node"}}, {})]
+    assert detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO,)).refused == ()
+    (refused,) = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO,)).refused
+    assert refused.startswith("get daemonsets.apps calico-node in namespace calico-system is forbidden: ")
 
 
 def test_a_server_that_is_gone_is_asked_once(fake: Fake, connection: Connection) -> None:
@@ -72,6 +89,7 @@ def test_a_server_that_is_gone_is_asked_once(fake: Fake, connection: Connection)
     found = detailed(connection, _SNAPSHOT, _FLOWS, (_CALICO, _FLANNEL))
     assert len(set(found.absent.values())) == 1
     assert {"networkpolicies in kotsadm", "ippools", "configmap kube-flannel-cfg"} <= found.absent.keys()
+    assert any(sentence.startswith("list ippools.crd.projectcalico.org failed (") for sentence in found.refused)
 
 
 def test_without_a_cni_of_ours_only_policies_are_asked_for(fake: Fake, connection: Connection) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from kubectl_vxtrace.kube import exec as exec_module
+from kubectl_vxtrace.kube import handshake
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Patience, execute
+from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, execute
+from kubectl_vxtrace.kube.handshake import Patience
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.cluster import AnswerStatus
 from kubectl_vxtrace.model.request import Access
@@ -56,7 +58,7 @@ def test_half_a_script_does_not_run(fake: Fake, connection: Connection, tmp_path
 
     fake.exec = halves
     result = run(connection, "sh", "-c", f"touch {made}\n# {LONG}")
-    assert (result.status, result.exit_code, result.stderr) == (AnswerStatus.FAILED, 125, b"the script came in half\n")
+    assert (result.status, result.exit_code, result.reason) == (AnswerStatus.TRUNCATED, None, "the script came in half")
     assert not made.exists()
 
 
@@ -155,10 +157,18 @@ def test_refused_handshake_says_what_the_api_said(fake: Fake, connection: Connec
     assert (caught.value.status, caught.value.message, caught.value.reason) == (403, 'pods "pod" is forbidden: no', "Forbidden")
 
 
-def test_overload_at_the_handshake_is_retried(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exec_module, "_BACKOFF_S", (0.01, 0.01))
-    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(502, b"bad gateway", {}), (429, {}, {})]
+def test_what_may_pass_at_the_handshake_is_retried(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "_FIRST_BACKOFF_S", 0.01)
+    passing: list[tuple[int, Any, dict[str, str]]] = [(502, b"bad gateway", {}), (429, {}, {}), (404, b"<h1>default backend</h1>", {})]
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [*passing, (0, b"", {}), (409, {"kind": "Status"}, {})]
     assert run(connection, "echo", "x").stdout == b"x\n"
+
+
+def test_the_server_may_ask_for_more_time(fake: Fake, connection: Connection) -> None:
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(429, b"", {"Retry-After": "1"})]
+    started = time.monotonic()
+    assert run(connection, "echo", "x").stdout == b"x\n"
+    assert time.monotonic() - started >= 1
 
 
 def test_patience_outlasts_an_api_that_is_away(fake: Fake, connection: Connection) -> None:
@@ -185,8 +195,25 @@ def test_patience_has_an_end(fake: Fake, connection: Connection, answer: tuple[i
     assert time.monotonic() - started < 5
 
 
+def test_what_one_call_has_waited_in_vain_the_next_need_not(fake: Fake, connection: Connection) -> None:
+    away: list[tuple[int, Any, dict[str, str]]] = [(503, b"away", {})] * 100
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = away
+    patience, limits = Patience(bound_s=1.0), ExecLimits(timeout_s=5, max_bytes=100)
+    took_s = []
+    for _ in range(2):
+        started = time.monotonic()
+        with pytest.raises(ApiError, match="away"):
+            execute(connection, "ns", "pod", ("true",), limits=limits, patience=patience)
+        took_s.append(time.monotonic() - started)
+    assert took_s[0] > 0.5 > took_s[1]
+    away[:] = []
+    execute(connection, "ns", "pod", ("true",), limits=limits, patience=patience)
+    away[:] = [(503, b"away", {})]
+    assert execute(connection, "ns", "pod", ("echo", "x"), limits=limits, patience=patience).stdout == b"x\n"
+
+
 def test_who_gives_up_waits_no_more(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exec_module, "_TELL_EVERY_S", 0.1)
+    monkeypatch.setattr(handshake, "_TELL_EVERY_S", 0.1)
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(503, b"away", {})] * 100
     told: list[str] = []
     patience = Patience(bound_s=60, tell=told.append)
@@ -200,8 +227,9 @@ def test_who_gives_up_waits_no_more(fake: Fake, connection: Connection, monkeypa
 
 def test_a_redirect_is_not_followed(fake: Fake, connection: Connection) -> None:
     fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(302, b"", {"Location": f"{fake.url}/elsewhere"})]
-    with pytest.raises(ApiError):
+    with pytest.raises(ApiError, match="a redirect to http") as caught:
         run(connection)
+    assert caught.value.status == 302
     assert all(path != "/elsewhere" for _, path, _, _ in fake.seen)
 
 

@@ -3,9 +3,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
+from kubectl_vxtrace.kube import exec as exec_module
 from kubectl_vxtrace.kube import nodes as nodes_module
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
@@ -72,9 +75,9 @@ def test_every_kind_of_answer(fake: Fake, nodes: DebugNodes) -> None:
     assert (unknown.status, unknown.reason) == (AnswerStatus.ABSENT, "no debug pod was asked for on this node")
     fake.exec = lambda argv, stream: time.sleep(1)
     assert nodes.ask([command("a", "x", timeout_s=0.2)])[0].status is AnswerStatus.TIMEOUT
-    fake.replies["GET", "/api/v1/namespaces/default/pods/vxtrace-s-a/exec"] = [(403, {"message": "no exec for you"}, {})]
+    fake.replies["GET", "/api/v1/namespaces/default/pods/vxtrace-s-a/exec"] = [(403, {"kind": "Status", "message": "no exec for you"}, {})]
     refused = nodes.ask([command("a", "true")])[0]
-    assert (refused.status, refused.reason) == (AnswerStatus.ABSENT, "no exec for you")
+    assert (refused.status, refused.reason) == (AnswerStatus.ABSENT, "the API refuses exec (403: no exec for you)")
 
 
 def test_an_api_that_went_away_is_an_answer(tmp_path: Path) -> None:
@@ -123,3 +126,53 @@ def test_fetch(nodes: DebugNodes, tmp_path: Path) -> None:
     assert (result.reason, result.size_bytes, (tmp_path / "local").read_bytes()) == (None, 4000, content)
     result = nodes.fetch("dark", "/capture/x", tmp_path / "x", size_bytes=1, sha256="", max_bytes=1)
     assert result.reason == "the node is not ready: gone"
+
+
+DENIED = 'admission webhook "validate.kyverno.svc-fail" denied the request: no exec'
+API: dict[str, Any] = {"kind": "Status", "reason": "Forbidden"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said", "hint"),
+    [
+        pytest.param((403, API | {"message": "no"}, {}), UsageError, "the API refuses exec (403: no)", "pods/exec", id="rights"),
+        pytest.param((400, API | {"message": DENIED}, {}), UsageError, "a policy of this cluster refuses exec", "exception", id="policy"),
+        pytest.param((401, API | {"message": "no"}, {}), CannotRunError, "does not accept the credentials", "log in", id="credentials"),
+        pytest.param((404, API | {"message": "gone"}, {}), CannotRunError, "knows no such pod any more (404: gone)", "again", id="no pod"),
+        pytest.param((404, b"<h1>default\nbackend</h1>", {}), CannotRunError, "(404: default backend)", "WebSocket", id="no route"),
+        pytest.param((403, b"<script>x</script>denied", {}), CannotRunError, "(403: denied)", "WebSocket", id="firewall"),
+        pytest.param(
+            (302, b"", {"Location": "https://login/"}), CannotRunError, "(302: a redirect to https://login/)", "log in", id="login"
+        ),
+        pytest.param((200, b"<title>Log in</title>", {}), CannotRunError, "(200: Log in)", "log in", id="login page"),
+        pytest.param(
+            (400, API | {"message": "no upgrade"}, {}), CannotRunError, "the API refuses the WebSocket", "upgrades", id="no upgrade"
+        ),
+        pytest.param((414, b"", {}), CannotRunError, "takes no request line as long as", "large_client_header_buffers", id="line"),
+    ],
+)
+def test_why_no_command_can_be_run_is_named(
+    fake: Fake,
+    nodes: DebugNodes,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, Any, dict[str, str]],
+    error: type[VxtraceError],
+    said: str,
+    hint: str,
+) -> None:
+    monkeypatch.setattr(exec_module, "_HURRY_S", 0.5)
+    for pod in ("vxtrace-s-a", "vxtrace-s-b"):
+        fake.replies["GET", f"/api/v1/namespaces/default/pods/{pod}/exec"] = [answer] * 9
+    nodes.ask([command("a", "true"), command("b", "true")])
+    with pytest.raises(error) as caught:
+        nodes.require_reached()
+    assert said in caught.value.message
+    assert caught.value.message.count("\n") == 1
+    assert "  a, b: " in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_one_node_that_can_be_asked_is_enough(fake: Fake, nodes: DebugNodes) -> None:
+    fake.replies["GET", "/api/v1/namespaces/default/pods/vxtrace-s-a/exec"] = [(403, API, {})]
+    nodes.ask([command("a", "true"), command("b", "true")])
+    nodes.require_reached()

@@ -6,6 +6,7 @@ from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.manifest import manifest
 from kubectl_vxtrace.kube.preflight import check, check_reading, review
+from kubectl_vxtrace.kube.rights import ALWAYS
 from kubectl_vxtrace.model.request import PodOptions
 from tests.kube.fake import Fake
 
@@ -22,7 +23,7 @@ def test_all_well_and_nothing_made(fake: Fake, connection: Connection) -> None:
     run(connection)
     assert fake.pods == {}
     assert [query for method, path, _, query in fake.seen if path == PODS] == [[("dryRun", "All")]] * 2
-    asked = {(right.verb, right.resource) for right in review(connection, "debug")}
+    asked = {(right.need.verb, right.need.resource) for right in review(connection, ALWAYS, (), "debug")}
     assert {("get", "pods/exec"), ("create", "pods/exec"), ("create", "pods"), ("delete", "pods"), ("list", "nodes")} <= asked
 
 
@@ -49,7 +50,7 @@ def test_every_missing_right_is_listed(fake: Fake, connection: Connection) -> No
     ],
 )  # fmt: skip
 def test_admission_speaks_for_itself(fake: Fake, connection: Connection, status: int, message: str, hint: str) -> None:
-    fake.replies["POST", PODS] = [(status, {"message": message, "reason": "Forbidden"}, {})]
+    fake.replies["POST", PODS] = [(status, {"kind": "Status", "message": message, "reason": "Forbidden"}, {})]
     with pytest.raises(UsageError) as caught:
         run(connection)
     assert message in caught.value.message

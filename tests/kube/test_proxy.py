@@ -1,8 +1,5 @@
 """The API through an HTTP proxy, REST and exec alike."""
 
-import contextlib
-import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,45 +11,14 @@ from kubectl_vxtrace.kube.exec import ExecLimits, execute
 from kubectl_vxtrace.kube.rest import ApiError
 from kubectl_vxtrace.model.request import Access
 from tests.kube.fake import Fake
+from tests.kube.tunnel import Tunnels
 
 LIMITS = ExecLimits(timeout_s=5, max_bytes=10)
 
 
-class Proxy(socketserver.ThreadingTCPServer):
-    """Knows CONNECT only, and remembers what was asked of it."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), Tunnel)
-
-
-class Tunnel(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        assert isinstance(self.server, Proxy)
-        head = [self.rfile.readline().decode().strip()]
-        while line := self.rfile.readline().decode().strip():
-            head.append(line)
-        self.server.asked.append("\n".join(head))
-        host, _, port = head[0].split()[1].rpartition(":")
-        with socket.create_connection((host, int(port))) as upstream:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            back = threading.Thread(target=self.copy, args=(upstream, self.connection), daemon=True)
-            back.start()
-            self.copy(self.connection, upstream)
-            back.join(timeout=1)
-
-    def copy(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    with Proxy() as server:
+def proxy() -> Iterator[Tunnels]:
+    with Tunnels() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield server
         server.shutdown()
@@ -62,7 +28,7 @@ def access(fake: Fake, folder: Path, url: str | None) -> Access:
     return Access(kubeconfig=str(fake.kubeconfig(folder, cluster={"proxy-url": url} if url else None)))
 
 
-def test_the_kubeconfigs_proxy_carries_rest_and_exec(proxy: Proxy, tmp_path: Path) -> None:
+def test_the_kubeconfigs_proxy_carries_rest_and_exec(proxy: Tunnels, tmp_path: Path) -> None:
     with Fake(tls=True) as fake:
         url = f"http://ann:s%20t@127.0.0.1:{proxy.server_address[1]}"
         connection = connect(access(fake, tmp_path, url), environ={})
@@ -73,7 +39,7 @@ def test_the_kubeconfigs_proxy_carries_rest_and_exec(proxy: Proxy, tmp_path: Pat
     assert all("proxy-authorization: basic yw5uonmgda==" in asked.lower() for asked in proxy.asked)
 
 
-def test_no_proxy_is_honoured_by_exec(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_honoured_by_exec(proxy: Tunnels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
     with Fake(tls=True) as fake:
         execute(connect(access(fake, tmp_path, None), environ={}), "ns", "pod", ("true",), limits=LIMITS)

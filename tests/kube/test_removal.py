@@ -46,6 +46,7 @@ def deletions(fake: Fake) -> int:
         pytest.param((404, STATUS, {}), id="a Status that names no pod"),
         pytest.param((404, {**STATUS, "details": {"name": "another"}}, {}), id="a Status that names another"),
         pytest.param((503, b"", {}), id="an ill gateway"),
+        pytest.param((403, b"<h1>blocked</h1>", {}), id="a firewall's page"),
         pytest.param((500, STATUS, {}), id="an ill server"),
         pytest.param((0, b"", {}), id="no answer"),
         pytest.param((429, {}, {"Retry-After": "0"}), id="overload"),

@@ -90,6 +90,14 @@ def test_a_process_that_is_killed_leaves_no_file_and_tells_nobody(name: str, sil
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.parametrize("token", [f"{TOKEN}\nmore", f"{TOKEN}\u00e9", f"{TOKEN}\x00"])
+def test_a_token_that_cannot_be_sent_is_not_quoted(token: str, tmp_path: Path) -> None:
+    with Fake() as fake:
+        stdout, stderr = _start(tmp_path, fake.url, {"token": token}, "cleanup").communicate(timeout=60)
+    assert "error: the credentials' token holds characters that a token cannot have" in stderr
+    assert TOKEN not in stdout + stderr
+
+
 @pytest.mark.parametrize("command", [["version"], ["cleanup"], ["check"], ["pod", "web", "--to", "api"]])
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_nothing_secret_is_said(command: list[str], status: int, tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ def test_sweep_removes_only_what_is_over(fake: Fake, connection: Connection) -> 
     assert set(fake.pods) == {"foreign"}
 
 
+def test_a_trace_does_not_wait_for_pods_that_are_ending_already(fake: Fake, connection: Connection) -> None:
+    """Whoever asked for their end waits for it; on a node that is dead they never go."""
+    put(fake, "ending", "2020-01-01T00:00:00Z")
+    fake.pods["ending"]["metadata"]["deletionTimestamp"] = "2020-01-01T00:01:00Z"
+    put(fake, "over", "2020-01-01T00:00:00Z")
+    assert sweep(connection, keep_session="mine") == Cleanup(state=CleanupState.CONFIRMED, pods=1, removed=("default/over",))
+    assert set(fake.pods) == {"ending"}
+
+
 def test_sweep_where_all_namespaces_may_not_be_listed(fake: Fake, connection: Connection) -> None:
     put(fake, "over", "2020-01-01T00:00:00Z")
     fake.forbidden.add("/api/v1/pods")

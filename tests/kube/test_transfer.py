@@ -159,7 +159,9 @@ def test_too_large_is_not_fetched(fake: Fake, connection: Connection, remote: Pa
 
 
 def test_a_pod_that_is_gone_is_not_asked_again(fake: Fake, connection: Connection, remote: Path, tmp_path: Path) -> None:
-    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [(404, {"message": 'pods "pod" not found'}, {})]
+    fake.replies["GET", "/api/v1/namespaces/ns/pods/pod/exec"] = [
+        (404, {"kind": "Status", "reason": "NotFound", "message": 'pods "pod" not found'}, {})
+    ]
     asked = sometimes(fake, cut, calls=set())
     assert "not found" in (fetch(connection, remote, tmp_path / "f").reason or "")
     assert asked == []

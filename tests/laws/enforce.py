@@ -15,7 +15,7 @@ from tests.laws import case, document
 def _held_to_the_laws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         _check(patch, TraceReport, lambda report: document.breaches(to_builtins(report)))
-        _check(patch, Case, case.breaches)
+        _check(patch, Case, lambda followed: case.breaches(followed))
         yield
 
 

@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis.evidence.off_path import strayed, vanished_astray
 from kubectl_vxtrace.diagnosis.losses import is_unanswered
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, ShownJourney, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Tap
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Path, Tap
 from kubectl_vxtrace.model.protocol import rfc3339
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
 from kubectl_vxtrace.model.report import (
@@ -62,8 +62,8 @@ def _direction(case: Case, flow: Flow, direction: Direction) -> DirectionReport:
 
 
 def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
-    """The worst of a direction's packets. Without a packet: unanswered, lost or unknowable (its first hop is blind) where the requests went
-    another way, or no traffic."""
+    """The worst of a direction's packets. Without a packet: unanswered, lost or unknowable (its first hop is blind, or a clock of the path
+    was set, so that what was seen may not count) where the requests went another way, or no traffic."""
     path, journey = traced.path, traced.journeys
     if not path.hops:
         return Verdict.NOT_APPLICABLE
@@ -76,8 +76,13 @@ def _direction_verdict(case: Case, traced: TracedPath) -> Verdict:
     first = next((count for count in traced.hops if count.expected), None)
     if vanished_astray(case, traced.flow):
         return Verdict.LOST if path.direction is Direction.REQUEST else Verdict.NO_TRAFFIC
-    is_alive = first is None or first.witness
+    is_alive = (first is None or first.witness) and not _was_set(case, path)
     return Verdict.NO_TRAFFIC if is_alive and not strayed(case, traced.flow) else Verdict.UNDETERMINED
+
+
+def _was_set(case: Case, path: Path) -> bool:
+    """Whether a clock of the path was set while captures ran."""
+    return not {clock.node for clock in case.clocks if clock.stepped}.isdisjoint(hop.tap.node for hop in path.hops)
 
 
 def _endpoint(end: Endpoint) -> EndpointReport:

@@ -1,7 +1,8 @@
 """What these tests share: the real kubectl, a namespace of one's own, users with few rights, and pods that ask something."""
 
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.cluster import binaries, places
 from tests.cluster.image import TOOLS_TAG
 from tests.cluster.kubectl import Kubectl, wait_for
 from tests.e2e.place import Cluster, Lab
+from tests.e2e.real import running
 
 RBAC = places.ROOT / "docs" / "rbac.yaml"
 SPACE = "vxtrace-test"
@@ -20,6 +22,16 @@ SERVICE_ADDRESS = "10.96.0.10"  # of kube-dns
 def kubectl() -> Kubectl:
     """The real one, as the administrator."""
     return Kubectl(binaries.ensure(print), places.state_dir())
+
+
+@pytest.fixture(autouse=True)
+def told(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """What a test promises and what became of its last trace, for `make promises`."""
+    running.last()
+    yield
+    record_property("promise", inspect.getdoc(request.function) or "")
+    if (run := running.last()) is not None:
+        record_property("got", running.told(run))
 
 
 @pytest.fixture

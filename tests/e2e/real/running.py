@@ -9,10 +9,31 @@ from pathlib import Path
 
 from tests.e2e.place import CLIENT, SERVICE, Lab, Run
 
+_ENDED: list[Run] = []
 
-def trace(place: Lab, cwd: Path, *more: str, duration: str = "2s") -> Run:
+
+def told(run: Run) -> str:
+    """What became of a trace, in a line: `exit 4, undetermined, blind ada-ec-2 (no debug pod), cleanup confirmed`."""
+    if not run.stdout.startswith("{"):
+        return f"exit {run.code}: {next((line for line in run.stderr.splitlines() if line.startswith('error:')), '')[:200]}"
+    report = run.report
+    blind = {line["node"]: line["reason"] for line in report["completeness"]["blind"]}
+    parts = [f"exit {run.code}", report["verdict"], *(f"blind {node} ({reason[:160]})" for node, reason in blind.items())]
+    cleanup = report["cleanup"]
+    return ", ".join([*parts, f"cleanup {cleanup['state']}", *cleanup["left"]])
+
+
+def last() -> Run | None:
+    """The last trace of `trace` or `tracing` that has ended; it is forgotten."""
+    found = _ENDED[-1] if _ENDED else None
+    _ENDED.clear()
+    return found
+
+
+def trace(place: Lab, cwd: Path, *more: str, duration: str = "2s", to: str = SERVICE) -> Run:
     """A trace without a bundle."""
-    return place.trace("--bundle", "none", *more, cwd=cwd, duration=duration)
+    _ENDED.append(run := place.trace("--bundle", "none", *more, cwd=cwd, duration=duration, to=to))
+    return run
 
 
 def refused(run: Run, code: int, *said: str) -> None:
@@ -50,7 +71,8 @@ class Beside:
         stdout = self._process.stdout.read()
         code = self._process.wait(timeout_s)
         self._reader.join(10)
-        return Run(code, stdout, "".join(self._said))
+        _ENDED.append(run := Run(code, stdout, "".join(self._said)))
+        return run
 
 
 @contextmanager

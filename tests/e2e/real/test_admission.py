@@ -36,6 +36,15 @@ def test_a_quota_that_leaves_one_pod_gives_a_partial_report(place: Lab, kubectl:
     assert any("exceeded quota" in blind["reason"] for blind in run.report["completeness"]["blind"])
 
 
+def test_check_sees_that_a_quota_leaves_one_pod(place: Lab, kubectl: Kubectl, space: str, tmp_path: Path) -> None:
+    kubectl.run("create", "quota", "one", "--namespace", space, "--hard=pods=1")
+    run = place.vxtrace("check", "--debug-namespace", space, "-o", "json", cwd=tmp_path)
+    assert run.code == 0, run.stderr
+    (quota,) = [item for item in json.loads(run.stdout)["checks"] if item["kind"] == "quota"]
+    assert (quota["name"], quota["state"]) == ("one", "less")
+    assert quota["detail"] == "pods 0 of 1 used: room for 1 of 3 debug pods"
+
+
 def test_a_quota_of_resources_is_met(place: Lab, kubectl: Kubectl, space: str, tmp_path: Path) -> None:
     """Where a quota counts requests and limits, a pod must state each of them."""
     hard = "requests.cpu=4,limits.memory=4Gi,requests.memory=4Gi,limits.ephemeral-storage=8Gi,pods=10"

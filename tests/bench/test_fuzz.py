@@ -1,0 +1,50 @@
+"""A hundredth of the hostile input of the benchmark (of captures see tests/packets/test_hostile.py as well), and that a failure is one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import fuzz
+from tests.bench.fuzz import KINDS, Kind
+from tests.laws import case, document
+
+
+@pytest.mark.parametrize(("kind", "inputs"), [("captures", 500), ("answers", 1000), ("bundles", 100)])
+def test_hostile_input(kind: str, inputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is changed at random nobody captured, and it need not obey the laws of what was.
+    monkeypatch.setattr(document, "breaches", lambda _: [])
+    monkeypatch.setattr(case, "breaches", lambda _: [])
+    found = fuzz.fuzz(kind, range(inputs))
+    assert [(crash.number, crash.error) for crash in found.crashed] == []
+    assert found.tried == inputs
+    assert len(found.found) > 1, "some must be whole, some not"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_depends_on_its_number_alone(kind: str) -> None:
+    (_, first), (_, second) = fuzz._inputs(KINDS[kind], [3, 107], seed=1)
+    assert list(fuzz._inputs(KINDS[kind], [107], seed=1)) == [(107, second)]
+    assert list(fuzz._inputs(KINDS[kind], [3], seed=2)) != [(3, first)]
+
+
+def _endless(folder: Path, data: bytes) -> str:
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:  # as careless code would
+            continue
+
+
+def _broken(folder: Path, data: bytes) -> str:
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize(("judge", "said"), [(_broken, "ValueError: no (test_fuzz.py:"), (_endless, "_TooLongError: more than 0.2 s")])
+def test_what_fails_or_hangs_is_kept(judge: object, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = KINDS["captures"]
+    monkeypatch.setitem(KINDS, "captures", Kind(made=whole.made, judge=judge, goal=1, most_s=0.2))  # type: ignore[arg-type]
+    (crash,) = fuzz.fuzz("captures", [7]).crashed
+    assert crash.number == 7
+    assert crash.error.startswith(said)
+    assert crash.data == next(data for _, data in fuzz._inputs(whole, [7], seed=1))
