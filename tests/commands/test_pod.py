@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubectl_vxtrace.analysis import Examined
 from kubectl_vxtrace.commands import delivery, pod, stdout
 from kubectl_vxtrace.commands.stdout import UnwritableError
 from kubectl_vxtrace.console import Stderr
@@ -17,9 +18,10 @@ from kubectl_vxtrace.errors import LeftBehindError
 from kubectl_vxtrace.flags.records import ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
+from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.report import CleanupReport, TraceReport
+from kubectl_vxtrace.model.report import CleanupReport
 from kubectl_vxtrace.model.request import Request, Target
 from tests.command import ROOT
 from tests.report.build import report
@@ -75,11 +77,12 @@ class _Trace:
 def traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_Trace]:
     """Whatever is traced ends in the same report, with the clean-up that the trace had."""
 
-    def reported(*_: object) -> TraceReport:
-        return replace(report(), cleanup=CleanupReport(state=_Trace.cleanup.state, left=_Trace.cleanup.left))
+    def examined(recording: Recording, *_: object) -> Examined:
+        made = replace(report(), cleanup=CleanupReport(state=_Trace.cleanup.state, left=_Trace.cleanup.left))
+        return Examined(report=made, case=Case(recording=recording, tables={}, paths=(), clocks=(), connections={}), picked=())
 
     monkeypatch.setattr(pod, "Trace", _Trace)
-    monkeypatch.setattr(delivery, "report_of", reported)
+    monkeypatch.setattr(delivery, "examined", examined)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -133,7 +136,7 @@ def test_a_bundle_that_cannot_be_written_does_not_eat_the_report(
 def test_an_analysis_that_fails_says_what_became_of_everything(
     traced: type[_Trace], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(delivery, "report_of", _full)
+    monkeypatch.setattr(delivery, "examined", _full)
     with pytest.raises(OSError, match="No space"):
         _run()
     [kept] = _kept(tmp_path)
