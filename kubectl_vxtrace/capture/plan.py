@@ -80,7 +80,7 @@ def plan_captures(
 
 
 def _bounded(tasks: Sequence[CaptureTask], limits: Limits) -> tuple[CaptureTask, ...]:
-    """The tasks with what each file may take, so that those of a node fit into its share: a pod that takes more is evicted with them all."""
+    """The tasks with what each file may take, so that those of a node fit into its share; a pod that takes more is evicted."""
     captures = Counter(task.tap.node for task in tasks)
     return tuple(replace(task, file_bytes=min(task.file_bytes, limits.node_bytes // captures[task.tap.node])) for task in tasks)
 
