@@ -115,8 +115,8 @@ def _container(options: PodOptions, idle_s: int, storage_bytes: int) -> dict[str
         # Tools that want a place to write find the only one there is.
         "env": [{"name": "LC_ALL", "value": "C"}, {"name": "HOME", "value": CAPTURE_FOLDER}, {"name": "TMPDIR", "value": CAPTURE_FOLDER}],
         "securityContext": _security(options.profile),
-        # No limit on cpu: a throttled tcpdump loses packets. A limit without a request would become the request. The rings of captures (16 MiB
-        # each, see tcpdump.argv) are the kernel's and count for no container: five of them and tcpdump took 7 MB (Linux 6.18, cgroup v1).
+        # No limit on cpu: a throttled tcpdump loses packets. A limit without a request would become the request. Captures' rings, 16 MiB
+        # each (tcpdump.argv), are the kernel's and count for no container: five tcpdumps with theirs took 7 MB (Linux 6.18, cgroup v1).
         "resources": {
             "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
             "limits": {"memory": "512Mi", "ephemeral-storage": str(storage_bytes + 64 * 1024 * 1024)},
