@@ -10,6 +10,7 @@ from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
+from kubectl_vxtrace.diagnosis.report.notes import notes
 from kubectl_vxtrace.diagnosis.report.sections import packet_lines
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
@@ -77,16 +78,15 @@ def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
 
 
 def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what was asked for and with what it was made; and with what has to be said of loose files, which are called as they
-    were handed over, and of what the API did not give."""
+    """The report with what was asked for, with what it was made, and what has to be said beside it; loose files are called as they were
+    handed over."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
     scrubbed = {capture.task.id for capture in recording.captures if capture.scrubbed}
-    refused = recording.snapshot.refused if recording.snapshot is not None else ()
     request = recording.request
     return replace(
         report,
         metadata=replace(report.metadata, ticket=request.ticket if request is not None else None, context=context(recording)),
-        completeness=replace(report.completeness, notes=(*recording.notes, *refused)),
+        completeness=replace(report.completeness, notes=notes(recording)),
         captures=tuple(replace(line, file=names.get(line.file, line.file), scrubbed=line.id in scrubbed) for line in report.captures),
     )
 

@@ -42,3 +42,9 @@ record() {
     cat "$1.$$.said"
     echo
 }
+
+# told ID STATE TEXT: the same of a capture that has no device, with a text that needs no file.
+told() {
+    echo "$1 $2 unknown 0 - ${#3}"
+    echo "$3"
+}

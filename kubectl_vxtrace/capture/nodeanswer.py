@@ -19,6 +19,7 @@ class State(StrEnum):
     FULL = "full"
     STOPPED = "stopped"
     KILLED = "killed"
+    NOSPACE = "nospace"
     NONE = "none"
     FILTER = "filter"
     REFUSED = "refused"

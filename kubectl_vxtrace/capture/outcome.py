@@ -98,6 +98,8 @@ def _without_file(course: Course, begun: Record | None, ended: Record) -> Captur
 def _status(course: Course, begun: Record | None, ended: Record) -> tuple[CaptureStatus, str | None]:
     if ended.state is State.FULL:
         return CaptureStatus.PARTIAL, f"the capture reached its limit of {course.task.file_bytes} bytes and ended"
+    if ended.state is State.NOSPACE:
+        return CaptureStatus.PARTIAL, "disk full: the node had no space left for captures when they were stopped, so packets may be missing"
     if ended.state is State.ENDED:
         said = tcpdump.complaint(ended.said)
         return CaptureStatus.PARTIAL, f"the capture ended by itself: {said}" if said else "the capture ended by itself"

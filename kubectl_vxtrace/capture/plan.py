@@ -1,5 +1,6 @@
 """What to capture where: a tap once, however many paths pass it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -75,7 +76,13 @@ def plan_captures(
             expression = bpf.restricted(expression, users, mine[0].client.address)
         task = _task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role))
         tasks.append(replace(task, sources_but=others))
-    return CapturePlan(tasks=tuple(tasks), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
+    return CapturePlan(tasks=_bounded(tasks, limits), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
+
+
+def _bounded(tasks: Sequence[CaptureTask], limits: Limits) -> tuple[CaptureTask, ...]:
+    """The tasks with what each file may take, so that those of a node fit into its share; a pod that takes more is evicted."""
+    captures = Counter(task.tap.node for task in tasks)
+    return tuple(replace(task, file_bytes=min(task.file_bytes, limits.node_bytes // captures[task.tap.node])) for task in tasks)
 
 
 def _without_others(flows: Sequence[Flow]) -> tuple[Flow, ...]:

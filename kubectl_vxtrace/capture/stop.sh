@@ -2,14 +2,16 @@
 #
 # Usage: stop.sh DIRECTORY WAIT_FIFTIETHS { ID INTERFACE FILE }...
 # Output: see record in clock.sh. NUMBER is the file's size in bytes, DIGEST its SHA-256. STATE: stopped (ended on our INT), ended
-# (had ended by itself), full (had ended at its limit of
-# bytes), killed (did not end on INT), none (never started). The time in the first line is that before the first INT.
+# (had ended by itself), full (had ended at its limit of bytes), nospace (one of these two, and the disk was full by then), killed (did
+# not end on INT), none (never started). The time in the first line is that before the first INT.
+# Nothing hangs on what is written before the captures have ended: where they have filled the disk it may be lost.
 set -u -f
 directory=$1 turns=$2
 shift 2
 mkdir -p "$directory" && cd "$directory" || exit 3
-[ -s stop ] || now >stop
-read -r stopped <stop
+stopped=''
+if [ -s stop ]; then read -r stopped <stop; else : >stop; fi
+[ -n "$stopped" ] || stopped=$(now)
 
 # ours ID FILE: whether the process that was started as ID still is that capture, and not another one under its number.
 ours() {
@@ -58,22 +60,36 @@ running() {
 
 # 153: ended by signal 25, XFSZ.
 how_ended() {
+    status=''
     read -r status <"$1.rc"
     if [ "$status" = 153 ]; then echo full; else echo ended; fi
 }
 
+# States are variables named after the captures' numbers; keep writes them for whoever asks again.
 note() {
     while [ $# -gt 2 ]; do
-        if [ ! -s "$1.state" ]; then
-            if [ -e "$1.rc" ]; then how_ended "$1"; elif ours "$1" "$3"; then echo stopped; elif [ -s "$1.pid" ]; then echo ended; else echo none; fi >"$1.state"
+        state=''
+        if [ -s "$1.state" ]; then read -r state <"$1.state"; fi
+        if [ -z "$state" ]; then
+            if [ -e "$1.rc" ]; then state=$(how_ended "$1"); elif ours "$1" "$3"; then state=stopped; elif [ -s "$1.pid" ]; then state=ended; else state=none; fi
+            if [ "$full" = yes ]; then case $state in stopped | ended) state=nospace ;; esac fi
         fi
+        eval "state_$1=\$state"
         shift 3
     done
 }
 
 kill_rest() {
     while [ $# -gt 2 ]; do
-        if [ ! -e "$1.rc" ] && ours "$1" "$3"; then echo killed >"$1.state"; fi
+        if [ ! -e "$1.rc" ] && ours "$1" "$3"; then eval "state_$1=killed"; fi
+        shift 3
+    done
+}
+
+keep() {
+    [ -s stop ] || echo "$stopped" 2>/dev/null >stop
+    while [ $# -gt 2 ]; do
+        eval "echo \"\$state_$1\"" 2>/dev/null >"$1.state"
         shift 3
     done
 }
@@ -87,7 +103,17 @@ hash_all() {
     wait
 }
 
+# Whether nothing can be written any more. The reserve makes room for tcpdump's last words, and for ours.
+full=''
+if [ -e reserve ]; then
+    head -c 4096 /dev/zero 2>/dev/null >room
+    [ "$(($(wc -c <room)))" = 4096 ] || full=yes
+    rm -f room
+fi
+
 note "$@"
+rm -f reserve
+keep "$@"
 signal_all INT "$@"
 await "$turns" "$@"
 kill_rest "$@"
@@ -95,11 +121,14 @@ signal_all TERM "$@"
 await 25 "$@"
 kill_all "$@"
 await 25 "$@"
+keep "$@"
 hash_all "$@"
 echo "vxtrace-capture 1 $stopped"
 while [ $# -gt 2 ]; do
-    read -r state <"$1.state"
+    eval "state=\$state_$1"
+    digest=''
     read -r digest _ <"$1.$$.sha"
+    if [ -z "$digest" ]; then digest=$(sha256sum <"$3") && digest=${digest%% *}; fi
     size=0
     if [ -e "$3" ]; then size=$(($(wc -c <"$3"))); fi
     record "$1" "$state" "$(device_state "$2")" "$size" "$digest" "$1.err"

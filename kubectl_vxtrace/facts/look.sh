@@ -38,7 +38,11 @@ workplace() {
     for parent in /capture "${TMPDIR:-/tmp}" /dev/shm /run; do
         [ -d "$parent" ] && [ -w "$parent" ] || continue
         work=$parent/.vxtrace-look.$$
-        mkdir -m 700 "$work" 2>/dev/null && cd "$work" && return 0
+        mkdir -m 700 "$work" 2>/dev/null && cd "$work" || continue
+        # Captures may have filled it.
+        head -c 1048576 /dev/zero 2>/dev/null >room
+        [ "$(($(wc -c <room)))" = 1048576 ] && rm -f room && return 0
+        cd / && rm -rf "$work"
     done
     echo "no writable directory for the answers (/capture, /tmp, /dev/shm, /run)" >&2
     return 1

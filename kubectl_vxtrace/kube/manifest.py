@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from kubectl_vxtrace.model.request import PodOptions
+from kubectl_vxtrace.model.request import Limits, PodOptions
 
 CONTAINER = "vxtrace"
 CAPTURE_FOLDER = "/capture"
@@ -19,7 +19,8 @@ MANAGER = "kubectl-vxtrace"
 SESSION_LABEL = "vxtrace/session"
 LIFETIME_ANNOTATION = "vxtrace/lifetime-seconds"
 IDLE_S = 60
-STORAGE_BYTES = 1024 * 1024 * 1024
+STORAGE_BYTES = Limits().node_bytes + 64 * 1024 * 1024
+"""Of the folder for captures: their files, and room for the log of drops (4 MiB), a reserve (1 MiB) and what nodes answer."""
 _NAME_LIMIT = 63  # a pod's name is its host name too, hence an RFC 1123 label
 
 # Meshes inject side-cars by these; a hostNetwork pod with an injected proxy would change the node's own packet filter.
@@ -114,7 +115,8 @@ def _container(options: PodOptions, idle_s: int, storage_bytes: int) -> dict[str
         # Tools that want a place to write find the only one there is.
         "env": [{"name": "LC_ALL", "value": "C"}, {"name": "HOME", "value": CAPTURE_FOLDER}, {"name": "TMPDIR", "value": CAPTURE_FOLDER}],
         "securityContext": _security(options.profile),
-        # No limit on cpu: a throttled tcpdump loses packets. A limit without a request would become the request.
+        # No limit on cpu: a throttled tcpdump loses packets. A limit without a request would become the request. Captures' rings, 16 MiB
+        # each (tcpdump.argv), are the kernel's and count for no container: five tcpdumps with theirs took 7 MB (Linux 6.18, cgroup v1).
         "resources": {
             "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
             "limits": {"memory": "512Mi", "ephemeral-storage": str(storage_bytes + 64 * 1024 * 1024)},

@@ -37,13 +37,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what one trace may take."""
+    """Bounds on what one trace may take. `file_bytes`: one capture's file; `node_bytes`: the files of all captures of a node together."""
 
     duration_s: float = 15.0
     max_wall_s: float = 300.0
     packets: int | None = None
     snaplen_bytes: int = 512
     file_bytes: int = 64 * 1024 * 1024
+    node_bytes: int = 960 * 1024 * 1024
     max_nodes: int = 10
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, fetch, figures, formats, fuzz, growth, match, memory, place, soak, start, table, trace
+from tests.bench import capture, decode, fetch, figures, formats, fuzz, growth, load, match, memory, place, soak, start, table, trace
 
 BENCHMARKS = {
     "start": start,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "soak": soak,
     "trace": trace,
     "capture": capture,
+    "load": load,
     "fetch": fetch,
 }
 

@@ -91,6 +91,11 @@ class Tcpdumps:
             if not listens.wait(max(0.0, until - time.monotonic())) or self._processes[number].poll() is not None:
                 raise BrokenError(f"tcpdump on {self._captures[number].interface}: {''.join(self._said[number])}")
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the tcpdumps, in order."""
+        return [process.pid for process in self._processes]
+
     def stop(self) -> list[Counts]:
         """Stop all and give their closing numbers, in order."""
         for process in self._processes:

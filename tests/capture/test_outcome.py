@@ -65,6 +65,12 @@ def test_what_came_before_the_filter_is_told_apart() -> None:
             CaptureStatus.PARTIAL,
             f"the capture reached its limit of {64 * 1024 * 1024} bytes and ended",
         ),
+        (
+            _begun(),
+            _ended(State.NOSPACE, said=_LISTENING),
+            CaptureStatus.PARTIAL,
+            "disk full: the node had no space left for captures when they were stopped, so packets may be missing",
+        ),
         (_begun(), _ended(State.KILLED), CaptureStatus.PARTIAL, "tcpdump did not end when it was told to"),
         (_begun(State.WAITING, said=""), _ended(), CaptureStatus.PARTIAL, "it began after the captures of the other nodes"),
         (None, _ended(), CaptureStatus.PARTIAL, "it began after the captures of the other nodes"),

@@ -6,6 +6,7 @@ import pytest
 
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.kube.manifest import STORAGE_BYTES
 from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, ServiceRef, Tap, Vtep
 from kubectl_vxtrace.model.recording import CapturePlan
@@ -102,6 +103,15 @@ def test_nine_taps_serve_four_paths() -> None:
     assert [task.id for task in plan.tasks] == list(range(1, 10))
     assert plan.duration_s == 15.0
     assert plan.packets is None
+
+
+def test_the_files_of_a_node_fit_into_its_share_together() -> None:
+    assert {task.file_bytes for task in _plan().tasks} == {Limits().file_bytes}
+    limits = Limits(file_bytes=64, node_bytes=100)
+    assert [task.file_bytes for task in _plan(limits=limits).tasks] == [33] * 9
+    many = _plan(watch=tuple((Tap(node="n1", interface=f"eth{number}"), Role.UNDERLAY) for number in range(20)))
+    assert Limits().node_bytes - 23 <= sum(task.file_bytes for task in many.tasks if task.tap.node == "n1") <= Limits().node_bytes
+    assert Limits().node_bytes < STORAGE_BYTES
 
 
 def test_the_command_can_be_run_by_hand() -> None:

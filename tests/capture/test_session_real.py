@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -21,6 +22,7 @@ from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus
 from kubectl_vxtrace.model.request import Limits
+from kubectl_vxtrace.packets import read_pcap
 from tests.capture import netns
 from tests.capture.pings import LEFT, RIGHT
 from tests.capture.pings import plan as ping_plan
@@ -206,6 +208,51 @@ def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> 
     for result in session.collect(tmp_path):
         assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "the capture reached its limit of 1024 bytes and ended")
         assert result.size_bytes <= 1024
+
+
+@contextmanager
+def _small_disk(folder: FilePath, kibibytes: int) -> Iterator[None]:
+    """A disk of its own for a node's captures."""
+    folder.mkdir()
+    netns.run("mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "small", str(folder))
+    try:
+        yield
+    finally:
+        netns.run("umount", str(folder))
+
+
+def test_what_a_full_disk_holds_is_kept_and_said(shell: str, tmp_path: FilePath) -> None:
+    """The other node is not touched by it. 1,100 KiB: the reserve and what 100 pings of 1,400 bytes do not fit into."""
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    limits = Limits(duration_s=5.0, snaplen_bytes=1500)
+    with _small_disk(nodes.folder(LEFT), 1100):
+        session = CaptureSession(nodes, ping_plan(limits=limits), netns.DIRECTORY)
+        session.start()
+        netns.run("ip", "netns", "exec", LEFT, "ping", "-q", "-c", "100", "-i", "0.005", "-s", "1400", "10.9.0.2")
+        session.stop()
+        full, whole = session.collect(tmp_path)
+        session._stopped.clear()
+        session.stop()
+        assert session.collect(tmp_path)[0] == full
+    assert full.status is CaptureStatus.PARTIAL
+    assert (full.reason or "").startswith("disk full: ")
+    assert full.dropped_by_kernel == 0
+    assert 200 <= (full.captured or 0) < 210, "its closing numbers came through, ARP is counted as well"
+    assert 20 < len(read_pcap(tmp_path / (full.file or ""))) < 200
+    assert whole.status is CaptureStatus.COMPLETE
+    assert len(read_pcap(tmp_path / (whole.file or ""))) == whole.captured
+    assert _all_gone()
+
+
+def test_a_disk_that_is_full_before_is_said(shell: str, tmp_path: FilePath) -> None:
+    nodes = netns.NamespaceNodes(shell, tmp_path)
+    with _small_disk(nodes.folder(LEFT), 512):
+        session = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
+        session.start()
+        session.stop()
+        full, whole = session.collect(tmp_path)
+    assert (full.status, full.reason) == (CaptureStatus.FAILED, f"no space is left in {nodes.folder(LEFT)} on the node")
+    assert whole.status is CaptureStatus.COMPLETE
 
 
 def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:

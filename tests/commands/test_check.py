@@ -1,6 +1,12 @@
 """`check` against an API that lacks one thing or another; its own pod is always removed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +154,8 @@ def test_a_stream_that_is_cut(fake: Fake, tmp_path: Path) -> None:
 
 def test_an_image_without_the_tools(fake: Fake, tmp_path: Path) -> None:
     def fails(argv: list[str], stream: Stream) -> None:
+        if stream.wants_input:
+            stream.receive()
         stream.send(2, b"sh: eval: not found\n")
         stream.exit(127)
 
@@ -172,6 +180,25 @@ def test_its_own_pod_that_may_be_left(fake: Fake, tmp_path: Path) -> None:
     done = call("check", "--kubeconfig", str(fake.kubeconfig(tmp_path)), **NO_PROXY)
     assert done.returncode == 5
     assert f"a debug pod of this check may be left: default/{made[0]}" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_removes_its_pod(fake: Fake, tmp_path: Path, number: signal.Signals) -> None:
+    asked = threading.Event()
+
+    def hang(argv: list[str], stream: Stream) -> None:
+        asked.set()
+        time.sleep(5)
+
+    fake.exec = hang
+    command = [sys.executable, "-m", "kubectl_vxtrace", "check", "--kubeconfig", str(fake.kubeconfig(tmp_path))]
+    with subprocess.Popen(command, env={**os.environ, **NO_PROXY}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert asked.wait(30)
+        assert len(fake.pods) == 1
+        process.send_signal(number)
+        stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, b"")
+    assert fake.pods == {}
 
 
 def test_the_table(fake: Fake, tmp_path: Path) -> None:

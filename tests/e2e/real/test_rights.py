@@ -71,6 +71,8 @@ def test_the_rights_of_the_manual_are_enough(place: Lab, tracer: Cluster, tmp_pa
     run = trace(tracer, tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     assert _notes(run.report) == []
+    checked = json.loads(tracer.vxtrace("check", "-o", "json", cwd=tmp_path).stdout)["checks"]
+    assert {item["state"] for item in checked} == {"ok"}
 
 
 # What the others are for the tests below show.
