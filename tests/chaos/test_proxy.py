@@ -79,8 +79,8 @@ def test_what_is_done_to_a_stream(tmp_path: Path, file: Path, action: Action, st
 def test_the_ways_in_which_a_stream_ends(tmp_path: Path, file: Path, end: End) -> None:
     with standing(tmp_path, Cut(after_bytes=4, end=end)) as (_, connection):
         started = time.monotonic()
-        assert "the stream" in (run(connection, file, timeout_s=5.0).reason or "")
-        assert time.monotonic() - started < 3
+        assert "the stream" in (run(connection, file, timeout_s=30.0).reason or "")
+        assert time.monotonic() - started < 20
 
 
 def test_other_calls_are_let_alone(tmp_path: Path, file: Path) -> None:
