@@ -18,6 +18,8 @@ def explain(error: Exception, doing: str = "") -> VxtraceError:
     """
     if isinstance(error, VxtraceError):
         return error
+    if isinstance(error.__cause__, VxtraceError):
+        return error.__cause__
     if not isinstance(error, ApiError):
         return CannotRunError(f"{doing or 'the cluster could not be asked'}: {type(error).__name__}: {error}")
     prefix = f"cannot {doing}: " if doing else ""

@@ -11,7 +11,7 @@ from kubernetes.client.rest import should_bypass_proxies
 from websocket import WebSocket, WebSocketAddressException, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, LONGEST_RETRY_AFTER_S, ApiError, refused
+from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, LONGEST_RETRY_AFTER_S, ApiError, headers, refused, renewed
 
 SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 PATIENCE_S = 60.0
@@ -90,7 +90,7 @@ def _admitted(connection: Connection, address: str, timeout_s: float) -> Any:
     try:
         return _connected(connection, address, timeout_s)
     except ApiError as error:
-        if error.status != 401 or not connection.credentials.renew(generation):
+        if error.status != 401 or not renewed(connection, generation):
             raise
     return _connected(connection, address, timeout_s)
 
@@ -101,7 +101,7 @@ def _connected(connection: Connection, address: str, timeout_s: float) -> Any:
         socket: Any = WebSocket(sslopt=_tls_options(connection), skip_utf8_validation=True)
         socket.connect(
             address,
-            header=[f"{name}: {value}" for name, value in connection.headers()],
+            header=[f"{name}: {value}" for name, value in headers(connection)],
             subprotocols=list(SUBPROTOCOLS),
             suppress_origin=True,
             redirect_limit=0,  # a redirect would carry the credentials elsewhere
@@ -109,10 +109,10 @@ def _connected(connection: Connection, address: str, timeout_s: float) -> Any:
             **_proxy_options(connection),
         )
     except WebSocketBadStatusException as error:
-        headers = error.resp_headers or {}
+        given = error.resp_headers or {}
         body = error.resp_body or b""
         body = body if isinstance(body, bytes) else str(body).encode()
-        raise refused(server, error.status_code, body, headers.get("retry-after"), http_reason=error.status_message or "") from error
+        raise refused(server, error.status_code, body, given.get("retry-after"), http_reason=error.status_message or "") from error
     except (WebSocketTimeoutException, TimeoutError) as error:
         raise ApiError(server, 0, "no connection in time") from error
     except ssl.SSLError as error:

@@ -14,6 +14,7 @@ import msgspec
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
+from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube.connection import Connection
 
 T = TypeVar("T")
@@ -117,6 +118,22 @@ class _Page(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
+def headers(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """The headers of a request. Raises ApiError where credentials cannot be had now: whatever gives them may be away with the API."""
+    try:
+        return connection.headers()
+    except VxtraceError as error:
+        raise ApiError(connection.server, 0, error.message, sent=False) from error
+
+
+def renewed(connection: Connection, generation: int) -> bool:
+    """Whether there are other credentials than those, which the server refused. Raises ApiError where they cannot be had now."""
+    try:
+        return connection.credentials.renew(generation)
+    except VxtraceError as error:
+        raise ApiError(connection.server, 0, error.message, sent=False) from error
+
+
 def path(*segments: str) -> str:
     """A path of the API from its segments; each is quoted, so that a name can never reach another resource."""
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
@@ -213,7 +230,7 @@ class Api:
         try:
             return self._send(method, resource, query, body)
         except ApiError as error:
-            if error.status != 401 or not self._connection.credentials.renew(generation):
+            if error.status != 401 or not renewed(self._connection, generation):
                 raise
         self._client.close()
         self._client = self._connection.api_client()  # with the new certificate, if it is one
@@ -222,14 +239,14 @@ class Api:
     def _send(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> bytes:
         server = self._connection.server
         # As kubectl sends them: in UTF-8. What is sent is the Latin-1 of what is given here (http.client).
-        headers = urllib3.HTTPHeaderDict((name, value.encode().decode("latin-1")) for name, value in self._connection.headers())
-        headers["Accept"] = "application/json"
+        sent = urllib3.HTTPHeaderDict((name, value.encode().decode("latin-1")) for name, value in headers(self._connection))
+        sent["Accept"] = "application/json"
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         url = self._connection.configuration.host + resource + ("?" + urlencode(query) if query else "")
         try:
             answer = self._client.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=(self._connect_timeout_s, self._read_timeout_s)
+                method, url, headers=sent, body=body, _request_timeout=(self._connect_timeout_s, self._read_timeout_s)
             )
             data: bytes = answer.read()
         except ApiException as error:

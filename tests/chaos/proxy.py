@@ -65,7 +65,7 @@ class Proxy:
         token.write_text(self.token)
         plugin = folder / "plugin"
         answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "@"}}
-        plugin.write_text(f"#!/bin/sh\nsed \"s/@/$(cat {token})/\" <<'X'\n{json.dumps(answer)}\nX\n")
+        plugin.write_text(f"#!/bin/sh\n[ -s {token} ] || exit 7\nsed \"s/@/$(cat {token})/\" <<'X'\n{json.dumps(answer)}\nX\n")
         plugin.chmod(0o700)
         exec_ = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}
         users: dict[str, dict[str, Any]] = {"token": {"token": self.token}, "file": {"tokenFile": str(token)}, "plugin": {"exec": exec_}}
@@ -99,9 +99,13 @@ class Proxy:
         match self.action(verb, target, call, AFTERWARDS):
             case Away() as away if self.hits == 1:
                 threading.Thread(target=self._be_away, args=(away,), daemon=True).start()
-            case Revoke() if self.hits == 1:
+            case Revoke(fails_for_s=fails_for_s) if self.hits == 1:
                 self.tokens += 1
-                self._token_file.write_text(self.token)
+                if fails_for_s:
+                    self._token_file.unlink()
+                    threading.Thread(target=self._give_token, args=(fails_for_s,), daemon=True).start()
+                else:
+                    self._token_file.write_text(self.token)
 
     def note_stop_asked(self) -> None:
         """The captures that run when the first stop comes."""
@@ -121,6 +125,11 @@ class Proxy:
             time.sleep(away.for_s)
             if not self._is_over:
                 self._server = self._listening(self.port)
+
+    def _give_token(self, delay_s: float) -> None:
+        time.sleep(delay_s)
+        with suppress(OSError):  # the trace may be over
+            self._token_file.write_text(self.token)
 
     def _leave(self) -> None:
         self._server.shutdown()

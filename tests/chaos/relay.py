@@ -16,6 +16,7 @@ from tests.chaos.rules import Action, Call, Cut, End, Flip, Halve, Idle, Stall
 _READ_BYTES = 65536
 _TURN_S = 0.25
 _HALF_CLOSED_S = 30.0
+_READING_S = 0.2  # an RST takes away what came before it and was not yet read
 _BINARY = 2
 _STDOUT = 1
 
@@ -128,6 +129,7 @@ class Relay:
 def finish(client: socket.socket, end: End) -> None:
     """End a connection in one of the ways in which connections end."""
     if end == "reset":
+        time.sleep(_READING_S)
         reset(client)
     elif end == "close":
         client.shutdown(socket.SHUT_RDWR)

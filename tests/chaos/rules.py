@@ -112,7 +112,10 @@ class Away:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
-    """Once such a request was answered the token that the client has is no longer taken, but the next one is."""
+    """Once such a request was answered the token that the client has is no longer taken, but the next one is. fails_for_s: what gives that
+    fails so long."""
+
+    fails_for_s: float = 0.0
 
 
 Action = Reply | Refuse | Slow | Longest | Cut | Stall | Halve | Flip | Idle | Away | Revoke

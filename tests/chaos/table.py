@@ -169,6 +169,13 @@ _ABSENCES = (
 _TOKENS = (
     Rule(name="token-file-renewed", match=_stream("start", each=False), action=Revoke(), answer=whole(), user="file"),
     Rule(name="token-plugin-renewed", match=_stream("start", each=False), action=Revoke(), answer=whole(), user="plugin"),
+    Rule(
+        name="token-plugin-fails-for-10-s",
+        match=_stream("start", each=False),
+        action=Revoke(fails_for_s=10.0),
+        answer=whole("waiting for the API to answer .*plugin"),
+        user="plugin",
+    ),
     Rule(name="token-revoked", match=_stream("start", each=False), action=Revoke(), answer=left("Unauthorized", within_s=150.0)),
 )
 

@@ -61,16 +61,16 @@ def test_without_an_action_nothing_is_changed(tmp_path: Path, file: Path) -> Non
 @pytest.mark.parametrize(
     ("action", "status", "stdout"),
     [
-        (Cut(after_bytes=4), AnswerStatus.TRUNCATED, b"0123"),
+        (Cut(after_bytes=4, end="close"), AnswerStatus.TRUNCATED, b"0123"),
         (Cut(after_bytes=0, end="close"), AnswerStatus.TRUNCATED, b""),
         (Halve(), AnswerStatus.OK, b"01234"),
         (Flip(), AnswerStatus.OK, b"0123456788"),
-        (Stall(after_bytes=0, pause_s=1.0), AnswerStatus.TIMEOUT, b""),
+        (Stall(after_bytes=0, pause_s=9.0), AnswerStatus.TIMEOUT, b""),
     ],
 )
 def test_what_is_done_to_a_stream(tmp_path: Path, file: Path, action: Action, status: AnswerStatus, stdout: bytes) -> None:
     with standing(tmp_path, action) as (proxy, connection):
-        result = run(connection, file, timeout_s=0.5)
+        result = run(connection, file, timeout_s=3.0)
         assert (result.status, result.stdout) == (status, stdout)
     assert proxy.hits == 1
 
@@ -79,8 +79,8 @@ def test_what_is_done_to_a_stream(tmp_path: Path, file: Path, action: Action, st
 def test_the_ways_in_which_a_stream_ends(tmp_path: Path, file: Path, end: End) -> None:
     with standing(tmp_path, Cut(after_bytes=4, end=end)) as (_, connection):
         started = time.monotonic()
-        assert "the stream" in (run(connection, file, timeout_s=5.0).reason or "")
-        assert time.monotonic() - started < 3
+        assert "the stream" in (run(connection, file, timeout_s=30.0).reason or "")
+        assert time.monotonic() - started < 20
 
 
 def test_other_calls_are_let_alone(tmp_path: Path, file: Path) -> None:

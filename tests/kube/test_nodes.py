@@ -174,5 +174,6 @@ def test_why_no_command_can_be_run_is_named(
 
 def test_one_node_that_can_be_asked_is_enough(fake: Fake, nodes: DebugNodes) -> None:
     fake.replies["GET", "/api/v1/namespaces/default/pods/vxtrace-s-a/exec"] = [(403, API, {})]
-    nodes.ask([command("a", "true"), command("b", "true")])
+    refused, reached = nodes.ask([command("a", "true"), command("b", "true")])
+    assert (refused.status, reached.status) == (AnswerStatus.ABSENT, AnswerStatus.OK)
     nodes.require_reached()

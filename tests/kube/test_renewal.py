@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.kube.config import connect, server_version
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.exec import ExecLimits, execute
+from kubectl_vxtrace.kube.handshake import Patience
+from kubectl_vxtrace.kube.removal import Doomed, remove
 from kubectl_vxtrace.kube.rest import Api, ApiError
 from kubectl_vxtrace.model.request import Access
 from tests.kube.fake import Fake
@@ -64,6 +67,41 @@ def test_it_is_tried_once(fake: Fake, tmp_path: Path) -> None:
     with Api(connection) as api, pytest.raises(ApiError, match="Unauthorized"):
         api.get("/version")
     assert tokens(fake) == ["Bearer t-1", "Bearer t-2"]
+
+
+def lame(folder: Path, failures: int) -> None:
+    """Let the plugin fail so often from now on."""
+    program = folder / "plugin"
+    first, rest = program.read_text().split("\n", 1)
+    count = f"n=$(cat {folder}/fails 2>/dev/null || echo {failures}); if [ $n -gt 0 ]; then echo $((n - 1)) >{folder}/fails; exit 7; fi"
+    program.write_text(f"{first}\n{count}\n{rest}")
+
+
+def test_what_gives_credentials_may_be_away_with_the_api(fake: Fake, tmp_path: Path) -> None:
+    connection = by_plugin(fake, tmp_path)
+    fake.replies["GET", EXEC] = [REFUSED] * 3
+    lame(tmp_path, 2)
+    limits = ExecLimits(timeout_s=5, max_bytes=100)
+    assert execute(connection, "ns", "pod", ("echo", "x"), limits=limits, patience=Patience(bound_s=20)).stdout == b"x\n"
+
+
+def test_removal_waits_for_credentials(fake: Fake, tmp_path: Path) -> None:
+    connection = by_plugin(fake, tmp_path)
+    fake.replies["DELETE", "/api/v1/namespaces/default/pods/p"] = [REFUSED] * 2
+    lame(tmp_path, 1)
+    labels = {"app.kubernetes.io/managed-by": "kubectl-vxtrace"}
+    fake.pods["p"] = {"metadata": {"name": "p", "uid": "u", "labels": labels}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}}
+    fake.born["p"] = 0.0
+    assert remove(connection, [Doomed(namespace="default", name="p", uid="u")], bound_s=20) == ({("default", "p")}, set())
+
+
+def test_why_there_are_none_is_said(fake: Fake, tmp_path: Path) -> None:
+    connection = by_plugin(fake, tmp_path)
+    fake.replies["GET", "/version"] = [REFUSED]
+    lame(tmp_path, 9)
+    with pytest.raises(CannotRunError, match="failed with exit code 7") as caught:
+        server_version(connection)
+    assert "log in again" in caught.value.hint
 
 
 def test_a_token_of_the_kubeconfig_is_all_there_is(fake: Fake, connection: Connection) -> None:
