@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -90,13 +89,13 @@ def _wants_details(words: Sequence[str]) -> bool:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process. A thread that still waits for a node has nothing to add, and is not waited for."""
+    """End the process, and leave nothing to the interpreter's own end: it would wait for threads that still wait for a node and have
+    nothing to add, and in its last moments a signal would change the exit code."""
     signals.ending(code)
     stdout.finish()
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        atexit._run_exitfuncs()
-        os._exit(code)
-    sys.exit(code)
+    sys.stderr.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _call(words: Sequence[str]) -> int:

@@ -1,8 +1,9 @@
 """What nodes are asked besides capturing: about themselves, and for their kernels' words on drops; answers are kept raw and parsed."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kubectl_vxtrace import facts
@@ -27,6 +28,7 @@ def look(
     folder: Path,
     when: str,
     lookups: Mapping[str, Sequence[str]] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[NodeFacts, ...]:
     """Ask every node about itself; the answers and what they mean are kept in `folder` under `when` (`before`, `after`).
 
@@ -37,14 +39,27 @@ def look(
         folder: the trace folder.
         when: `before` or `after` the capture.
         lookups: further addresses by node.
+        tell: is told where the folder cannot be written to, which is no reason to lose the answers; without it that is raised.
+
+    Raises:
+        OSError: the folder cannot be written to.
     """
     questions = [_question(node, nodes, flows, (lookups or {}).get(node.name, ())) for node in nodes]
     # What counters say after a capture is lost with it.
     answers = _answers(asked, [replace(question, patient=when == "after") for question in questions])
     parsed = tuple(facts.parse(answer) for answer in answers)
     texts = {answer.command.node: facts.texts(answer) for answer in answers}
-    trace_folder.write_facts(folder, when, parsed, texts)
+    _write(lambda: trace_folder.write_facts(folder, when, parsed, texts), tell)
     return parsed
+
+
+def _write(write: Callable[[], None], tell: Callable[[str], None] | None) -> None:
+    try:
+        write()
+    except OSError as error:
+        if tell is None:
+            raise
+        tell(f"cannot keep what the nodes said: {error.strerror or error}; a bundle will lack it")
 
 
 def watch_connections(asked: DebugNodes, nodes: Sequence[Node], flows: Sequence[Flow], stop: threading.Event) -> tuple[NodeFacts, ...]:
@@ -59,13 +74,15 @@ def watch_connections(asked: DebugNodes, nodes: Sequence[Node], flows: Sequence[
     return tuple(found)
 
 
-def with_connections(after: Sequence[NodeFacts], watched: Iterable[NodeFacts], folder: Path) -> tuple[NodeFacts, ...]:
+def with_connections(
+    after: Sequence[NodeFacts], watched: Iterable[NodeFacts], folder: Path, tell: Callable[[str], None]
+) -> tuple[NodeFacts, ...]:
     """The looks `after`, each with the connections that its node had meanwhile; kept in `folder`. The latest state of each stands."""
     connections: dict[str, dict[object, ConntrackEntry]] = {}
     for seen in (*watched, *after):
         connections.setdefault(seen.node, {}).update({_identity(entry): entry for entry in seen.conntrack})
     whole = tuple(replace(seen, conntrack=tuple(connections[seen.node].values())) for seen in after)
-    trace_folder.write_facts(folder, "after", whole, {})
+    _write(lambda: trace_folder.write_facts(folder, "after", whole, {}), tell)
     return whole
 
 
@@ -75,7 +92,7 @@ def _identity(entry: ConntrackEntry) -> object:
     return entry.protocol, ends, ports
 
 
-def keep_drops(logs: Iterable[DropLog], folder: Path) -> tuple[tuple[KernelDrop, ...], dict[str, str]]:
+def keep_drops(logs: Iterable[DropLog], folder: Path, tell: Callable[[str], None]) -> tuple[tuple[KernelDrop, ...], dict[str, str]]:
     """What the logs say, in order of time, and per node why its log says nothing or not all; the logs are kept as they were printed."""
     drops: list[KernelDrop] = []
     absent = {}
@@ -84,7 +101,7 @@ def keep_drops(logs: Iterable[DropLog], folder: Path) -> tuple[tuple[KernelDrop,
         if log.reason is not None:
             absent[log.node] = log.reason
         if log.text:
-            trace_folder.write_drop_log(folder, log.node, log.text)
+            _write(partial(trace_folder.write_drop_log, folder, log.node, log.text), tell)
     return tuple(sorted(drops, key=lambda drop: drop.time_ns)), absent
 
 

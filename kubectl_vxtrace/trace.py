@@ -190,8 +190,8 @@ class Trace:
         captures = session.collect(self._folder)
         after = asked.result()
         if watched is not None:
-            after = with_connections(after, watched.result(), self._folder)
-        kernel_drops, absent = keep_drops(logs.result(), self._folder)
+            after = with_connections(after, watched.result(), self._folder, self._console.warn)
+        kernel_drops, absent = keep_drops(logs.result(), self._folder, self._console.warn)
         recording = replace(recording, after=after, kernel_drops=kernel_drops, kernel_drops_absent=absent, snapshot=idle.result())
         if lasted_s < plan.duration_s:
             recording = replace(recording, duration_s=round(lasted_s, 1))
@@ -216,7 +216,8 @@ class Trace:
         self, nodes: DebugNodes, prepared: Prepared, when: str, lookups: Mapping[str, Sequence[str]] | None = None
     ) -> tuple[NodeFacts, ...]:
         """Step 4: ask every node of the path about itself."""
-        return look(nodes, prepared.nodes, prepared.flows, folder=self._folder, when=when, lookups=lookups)
+        tell = self._console.warn if when == "after" else None  # then there is something to lose
+        return look(nodes, prepared.nodes, prepared.flows, folder=self._folder, when=when, lookups=lookups, tell=tell)
 
     def _drop_session(self, nodes: DebugNodes, plan: CapturePlan) -> DropSession:
         """The kernels' own words on drops, of nodes that are captured at."""

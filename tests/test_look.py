@@ -56,6 +56,24 @@ def test_each_node_is_asked_about_its_ends_the_service_and_the_flows_tuple(tmp_p
     assert json.loads((tmp_path / "nodes/a/before.json").read_bytes())["conntrack"][0]["original_source_port"] == 40_001
 
 
+def _nothing_is_told(text: str) -> None:
+    raise AssertionError(text)
+
+
+def test_answers_after_the_capture_are_not_lost_where_they_cannot_be_kept(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    told: list[str] = []
+    found = look.look(_as_nodes(_Nodes()), _NODES, _FLOWS, folder=nowhere, when="after", tell=told.append)
+    assert all(facts.conntrack for facts in found)
+    assert look.with_connections(found, (), nowhere, told.append) == found
+    drop = KernelDrop(node="a", time_ns=5, reason="XDP", location="x")
+    assert look.keep_drops([DropLog(node="a", drops=(drop,), text=b"raw")], nowhere, told.append) == ((drop,), {})
+    assert told == ["cannot keep what the nodes said: Not a directory; a bundle will lack it"] * 3
+    with pytest.raises(OSError, match="Not a directory"):
+        look.look(_as_nodes(_Nodes()), _NODES, _FLOWS, folder=nowhere, when="before")
+
+
 def test_an_answer_that_was_cut_off_is_asked_for_once_more(tmp_path: Path) -> None:
     nodes = _Nodes(cut=2)
     found = look.look(_as_nodes(nodes), _NODES, _FLOWS, folder=tmp_path, when="after")
@@ -78,7 +96,7 @@ def test_connections_that_were_forgotten_meanwhile_are_kept(tmp_path: Path, monk
     last = ConntrackEntry(
         protocol="UDP", original_source="a", original_destination="b", reply_source="b", reply_destination="a", original_source_port=9
     )
-    (after,) = look.with_connections((NodeFacts(node="a", conntrack=(latest, last)),), watched, tmp_path)
+    (after,) = look.with_connections((NodeFacts(node="a", conntrack=(latest, last)),), watched, tmp_path, _nothing_is_told)
     assert after.conntrack == (latest, last)
     assert len(json.loads((tmp_path / "nodes/a/after.json").read_bytes())["conntrack"]) == 2
 
@@ -90,7 +108,7 @@ def test_drop_logs_are_kept_as_printed_and_read_in_order(tmp_path: Path) -> None
         DropLog(node="b", drops=(drops[1],), reason="not whole", text=b"cut"),
         DropLog(node="c", reason="no tracefs"),
     ]
-    found, absent = look.keep_drops(logs, tmp_path)
+    found, absent = look.keep_drops(logs, tmp_path, _nothing_is_told)
     assert ([drop.node for drop in found], absent) == (["b", "a"], {"b": "not whole", "c": "no tracefs"})
     assert (tmp_path / "nodes/a/drops.txt").read_bytes() == b"raw"
     assert not (tmp_path / "nodes/c").exists()

@@ -57,7 +57,9 @@ def run(request: Request, console: Console, *, form: ReportFlags, bundle: str | 
         try:
             recording = _record(trace, interruption, request.limits.max_wall_s)
         except BaseException as error:
-            _give_up(_clean_up(trace), place, console, error)
+            cleanup = _clean_up(trace)
+            _leave_captures(place, console, given_up=cleanup is not None and isinstance(error, KeyboardInterrupt))
+            _give_up(cleanup, console, error)
             raise
         # Deleting pods takes seconds, as they are given time to end; it runs beside the analysis and its outcome joins last.
         removal = beside.submit(_clean_up, trace)
@@ -108,18 +110,22 @@ def _clean_up(trace: Trace) -> Cleanup | None:
         return Cleanup(state=CleanupState.UNCONFIRMED, left=(left,))
 
 
-def _give_up(cleanup: Cleanup | None, place: Scratch, console: Console, error: BaseException) -> None:
-    """Say what is left of a trace that ended without a report: of its captures on this machine, of its pods in the cluster.
+def _leave_captures(place: Scratch, console: Console, *, given_up: bool) -> None:
+    """Leave what was fetched to the user, and nothing else; of captures that were `given_up`, say that there is nothing."""
+    if kept := _kept_captures(place):
+        console.warn(kept)
+        return
+    place.remove()
+    if given_up:
+        console.warn("nothing of the captures was kept")
+
+
+def _give_up(cleanup: Cleanup | None, console: Console, error: BaseException) -> None:
+    """Say what is left in the cluster of a trace that ended without a report.
 
     Raises:
         LeftBehindError: a debug pod could not be confirmed gone.
     """
-    if kept := _kept_captures(place):
-        console.warn(kept)
-    else:
-        place.remove()
-        if cleanup is not None and isinstance(error, KeyboardInterrupt):
-            console.warn("nothing of the captures was kept")
     if cleanup is not None and cleanup.state is CleanupState.UNCONFIRMED:
         raise LeftBehindError(f"{str(error) or 'interrupted'}\n{_left_text(cleanup.left)}", "kubectl vxtrace cleanup") from error
     _say(cleanup, console)
@@ -159,7 +165,7 @@ def _deliver(
         found = delivery.examined(recording, console)
     except BaseException as error:
         console.warn(f"what was recorded is in {place.keep()}; once more: kubectl vxtrace analyze {place.path}")
-        _give_up(removal.result(), place, console, error)
+        _give_up(removal.result(), console, error)
         raise
     cleanup = removal.result()
     _say(cleanup, console)

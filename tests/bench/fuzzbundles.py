@@ -39,7 +39,7 @@ class Bundles:
                 members[name] = oddities.changed_bytes(self._random, members[name])
             else:
                 members[name] = self._other_values(members[name])
-        data = _packed(members)
+        data = packed(members)
         return oddities.changed_bytes(self._random, data) if self._random.random() < 0.05 else data
 
     def _name(self, names: list[str]) -> str:
@@ -68,12 +68,13 @@ def _with_hash(recording: bytes, name: str, content: bytes) -> bytes:
     return json.dumps(found).encode()
 
 
-def _packed(members: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+def packed(members: dict[str, bytes]) -> bytes:
+    """A zip file of these members."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
         for name, raw in members.items():
             archive.writestr(zipfile.ZipInfo(name), raw)
-    return packed.getvalue()
+    return file.getvalue()
 
 
 def judge(folder: Path, data: bytes) -> str:

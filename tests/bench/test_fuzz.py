@@ -1,10 +1,13 @@
 """A hundredth of the hostile input of the benchmark (of captures see tests/packets/test_hostile.py as well), and that a failure is one."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.bench import fuzz
+from tests.bench import fuzz, fuzzbundles, seed
 from tests.bench.fuzz import KINDS, Kind
 from tests.laws import case, document
 
@@ -18,6 +21,22 @@ def test_hostile_input(kind: str, inputs: int, monkeypatch: pytest.MonkeyPatch) 
     assert [(crash.number, crash.error) for crash in found.crashed] == []
     assert found.tried == inputs
     assert len(found.found) > 1, "some must be whole, some not"
+
+
+def _server_unreadable_and_no_tap_at_the_client(recording: dict[str, Any]) -> None:
+    """That path has no hops."""
+    recording["flows"][0]["server"]["address"] = "29"
+    recording["paths"][2]["hops"][0]["tap"]["interface"] = "CALI"
+
+
+@pytest.mark.parametrize("change", [_server_unreadable_and_no_tap_at_the_client])
+def test_what_failed_once(change: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "breaches", lambda _: [])
+    monkeypatch.setattr(case, "breaches", lambda _: [])
+    members = {name: raw for name, raw in seed.files().items() if not name.endswith(".txt")}
+    recording = json.loads(members["recording.json"])
+    change(recording)
+    assert fuzzbundles.judge(tmp_path, fuzzbundles.packed(members | {"recording.json": json.dumps(recording).encode()})) == "report"
 
 
 @pytest.mark.parametrize("kind", KINDS)

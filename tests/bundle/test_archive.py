@@ -62,6 +62,7 @@ def test_somebody_s_half_written_file_stays(place: Path, tmp_path: Path) -> None
 
 def test_a_long_name(place: Path, tmp_path: Path) -> None:
     archive.pack(place, tmp_path / ("b" * 251 + ".zip"))
+    assert zipfile.is_zipfile(tmp_path / ("b" * 251 + ".zip"))
 
 
 def test_where_there_are_no_hard_links(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

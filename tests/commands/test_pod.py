@@ -141,7 +141,8 @@ def test_an_analysis_that_fails_says_what_became_of_everything(
         _run()
     [kept] = _kept(tmp_path)
     said = capsys.readouterr().err
-    assert f"what was recorded is in {kept}" in said
+    assert said.splitlines()[0] == f"warning: what was recorded is in {kept}; once more: kubectl vxtrace analyze {kept}"
+    assert said.count(str(kept.name)) == 2
     assert "0 of 0 debug pods gone" in said
     monkeypatch.setattr(traced, "cleanup", UNCONFIRMED)
     with pytest.raises(LeftBehindError, match="vxtrace-7f3a-a"):

@@ -160,6 +160,8 @@ def hidden_sockets(packets: Trajectories, answers: Answers, lost_to: I32) -> BOO
     for one behind the path.
     """
     hops = packets.frame.shape[1]
+    if not hops:
+        return np.zeros(len(packets), np.bool_)
     last_seen = hops - np.argmax(packets.seen[:, ::-1], axis=1)
     farthest = np.zeros(PORTS, dtype=np.int64)
     np.maximum.at(farthest, packets.client_port, last_seen)
