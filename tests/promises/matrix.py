@@ -44,7 +44,7 @@ def one(place: Lab, cell: Cell, gate: threading.Semaphore | None = None, keep: P
             for left in (Path(folder) / traces.TEMPORARY).iterdir():
                 left.rename(keep / left.name)
     if cell.takes_a_minute:
-        seen = traces.ended(seen, place.kubeconfig)
+        seen = traces.ended(cell, seen, place.kubeconfig)
     until = time.monotonic() + _GO_WITHIN_S
     while (instances := looks.instances([seen.session])) and time.monotonic() < until:
         time.sleep(0.2)
