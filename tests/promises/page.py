@@ -18,6 +18,7 @@ TITLES = {
     "sick": "A cluster that is sick",
     "repetition": "Traces in a row",
 }
+_CELL = 80
 ELSEWHERE = {("sick", "lab")}
 """What a place cannot have."""
 
@@ -73,7 +74,8 @@ def _matrix(rows: dict[str, Row]) -> list[str]:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "**not run**"
-    return f"**{row.got}: {'; '.join(row.wrong)}**" if row.wrong else row.got
+    got = _plain(row.got.partition("\n")[0][:_CELL])
+    return f"**{got}: {_plain('; '.join(row.wrong))}**" if row.wrong else got
 
 
 def _rows(rows: Sequence[Row]) -> list[str]:
