@@ -18,8 +18,8 @@ TITLES = {
     "sick": "A cluster that is sick",
     "repetition": "Traces in a row",
 }
-LEGEND = """In each cell: exit status (negative: the signal it died of), what was kept, what there was of its pods in the end, and the seconds
-from the first signal until then. A busy machine takes longer for all of it.
+LEGEND = """In each cell: exit status (negative: the signal it died of), what was kept, what there was of its pods in the end, and the
+seconds from the first signal until then. A busy machine takes longer for all of it.
 """
 _CELL = 80
 ELSEWHERE = {("sick", "lab")}
