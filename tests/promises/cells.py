@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from tests.promises.held import Phase
 
 ENDED = ("Failed", "Succeeded")
-KILLED_BOUND_S = 75
-"""Within this of a SIGKILL each debug pod has ended by itself: a minute without a call, its grace, and the kubelet's word to the API."""
+_ENDS_WITHIN_S, _STARTS_WITHIN_S = 75, 15
+"""So long after the last call, or its start, a debug pod has ended by itself: a minute, its grace, and the kubelet's word to the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,11 @@ class Cell:
         if self.blow is KILL or self.phase not in _KEEPS:
             return False
         return True if self.blow.times == 1 else None
+
+    @property
+    def bound_s(self) -> float:
+        """How long after the signal pods that nobody removes may run: one that is pending may start after it."""
+        return _ENDS_WITHIN_S + (_STARTS_WITHIN_S if self.phase is Phase.PENDING else 0)
 
     @property
     def takes_a_minute(self) -> bool:

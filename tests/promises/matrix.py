@@ -44,7 +44,7 @@ def one(place: Lab, cell: Cell, gate: threading.Semaphore | None = None, keep: P
             for left in (Path(folder) / traces.TEMPORARY).iterdir():
                 left.rename(keep / left.name)
     if cell.takes_a_minute:
-        seen = traces.ended(seen, place.kubeconfig)
+        seen = traces.ended(cell, seen, place.kubeconfig)
     until = time.monotonic() + _GO_WITHIN_S
     while (instances := looks.instances([seen.session])) and time.monotonic() < until:
         time.sleep(0.2)
@@ -61,8 +61,8 @@ def _beside(place: Lab, cells: Sequence[Cell], keep: Path | None, tell: Callable
             seen, faults = one(place, cell, gate, keep)
             row = _row(cell, seen, faults)
         except Exception as error:  # noqa: BLE001, RUF100 (a cell that cannot be run is a row that says so)
-            said = f"{type(error).__name__}: {error}"
-            row = Row(name=cell.name, expected=_expected(cell), got=said[:600], wrong=("it did not come to its end",))
+            said = {"said": f"{type(error).__name__}: {error}"[:3000]}
+            row = Row(name=cell.name, expected=_expected(cell), got="not run to its end", wrong=(type(error).__name__,), more=said)
         tell(f"{'ok   ' if not row.wrong else 'WRONG'} {row.name}: {row.got}" + (f" -- {'; '.join(row.wrong)}" if row.wrong else ""))
         return row
 

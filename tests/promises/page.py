@@ -18,6 +18,10 @@ TITLES = {
     "sick": "A cluster that is sick",
     "repetition": "Traces in a row",
 }
+LEGEND = """In each cell: exit status (negative: the signal it died of), what was kept, what there was of its pods in the end, and the
+seconds from the first signal until then. A busy machine takes longer for all of it.
+"""
+_CELL = 80
 ELSEWHERE = {("sick", "lab")}
 """What a place cannot have."""
 
@@ -39,7 +43,7 @@ def measured(tables: dict[tuple[str, str], Table | None]) -> str:
     """The measured part: sections of both places, and what is wrong."""
     parts = ["## Measured\n"]
     for kind, title in TITLES.items():
-        parts.append(f"### {title}\n")
+        parts += [f"### {title}\n", *([LEGEND] if kind == "matrix" else [])]
         for place in PLACES:
             parts += _section(kind, place, tables[kind, place])
     return "\n".join([*parts, "### What is not kept\n", *_misses(tables)]) + "\n"
@@ -52,7 +56,8 @@ def _section(kind: str, place: str, table: Table | None) -> list[str]:
     if table.why_not is not None:
         return [f"On {where}: not run: {table.why_not}.\n"]
     right = sum(not row.wrong for row in table.rows)
-    lines = [f"On {where}, {table.date}, commit {table.commit}, code `{table.code}`: {right} of {len(table.rows)} as promised.\n"]
+    code = f"commit {table.commit}, code `{table.code}`" + (f", {table.load}" if table.load else "")
+    lines = [f"On {where}, {table.date}, {code}: {right} of {len(table.rows)} as promised.\n"]
     rows = table.rows
     if kind == "matrix":
         by_name = {row.name: row for row in rows}
@@ -73,7 +78,8 @@ def _matrix(rows: dict[str, Row]) -> list[str]:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "**not run**"
-    return f"**{row.got}: {'; '.join(row.wrong)}**" if row.wrong else row.got
+    got = _plain(row.got.partition("\n")[0][:_CELL])
+    return f"**{got}: {_plain('; '.join(row.wrong))}**" if row.wrong else got
 
 
 def _rows(rows: Sequence[Row]) -> list[str]:

@@ -1,6 +1,7 @@
 """What was found so far, on disk: one file for each place and table, so that each may be run again alone."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows of one kind on one place. `why_not` is there in place of rows that could not be had."""
+    """The rows of one kind on one place. `why_not` is there in place of rows that could not be had; `load` is the machine's at its end."""
 
     kind: str
     place: str
@@ -48,6 +49,7 @@ class Table:
     code: str
     rows: tuple[Row, ...] = ()
     why_not: str | None = None
+    load: str = ""
 
 
 def made(kind: str, place: str, rows: Sequence[Row], *, why_not: str | None = None) -> Table:
@@ -60,6 +62,7 @@ def made(kind: str, place: str, rows: Sequence[Row], *, why_not: str | None = No
         code=fingerprint(SOURCES),
         rows=tuple(rows),
         why_not=why_not,
+        load=f"load {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors",
     )
 
 

@@ -15,7 +15,7 @@ from typing import IO
 
 from tests.e2e.place import CLIENT, ROOT, SERVICE
 from tests.promises import looks
-from tests.promises.cells import ENDED, KILLED_BOUND_S, Cell, Seen
+from tests.promises.cells import ENDED, Cell, Seen
 from tests.promises.held import Phase
 
 TEMPORARY = "temporary"
@@ -77,11 +77,11 @@ def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder:
     )
 
 
-def ended(seen: Seen, kubeconfig: Path) -> Seen:
-    """Wait until its pods have ended, which nobody asks them to; KILLED_BOUND_S at most."""
+def ended(cell: Cell, seen: Seen, kubeconfig: Path) -> Seen:
+    """Wait until its pods have ended, which nobody asks them to, or their time is over."""
     began_s = time.monotonic()
     left, last_s = seen.left, 0.0
-    while any(phase not in ENDED for phase in left.values()) and last_s < KILLED_BOUND_S:
+    while any(phase not in ENDED for phase in left.values()) and seen.took_s + last_s < cell.bound_s:
         time.sleep(_POLL_S)
         left = looks.pods(kubeconfig, seen.session)
         last_s = time.monotonic() - began_s

@@ -84,7 +84,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
         rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
         passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
-    is_counted = counted(packets, context.window)
+    is_counted = counted(packets, context.window, [context.clocks.steady(hop.tap.node) for hop in path.frames.path.hops])
     testimonies = _testimonies(context, path, packets, passed, is_counted)
     witness = [testimony.witness for testimony in testimonies]
     arrives = _arrives(path.candidate.flow, path.frames.path, back)
