@@ -20,13 +20,14 @@ from tests.chaos import taps
 from tests.chaos.proxy import Proxy
 from tests.chaos.rules import Answer, Rule
 from tests.chaos.table import RULES
-from tests.e2e.listing import endpoint, pods
+from tests.e2e.listing import delete_pod, endpoint, pods
 from tests.e2e.place import CLIENT, SERVICE, Lab, Run
 from tests.kube.tunnel import Tunnels
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _LONGEST_S = 240.0
 _ENDING_S = 10.0
+_LONGEST_REMOVAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +53,15 @@ def outcome(place: Lab, rule: Rule) -> Outcome:
         began_s = time.monotonic()
         try:
             done = _trace(place, proxy, rule, Path(folder))
-        except TimeoutExpired:
-            wrong, got = [f"no end within {_LONGEST_S:g} s"], ""
-        else:
             took_s = time.monotonic() - began_s
             trial = _Trial(place, proxy, rule.answer, done, Path(folder), took_s)
             wrong, got = trial.wrong(), f"exit {done.code} after {took_s:.0f} s, {trial.files} files"
+        except TimeoutExpired:
+            wrong, got = [f"no end within {_LONGEST_S:g} s"], ""
+        finally:
+            _remove(place, proxy)
         if rule.action is not None and proxy.hits == 0:
             wrong.append("the rule never came to pass")
-        _remove(place, proxy)
     return Outcome(name=rule.name, expected=rule.answer.text, got="; ".join([got, *wrong]), right=not wrong)
 
 
@@ -170,11 +171,14 @@ def _unanswered(bundle: Path) -> list[str]:
 
 
 def _remove(place: Lab, proxy: Proxy) -> None:
-    """Remove what a trace left, straight from the API, so that the next finds the place as it was."""
+    """Remove what a trace left, and nothing else, so that the next finds the place as it was."""
     made = proxy.truth.pods
-    if any(line.rpartition(" ")[2] in made for line in pods(place.kubeconfig)):
-        with tempfile.TemporaryDirectory() as folder:
-            place.vxtrace("cleanup", "--all", cwd=Path(folder))
+    until_s = time.monotonic() + _LONGEST_REMOVAL_S
+    while there := {made[uid] for uid in made if any(line.endswith(f" {uid}") for line in pods(place.kubeconfig))}:
+        for name in there:
+            delete_pod(place.kubeconfig, name)
+        assert time.monotonic() < until_s, f"not to be removed: {there}"
+        time.sleep(0.5)
 
 
 def say(outcomes: Iterator[Outcome]) -> bool:

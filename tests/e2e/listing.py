@@ -52,6 +52,13 @@ class _Api:
         found = [item["metadata"] for item in self.get(path)["items"]]
         return {f"{one.get('namespace', '')}/{one['name']} {one['uid']}" for one in found if "uid" in one}
 
+    def delete(self, path: str) -> None:
+        """Ask for a deletion; that it is gone already is as good."""
+        self._connection.request("DELETE", path, headers=self._headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        assert response.status in (200, 202, 404), f"{path}: {response.status} {text[:300]!r}"
+
     def close(self) -> None:
         self._connection.close()
 
@@ -70,6 +77,16 @@ def pods(kubeconfig: Path) -> set[str]:
     api = _Api(kubeconfig)
     try:
         return api.names("/api/v1/pods")
+    finally:
+        api.close()
+
+
+def delete_pod(kubeconfig: Path, name: str) -> None:
+    """Ask for the deletion of a pod, `namespace/name`."""
+    api = _Api(kubeconfig)
+    namespace, _, pod = name.partition("/")
+    try:
+        api.delete(f"/api/v1/namespaces/{namespace}/pods/{pod}")
     finally:
         api.close()
 
