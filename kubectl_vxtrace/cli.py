@@ -193,7 +193,7 @@ def analyze(
 ) -> None:
     """Give the same verdict again, from a bundle, a folder, or captures recorded by hand. Needs no cluster."""
     if form.output is Output.NAME:
-        raise UsageError("-o name prints the bundle that a trace wrote; analyze writes none", "use -o table, json, yaml or markdown")
+        raise UsageError("-o name prints the bundle that a trace wrote; analyze writes none", "use -o table, json, yaml, markdown or html")
     from kubectl_vxtrace.commands import analyze as command
 
     raise typer.Exit(command.run(paths, files.given(), progress.console(), form=form, exits=exits))

@@ -127,6 +127,20 @@ def test_a_report_without_anything() -> None:
     assert (found.open, found.tags["table"], found.tags["svg"]) == ([], 0, 0)
 
 
+def test_what_is_left_out_is_counted() -> None:
+    [flow] = report().flows
+    numbers = range(1, 100)
+    flows = tuple(dataclasses.replace(flow, id=number) for number in numbers)
+    findings = tuple(dataclasses.replace(report().findings[0], flow=number) for number in numbers)
+    many = dataclasses.replace(report(), flows=flows, findings=findings)
+    many = dataclasses.replace(many, packets=tuple(dataclasses.replace(report().packets[0], id=n, flow=n) for n in range(1, 100)) * 9)
+    found = Page(page.render(many))
+    drawn = found.tags["svg"]
+    directions = sum(bool(each.hops) for each in flow.directions if each.verdict is not Verdict.NOT_APPLICABLE)
+    assert f"... and {99 * directions - drawn} more directions" in found.text
+    assert "more lines, which are in the JSON" in found.text
+
+
 def test_many_packets_are_grouped() -> None:
     source = page.render(with_packets(50_000))
     assert "... and 49992 more went the same way" in source

@@ -23,7 +23,10 @@ def ladder(report: TraceReport) -> Element | None:
     hops = {(flow.id, each.direction): len(words.expected_hops(each)) for flow in report.flows for each in flow.directions}
     width = max([*hops.values(), *(sighting.hop for line in report.packets for sighting in line.sightings)])
     titles = ("id", "time (UTC)", "flow", "packet", *(str(hop) for hop in range(1, width + 1)), "outcome")
-    rows = [_row(line, more, hops.get((line.flow, line.direction), 0), width) for line, more in _grouped(report.packets)]
+    grouped = list(_grouped(report.packets))
+    rows = [_row(line, more, hops.get((line.flow, line.direction), 0), width) for line, more in grouped[:_MOST_LINES]]
+    if further := len(grouped) - len(rows):
+        rows.append([_more(f"... and {further} more lines, which are in the JSON", width)])
     return tag(
         "div",
         tag(
@@ -45,12 +48,10 @@ def _grouped(packets: tuple[PacketLine, ...]) -> Iterator[tuple[PacketLine, int]
         way = _way(line)
         of_way[way] = of_way.get(way, 0) + 1
     seen: dict[_Way, int] = {}
-    lines = 0
     for line in packets:
         way = _way(line)
         seen[way] = number = seen.get(way, 0) + 1
-        if number <= _ALONE and lines < _MOST_LINES:
-            lines += 1
+        if number <= _ALONE:
             yield line, of_way[way] - _ALONE if number == _ALONE else 0
 
 
@@ -85,4 +86,9 @@ def _row(line: PacketLine, more: int, hops: int, width: int) -> list[Element]:
     )
     if not more:
         return [row]
-    return [row, tag("tr", tag("td", f"... and {more} more went the same way", colspan=width + 5, class_="more"))]
+    return [row, _more(f"... and {more} more went the same way", width)]
+
+
+def _more(text: str, hops: int) -> Element:
+    """A line over all columns."""
+    return tag("tr", tag("td", text, colspan=hops + 5, class_="more"))

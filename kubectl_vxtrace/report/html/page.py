@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from itertools import islice
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import DirectionReport, Finding, FlowReport, FrameRef, HopCount, Latency, TraceReport, Verdict
@@ -31,7 +30,7 @@ def render(report: TraceReport) -> str:
         "main",
         _answer(report),
         _section("Backends", _flows(report)),
-        _section("Path", [_direction(flow, each) for flow, each in islice(_directions(report), _MOST_DIRECTIONS)]),
+        _section("Path", _paths(report)),
         _section("Packets", ladder.ladder(report)),
         _section("Findings", [_finding(finding) for finding in report.findings]),
         _section("What could not be seen", _unseen(report)),
@@ -103,6 +102,14 @@ def _flows(report: TraceReport) -> Element | None:
         texts = (backend, pod or words.UNKNOWN, node or words.UNKNOWN, words.target(flow), str(flow.connections))
         rows.append([str(flow.id), tag("b", text, class_=_state(verdict)), *texts])
     return _table(("flow", "verdict", "backend", "pod", "node", "addressed to", "connections"), rows, frozenset({0, 6}))
+
+
+def _paths(report: TraceReport) -> list[Element]:
+    """The directions drawn, and how many more there are."""
+    directions = list(_directions(report))
+    drawn = [_direction(flow, each) for flow, each in directions[:_MOST_DIRECTIONS]]
+    more = len(directions) - len(drawn)
+    return [*drawn, tag("p", f"... and {more} more directions, which are in the table of backends and in the JSON")] if more else drawn
 
 
 def _directions(report: TraceReport) -> Iterator[tuple[FlowReport, DirectionReport]]:
