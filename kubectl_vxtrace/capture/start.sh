@@ -10,12 +10,16 @@ directory=$1 turns=$2 limit_s=$3 user_filter=$4
 shift 4
 mkdir -p "$directory" && cd "$directory" || exit 3
 
-# What stop.sh needs to write where captures have filled the disk.
-head -c 1048576 /dev/zero 2>/dev/null >reserve
-if [ "$(($(wc -c <reserve)))" != 1048576 ]; then
-    echo "vxtrace-capture 1 $(now)"
-    told 0 refused "no space is left in $directory on the node"
-    exit 0
+# What stop.sh needs to write where captures have filled the disk: whole from the moment that it is there, whoever asks at the same time.
+if [ ! -e reserve ] && [ ! -e stop ]; then
+    head -c 1048576 /dev/zero 2>/dev/null >"reserve.$$"
+    if [ "$(($(wc -c <"reserve.$$")))" != 1048576 ]; then
+        rm -f "reserve.$$"
+        echo "vxtrace-capture 1 $(now)"
+        told 0 refused "no space is left in $directory on the node"
+        exit 0
+    fi
+    mv -f "reserve.$$" reserve
 fi
 if ! command -v tcpdump >/dev/null; then
     echo "vxtrace-capture 1 $(now)"

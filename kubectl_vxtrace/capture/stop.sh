@@ -81,15 +81,19 @@ note() {
 
 kill_rest() {
     while [ $# -gt 2 ]; do
-        if [ ! -e "$1.rc" ] && ours "$1" "$3"; then eval "state_$1=killed"; fi
+        if [ ! -e "$1.rc" ] && ours "$1" "$3"; then eval "state_$1=killed" && echo killed 2>/dev/null >"$1.state"; fi
         shift 3
     done
 }
 
+# Of several that stop at once the first is right: to the others its INT looks like an end by itself.
 keep() {
     [ -s stop ] || echo "$stopped" 2>/dev/null >stop
     while [ $# -gt 2 ]; do
-        eval "echo \"\$state_$1\"" 2>/dev/null >"$1.state"
+        eval "state=\$state_$1"
+        (set -C && echo "$state" >"$1.state") 2>/dev/null
+        [ -s "$1.state" ] || echo "$state" 2>/dev/null >"$1.state"
+        if [ -s "$1.state" ]; then read -r state <"$1.state" && eval "state_$1=\$state"; fi
         shift 3
     done
 }
@@ -106,9 +110,9 @@ hash_all() {
 # Whether nothing can be written any more. The reserve makes room for tcpdump's last words, and for ours.
 full=''
 if [ -e reserve ]; then
-    head -c 4096 /dev/zero 2>/dev/null >room
-    [ "$(($(wc -c <room)))" = 4096 ] || full=yes
-    rm -f room
+    head -c 4096 /dev/zero 2>/dev/null >"room.$$"
+    [ "$(($(wc -c <"room.$$")))" = 4096 ] || full=yes
+    rm -f "room.$$"
 fi
 
 note "$@"
