@@ -127,6 +127,8 @@ def _columns(case: Case, comments: _Comments) -> dict[Tap, _Columns]:
                 [comments.add(traced, hop, OutcomeCode(outcome), (start, end), at) for outcome, start, end, at in kinds.tolist()], np.int32
             )
             here = np.flatnonzero(seen[:, index])[::-1]  # of packets in one frame the first is named
+            if not len(here):
+                continue  # a capture without a file has no table
             rows, column = table.row[here, index], columns[hop.tap]
             column.packet_id[rows] = number[here]
             column.comment[rows] = texts[kind.reshape(-1)[here]]

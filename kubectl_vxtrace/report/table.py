@@ -42,13 +42,21 @@ def render(report: TraceReport, *, width: int | None, color: bool, bundle: str |
     """
     paint = Paint(enabled=color)
     blocks = [
-        paint.heading("\n".join(_wrapped(_clean(words.title(report)), width, 0))),
+        "\n".join(_opening(report, paint, width)),
         _flow_table(report, paint, width),
         *(_hop_block(flow, direction, paint, width) for flow, direction in _drawn(report)),
         _packet_table(report, width),
         "\n".join(_closing(report, paint, width, bundle)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _opening(report: TraceReport, paint: Paint, width: int | None) -> Iterator[str]:
+    """Who talks to whom; with what that was traced; what the captures hold."""
+    yield paint.heading("\n".join(_wrapped(_clean(words.title(report)), width, 0)))
+    said = words.context_text(report) if report.metadata.context is not None else ""
+    for text in filter(None, (said, words.payload_text(report))):
+        yield from _wrapped(_clean(text), width, 0)
 
 
 def _clean(text: str) -> str:
@@ -246,10 +254,6 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
         yield "NEXT", report.remediation
     if finding is not None:
         yield "MORE", words.explaining(finding.cause)
-    if payload := words.payload_text(report):
-        yield "PAYLOAD", payload
-    if report.metadata.context is not None:
-        yield "CONTEXT", words.context_text(report)
     if bundle is not None:
         yield "BUNDLE", f"{bundle}  (attach this to the ticket)"
     if report.cleanup is not None:

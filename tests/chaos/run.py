@@ -75,7 +75,9 @@ def _trace(place: Lab, proxy: Proxy, rule: Rule, folder: Path) -> Run:
             threading.Thread(target=tunnels.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
             stack.callback(tunnels.shutdown)
             environment["https_proxy"] = f"http://127.0.0.1:{tunnels.server_address[1]}"
-        arguments = ("pod", CLIENT, "--to", SERVICE, "--duration", rule.duration, "-o", "json", "--bundle", str(folder / "bundle.zip"))
+        # With payload the files are, byte by byte, those on the nodes.
+        arguments = ("pod", CLIENT, "--to", SERVICE, "--duration", rule.duration, "-o", "json", "--payload")
+        arguments += ("--bundle", str(folder / "bundle.zip"))
         done = place.vxtrace(*arguments, cwd=folder, timeout_s=_LONGEST_S, environment=environment)
         if rule.by_proxy and len(tunnels.asked) < 10:
             raise AssertionError("the plugin went past the proxy")

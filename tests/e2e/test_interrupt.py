@@ -1,6 +1,7 @@
 """Ctrl-C and its relatives: a partial report, exit 130, and nothing left anywhere."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -113,7 +114,8 @@ def test_a_third_signal_ends_at_once_and_says_what_is_left(place: Lab, said: str
     assert last.startswith(
         "warning: ended at once; debug pods may be left: kubectl delete pods --namespace default --selector vxtrace/session="
     )
-    assert "3 of 3 debug pods removed" in place.vxtrace("cleanup", "--all", cwd=tmp_path).stdout
+    # The second signal may have removed some.
+    assert re.search(r"^([0-3]) of \1 debug pods removed$", place.vxtrace("cleanup", "--all", cwd=tmp_path).stdout, re.MULTILINE)
 
 
 def test_what_a_killed_trace_leaves_on_this_machine_is_swept(place: Lab, temporary: Path, tmp_path: Path) -> None:

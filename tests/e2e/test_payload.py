@@ -12,7 +12,7 @@ from tests.e2e.place import CLIENT, Cluster, Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
-WEB = "10.99.230.140"
+WEB = "10.106.0.218"
 SECRET = b"SUPERSECRET123"
 ASKING = f"""
 import http.client, time

@@ -140,7 +140,7 @@ def _cleaning(hold: _Hold) -> None:
 
         return call
 
-    _wrap(delivery, "report_of", then)
+    _wrap(delivery, "examined", then)
     _wrap(DebugPods, "delete", waiting)
 
 
@@ -171,7 +171,7 @@ def _hold(phase: Phase, hold: _Hold) -> None:
         case Phase.FETCHING:
             _wrap(CaptureSession, "collect", hold.phase)
         case Phase.ANALYSING:
-            _wrap(delivery, "report_of", _before(hold))
+            _wrap(delivery, "examined", _before(hold))
         case Phase.CLEANING:
             _cleaning(hold)
 
