@@ -76,8 +76,8 @@ def _trace(place: Lab, proxy: Proxy, rule: Rule, folder: Path) -> Run:
             stack.callback(tunnels.shutdown)
             environment["https_proxy"] = f"http://127.0.0.1:{tunnels.server_address[1]}"
         # With payload the files are, byte by byte, those on the nodes.
-        arguments = ("pod", CLIENT, "--to", SERVICE, "--duration", rule.duration, "-o", "json", "--payload")
-        arguments += ("--bundle", str(folder / "bundle.zip"))
+        asked = ("pod", CLIENT, "--to", SERVICE, "--duration", rule.duration, "--payload")
+        arguments = (*asked, "-o", "json", "--bundle", str(folder / "bundle.zip"))
         done = place.vxtrace(*arguments, cwd=folder, timeout_s=_LONGEST_S, environment=environment)
         if rule.by_proxy and len(tunnels.asked) < 10:
             raise AssertionError("the plugin went past the proxy")
