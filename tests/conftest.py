@@ -1,6 +1,7 @@
 """Options and skips that all tests share."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,13 @@ pytest_plugins = ("tests.environment", "tests.laws.enforce")
 # The same examples each time: a change is judged by what it changed. `--hypothesis-profile=default` draws others, to hunt.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
+
+
+def pytest_configure() -> None:
+    """What a shell started in the background ignores Ctrl-C, and so would all that tests start: tests of signals are about the others."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
