@@ -42,7 +42,7 @@ def write(case: Case, report: TraceReport, destination: BinaryIO) -> int:
     """
     comments = _Comments(_causes(report))
     columns = _columns(case, comments)
-    shifts = {bound.node: _middle_ns(bound.offset_ns.low, bound.offset_ns.high) for bound in case.clocks}
+    shifts = case.clock_shifts_ns
     hops = _first_hops(case)
     captures = []
     for capture in sorted(case.recording.captures, key=lambda each: each.task.id):
@@ -199,8 +199,3 @@ def _ends(case: Case) -> Iterator[tuple[str, str]]:
         for end in (flow.client, flow.server, *flow.candidates):
             if end is not None and (name := end.pod or end.node):
                 yield end.address, name
-
-
-def _middle_ns(low: int | None, high: int | None) -> int:
-    """What is taken for the offset of a clock that is bounded; 0 where it is not."""
-    return 0 if low is None or high is None else (low + high) // 2

@@ -105,6 +105,12 @@ class Case:
         """The flows of which a packet was seen, in order of their paths."""
         return tuple({traced.flow.id: traced.flow for traced in self.paths}.values())
 
+    @property
+    def clock_shifts_ns(self) -> dict[str, int]:
+        """By how much each node's clock is taken to be ahead of the reference's: the middle of its bounds, 0 where nothing bounds it."""
+        bounds = {clock.node: (clock.offset_ns.low, clock.offset_ns.high) for clock in self.clocks}
+        return {node: 0 if low is None or high is None else (low + high) // 2 for node, (low, high) in bounds.items()}
+
     def traced(self, flow: int, direction: Direction) -> TracedPath | None:
         """The path of the flow with that id in one direction, None where it has none."""
         return next((traced for traced in self.paths if traced.flow.id == flow and traced.path.direction is direction), None)

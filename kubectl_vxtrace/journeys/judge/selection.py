@@ -11,7 +11,7 @@ def shown(case: Case, delivered: int, lost: int = 1000) -> tuple[ShownJourney, .
     Times are brought to the reference node's clock by the middle of its bounds, so that packets of two nodes are in order as far
     as that is known.
     """
-    shifts = {bound.node: _middle(bound.offset_ns.low, bound.offset_ns.high) for bound in case.clocks}
+    shifts = case.clock_shifts_ns
     path, journey, times, is_delivered = [], [], [], []
     for index, traced in enumerate(case.paths):
         table = traced.journeys
@@ -28,10 +28,6 @@ def shown(case: Case, delivered: int, lost: int = 1000) -> tuple[ShownJourney, .
     chosen = np.concatenate([order[good[order]][: max(delivered, 0)], order[~good[order]][: max(lost, 0)]])
     chosen = chosen[np.argsort(when[chosen], kind="stable")]
     return tuple(_shown(case, int(paths[index]), int(journeys[index])) for index in chosen)
-
-
-def _middle(low: int | None, high: int | None) -> int:
-    return 0 if low is None or high is None else (low + high) // 2
 
 
 def _shown(case: Case, path: int, row: int) -> ShownJourney:
