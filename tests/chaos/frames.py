@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.lab.websocket import unmask
+from tests.lab.websocket import BINARY, server_frame, unmask
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,4 @@ def take(buffer: bytearray) -> Iterator[Frame]:
 
 def binary(data: bytes) -> bytes:
     """A server's frame that is a message by itself."""
-    size = len(data)
-    if size < 126:
-        length = bytes([size])
-    elif size < 1 << 16:
-        length = b"\x7e" + size.to_bytes(2, "big")
-    else:
-        length = b"\x7f" + size.to_bytes(8, "big")
-    return b"\x82" + length + data
+    return server_frame(BINARY, data)

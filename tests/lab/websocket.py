@@ -55,6 +55,18 @@ def offered_protocols(headers: Message) -> list[str]:
     return [word.strip() for word in (headers.get("Sec-WebSocket-Protocol") or "").split(",") if word.strip()]
 
 
+def server_frame(opcode: int, data: bytes) -> bytes:
+    """A message by itself, as a server sends it: not masked."""
+    size = len(data)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return bytes([0x80 | opcode]) + length + data
+
+
 def unmask(data: bytes, key: bytes) -> bytes:
     """RFC 6455, 5.3: octet i XOR key[i mod 4]."""
     size = len(data)
@@ -98,18 +110,11 @@ class WebSocket:
             return  # nobody is there to be told
 
     def _send(self, opcode: int, data: bytes) -> None:
-        size = len(data)
-        if size < 126:
-            length = bytes([size])
-        elif size < 1 << 16:
-            length = b"\x7e" + size.to_bytes(2, "big")
-        else:
-            length = b"\x7f" + size.to_bytes(8, "big")
         with self._lock:
             if self._closing:
                 raise BrokenPipeError("the WebSocket is closed")
             self._closing = opcode == CLOSE
-            self._write(bytes([0x80 | opcode]) + length + data)
+            self._write(server_frame(opcode, data))
 
     def _exactly(self, size: int) -> bytes:
         data = self._reader.read(size)
