@@ -2,9 +2,12 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, repeat
 from pathlib import Path
+
+import numpy as np
 
 from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
@@ -16,7 +19,8 @@ from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.handover import settle as settle_files
-from kubectl_vxtrace.journeys import shown
+from kubectl_vxtrace.handover.switches import with_switches
+from kubectl_vxtrace.journeys import every, shown
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Role, Tap
@@ -25,7 +29,9 @@ from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Record
 from kubectl_vxtrace.model.report import TraceReport
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
+from kubectl_vxtrace.report import probed
 from kubectl_vxtrace.report.context import context
+from kubectl_vxtrace.report.lines import SeenPacket
 from kubectl_vxtrace.topology.cni import CNIS
 from kubectl_vxtrace.topology.infer import infer
 from kubectl_vxtrace.topology.ports import settle_ports
@@ -33,6 +39,7 @@ from kubectl_vxtrace.topology.ports import settle_ports
 _SHOW_BY_DEFAULT = 5
 # A person reads a few; each costs tshark milliseconds.
 _MOST_DISSECTED = 20
+_PACKETS_AT_ONCE = 4096
 
 Place = tuple[Tap, int]
 """A frame: its tap, and its row in the tap's PacketTable."""
@@ -65,16 +72,31 @@ def examine(recording: Recording) -> Examined:
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
-    return Examined(report=_with_notes(report, recording), case=settled, picked=picked)
+    report = _naming_probes(_with_notes(report, recording), settled)
+    return Examined(report=report, case=settled, picked=picked)
+
+
+def _naming_probes(report: TraceReport, case: Case) -> TraceReport:
+    """The report, which says so where nothing but probes of this trace was seen."""
+    seen = {
+        (traced.flow.protocol, port)
+        for traced in case.paths
+        if not traced.flow.asks_next_hop
+        for port in np.unique(traced.journeys.client_port).tolist()
+    }
+    if not probed.only_probes(case.recording, seen):
+        return report
+    return replace(report, summary=f"{report.summary}; all of it probes that this trace sent")
 
 
 def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """The recording with what its captures saw, and with flows and paths: planned ones, or those that loose files show."""
-    if recording.loose:
+    if recording.loose and not recording.flows:
         settled = settle_files(recording)
         return infer(_dated(settled.recording, settled.tables), settled.tables, settled.fabric), settled.tables
     recording, tables = read_tables(recording)
-    return settle_ports(recording, tables), tables
+    recording = settle_ports(recording, tables)
+    return with_switches(recording, tables) if recording.loose else (recording, tables)
 
 
 def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
@@ -85,8 +107,13 @@ def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
     request = recording.request
     return replace(
         report,
-        metadata=replace(report.metadata, ticket=request.ticket if request is not None else None, context=context(recording)),
-        completeness=replace(report.completeness, notes=notes(recording)),
+        metadata=replace(
+            report.metadata,
+            ticket=request.ticket if request is not None else None,
+            context=context(recording),
+            anonymized=recording.anonymized,
+        ),
+        completeness=replace(report.completeness, notes=(*notes(recording), *probed.notes(recording))),
         captures=tuple(replace(line, file=names.get(line.file, line.file), scrubbed=line.id in scrubbed) for line in report.captures),
     )
 
@@ -106,6 +133,33 @@ def dissected(examined: Examined) -> TraceReport:
         texts.update({(tap, row): text for row, text in found.items()})
     lines = [replace(line, dissection=texts.get(place)) for line, place in zip(examined.report.packets, places, strict=False)]
     return replace(examined.report, packets=(*lines, *examined.report.packets[len(lines) :]))
+
+
+def every_packet(examined: Examined) -> Iterator[SeenPacket]:
+    """Each packet of the followed flows, not only those that a report lists, in order of time; read some at a time.
+
+    Raises:
+        PcapError: a capture can no longer be read as it was.
+    """
+    case, journeys_left = examined.case, every(examined.case)
+    # By the taps themselves, which the case holds: to hash one by its names takes longer than all else that is done for a sighting.
+    tables = {id(hop.tap): case.tables[hop.tap] for traced in case.paths for hop in traced.journeys.path.hops if hop.tap in case.tables}
+    while picked := tuple(islice(journeys_left, _PACKETS_AT_ONCE)):
+        yield from map(_seen, picked, _summaries(case, picked), repeat(tables))
+
+
+def _seen(journey: ShownJourney, summary: str, tables: Mapping[int, PacketTable]) -> SeenPacket:
+    _, first, row = journey.sightings[0]
+    return SeenPacket(
+        journey.flow,
+        journey.direction,
+        journey.client_port,
+        journey.outcome,
+        summary,
+        int(tables[id(first)].time_ns[row]),
+        [hop for hop, _, _ in journey.sightings],
+        [int(tables[id(tap)].frame[row]) for _, tap, row in journey.sightings],
+    )
 
 
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:

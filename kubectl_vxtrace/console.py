@@ -3,11 +3,14 @@
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, TextIO, cast
 
 from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.model.text import clean
+
+_REDRAWN_PER_S = 4
 
 
 class Console(Protocol):
@@ -19,8 +22,14 @@ class Console(Protocol):
     def detail(self, text: str) -> None:
         """Say more, to those who asked for it."""
 
+    def answer(self, text: str) -> None:
+        """Say what was answered, to those who asked for still more."""
+
     def warn(self, text: str) -> None:
         """Say something that should not be missed."""
+
+    def live(self, text: Callable[[], str]) -> AbstractContextManager[bool]:
+        """Show a line that changes until the block ends; whether it is shown is what the block gets."""
 
 
 class Stderr:
@@ -28,12 +37,12 @@ class Stderr:
 
     Args:
         quiet: drop steps; warnings stay.
-        verbose: show details.
+        verbose: 1 shows details, 2 also what was answered.
     """
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
         self._quiet = quiet
-        self._verbose = verbose and not quiet
+        self._verbose = 0 if quiet else verbose
 
     def step(self, text: str) -> None:
         """Say what was done or is under way."""
@@ -45,9 +54,38 @@ class Stderr:
         if self._verbose:
             self._write(text)
 
+    def answer(self, text: str) -> None:
+        """Say what was answered, to those who asked for still more."""
+        if self._verbose > 1:
+            self._write(text)
+
     def warn(self, text: str) -> None:
         """Say something that should not be missed."""
         self._write(f"warning: {text}")
+
+    @contextmanager
+    def live(self, text: Callable[[], str]) -> Iterator[bool]:
+        """Show a line that changes until the block ends, on a terminal whose user wants steps and nothing more.
+
+        Yields:
+            Whether it is shown: whoever only serves it need not bother otherwise.
+        """
+        if self._quiet or self._verbose or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+            yield False
+            return
+        from rich.console import Console as Terminal  # 60 ms, and only a terminal needs it
+        from rich.live import Live
+        from rich.text import Text
+
+        line = Live(
+            get_renderable=lambda: Text(clean(text(), keep_newlines=False), no_wrap=True, overflow="ellipsis"),
+            console=Terminal(file=sys.stderr),
+            refresh_per_second=_REDRAWN_PER_S,
+            transient=True,
+            redirect_stdout=False,
+        )
+        with line:
+            yield True
 
     def error(self, error: VxtraceError) -> None:
         """Say what was wrong and what to do next."""

@@ -14,6 +14,7 @@ from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import AnswerStatus, Node, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.facts import ConntrackEntry, KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow
+from kubectl_vxtrace.model.recording import Recording
 
 # nf_conntrack_udp_timeout and nf_conntrack_icmp_timeout are 30 s (Documentation/networking/nf_conntrack-sysctl.rst).
 SHORTEST_TIMEOUT_S = 30.0
@@ -92,17 +93,23 @@ def _identity(entry: ConntrackEntry) -> object:
     return entry.protocol, ends, ports
 
 
-def keep_drops(logs: Iterable[DropLog], folder: Path, tell: Callable[[str], None]) -> tuple[tuple[KernelDrop, ...], dict[str, str]]:
-    """What the logs say, in order of time, and per node why its log says nothing or not all; the logs are kept as they were printed."""
+def keep_drops(logs: Iterable[DropLog], recording: Recording, folder: Path, tell: Callable[[str], None]) -> Recording:
+    """The recording with what the logs say, in order of time, and per node when its log ran and why it says nothing or not all.
+
+    The logs are kept as they were printed.
+    """
     drops: list[KernelDrop] = []
-    absent = {}
+    absent, logged = {}, {}
     for log in logs:
         drops += log.drops
         if log.reason is not None:
             absent[log.node] = log.reason
+        if log.logged_ns is not None:
+            logged[log.node] = log.logged_ns
         if log.text:
             _write(partial(trace_folder.write_drop_log, folder, log.node, log.text), tell)
-    return tuple(sorted(drops, key=lambda drop: drop.time_ns)), absent
+    in_order = tuple(sorted(drops, key=lambda drop: drop.time_ns))
+    return replace(recording, kernel_drops=in_order, kernel_drops_absent=absent, kernel_drops_logged=logged)
 
 
 def _answers(nodes: DebugNodes, questions: Sequence[NodeCommand]) -> list[NodeAnswer]:

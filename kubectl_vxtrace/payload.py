@@ -31,5 +31,8 @@ def without_payload(recording: Recording, console: Console) -> Recording:
         for capture in recording.captures
     )
     scrubbed = replace(recording, captures=captures)
-    folder.write_recording(place, scrubbed)
+    try:
+        folder.write_recording(place, scrubbed)
+    except OSError as error:  # the report needs it not, and the bundle will say so itself
+        console.warn(f"cannot write into {place}: {error.strerror or error}")
     return scrubbed

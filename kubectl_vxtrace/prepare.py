@@ -1,5 +1,6 @@
 """Steps 1 and 2 of a trace: resolve the names, check that it may be done. Nothing is created."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -7,7 +8,7 @@ from typing import TypeVar
 from kubectl_vxtrace.capture import tcpdump
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, UsageError
-from kubectl_vxtrace.kube import preflight, snapshot
+from kubectl_vxtrace.kube import namespaces, preflight, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods, debug_namespace
@@ -17,8 +18,9 @@ from kubectl_vxtrace.model.path import Flow
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.signals import Interruption
+from kubectl_vxtrace.topology import nodepairs
 from kubectl_vxtrace.topology.cni import ANNOTATION_PREFIXES
-from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve
+from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve, resolve_alone, resolve_backends, source_choice
 
 Found = TypeVar("Found")
 
@@ -48,11 +50,11 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
     """
     if request.filter is not None:
         tcpdump.checked(request.filter)
-    connection = connect(request.access)
+    connection = connect(request.access, tell=console)
     console.step(f"resolving names on {connection.server}")
-    seen, flows = resolved(connection, request, resolve)
-    if not seen.nodes:
-        _check_reading(connection, request)
+    if request.pod_options.debug_namespace is not None:
+        namespaces.require(connection, request.pod_options.debug_namespace)
+    seen, flows = _ends(connection, request, console)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
     lifetime_s = request.limits.duration_s + MARGIN_S
     pods = DebugPods(
@@ -62,6 +64,26 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
         console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
         preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
     return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
+
+
+def _ends(connection: Connection, request: Request, console: Console) -> tuple[ClusterSnapshot, tuple[Flow, ...]]:
+    """What the API says of the ends that a request names, and the flows between them."""
+    if request.command in nodepairs.COMMANDS:
+        listed = snapshot.nodes(connection, annotations=ANNOTATION_PREFIXES, selector=request.source.selector)
+        seen = ClusterSnapshot(taken_ns=time.time_ns(), namespace=connection.namespace, nodes=listed)
+        return seen, nodepairs.node_flows(request, seen)
+    seen, flows = resolved(connection, request, resolve) if request.target is not None else _alone(connection, request)
+    if request.command != "service" and (said := source_choice(request, seen)) is not None:
+        console.step(said)
+    if not seen.nodes:
+        _check_reading(connection, request)
+    return seen, flows
+
+
+def _alone(connection: Connection, request: Request) -> tuple[ClusterSnapshot, tuple[Flow, ...]]:
+    """Where nobody said whom the pod talks to, or who asks the Service: all that may be read, since it may be anybody."""
+    seen = snapshot.wide(connection, namespaces=_named_namespaces(connection, request), annotations=ANNOTATION_PREFIXES)
+    return seen, resolve_backends(request, seen) if request.command == "service" else resolve_alone(request, seen)
 
 
 def resolved(connection: Connection, request: Request, find: Callable[[Request, ClusterSnapshot], Found]) -> tuple[ClusterSnapshot, Found]:
@@ -99,7 +121,7 @@ def _path_nodes(seen: ClusterSnapshot, flows: Sequence[Flow], most: int) -> tupl
     if len(names) > most:
         raise UsageError(
             f"the traffic may take {len(names)} nodes, more than the {most} that --max-nodes allows",
-            "name one backend (--to pod/...), or raise --max-nodes",
+            "name fewer ends (--to pod/..., mesh -l LABEL=VALUE), or raise --max-nodes",
         )
     gaps = {name: reason for name in names if (reason := unfit(known.get(name))) is not None}
     nodes = tuple(known[name] for name in names if name not in gaps)

@@ -1,6 +1,5 @@
 """Folders of this run among the system's temporary files: private, locked while it lives, and swept by a later run if it was killed."""
 
-import fcntl
 import os
 import shutil
 import stat
@@ -9,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from kubectl_vxtrace import portable
 
 _PREFIX = "vxtrace-"
 _MADE, _LOCKED, _KEPT = ".new", ".run", "-recorded"
@@ -78,7 +79,7 @@ def _sweep(place: Path) -> bool:
     if not shutil.rmtree.avoids_symlink_attacks:
         return False
     said = place.lstat()
-    if not stat.S_ISDIR(said.st_mode) or said.st_uid != os.geteuid():
+    if not stat.S_ISDIR(said.st_mode) or not portable.is_ours(said):
         return False
     if place.suffix == _MADE and time.time() - said.st_ctime < _MADE_S:
         return False
@@ -95,11 +96,11 @@ def _sweep(place: Path) -> bool:
 def _locked(place: Path) -> int | None:
     """The descriptor that holds a folder's lock; None where another process holds it, or there are no locks. A link is not followed."""
     try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        descriptor = portable.open_folder(place)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        portable.lock(descriptor)
     except OSError:
         os.close(descriptor)
         return None

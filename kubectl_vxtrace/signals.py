@@ -9,7 +9,8 @@ from enum import Enum, auto
 from types import FrameType
 from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from kubectl_vxtrace.portable import ENDING_SIGNALS, HANG_UP
+
 _MOST = 3
 _INTERRUPTED, _LEFT_BEHIND = 130, 5
 _STDERR = 2
@@ -44,7 +45,7 @@ class Interruption:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals until the block ends, also where they were inherited as ignored (a shell's background job)."""
-        previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        previous = {number: signal.signal(number, self._handle) for number in ENDING_SIGNALS}
         try:
             yield
         finally:
@@ -52,7 +53,7 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP and self.signalled:
+        if number == HANG_UP and self.signalled:
             return  # a terminal that closes says so twice, through its shell and by itself
         first = not self.signalled
         self._times += 1
@@ -83,14 +84,14 @@ def guard() -> None:
             _end_at_once("", "")
         raise KeyboardInterrupt
 
-    for number in _SIGNALS:
+    for number in ENDING_SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, handle)
 
 
 def ending(code: int) -> None:
     """From now on all is done, and a signal only ends what the interpreter still does, with the status `code`."""
-    for number in _SIGNALS:
+    for number in ENDING_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: os._exit(code))
 

@@ -5,7 +5,7 @@ import secrets
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,11 @@ from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
+from kubectl_vxtrace.kube.audit import Audit
 from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.manifest import SESSION_LABEL
 from kubectl_vxtrace.kube.nodes import DebugNodes
+from kubectl_vxtrace.kube.podends import with_pod_interfaces
 from kubectl_vxtrace.kube.sweep import sweep
 from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
 from kubectl_vxtrace.model.address import unique
@@ -31,12 +33,15 @@ from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare, unfit
+from kubectl_vxtrace.probing import Probed, Prober, between_nodes
+from kubectl_vxtrace.progress import Progress
 from kubectl_vxtrace.signals import Interruption, Phase
-from kubectl_vxtrace.topology.cni import publishing
+from kubectl_vxtrace.topology import nodepairs
+from kubectl_vxtrace.topology.cni import attached_interface, network, publishing
 from kubectl_vxtrace.topology.homes import with_homes
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
-from kubectl_vxtrace.topology.resolve import flow_nodes
+from kubectl_vxtrace.topology.resolve import flow_nodes, resolve_service
 
 Found = TypeVar("Found")
 
@@ -64,6 +69,7 @@ class Trace:
         self._interruption = interruption
         self._meanwhile = meanwhile
         self._pods: DebugPods | None = None
+        self._audit: Audit | None = None
         self._settled = False
 
     def run(self) -> Recording:
@@ -74,6 +80,7 @@ class Trace:
             KeyboardInterrupt: somebody gave up what there is.
         """
         prepared = prepare(self._request, self._console, self.session, self._interruption)
+        self._audit = prepared.connection.audit
         self._interruption.phase = Phase.RECORDING
         try:
             self._pods = prepared.pods
@@ -97,6 +104,10 @@ class Trace:
         cleanup = self._pods.delete()
         self._settled = cleanup.state is not CleanupState.UNCONFIRMED
         return cleanup
+
+    def audit(self) -> Iterable[str]:
+        """What was asked of the API and of nodes so far, an object of JSON each."""
+        return self._audit.lines() if self._audit is not None else ()
 
     def what_may_be_left(self) -> str:
         """Which debug pods may be left if everything ends now, and how they are removed; empty for none. Asks nobody."""
@@ -135,6 +146,12 @@ class Trace:
         started_ns = time.time_ns()
         before = self._look(nodes, prepared, "before")
         nodes.require_reached()
+        notes: tuple[str, ...] = ()
+        if self._request.command in nodepairs.COMMANDS:
+            flows, gaps = nodepairs.between_tunnels(prepared.flows, read_overlay(prepared.snapshot, before, prepared.flows))
+            prepared = replace(prepared, flows=flows, gaps=prepared.gaps + gaps)
+        elif self._request.target is None:
+            prepared, notes = self._with_peers(nodes, prepared, before)
         overlay, planned, before, prepared = self._plan_paths(nodes, prepared, before)
         plan = plan_captures(
             limits=self._request.limits,
@@ -158,6 +175,7 @@ class Trace:
                 paths=planned.paths,
                 before=before,
                 gaps=prepared.gaps + planned.gaps,
+                notes=notes,
             )
         )
         return self._capture(nodes, prepared, plan, recording)
@@ -172,14 +190,21 @@ class Trace:
         watched: Future[tuple[NodeFacts, ...]] | None = None
         self._console.step(f"starting {len(plan.tasks)} captures")
         try:
+            if any(facts.is_steered for facts in recording.before):
+                logging.result()  # there the kernel's silence proves something, from the first packet on
             session.start()
             logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
             idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
+            probing = _beside(lambda: self._probe(nodes, prepared, recording.overlay, session, over))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
-            session.wait(self._interruption.stop)
+            progress = Progress(plan)
+            with self._console.live(progress.text) as is_shown:
+                if is_shown:
+                    _beside(lambda: session.count(over, progress.counted))
+                session.wait(self._interruption.stop)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
             asked = _beside(lambda: self._look(nodes, prepared, "after"))
@@ -191,14 +216,62 @@ class Trace:
         after = asked.result()
         if watched is not None:
             after = with_connections(after, watched.result(), self._folder, self._console.warn)
-        kernel_drops, absent = keep_drops(logs.result(), self._folder, self._console.warn)
-        recording = replace(recording, after=after, kernel_drops=kernel_drops, kernel_drops_absent=absent, snapshot=idle.result())
+        probed = probing.result()
+        recording = keep_drops(logs.result(), recording, self._folder, self._console.warn)
+        recording = replace(recording, after=after, snapshot=idle.result(), probes=probed.sent, unprobed=probed.missing)
         if lasted_s < plan.duration_s:
             recording = replace(recording, duration_s=round(lasted_s, 1))
             self._console.step(f"ended after {lasted_s:.1f} s{self._why_early()}")
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
         return self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
+
+    def _with_peers(self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]) -> tuple[Prepared, tuple[str, ...]]:
+        """Whom the pod talks to, or who asks the Service, where nobody said it; and what is not followed of that."""
+        from kubectl_vxtrace.peek import own_taps, peek  # numpy takes a third of a second to load, which other traces need not wait for
+        from kubectl_vxtrace.topology.peers import clients_followed, followed
+
+        prepared = replace(prepared, snapshot=self._named(prepared, read_overlay(prepared.snapshot, before, prepared.flows)))
+        overlay = read_overlay(prepared.snapshot, before, prepared.flows)
+        taps = own_taps(prepared.flows, plan_paths(prepared.flows, overlay, before, prepared.snapshot).paths)
+        places = ", ".join(f"{tap.node}/{tap.interface}" for tap in taps.values())
+        self._console.step(f"listening at {places} to see who talks to whom")
+        heard = peek(nodes, taps, prepared.snapshot, folder=self._folder, stop=self._interruption.stop)
+        most = self._request.limits.max_nodes
+        if self._request.command == "service":
+            service = resolve_service(self._request, prepared.snapshot)
+            chosen = clients_followed(heard.peers, service, prepared.snapshot, most)
+        else:
+            chosen = followed(heard.peers, prepared.flows[0].client, prepared.snapshot, most)
+        notes = (*heard.deaf, *chosen.notes)
+        for note in notes:
+            self._console.step(note)
+        if not chosen.flows:
+            what = "nothing of it crosses nodes" if heard.peers else "nothing was heard"
+            return prepared, (*notes, f"who talks to whom was not seen before the captures began: {what}")
+        return replace(prepared, flows=chosen.flows), notes
+
+    def _named(self, prepared: Prepared, overlay: Overlay) -> ClusterSnapshot:
+        """The snapshot with the interfaces of pods that the network itself names."""
+        cni = network(overlay.backend)
+        if cni is None:
+            return prepared.snapshot
+        return with_pod_interfaces(prepared.connection, prepared.snapshot, prepared.flows, cni, attached_interface)
+
+    def _probe(self, nodes: DebugNodes, prepared: Prepared, overlay: Overlay, session: CaptureSession, over: threading.Event) -> Probed:
+        """Send what has to be sent: between nodes, or in a silent pod's place."""
+        if self._request.command in nodepairs.COMMANDS:
+            return between_nodes(nodes, prepared.flows, overlay, over)
+        prober = Prober(
+            connection=prepared.connection,
+            session=self.session,
+            request=self._request,
+            flows=prepared.flows,
+            nodes=prepared.nodes,
+            taken=prepared.pods.names,
+            console=self._console,
+        )
+        return prober.run(session.is_silent, over)
 
     def _why_early(self) -> str:
         if self._interruption.signalled:
@@ -237,6 +310,7 @@ class Trace:
         """Step 5: the expected paths. Where tables name a node or an address that nobody asked, look once more, never a third time."""
         prepared = replace(prepared, flows=with_homes(prepared.flows, before, prepared.snapshot))
         overlay = read_overlay(prepared.snapshot, before, prepared.flows)
+        prepared = replace(prepared, snapshot=self._named(prepared, overlay))
         planned = plan_paths(prepared.flows, overlay, before, prepared.snapshot)
         unasked = {*planned.unknown_nodes, *flow_nodes(prepared.flows)} - {node.name for node in prepared.nodes}
         more = tuple(node for node in prepared.snapshot.nodes if node.name in unasked and unfit(node) is None)

@@ -3,6 +3,7 @@
 `python -m pytest --broken-by-machine` runs those that the last run left so. A run in which nothing else failed ends with status 75.
 """
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,10 @@ class EnvironmentFailure(Exception):  # noqa: N818  it names what failed
 
 class TooBusyError(EnvironmentFailure):
     """The machine has no time for this test."""
+
+
+class DiskFullError(EnvironmentFailure):
+    """The machine's disk took no more."""
 
 
 _BROKEN = pytest.StashKey[list[str]]()
@@ -43,9 +48,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Remember what the machine broke."""
     report = yield
-    if call.excinfo is not None and issubclass(call.excinfo.type, EnvironmentFailure) and item.nodeid not in item.config.stash[_BROKEN]:
+    if call.excinfo is not None and _machine_broke(call.excinfo.value) and item.nodeid not in item.config.stash[_BROKEN]:
         item.config.stash[_BROKEN].append(item.nodeid)
     return report
+
+
+def _machine_broke(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, is the machine's."""
+    if error is None:
+        return False
+    if isinstance(error, EnvironmentFailure) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return True
+    return _machine_broke(error.__cause__)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

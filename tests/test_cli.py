@@ -1,10 +1,8 @@
 """The command line without a cluster."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ HEAVY = ("kubernetes", "pyshark", "numpy", "websocket", "msgspec", "tabulate", "
 @pytest.mark.parametrize("arguments", [["--help"], ["pod", "--help"], ["analyze", "-h"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom kubectl_vxtrace.cli import app\n"
+        "import sys\nfrom kubectl_vxtrace.app import app\n"
         f"try:\n    app({arguments!r})\nexcept SystemExit:\n    pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
@@ -33,12 +31,47 @@ def test_every_default_stands_in_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["pod"], ["nonsense"], ["pod", "x", "--unknown"], ["pod", "x", "-o", "html"], ["pod", "x", "--duration", "15"]]
+    "arguments", [["pod"], ["nonsense"], ["pod", "x", "--unknown"], ["pod", "x", "--port", "53"], ["pod", "x", "--duration", "15"]]
 )
 def test_usage_errors_exit_2(arguments: list[str]) -> None:
     done = call(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pod"], "error: no pod is named\nhint: "),
+        (["analyze"], "error: PATH... is missing\nhint: kubectl vxtrace analyze --help "),
+        (["pod", "x", "-l", "app=x", "--to", "y"], "error: both a pod, 'x', and a selector are given\nhint: "),
+        (["nonsense"], "error: there is no command 'nonsense'\nhint: "),
+        (["pod", "x", "--duraton=5s"], "error: unknown flag: --duraton\nhint: did you mean --duration?"),
+        (["pod", "x", "--zzz"], "error: unknown flag: --zzz\nhint: kubectl vxtrace pod --help "),
+        (["pod", "x", "-o", "htm"], "error: -o htm is no form of a report\nhint: one of: table, "),
+        (["pod", "x", "--show", "2000"], "error: --show: input should be less than or equal to 1000\nhint: "),
+        (["pod", "x", "--to"], "error: --to needs a value\nhint: "),
+        (["pod", "x", "y", "--to", "z"], "error: nothing is expected after the names, but there is: y\nhint: "),
+        (["pod", "x", "--to", "y", "--duration", "15"], "error: --duration: '15' is not a duration\nhint: write for example 15s"),
+        (["version", "--profile-output", "x"], "error: --profile-output: "),
+        (["version", "--match-server-version"], "error: --match-server-version: "),
+    ],
+)
+def test_every_error_speaks_with_one_voice(arguments: list[str], said: str) -> None:
+    done = call(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said), done.stderr
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+
+
+def test_without_a_command_there_is_help() -> None:
+    done = call()
+    assert (done.returncode, done.stdout, done.stderr) == (0, call("--help").stdout, "")
+
+
+def test_a_pod_by_any_of_its_names() -> None:
+    for name in ("pods", "po"):
+        assert call(name, "--help").stdout == call("help", name).stdout == call("pod", "--help").stdout
 
 
 def test_a_source_that_looks_like_a_flag_is_refused() -> None:
@@ -52,33 +85,6 @@ def test_version_without_a_cluster() -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("Client Version: v")
     assert "no server version" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [(["an"], {"analyze"}), (["pod", "--dura"], {"--duration"}), (["pod", "--profile", ""], {"privileged", "netraw"})],
-)
-def test_completion_for_a_shell(words: list[str], wanted: set[str]) -> None:
-    typed = " ".join(["kubectl-vxtrace", *words])
-    done = call(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words)))
-    assert (done.returncode, set(done.stdout.split())) == (0, wanted)
-
-
-def test_completion_for_kubectl(tmp_path: Path) -> None:
-    """The script in docs/completion.md, called as kubectl calls it."""
-    text = (ROOT / "docs" / "completion.md").read_text()
-    script = tmp_path / "kubectl_complete-vxtrace"
-    script.write_text(text.partition("```sh\n")[2].partition("```")[0])
-    program = tmp_path / "kubectl-vxtrace"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kubectl_vxtrace "$@"\n')
-    for path in (script, program):
-        path.chmod(0o755)
-    path_variable = f"{tmp_path}:{os.environ['PATH']}"
-    for words, wanted in ((["ana"], ["analyze", ":4"]), (["pod", "x", "--color", ""], ["auto", "always", "never", ":4"])):
-        done = subprocess.run(
-            [script, *words], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PATH": path_variable}
-        )
-        assert done.stdout.split() == wanted
 
 
 def test_commands_that_check_take_what_a_trace_takes() -> None:
@@ -124,13 +130,3 @@ def test_the_version_alone_asks_no_cluster() -> None:
     done = call("--version", KUBECONFIG="/nonexistent")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == call("version", "-q", "--kubeconfig", "/nonexistent").stdout
-
-
-@pytest.mark.parametrize(
-    "arguments", [["node", "a", "--to", "node/b"], ["service", "web"], ["mesh"], ["mesh", "-h"], ["compare"], ["help", "completion"]]
-)
-def test_a_command_that_is_not_built_says_so(arguments: list[str]) -> None:
-    done = call(*arguments)
-    name = arguments[-1] if arguments[0] == "help" else arguments[0]
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: {name} is not in this version\nhint: " in done.stderr

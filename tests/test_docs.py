@@ -13,6 +13,12 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *PACKAGE.rglob("*.md")])
 # Where the names of the by-hand procedure's cluster may stand: its worked example, and what is about the lab, which has these names.
 WORKED_EXAMPLE = {ROOT / "README.md", ROOT / "docs" / "cluster.md", ROOT / "docs" / "truth.md", ROOT / "docs" / "promises.md"}
+# What stands for them elsewhere.
+NEUTRAL = {
+    "kotsadm-rqlite.kotsadm": "orders-database-0.shop",
+    "kotsadm/kotsadm-58f859745b-x4nh8": "shop/storefront-58f859745b-x4nh8",
+    "ada-ec-": "worker-",
+}
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -122,3 +128,19 @@ def test_names_of_the_glossary_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("document", sorted({*DOCUMENTS} - WORKED_EXAMPLE), ids=name)
 def test_names_are_neutral(document: Path) -> None:
     assert re.findall(r"ada-ec|kotsadm|slackernews|rqlite", document.read_text(encoding="utf-8")) == []
+
+
+def test_the_guide_s_report_is_that_of_the_readme() -> None:
+    """With neutral names of the same length, so that its columns stay."""
+    (readme, guide) = (_FENCE.findall((ROOT / path).read_text(encoding="utf-8"))[0] for path in ("README.md", "docs/report.md"))
+    for name, neutral in NEUTRAL.items():
+        assert len(name) == len(neutral)
+        readme = readme.replace(name, neutral)
+    assert guide == readme
+
+
+def test_every_entry_of_the_site_s_navigation_is_a_page() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = re.findall(r"[\w/-]+\.md", text.partition("\nnav:\n")[2])
+    assert len(pages) > 15
+    assert [page for page in pages if not (ROOT / "docs" / page).exists()] == []

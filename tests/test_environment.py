@@ -36,3 +36,19 @@ def test_a_wrong_verdict_is_a_failure_whatever_else_the_machine_broke(pytester: 
 def test_a_fixture_that_the_machine_breaks_counts_too(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(HEAD + "@pytest.fixture\ndef lab():\n    raise TooBusyError('later')\ndef test_lab(lab):\n    assert lab\n")
     assert run(pytester).ret == 75
+
+
+def test_a_full_disk_is_the_machine_s(pytester: pytest.Pytester) -> None:
+    """As pytest itself meets it where a test wants a folder: its error comes of the kernel's."""
+    fixture = (
+        "@pytest.fixture\ndef folder():\n"
+        "    try:\n        raise OSError(28, 'No space left on device', '/tmp')\n"
+        "    except OSError as error:\n        raise OSError('no folder') from error\n"
+    )
+    pytester.makepyfile(f"{HEAD}{fixture}def test_folder(folder):\n    assert folder\n")
+    assert run(pytester).ret == 75
+
+
+def test_another_error_of_the_kernel_is_a_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_missing():\n    open('nowhere/at-all')\n")
+    assert run(pytester).ret == 1

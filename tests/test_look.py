@@ -14,7 +14,8 @@ from kubectl_vxtrace.capture.droplog import DropLog
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.cluster import AnswerStatus, Node, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.facts import ConntrackEntry, KernelDrop, NodeFacts
-from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
+from kubectl_vxtrace.model.path import Endpoint, Flow, Overlay, ServiceRef
+from kubectl_vxtrace.model.recording import Recording
 
 _CLIENT = Endpoint(address="10.244.114.75", node="a")
 _SERVER = Endpoint(address="10.244.56.129", port=53, node="b")
@@ -56,6 +57,9 @@ def test_each_node_is_asked_about_its_ends_the_service_and_the_flows_tuple(tmp_p
     assert json.loads((tmp_path / "nodes/a/before.json").read_bytes())["conntrack"][0]["original_source_port"] == 40_001
 
 
+RECORDING = Recording(session="7f3a01", version="0.1.0", started_ns=0, overlay=Overlay(), flows=(), paths=())
+
+
 def _nothing_is_told(text: str) -> None:
     raise AssertionError(text)
 
@@ -68,7 +72,8 @@ def test_answers_after_the_capture_are_not_lost_where_they_cannot_be_kept(tmp_pa
     assert all(facts.conntrack for facts in found)
     assert look.with_connections(found, (), nowhere, told.append) == found
     drop = KernelDrop(node="a", time_ns=5, reason="XDP", location="x")
-    assert look.keep_drops([DropLog(node="a", drops=(drop,), text=b"raw")], nowhere, told.append) == ((drop,), {})
+    kept = look.keep_drops([DropLog(node="a", drops=(drop,), text=b"raw")], RECORDING, nowhere, told.append)
+    assert kept == replace(RECORDING, kernel_drops=(drop,))
     assert told == ["cannot keep what the nodes said: Not a directory; a bundle will lack it"] * 3
     with pytest.raises(OSError, match="Not a directory"):
         look.look(_as_nodes(_Nodes()), _NODES, _FLOWS, folder=nowhere, when="before")
@@ -104,11 +109,12 @@ def test_connections_that_were_forgotten_meanwhile_are_kept(tmp_path: Path, monk
 def test_drop_logs_are_kept_as_printed_and_read_in_order(tmp_path: Path) -> None:
     drops = [KernelDrop(node=node, time_ns=time_ns, reason="XDP", location="x") for node, time_ns in (("a", 5), ("b", 3))]
     logs = [
-        DropLog(node="a", drops=(drops[0],), text=b"raw"),
+        DropLog(node="a", drops=(drops[0],), logged_ns=(1, 9), text=b"raw"),
         DropLog(node="b", drops=(drops[1],), reason="not whole", text=b"cut"),
         DropLog(node="c", reason="no tracefs"),
     ]
-    found, absent = look.keep_drops(logs, tmp_path, _nothing_is_told)
-    assert ([drop.node for drop in found], absent) == (["b", "a"], {"b": "not whole", "c": "no tracefs"})
+    found = look.keep_drops(logs, RECORDING, tmp_path, _nothing_is_told)
+    assert [drop.node for drop in found.kernel_drops] == ["b", "a"]
+    assert (found.kernel_drops_absent, found.kernel_drops_logged) == ({"b": "not whole", "c": "no tracefs"}, {"a": (1, 9)})
     assert (tmp_path / "nodes/a/drops.txt").read_bytes() == b"raw"
     assert not (tmp_path / "nodes/c").exists()

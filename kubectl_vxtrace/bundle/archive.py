@@ -1,9 +1,6 @@
-"""The bundle: a trace folder as a zip file, or as somebody has packed it again."""
+"""A bundle that is an archive, as it was written or as somebody has packed it again: known and unpacked."""
 
-import os
 import re
-import tempfile
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,56 +9,15 @@ from pathlib import Path
 from kubectl_vxtrace.bundle.containers import DAMAGED, Budget, make_folder, members, write
 from kubectl_vxtrace.bundle.folder import RECORDING
 from kubectl_vxtrace.bundle.kinds import Kind
-from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.errors import CannotRunError
 
 # What a bundle may hold: names that this tool writes, at most three folders deep; no `..`, no absolute names, no links.
 _MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._@-]{0,252}/){0,3}[A-Za-z0-9][A-Za-z0-9._@-]{0,252}")
 # What is read of it (see folder.read); the rest is for people, and stays packed.
 _READ = re.compile(r"[^/]+\.(?:json|pcap)|nodes/[^/]+/(?:before|after)\.json")
 _MAX_MEMBERS = 10_000
-_NAME_BEGIN = 200
-"""Of a bundle's name, characters that its half-written file is called by; file systems allow 255."""
 # What macOS adds to an archive for each file: its attributes.
 _MACOS, _APPLE_DOUBLE = "__MACOSX/", "._"
-
-
-def pack(folder: Path, destination: Path) -> None:
-    """Zip `folder` into `destination`, which must not exist; a half-written file never stands under that name.
-
-    As it holds packets, only its owner may read it. It is written under a name that nobody else has, so that no other file is touched.
-
-    Raises:
-        UsageError: `destination` exists or cannot be written.
-    """
-    partial: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f"{destination.name[:_NAME_BEGIN]}.", suffix=".part", dir=destination.parent)
-        partial = Path(name)
-        with os.fdopen(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder).as_posix())
-        _place(partial, destination)
-    except OSError as error:
-        raise UsageError(f"cannot write the bundle {destination}: {error.strerror or error}", "name another place with --bundle") from error
-    finally:
-        if partial is not None:
-            with suppress(OSError):
-                partial.unlink()
-
-
-def _place(partial: Path, destination: Path) -> None:
-    """Give the written file its name, which no other file loses. Where there are no hard links, one might in this very moment."""
-    try:
-        destination.hardlink_to(partial)
-        return
-    except FileExistsError:
-        pass
-    except OSError:
-        if not destination.exists():
-            partial.rename(destination)
-            return
-    raise UsageError(f"{destination} exists already", "name another file with --bundle")
 
 
 def is_bundle(path: Path, kind: Kind, budget: Budget) -> bool:

@@ -1,10 +1,13 @@
-"""The trace folder: its layout, how it is written step by step, and how it is read back.
+"""The trace folder: its layout, how it is written step by step; bundle/reading.py reads it back.
 
     README.txt            what is in it
     summary.md            to paste into the ticket
     report.html           the report to look at
     result.json           the report for programs
+    schema.json           the JSON Schema of result.json
+    handoff.md            for who runs the network between the nodes; only where packets were lost there
     merged.pcapng         the packets of all hops in one file, each with its number and what became of it
+    audit.jsonl           every request to the API and every command on a node, one a line
     recording.json        what was asked, planned and captured
     cluster.json          what the Kubernetes API said
     nodes/NODE/before.json, after.json      what each node said, parsed
@@ -19,22 +22,19 @@ A report is never read back: a verdict always comes from the recording.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from kubectl_vxtrace.bundle.plausible import implausible, unfitting
+from kubectl_vxtrace.bundle.cut import asked, needed
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay
 from kubectl_vxtrace.model.path import Path as HopPath
-from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Gap, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, Gap, Probe, Recording
 from kubectl_vxtrace.model.request import Request
-
-T = TypeVar("T")
 
 FORMAT = 1
 RECORDING = "recording.json"
@@ -43,28 +43,38 @@ MANIFEST = "manifest.json"
 RESULT = "result.json"
 SUMMARY = "summary.md"
 PAGE = "report.html"
+SCHEMA = "schema.json"
+HANDOFF = "handoff.md"
 MERGED = "merged.pcapng"
+AUDIT = "audit.jsonl"
 README = "README.txt"
 README_TEXT = """\
 A trace of kubectl vxtrace: the same packets, seen at every hop of a VXLAN overlay.
 
 summary.md      verdict, why, what to do: to paste into a ticket
 report.html     the same to look at, with the path drawn; runs nothing, loads nothing
-result.json     the same for programs (kubectl vxtrace schema)
+result.json     the same for programs; schema.json is its JSON Schema
+handoff.md      one page for who runs the network between the nodes, where packets were lost there
 merged.pcapng   all packets in one file for Wireshark: an interface for each hop, one packet id at all hops, what became of it as comment
 *.pcap          the captures, one for each hop: headers and DNS; the rest of each payload was taken out, unless --payload was given
 nodes/          what each node said before and after: links, routes, neighbours, rules, counters, connections of the traced addresses
 cluster.json    what the Kubernetes API said of the traced pods, Services and nodes
+audit.jsonl     every request to the API and every command on a node: when, what, how it ended, how long it took
 manifest.json   SHA-256 of every file.   kubectl vxtrace analyze BUNDLE gives the same verdict again.
+"""
+_ANONYMIZED_TEXT = """
+It is anonymized: pseudonyms stand for addresses, MACs, names of nodes, namespaces, pods, Services and policies, hashes of these, and DNS
+names, the same in every file. The key is in no file, and no other bundle has the same pseudonyms. What is in one subnet still is.
+As they were: ports, times, lengths, versions, names of NICs, chains and sets; loopback, link-local, multicast and broadcast addresses;
+names that every cluster has (default, kube-system, kube-dns, coredns-...) and words of Kubernetes and networks used as names (dns, node).
+nodes/ lacks raw answers that say addresses as hexadecimal numbers. Who knows a few of the true addresses can guess at neighbours.
 """
 # Node names are RFC 1123 subdomains, so they are file names as they are; anything else is refused.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,252}")
-_MAX_JSON_BYTES = 256 * 1024 * 1024
-_WHOLE_HINT = "is it a bundle of kubectl vxtrace, and whole?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Core:
+class Core:
     """recording.json: a Recording without what stands in files of its own."""
 
     format: int
@@ -82,14 +92,10 @@ class _Core:
     cleanup: Cleanup | None
     gaps: tuple[Gap, ...]
     kernel_drops_absent: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
-    """What recording.json says of itself, in every format."""
-
-    format: int
-    version: str = "?"
+    kernel_drops_logged: dict[str, tuple[int, int]] = field(default_factory=dict)
+    anonymized: bool = False
+    probes: tuple[Probe, ...] = ()
+    unprobed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,24 +107,29 @@ class ManifestEntry:
     sha256: str
 
 
+def readme(*, anonymized: bool) -> str:
+    """What README.txt says of a bundle."""
+    return README_TEXT + (_ANONYMIZED_TEXT if anonymized else "")
+
+
 def write_snapshot(folder: Path, snapshot: ClusterSnapshot) -> None:
-    """Write cluster.json."""
-    _write_json(folder / CLUSTER, snapshot)
+    """Write cluster.json, without what nothing reads; see cut.needed."""
+    _write_json(folder / CLUSTER, needed(snapshot))
 
 
 def write_facts(folder: Path, when: str, facts: Iterable[NodeFacts], texts: Mapping[str, Mapping[str, bytes]]) -> None:
     """Write what nodes said `before` or `after` the capture; `texts` holds the raw answers by node and question."""
     for node in facts:
-        place = folder / "nodes" / _file_name(node.node)
+        place = folder / "nodes" / file_name(node.node)
         (place / when).mkdir(parents=True, exist_ok=True)
         _write_json(place / f"{when}.json", node)
         for key, text in texts.get(node.node, {}).items():
-            (place / when / f"{_file_name(key)}.txt").write_bytes(text)
+            (place / when / f"{file_name(key)}.txt").write_bytes(text)
 
 
 def write_drop_log(folder: Path, node: str, text: bytes) -> None:
     """Write what the kernel of `node` printed of its drops while the captures ran."""
-    place = folder / "nodes" / _file_name(node)
+    place = folder / "nodes" / file_name(node)
     place.mkdir(parents=True, exist_ok=True)
     (place / "drops.txt").write_bytes(text)
 
@@ -127,14 +138,14 @@ def write_recording(folder: Path, recording: Recording) -> None:
     """Write recording.json; written anew at each step, so that an interrupted trace leaves what it had."""
     _write_json(
         folder / RECORDING,
-        _Core(
+        Core(
             format=FORMAT,
             session=recording.session,
             version=recording.version,
             started_ns=recording.started_ns,
             duration_s=recording.duration_s,
             interrupted=recording.interrupted,
-            request=recording.request,
+            request=asked(recording.request) if recording.request is not None else None,
             overlay=recording.overlay,
             flows=recording.flows,
             paths=recording.paths,
@@ -143,8 +154,28 @@ def write_recording(folder: Path, recording: Recording) -> None:
             cleanup=recording.cleanup,
             gaps=recording.gaps,
             kernel_drops_absent=recording.kernel_drops_absent,
+            kernel_drops_logged=recording.kernel_drops_logged,
+            anonymized=recording.anonymized,
+            probes=recording.probes,
+            unprobed=recording.unprobed,
         ),
     )
+
+
+def write_audit(folder: Path, lines: Iterable[str]) -> None:
+    """Write audit.jsonl; each line is an object of JSON."""
+    with (folder / AUDIT).open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def texts(folder: Path) -> tuple[dict[str, dict[str, dict[str, bytes]]], dict[str, bytes]]:
+    """What nodes said, as they said it: by `before` and `after`, node and question; and their kernels' words on drops, by node."""
+    nodes = folder / "nodes"
+    said: dict[str, dict[str, dict[str, bytes]]] = {"before": {}, "after": {}}
+    for when, by_node in said.items():
+        for path in sorted(nodes.glob(f"*/{when}/*.txt")):
+            by_node.setdefault(path.parent.parent.name, {})[path.stem] = path.read_bytes()
+    return said, {path.parent.name: path.read_bytes() for path in sorted(nodes.glob("*/drops.txt"))}
 
 
 def write_manifest(folder: Path) -> None:
@@ -162,78 +193,28 @@ def is_trace_folder(folder: Path) -> bool:
     return (folder / RECORDING).is_file()
 
 
-def read(folder: Path) -> Recording:
-    """The recording in `folder`. Captures that are missing or no longer what the manifest says are failed ones.
-
-    Raises:
-        CannotRunError: not readable, or written by a newer version.
-    """
-    # A newer format may have other fields, so its number is read first, and alone.
-    head = _read_json(folder / RECORDING, _Head)
-    if head.format > FORMAT:
-        raise CannotRunError(
-            f"this recording was written by kubectl-vxtrace {head.version} in format {head.format}; this version reads up to {FORMAT}",
-            "update the plugin: kubectl krew upgrade vxtrace",
-        )
-    core = _read_json(folder / RECORDING, _Core)
-    if (trouble := unfitting(core.flows, core.paths)) is not None:
-        raise CannotRunError(f"cannot read {folder / RECORDING}: {trouble}", _WHOLE_HINT)
-    nodes = folder / "nodes"
-    return Recording(
-        session=core.session,
-        version=core.version,
-        started_ns=core.started_ns,
-        duration_s=core.duration_s,
-        interrupted=core.interrupted,
-        request=core.request,
-        snapshot=_read_json(folder / CLUSTER, ClusterSnapshot) if (folder / CLUSTER).is_file() else None,
-        overlay=core.overlay,
-        flows=core.flows,
-        paths=core.paths,
-        before=tuple(_read_json(path, NodeFacts) for path in sorted(nodes.glob("*/before.json"))),
-        after=tuple(_read_json(path, NodeFacts) for path in sorted(nodes.glob("*/after.json"))),
-        captures=tuple(_checked(folder, capture) for capture in core.captures),
-        kernel_drops=core.kernel_drops,
-        cleanup=core.cleanup,
-        gaps=core.gaps,
-        kernel_drops_absent=core.kernel_drops_absent,
-        folder=str(folder),
-    )
-
-
-def _checked(folder: Path, capture: CaptureResult) -> CaptureResult:
-    if capture.file is None:
-        return capture
-    path = folder / _file_name(capture.file)
-    if not path.is_file():
-        return replace(capture, status=CaptureStatus.FAILED, file=None, reason="the file is missing in the bundle")
-    if capture.sha256 is not None and sha256(path) != capture.sha256:
-        return replace(
-            capture, status=CaptureStatus.FAILED, file=None, reason="the file is not the one that was recorded: its SHA-256 differs"
-        )
-    return capture
-
-
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """A name that may stand in a trace folder. Raises CannotRunError for any other."""
     if not _FILE_NAME.fullmatch(name):
         raise CannotRunError(f"{name!r} cannot be the name of a file in a trace folder")
     return name
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
-
-
-def _read_json(path: Path, kind: type[T]) -> T:
+    """Write a file; what stood there stays whole until the new one is. Where there is no room for both, it is written over what stood
+    there if it is no longer than that. Raises OSError."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+    made = path.with_name(path.name + ".new")
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise CannotRunError(f"{path} is larger than {_MAX_JSON_BYTES} bytes")
-        value = msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CannotRunError(f"cannot read {path}: {error}", _WHOLE_HINT) from error
-    if (trouble := implausible(value)) is not None:
-        raise CannotRunError(f"cannot read {path}: {trouble}", _WHOLE_HINT)
-    return value
+        made.write_bytes(text)
+        made.replace(path)
+    except OSError:
+        made.unlink(missing_ok=True)
+        if not path.is_file() or path.stat().st_size < len(text):
+            raise
+        with path.open("r+b") as file:
+            file.write(text)
+            file.truncate()
 
 
 def sha256(path: Path) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from kubectl_vxtrace.bundle import archive
+from kubectl_vxtrace.bundle import archive, capture_times
 from kubectl_vxtrace.bundle.containers import DAMAGED, Budget, Member, members, unpack_one, write
 from kubectl_vxtrace.bundle.folder import MERGED, is_trace_folder
 from kubectl_vxtrace.bundle.kinds import Kind, head_of, is_capture_name, kind_of, why_not
@@ -43,7 +43,8 @@ def gather(paths: Sequence[Path], scratch: Path) -> Gathered:
     work = _Gathering(scratch)
     for path, name in zip(paths, _names(paths), strict=True):
         work.visit(path, name)
-    return Gathered(files=tuple(work.files), recordings=tuple(work.recordings), failures=tuple(work.failures))
+    files = capture_times.with_times(work.files, work.capture_times)
+    return Gathered(files=tuple(files), recordings=tuple(work.recordings), failures=tuple(work.failures))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -61,12 +62,12 @@ class _Gathering:
         self.files: list[LooseFile] = []
         self.recordings: list[Path] = []
         self.failures: list[str] = []
+        self.capture_times: dict[str, str] = {}
 
     def visit(self, path: Path, name: str) -> None:
         """Take up a file or a folder that is called `name`."""
         self._visited += 1
-        if self._visited > _MOST_FILES:
-            raise CannotRunError(f"there are more than {_MOST_FILES:,} files", "name the folder that holds the captures")
+        self._bounded(0)
         try:
             if path.is_dir():
                 self._visit_folder(path, name)
@@ -74,6 +75,11 @@ class _Gathering:
                 self._visit_file(path, name)
         except OSError as error:
             self.failures.append(f"cannot read {name}: {error.strerror or error}")
+
+    def _bounded(self, more: int) -> None:
+        """Refuse before so many more are looked at, where they are too many."""
+        if self._visited + more > _MOST_FILES:
+            raise CannotRunError(f"there are more than {_MOST_FILES:,} files", "name the folder that holds the captures")
 
     def _is_new(self, path: Path) -> bool:
         """Whether a file was not met before: a folder and a file in it may both have been given."""
@@ -88,6 +94,7 @@ class _Gathering:
             self.recordings.append(path)
             return
         children = sorted(path.iterdir())
+        self._bounded(len(children))
         captures = any(is_capture_name(child.name) for child in children if child.name != MERGED)
         for child in children:
             if child.name == MERGED and captures:
@@ -108,8 +115,16 @@ class _Gathering:
             self._visit_packed(path, name)
         elif kind in (Kind.ZIP, Kind.TAR):
             self._visit_archive(path, name, kind)
+        elif path.name == capture_times.FILE_NAME:
+            with path.open("rb") as file:
+                self._take_times(file, name, b"")
         else:
             self._pass_over(name, head)
+
+    def _take_times(self, stream: IO[bytes], name: str, head: bytes) -> None:
+        """When the captures of a folder ran; `head`: what was read of it already."""
+        text = (head + stream.read(capture_times.MOST_BYTES)).decode("utf-8", "replace")
+        self.capture_times[name.rpartition("/")[0]] = text
 
     def _pass_over(self, name: str, head: bytes) -> None:
         reason = why_not(name, head)
@@ -166,6 +181,9 @@ class _Gathering:
             with member.opened() as stream:
                 head = head_of(stream)
                 kind = kind_of(head)
+                if kind is Kind.OTHER and name.rpartition("/")[2] == capture_times.FILE_NAME:
+                    self._take_times(stream, name, head)
+                    return
                 if kind is Kind.OTHER:
                     self._pass_over(name, head)
                     return

@@ -33,9 +33,14 @@ class Given:
     hops: tuple[GivenHop, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def only_switches(self) -> bool:
+        """Whether nothing is said but which files were made at switches."""
+        return bool(self.hops) and not self.addresses and all(hop.fabric for hop in self.hops)
+
 
 def read_given(nodes: Sequence[str], hops: Sequence[str]) -> Given:
-    """The values of `--node` and `--hop`.
+    """The values of `--node` and `--hop`; `tor=FILE` is a switch that is called tor.
 
     Raises:
         UsageError: one is malformed, or a node has two addresses, or two nodes one.
@@ -78,6 +83,8 @@ def _node(text: str) -> tuple[str, str]:
 def _hop(text: str) -> GivenHop:
     place, _, file = text.partition("=")
     node, _, role = place.rpartition(":")
+    if place == FABRIC:  # a switch needs no name where it is the only one
+        node = FABRIC
     if not file or role not in (*_ROLES, FABRIC):
         raise UsageError(
             f"--hop {text} is not NODE:ROLE=FILE", f"ROLE is one of {', '.join((*_ROLES, FABRIC))}; for example: --hop ada-ec-1:pod=a.pcap"

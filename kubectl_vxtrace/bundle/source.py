@@ -1,10 +1,11 @@
 """What `analyze` was given: a bundle, a trace folder, or capture files that somebody else recorded."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kubectl_vxtrace import __version__
-from kubectl_vxtrace.bundle import folder
+from kubectl_vxtrace.bundle import reading
 from kubectl_vxtrace.bundle.gather import Gathered, gather
 from kubectl_vxtrace.bundle.given import Given, placed
 from kubectl_vxtrace.errors import CannotRunError, UsageError
@@ -27,14 +28,17 @@ def open_recording(paths: Sequence[Path], scratch: Path, given: Given = _NOTHING
     found = gather([*paths, *_only_in(given, paths)], scratch)
     if not found.recordings:
         return _by_hand(paths, found, given)
+    switches = placed(found.files, given) if given.only_switches else ()
+    if switches and len(found.recordings) == 1 and all(file.fabric for file in switches):
+        return replace(reading.read(found.recordings[0]), loose=switches)
     if len(found.recordings) > 1 or found.files or len(paths) > 1:
         raise UsageError(
             f"{_names(paths)}: a bundle is one whole recording and cannot be put together with anything else",
-            "analyze one bundle at a time; loose capture files may be many",
+            "analyze one bundle at a time; loose capture files may be many, and beside a bundle only a switch's: --hop tor=FILE",
         )
     if given != _NOTHING_GIVEN:
         raise UsageError("a bundle says itself where its captures were made", "leave out --node and --hop")
-    return folder.read(found.recordings[0])
+    return reading.read(found.recordings[0])
 
 
 def _only_in(given: Given, paths: Sequence[Path]) -> list[Path]:

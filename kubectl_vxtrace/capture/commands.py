@@ -12,6 +12,7 @@ _GRACE_S = 60
 # The scripts' patience, in fiftieths of a second: until every tcpdump listens, until every one has ended.
 _START_TURNS = 300
 _STOP_TURNS = 300
+_ANY_BYTES = 1 << 40
 _BLOCK_BYTES = 512  # of ulimit -f, by POSIX
 
 
@@ -25,11 +26,12 @@ def start(node: str, tasks: Sequence[CaptureTask], plan: CapturePlan, directory:
     return _command(node, "start", arguments, patient=True)
 
 
-def poll(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand:
-    """Ask which captures of a node run, and count packets where the plan limits them."""
+def poll(node: str, tasks: Sequence[CaptureTask], directory: str, *, most_bytes: int | None = None) -> NodeCommand:
+    """Ask which captures of a node run, and count packets: those that the plan limits, or all of files of up to `most_bytes`."""
     arguments = [directory]
     for task in tasks:
-        arguments += [str(task.id), task.file, task.count_filter or ""]
+        most = most_bytes if most_bytes is not None else _ANY_BYTES if task.count_filter else 0
+        arguments += [str(task.id), task.file, str(most), (task.count_filter or "") if most_bytes is None else ""]
     return _command(node, "poll", arguments)
 
 
@@ -43,6 +45,6 @@ def stop(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand
 
 def _command(node: str, name: str, arguments: Sequence[str], *, patient: bool = False) -> NodeCommand:
     scripts = files(__package__)
-    text = "".join(scripts.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("clock", name))
+    text = "".join(scripts.joinpath(f"{part}.sh").read_text(encoding="utf-8") for part in ("clock", "records", name))
     argv = ("sh", "-c", text, f"vxtrace-{name}", *arguments)
     return NodeCommand(node=node, key=f"capture-{name}", argv=argv, timeout_s=30.0, patient=patient)

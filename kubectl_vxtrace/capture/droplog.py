@@ -32,10 +32,14 @@ _SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropLog:
-    """One node's log. `reason`: why there is none, or why it is not whole; `text` is what the kernel printed."""
+    """One node's log. `reason`: why there is none, or why it is not whole; `text` is what the kernel printed.
+
+    `logged_ns`: from when to when it surely ran, by the node's clock; None where it does not say.
+    """
 
     node: str
     drops: tuple[KernelDrop, ...] = ()
+    logged_ns: tuple[int, int] | None = None
     reason: str | None = None
     text: bytes = b""
 
@@ -80,7 +84,10 @@ def read_log(answer: NodeAnswer) -> DropLog:
     if clock is None:
         return DropLog(node=node, reason="the log's clock cannot be told", text=text)
     found = tuple(_drop(node, match, clock) for match, _ in zip(_DROP.finditer(text), range(_MOST_DROPS), strict=False))
-    return DropLog(node=node, drops=found, reason=_not_whole(answer, text, found), text=text)
+    marks = [int(mark[3]) for mark in _MARK.finditer(text)]
+    # The first pair of marks is written when the log has begun, the last one before it ends (droplog.sh).
+    logged_ns = (marks[1], marks[-2]) if len(marks) > 3 else None
+    return DropLog(node=node, drops=found, logged_ns=logged_ns, reason=_not_whole(answer, text, found), text=text)
 
 
 def _not_whole(answer: NodeAnswer, text: bytes, found: tuple[KernelDrop, ...]) -> str | None:

@@ -74,7 +74,7 @@ def plan_captures(
         mine = [flow for flow in flows if firsts.get(flow.id) == tap]
         if users is not None and mine:
             expression = bpf.restricted(expression, users, mine[0].client.address)
-        task = _task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, limits, watched.role))
+        task = _task(len(tasks) + 1, tap, watched.role, name, expression, limits, _count_filter(mine, watched.role))
         tasks.append(replace(task, sources_but=others))
     return CapturePlan(tasks=_bounded(tasks, limits), duration_s=limits.duration_s, packets=limits.packets, user_filter=users)
 
@@ -192,9 +192,10 @@ def _expression(watched: _Watched, ends: bpf.Ends, flows: Sequence[Flow], others
     return bpf.any_of(own) or bpf.overlay(ends)
 
 
-def _count_filter(flows: Sequence[Flow], limits: Limits, role: Role) -> str | None:
-    """What a limit on packets counts at the client's first hop; None where there is no limit, or nothing to count there."""
-    if limits.packets is None or role not in (Role.POD, Role.BRIDGE):
+def _count_filter(flows: Sequence[Flow], role: Role) -> str | None:
+    """What of the flows passes the client's first hop: a limit on packets counts it, and it tells whether the pod is silent; None where
+    there is nothing to count."""
+    if role not in (Role.POD, Role.BRIDGE):
         return None
     parts = [
         bpf.between(flow.client.address, _peers(flow), () if flow.protocol == "ICMP" else _ports([flow]), flow.protocol) for flow in flows
@@ -245,11 +246,16 @@ def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], n
     nodes = [vtep.underlay_address for vtep in overlay.vteps] + [device.local for device in devices] + [*nics]
     tunnels = [vtep.address for vtep in overlay.vteps]
     services = [flow.service.address for flow in flows if flow.service is not None]
+
+    def is_bare(end: Endpoint) -> bool:
+        """Whether what an end sends goes bare; the address of a VXLAN device is inside the tunnel, as pods' are."""
+        return end.host_network and end.address not in tunnels
+
     return bpf.Ends(
-        clients=unique(flow.client.address for flow in flows if not flow.client.host_network),
-        servers=unique(server.address for server in servers if not server.host_network),
-        host_clients=unique(flow.client.address for flow in flows if flow.client.host_network),
-        host_servers=unique(server.address for server in servers if server.host_network),
+        clients=unique(flow.client.address for flow in flows if not is_bare(flow.client)),
+        servers=unique(server.address for server in servers if not is_bare(server)),
+        host_clients=unique(flow.client.address for flow in flows if is_bare(flow.client)),
+        host_servers=unique(server.address for server in servers if is_bare(server)),
         # a node's own address is asked for a node port: all that the node sends has it
         services=unique(address for address in services if address not in nodes),
         masquerades=unique([*tunnels, *nodes]),

@@ -5,7 +5,7 @@ Captures do not depend on the connection that started them. Any step may be cut 
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,9 @@ from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureT
 # Debug pods end when nobody calls for a minute.
 _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
+_SHOWING_S = 2.0
+# Files that are larger are not counted for the sake of a line on the screen: that costs the node 10 ms for each megabyte.
+_SHOWN_BYTES = 1 << 20
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
 _TAIL_S = 1.25
 _THREADS = 16
@@ -88,6 +91,21 @@ class CaptureSession:
                 if any(record.state is not State.ENDED for record in records):
                     stop.wait(min(_TAIL_S, max(end_s - time.monotonic(), 0.0)))
                 return
+
+    def count(self, over: threading.Event, told: Callable[[Mapping[int, int]], None]) -> None:
+        """Say every few seconds how many packets each capture holds, by its id, until `over`: those that are small and answer."""
+        while not over.wait(_SHOWING_S):
+            told({number: record.number for number, record in self._counts().items() if record.number is not None})
+
+    def _counts(self) -> dict[int, Record]:
+        questions = [commands.poll(node, tasks, self._directory, most_bytes=_SHOWN_BYTES) for node, tasks in self._tasks.items()]
+        return {number: record for report in self._ask(questions).values() for number, record in report.records.items()}
+
+    def is_silent(self) -> bool:
+        """Whether every client's first hop was asked, and has seen no packet of the flows so far."""
+        counted = sum(bool(task.count_filter) for tasks in self._tasks.values() for task in tasks)
+        numbers = [record.number for record in self._poll() if record.number is not None]
+        return 0 < counted <= len(numbers) and not any(numbers)
 
     def stop(self) -> None:
         """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""

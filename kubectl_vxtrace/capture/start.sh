@@ -4,7 +4,7 @@
 # Usage: start.sh DIRECTORY WAIT_FIFTIETHS LIMIT_S USER_FILTER { ID BLOCKS INTERFACE COUNT ARGUMENT... }...
 # COUNT arguments are a capture's command. USER_FILTER is empty, or must be accepted by this node's libpcap before anything starts.
 # Captures outlive this script and the connection: each is in a session of its own, bounded by LIMIT_S and by BLOCKS of 512 bytes.
-# Output: see record in clock.sh.
+# Output: see record in records.sh.
 set -u -f
 directory=$1 turns=$2 limit_s=$3 user_filter=$4
 shift 4

@@ -1,7 +1,7 @@
 # Stops all captures of this node and says what became of each. Asked again it says the same.
 #
 # Usage: stop.sh DIRECTORY WAIT_FIFTIETHS { ID INTERFACE FILE }...
-# Output: see record in clock.sh. NUMBER is the file's size in bytes, DIGEST its SHA-256. STATE: stopped (ended on our INT), ended
+# Output: see record in records.sh. NUMBER is the file's size in bytes, DIGEST its SHA-256. STATE: stopped (ended on our INT), ended
 # (had ended by itself), full (had ended at its limit of bytes), nospace (one of these two, and the disk was full by then), killed (did
 # not end on INT), none (never started). The time in the first line is that before the first INT.
 # Nothing hangs on what is written before the captures have ended: where they have filled the disk it may be lost.

@@ -63,7 +63,7 @@ def run(
         KeyboardInterrupt: interrupted, and cleaned up.
     """
     if source is None:
-        scope = _of_cluster(access, limits, console)
+        scope = _of_cluster(access, options, limits, console)
     else:
         request = Request(command="check", source=source, target=target, access=access, limits=limits, pod_options=options, show=0)
         scope = _of_request(request, console)
@@ -87,19 +87,21 @@ def _of_request(request: Request, console: Console) -> Scope:
             nodes=prepared.nodes,
             gaps=prepared.gaps,
         )
-    connection = connect(request.access)
+    connection = connect(request.access, tell=console)
     console.step(f"resolving names on {connection.server}")
+    if request.pod_options.debug_namespace is not None:
+        namespaces.require(connection, request.pod_options.debug_namespace)
     seen, source = resolved(connection, request, resolve_source)
     nodes = [node for node in seen.nodes if node.name == source.node]
     return _of_nodes(connection, nodes, request.limits, ((source.pod or "").partition("/")[0],))
 
 
-def _of_cluster(access: Access, limits: Limits, console: Console) -> Scope:
+def _of_cluster(access: Access, options: PodOptions, limits: Limits, console: Console) -> Scope:
     """For the cluster's nodes, as many as a trace may take."""
-    connection = connect(access)
+    connection = connect(access, tell=console)
     console.step(f"asking {connection.server}")
-    if access.namespace is not None:
-        namespaces.require(connection, access.namespace)
+    for namespace in unique((access.namespace, options.debug_namespace)):
+        namespaces.require(connection, namespace)
     return _of_nodes(connection, snapshot.nodes(connection, annotations=ANNOTATION_PREFIXES), limits, ())
 
 

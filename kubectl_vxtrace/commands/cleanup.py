@@ -27,7 +27,7 @@ def run(access: Access, console: Console, notation: Notation, *, namespace: str 
     """
     if swept := scratch.sweep():
         console.step(f"{swept} folders of traces that were killed removed from this machine")
-    connection = connect(access)
+    connection = connect(access, tell=console)
     console.detail(f"asking {connection.server}")
     if namespace is not None:
         namespaces.require(connection, namespace)

@@ -1,27 +1,37 @@
 """From a recording to a report on stdout, a bundle on disk and an exit code."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from kubectl_vxtrace import merged
 from kubectl_vxtrace.analysis import Examined, dissected, examine
-from kubectl_vxtrace.bundle import archive, folder
-from kubectl_vxtrace.commands import stdout
+from kubectl_vxtrace.anonymous import Anonymous, anonymous, check_nothing_remains, check_same, check_text
+from kubectl_vxtrace.bundle import folder, pack
+from kubectl_vxtrace.bundle.destination import Destination
+from kubectl_vxtrace.commands import forms, stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.diagnosis.report.verdict import exit_code, left_behind
-from kubectl_vxtrace.errors import ExitCode, PcapError, UsageError
+from kubectl_vxtrace.errors import CannotRunError, ExitCode, PcapError, UsageError
 from kubectl_vxtrace.flags.records import STDOUT, ExitFlags, ReportFlags
 from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import CleanupReport, TraceReport
 from kubectl_vxtrace.packets.dissect import DissectError
-from kubectl_vxtrace.report import document, table
+from kubectl_vxtrace.report import document, handoff, table, wide
+from kubectl_vxtrace.report.changes import changes
+from kubectl_vxtrace.report.crossing import crossings
 from kubectl_vxtrace.report.html import page
+
+T = TypeVar("T")
 
 _MOST_MERGED = 1_000_000
 """Packets of all hops that a bundle holds twice: by capture, and merged."""
+
+TABLES = {Output.TABLE: table.body, Output.WIDE: wide.body}
+"""Forms whose last lines name the bundle."""
 
 
 def examined(recording: Recording, console: Console) -> Examined:
@@ -32,6 +42,41 @@ def examined(recording: Recording, console: Console) -> Examined:
     except (DissectError, PcapError) as error:
         console.step(f"{error.message}: {error.hint}")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A trace under pseudonyms, and what was made of it."""
+
+    recording: Recording
+    found: Examined
+    anonymous: Anonymous
+
+    def changed(self, value: T) -> T:
+        """The same record under the same pseudonyms."""
+        return self.anonymous.changed(value)
+
+    def check(self, place: Path) -> None:
+        """Raise CannotRunError where a file of the bundle says an address that has a pseudonym."""
+        check_nothing_remains(place, self.anonymous)
+
+
+def anonymised(recording: Recording, found: Examined, console: Console) -> Hidden:
+    """The recording under pseudonyms, below its own folder, and its report, which says the same as that of `found`.
+
+    Raises:
+        CannotRunError: it cannot be had, with the reason: nothing may be given away then.
+    """
+    try:
+        hidden = anonymous(recording, Path(recording.folder) / "anonymous")
+    except OSError as error:
+        raise CannotRunError(f"cannot anonymize: {error.strerror or error}", "set TMPDIR to a place that has room") from error
+    again = examined(hidden.recording, console)
+    check_same(found.report, again.report)
+    check_text("the report", document.to_json(again.report), hidden)
+    if hidden.left_out:
+        console.step(f"{hidden.left_out} raw answers of nodes are left out of the bundle: they say addresses as numbers")
+    return Hidden(hidden.recording, again, hidden)
 
 
 def joined(found: Examined, cleanup: Cleanup | None) -> Examined:
@@ -50,11 +95,14 @@ def complete(place: Path, found: Examined, recording: Recording, cleanup: Cleanu
     if cleanup is not None:
         folder.write_recording(place, replace(recording, cleanup=cleanup))
     report = found.report
+    found_between = crossings(found.case)
     for name, text in (
         (folder.RESULT, document.to_json(report)),
+        (folder.SCHEMA, document.schema_text()),
         (folder.SUMMARY, document.to_markdown(report)),
-        (folder.PAGE, page.render(report)),
-        (folder.README, folder.README_TEXT),
+        (folder.PAGE, page.render(report, changes(found.case.recording.before, found.case.recording.after))),
+        (folder.README, folder.readme(anonymized=recording.anonymized)),
+        *([(folder.HANDOFF, handoff.render(report, found_between))] if handoff.concerns(found_between) else []),
     ):
         (place / name).write_text(text, encoding="utf-8")
     if sum(map(len, found.case.tables.values())) <= _MOST_MERGED:
@@ -75,9 +123,9 @@ def write_pcap(destination: str | None, found: Examined, console: Console) -> No
     if destination is None:
         return
     if destination == STDOUT:
+        console.step(found.report.summary)
         with stdout.binary() as stream:
             merged.write(found.case, found.report, stream)
-        console.step(found.report.summary)
         return
     try:
         with Path(destination).open("xb") as stream:
@@ -87,49 +135,75 @@ def write_pcap(destination: str | None, found: Examined, console: Console) -> No
 
 
 def _write_merged(path: Path, found: Examined, console: Console) -> None:
-    """Write the merged capture into the bundle, which is whole without it where a capture cannot be read again. Raises OSError."""
+    """Write the merged capture into the bundle, which is whole without it where a capture cannot be read again, or there is no room."""
     try:
         with path.open("wb") as stream:
             merged.write(found.case, found.report, stream)
-    except PcapError as error:
-        path.unlink()
-        console.warn(f"there is no {path.name}: {error.message}")
+    except (PcapError, OSError) as error:
+        path.unlink(missing_ok=True)
+        console.warn(f"there is no {path.name}: {error.message if isinstance(error, PcapError) else error.strerror}")
 
 
-def packed(place: Path, report: TraceReport, destination: Path | None) -> Path:
-    """The trace folder as a bundle, in the current directory if no destination is given; its path.
+def packed(place: Path, report: TraceReport, wanted: Destination) -> Path | None:
+    """The trace folder as a bundle where it is wanted; its path, None for stdout.
 
     Raises:
         UsageError: it cannot be written there.
+        UnwritableError, BrokenPipeError: it is stdout, which cannot be written to.
     """
-    if destination is None:
-        stamp = datetime.fromisoformat(report.metadata.started).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-        destination = Path.cwd() / f"vxtrace-{report.metadata.session}-{stamp}.zip"
-    archive.pack(place, destination)
-    return destination
+    started = datetime.fromisoformat(report.metadata.started).astimezone(UTC)
+    name = f"vxtrace-{report.metadata.session}-{started:%Y%m%dT%H%M%SZ}"
+    packing = pack.Packing(folder=place, name=name, time_s=int(started.timestamp()))
+    path = wanted.path(name)
+    if path is None:
+        with stdout.binary() as stream:
+            pack.write(packing, stream, wanted.form)
+    else:
+        pack.pack(packing, path, wanted.form)
+    return path
 
 
-def show(report: TraceReport, form: ReportFlags, bundle: Path | None) -> None:
-    """Print the report as `form` says, unless stdout carries the capture; `bundle` is what was written of it."""
-    if form.pcap != STDOUT:
-        stdout.write(_rendered(report, form, bundle))
+def show(found: Examined, form: ReportFlags) -> None:
+    """Print a report that is complete and has no bundle, unless stdout carries the capture."""
+    screen = Screen(form)
+    screen.begin(found.report)
+    screen.report(found)
+    screen.end(found.report, None)
 
 
-def _rendered(report: TraceReport, form: ReportFlags, bundle: Path | None) -> str:
-    match form.output:
-        case Output.JSON:
-            return document.to_json(report)
-        case Output.YAML:
-            return document.to_yaml(report)
-        case Output.MARKDOWN:
-            return document.to_markdown(report)
-        case Output.HTML:
-            return page.render(report)
-        case Output.NAME:
-            return f"{bundle}\n"
-        case Output.TABLE:
-            written = str(bundle) if bundle is not None else None
-            return table.render(report, width=stdout.columns(), color=stdout.colored(form.color), bundle=written)
+class Screen:
+    """A report on stdout, as soon as each part of it is known: nothing that may fail or take long stands before the verdict.
+
+    `form` says how; `taken`: stdout carries something else, and nothing is printed.
+    """
+
+    def __init__(self, form: ReportFlags, *, taken: bool = False) -> None:
+        self._form = form
+        self._taken = taken or form.pcap == STDOUT
+
+    def begin(self, report: TraceReport) -> None:
+        """Print what needs nothing but the analysis: the table without its last lines."""
+        if (body := TABLES.get(self._form.output)) is not None:
+            self._print(body(report, width=stdout.columns(), color=stdout.colored(self._form.color)))
+
+    def report(self, found: Examined) -> None:
+        """Print a form that says in its middle what became of the debug pods: all but the table."""
+        if not self._taken:
+            for piece in forms.pieces(found, self._form.output):
+                self._print(piece)
+
+    def end(self, report: TraceReport, bundle: Path | None) -> None:
+        """Print what names the bundle that was written: the table's last lines, or its name alone."""
+        if self._form.output in TABLES:
+            where = str(bundle) if bundle is not None else None
+            self._print(table.ending(report, width=stdout.columns(), color=stdout.colored(self._form.color), bundle=where))
+        elif self._form.output is Output.NAME and bundle is not None:
+            self._print(f"{bundle}\n")
+
+    def _print(self, text: str) -> None:
+        """Raises UnwritableError or BrokenPipeError."""
+        if not self._taken:
+            stdout.write(text)
 
 
 def final_code(report: TraceReport, exits: ExitFlags, *, interrupted: bool) -> int:

@@ -9,9 +9,10 @@ from typing import Any
 from kubectl_vxtrace.capture import tcpdump
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.commands import stdout
+from kubectl_vxtrace.commands.node_scripts import NodeScript, node_scripts
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.flags.values import DryRunMode, Output
+from kubectl_vxtrace.flags.values import DryRunMode, JsonPath, Output
 from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.recording import CaptureTask, Gap
@@ -31,27 +32,28 @@ _OUTSIDE = (Role.VXLAN, Role.UNDERLAY)
 class DryRun:
     """A trace as planned from the API alone.
 
-    `pods` are the manifests; `captures` have an argv each, in which an interface that only its node knows is a word in angle brackets.
-    `admitted` says that the API was asked to create the pods with dryRun=All, and would.
+    `pods` are the manifests; `captures` have an argv each, in which an interface that only its node knows is a word in angle brackets;
+    `scripts` are the same captures for a shell on each node, and find those interfaces. `admitted` says that the API was asked to create
+    the pods with dryRun=All, and would.
     """
 
     flows: tuple[Flow, ...]
     overlay: Overlay
     pods: tuple[dict[str, Any], ...]
     captures: tuple[CaptureTask, ...]
+    scripts: tuple[NodeScript, ...]
     gaps: tuple[Gap, ...]
-    duration_s: float
     admitted: bool
 
 
-def run(request: Request, console: Console, output: Output, mode: DryRunMode) -> None:
+def run(request: Request, console: Console, output: Output | JsonPath, mode: DryRunMode) -> None:
     """Print what the trace would do; nothing is made.
 
     Raises:
         UsageError: `output` is a form of the report, or what would keep the trace from running.
         CannotRunError: the same.
     """
-    if output in (Output.NAME, Output.MARKDOWN, Output.HTML):
+    if output not in (Output.TABLE, Output.JSON, Output.YAML):
         raise UsageError(f"-o {output} is a form of the report, and --dry-run makes none", "use -o table, json or yaml")
     stdout.write(render(plan(request, console, server=mode is DryRunMode.SERVER), output))
 
@@ -64,22 +66,35 @@ def plan(request: Request, console: Console, *, server: bool) -> DryRun:
     """
     prepared = prepare(request, console, secrets.token_hex(3), Interruption(), checked=server)
     overlay = published_overlay(prepared.snapshot, prepared.flows)
+    tasks, finders = captures(request, prepared.snapshot, prepared.flows, overlay)
     return DryRun(
         flows=prepared.flows,
         overlay=overlay,
         pods=prepared.pods.manifests(prepared.nodes),
-        captures=captures(request, prepared.snapshot, prepared.flows, overlay),
+        captures=tasks,
+        scripts=node_scripts(tasks, finders, request.limits.duration_s),
         gaps=prepared.gaps,
-        duration_s=request.limits.duration_s,
         admitted=server,
     )
 
 
-def captures(request: Request, snapshot: ClusterSnapshot, flows: Sequence[Flow], overlay: Overlay) -> tuple[CaptureTask, ...]:
-    """The captures of a trace over paths that the API alone tells; a hop whose interface it does not tell has a placeholder for it."""
+def captures(
+    request: Request, snapshot: ClusterSnapshot, flows: Sequence[Flow], overlay: Overlay
+) -> tuple[tuple[CaptureTask, ...], dict[Tap, str]]:
+    """The captures of a trace over paths that the API alone tells.
+
+    A hop whose interface it does not tell has a placeholder for it; how its node finds it stands in the second (see node_scripts).
+    """
     by_id = {flow.id: flow for flow in flows}
     paths = plan_paths(flows, overlay, (), snapshot).paths
-    named = [replace(path, hops=tuple(_named(path, hop, by_id[path.flow]) for hop in path.hops)) for path in paths]
+    named: list[Path] = []
+    finders: dict[Tap, str] = {}
+    for path in paths:
+        hops = [_named(path, hop, by_id[path.flow]) for hop in path.hops]
+        named.append(replace(path, hops=tuple(hops)))
+        for hop, placed in zip(path.hops, hops, strict=True):
+            if placed.tap != hop.tap and (finder := _finder(path, hop, by_id[path.flow], snapshot)) is not None:
+                finders.setdefault(placed.tap, finder)
     planned = plan_captures(
         limits=request.limits, user_filter=request.filter, flows=flows, paths=named, watch=(), overlay=overlay, facts=()
     )
@@ -91,10 +106,10 @@ def captures(request: Request, snapshot: ClusterSnapshot, flows: Sequence[Flow],
         taken.add(file)
         argv = tcpdump.argv(task.tap.interface, file, task.filter or "", role=task.role, snaplen_bytes=task.snaplen_bytes)
         tasks.append(replace(task, file=file, argv=argv))
-    return tuple(tasks)
+    return tuple(tasks), finders
 
 
-def render(dry: DryRun, output: Output) -> str:
+def render(dry: DryRun, output: Output | JsonPath) -> str:
     """The plan for stdout: text (manifests as YAML, then commands), or the same as a JSON or YAML document."""
     match output:
         case Output.JSON:
@@ -127,6 +142,22 @@ def _description(path: Path, hop: Hop, flow: Flow) -> str:
             return f"NIC of {hop.tap.node}"
 
 
+def _finder(path: Path, hop: Hop, flow: Flow, snapshot: ClusterSnapshot) -> str | None:
+    """The call of a function of by_hand.sh that prints the hop's interface on its node; None where nothing leads there."""
+    address = shlex.quote(_end_at(path, hop, flow).address)
+    match hop.role:
+        case Role.POD:
+            return f"pod_interface {address}"
+        case Role.BRIDGE:
+            return f"bridge_interface {address}"
+        case Role.VXLAN:
+            return "vxlan_interface"
+        case Role.UNDERLAY:
+            others = {each.tap.node for each in path.hops} - {hop.tap.node}
+            addresses = [node.addresses[0] for node in snapshot.nodes if node.name in others and node.addresses]
+            return f"device_to {shlex.quote(addresses[0])}" if addresses else None
+
+
 def _end_at(path: Path, hop: Hop, flow: Flow) -> Endpoint:
     """Whose interface a pod hop is: the sender's before the packets leave their node, the receiver's afterwards."""
     outside = [each.hop for each in path.hops if each.role in _OUTSIDE]
@@ -154,6 +185,7 @@ def _document(dry: DryRun) -> dict[str, Any]:
             }
             for task in dry.captures
         ],
+        "scripts": [{"node": script.node, "script": script.text} for script in dry.scripts],
         "gaps": [{"node": gap.node, "interface": gap.interface, "reason": gap.reason} for gap in dry.gaps],
     }
 
@@ -190,25 +222,18 @@ def _lines(dry: DryRun) -> Iterator[str]:
         yield _yaml(manifest).rstrip("\n")
     yield "..."
     yield ""
-    yield f"# {len(dry.captures)} captures of {dry.duration_s:g} s. End each with Ctrl-C and give all files to `kubectl vxtrace analyze`."
-    yield "# The last word of each command is its filter. Words in angle brackets stand for interfaces whose names only the node knows."
+    yield f"# {len(dry.captures)} captures, a script for each node: paste it into a root shell there, on all nodes within a few seconds."
+    yield "# Each prints the file that it has packed. Copy these to one place: kubectl vxtrace analyze vxtrace-*.tgz"
     if not any(vtep.port for vtep in dry.overlay.vteps):
         yield "# VXLAN's UDP port stands nowhere in the API: the filters take the usual ones. A trace asks the nodes for theirs."
     if dry.overlay.backend is not None:
         yield f"# By the nodes' annotations the overlay is {dry.overlay.backend}."
     for gap in dry.gaps:
         yield f"# not captured: {_clean(gap.node or '')}: {_clean(gap.reason)}"
-    for node in dict.fromkeys(task.tap.node for task in dry.captures):
+    for script in dry.scripts:
         yield ""
-        yield f"# on {_clean(node)}"
-        for task in dry.captures:
-            if task.tap.node == node:
-                yield from _capture(task)
-
-
-def _capture(task: CaptureTask) -> Iterator[str]:
-    yield f"#   {task.id}  {task.role}  {_clean(task.tap.interface)}"
-    yield _clean(shlex.join(task.argv))
+        yield f"# on {_clean(script.node)}"
+        yield script.text.rstrip("\n")
 
 
 def _clean(text: str) -> str:

@@ -61,8 +61,7 @@ def binary() -> Iterator[BinaryIO]:
         UsageError: it is a terminal.
         UnwritableError, BrokenPipeError: it cannot be written to, or nobody reads it.
     """
-    if sys.stdout.isatty():
-        raise UsageError("a capture on a terminal is of no use", "send it to a file, or into wireshark -k -i -")
+    refuse_terminal()
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -70,6 +69,12 @@ def binary() -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise UnwritableError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def refuse_terminal() -> None:
+    """Raise UsageError where stdout is a terminal, for which bytes are nothing."""
+    if sys.stdout.isatty():
+        raise UsageError("a capture or a bundle on a terminal is of no use", "send it to a file, or a capture into wireshark -k -i -")
 
 
 def finish() -> None:

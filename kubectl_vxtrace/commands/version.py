@@ -14,7 +14,7 @@ def run(access: Access, console: Console, notation: Notation) -> None:
     client = f"v{__version__}"
     server = None
     try:
-        connection = connect(access)
+        connection = connect(access, tell=console)
         console.detail(f"asking {connection.server}")
         server = server_version(connection)
     except VxtraceError as error:

@@ -62,9 +62,10 @@ def said_by_kernel(case: Case, loss: Loss) -> Finding | None:
 def comes_later(finding: Finding, reason: DropReason | None) -> bool:
     """Whether the packets, which the kernel says to have dropped for `reason`, never came as far as where the cause of a finding has them.
 
-    What was dropped at one stage of a node does not come to a later one, however wrong what is found there looks.
+    What was dropped at one stage of a node does not come to a later one, however wrong what is found there looks. A finding that has the
+    kernel's word for its own proof speaks of that stage.
     """
-    stage = CAUSES[finding.cause].stage
+    stage = None if is_kernels_word(finding) else CAUSES[finding.cause].stage
     return reason is not None and stage is not None and stage > reason.last and reason.cause != finding.cause
 
 

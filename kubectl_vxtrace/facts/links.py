@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from kubectl_vxtrace.facts.reading import Record, child, children, number, records, strings, text
 from kubectl_vxtrace.model.datapath import BridgePort
-from kubectl_vxtrace.model.facts import Link, VxlanDevice
+from kubectl_vxtrace.model.facts import PAIR_KINDS, Link, VxlanDevice
 
 
 def read_links(
@@ -46,12 +46,14 @@ def _link(record: Record, prefixes: dict[str, tuple[str, ...]], bpf: Collection[
         master=text(record, "master"),
         addresses=tuple(prefix.partition("/")[0] for prefix in prefixes.get(name, ())),
         prefixes=prefixes.get(name, ()),
-        lower=text(record, "link") if kind not in ("veth", "vxlan") else None,
+        lower=text(record, "link") if kind not in (*PAIR_KINDS, "vxlan") else None,
         flags=strings(record, "flags"),
         link_type=text(record, "link_type"),
         qdisc=text(record, "qdisc"),
         peer_index=number(record, "link_index"),
         peer_namespace=number(record, "link_netnsid"),
+        # iproute2 (ip/ipaddress.c) names the other end where it is in the same namespace, and numbers it where it is not.
+        peer=text(record, "link") if kind in PAIR_KINDS else None,
         port=_port(child(record, "linkinfo")),
         details=_details(child(child(record, "linkinfo"), "info_data")) if kind != "vxlan" else {},
         vxlan=_vxlan(child(child(record, "linkinfo"), "info_data")) if kind == "vxlan" else None,

@@ -6,7 +6,6 @@ differ where it hurts: `-n=x` is `x` to pflag and `=x` to Click, and a switch ma
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
 
 from typer.core import TyperGroup, TyperOption
 
@@ -15,8 +14,9 @@ from kubectl_vxtrace.errors import UsageError
 # Go's strconv.ParseBool, with which pflag reads the value of a switch; https://pkg.go.dev/strconv#ParseBool
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-# kubectl's -v is a level, here it is a switch: every level above 0 is on.
-_LEVEL = "--verbose"
+# kubectl's -v is a level, here it is counted: of levels above 0 those count once, and twice, from which on kubectl shows answers, too.
+_LEVEL, _ANSWERS = "--verbose", 6
+_LEVEL_NAMES = ("-v", "--v")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,41 +45,39 @@ def flags_of(group: TyperGroup) -> dict[str, CommandFlags]:
     for name, command in group.commands.items():
         options = [option for option in command.params if isinstance(option, TyperOption)]
         found[name] = CommandFlags(
-            switches={spelling: option.opts[0] for option in options if option.is_flag for spelling in option.opts},
-            valued=frozenset(spelling for option in options if not option.is_flag for spelling in option.opts),
+            switches={spelling: option.opts[0] for option in options if _is_switch(option) for spelling in option.opts},
+            valued=frozenset(spelling for option in options if not _is_switch(option) for spelling in option.opts),
         )
     return found
 
 
-def command_name(words: Sequence[str]) -> str | None:
-    """The command that is called: the first word that is no flag; None where there is none."""
-    flags = tuple(takewhile(lambda word: word.startswith("-"), words))
-    return words[len(flags)] if len(flags) < len(words) and "--" not in flags else None
+def _is_switch(option: TyperOption) -> bool:
+    return option.is_flag or option.count
 
 
-def normalised(words: Sequence[str], commands: Mapping[str, CommandFlags]) -> list[str]:
-    """A command line as Click understands it, that means what kubectl would understand of `words`.
+def normalised(words: Sequence[str], flags: CommandFlags) -> list[str]:
+    """The words behind a command as Click understands them, that mean what kubectl would understand of `words`.
 
-    `help COMMAND` becomes `COMMAND --help`. Values, and what stands after `--`, are not touched; what kubectl would not take either is
-    left for Click to refuse.
+    Values, and what stands after `--`, are not touched; what kubectl would not take either is left for Click to refuse.
 
     Args:
-        words: the command line without the program's name.
-        commands: the flags of each command.
+        words: the command line behind the command's name.
+        flags: the command's.
 
     Raises:
         UsageError: a switch has a value that is neither true nor false.
     """
-    name = command_name(words)
-    if name is None:
-        return list(words)
-    at = words.index(name)
-    before, after = words[:at], words[at + 1 :]
-    if name == "help" and name not in commands:
-        return [*before, *after, "--help"]
-    if name not in commands:
-        return list(words)
-    return [*before, name, *_in_effect(list(_parts(after, commands[name])))]
+    return list(_in_effect(list(_parts(words, flags))))
+
+
+def takes_next(word: str, flags: CommandFlags) -> bool:
+    """Whether `word` is a flag whose value is the next word."""
+    return word not in ("-", "--") and _parts_of(word, flags)[-1].open
+
+
+def has_level(word: str, following: Sequence[str]) -> bool:
+    """Whether `word` is kubectl's -v and the first of the `following` its level (`-v 6`). A pod that is called `6` is still `pod/6`."""
+    return word in _LEVEL_NAMES and bool(following) and len(following[0]) < 3 and _is_level(following[0])
 
 
 def _in_effect(parts: Sequence[_Part]) -> Iterator[str]:
@@ -91,15 +89,18 @@ def _in_effect(parts: Sequence[_Part]) -> Iterator[str]:
 
 
 def _parts(words: Sequence[str], flags: CommandFlags) -> Iterator[_Part]:
-    rest = iter(words)
-    for word in rest:
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         if word == "--":
             yield _Part(words=(word, *rest))
             return
+        if flags.switches.get("-v") == _LEVEL and word.partition("=")[0] in _LEVEL_NAMES:
+            word = f"-v={rest.pop(0)}" if has_level(word, rest) else word.removeprefix("-") if word.startswith("--") else word
         parts = _parts_of(word, flags)
         yield from parts
-        if parts[-1].open:
-            yield _Part(words=tuple(islice(rest, 1)))
+        if parts[-1].open and rest:
+            yield _Part(words=(rest.pop(0),))
 
 
 def _parts_of(word: str, flags: CommandFlags) -> list[_Part]:
@@ -137,12 +138,12 @@ def _set(name: str, flags: CommandFlags, value: str) -> _Part:
     """A switch that is given a value; one that is off has no words."""
     switch = flags.switches[name]
     if switch == _LEVEL and _is_level(value):
-        on = int(value) > 0
+        times = (int(value) > 0) + (int(value) >= _ANSWERS)
     elif value in _TRUE or value in _FALSE:
-        on = value in _TRUE
+        times = int(value in _TRUE)
     else:
         raise UsageError(f"{name}={value}: {name} is a switch, and its value is true or false", f"write {name}, or {name}=false")
-    return _Part(words=(name,) if on else (), switch=switch)
+    return _Part(words=(name,) * times, switch=switch)
 
 
 def _is_level(text: str) -> bool:

@@ -14,8 +14,20 @@ import typer
 
 from kubectl_vxtrace.console import Stderr
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.flags.values import Color, Notation, Output, Profile, PullPolicy, duration_s, namespace_name, request_timeout_s
-from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Access, Limits, PodOptions
+from kubectl_vxtrace.flags.values import (
+    FORM,
+    REPORT_FORMS,
+    Color,
+    JsonPath,
+    Notation,
+    Output,
+    Profile,
+    PullPolicy,
+    duration_s,
+    namespace_name,
+    report_form,
+)
+from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Limits, PodOptions, ProbeKind
 
 if TYPE_CHECKING:
     from kubectl_vxtrace.bundle.given import Given
@@ -27,48 +39,27 @@ STDOUT = "-"
 _BEYOND_CAPTURE_S = 240.0
 
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the target.")]
-Protocol = Annotated[str | None, typer.Option("--protocol", help="tcp, udp or icmp.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="Protocol of the target.")]
+Selector = Annotated[
+    str | None,
+    typer.Option("--selector", "-l", metavar="SELECTOR", help="The pod by its labels (app=web); of several, the first ready one."),
+]
+NODE = "NODE"
+"""What a node's name is called in help, by which completion knows a flag that takes one."""
+
+NodeSelector = Annotated[str | None, typer.Option("--selector", "-l", metavar="SELECTOR", help="Only nodes with these labels (pool=web).")]
 ColorMode = Annotated[Color, typer.Option("--color", help="Colour the table.")]
 DebugNamespace = Annotated[str | None, typer.Option("--debug-namespace", help="Namespace of the debug pods. [default: the context's]")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterFlags:
-    """Which cluster, and as whom: kubectl's flags of the same names."""
-
-    kubeconfig: Annotated[str | None, typer.Option("--kubeconfig", help="Path to the kubeconfig file.")] = None
-    context: Annotated[str | None, typer.Option("--context", help="Name of the kubeconfig context.")] = None
-    cluster: Annotated[str | None, typer.Option("--cluster", help="Name of the kubeconfig cluster.")] = None
-    user: Annotated[str | None, typer.Option("--user", help="Name of the kubeconfig user.")] = None
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of names that carry none.")] = None
-    as_user: Annotated[str | None, typer.Option("--as", help="User to impersonate.")] = None
-    as_group: Annotated[list[str] | None, typer.Option("--as-group", help="Group to impersonate; may be repeated.")] = None
-    request_timeout: Annotated[str, typer.Option("--request-timeout", help="Time for one API request (1s, 2m); 0: no limit.")] = "0"
-
-    def access(self) -> Access:
-        """The same as a record of the request.
-
-        Raises:
-            typer.BadParameter: a time that is none.
-            UsageError: a namespace that can have no such name.
-        """
-        return Access(
-            kubeconfig=self.kubeconfig,
-            context=self.context,
-            cluster=self.cluster,
-            user=self.user,
-            namespace=namespace_name(self.namespace),
-            as_user=self.as_user,
-            as_groups=tuple(self.as_group or ()),
-            request_timeout_s=request_timeout_s(self.request_timeout),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImpatientClusterFlags(ClusterFlags):
-    """The same for a command that has an answer without the cluster, and does not wait long for one."""
-
-    request_timeout: Annotated[str, typer.Option("--request-timeout", help="Time for one API request (1s, 2m); 0: no limit.")] = "3"
+Anonymize = Annotated[
+    bool,
+    typer.Option(
+        "--anonymize",
+        help="Put pseudonyms for addresses and names into the bundle and all output; only a table on your terminal has the true ones.",
+    ),
+]
+MaxWall = Annotated[str | None, typer.Option("--max-wall", help="End the whole trace after this time. [default: duration + 4m]")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +68,12 @@ class TraceFlags:
 
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]", help="A service, workload, pod, node or address."),
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="A Service, workload, pod, node, address or URL: [TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]; also PORT's name. Without it: "
+            "whom the pod is heard talking to on other nodes.",
+        ),
     ] = None
     duration: Annotated[str, typer.Option("--duration", help="How long to capture (15s, 2m).")] = "15s"
     count: Annotated[int | None, typer.Option("--count", min=1, help="Stop early after this many packets of the flow.")] = None
@@ -86,20 +82,77 @@ class TraceFlags:
     filter: Annotated[
         str | None, typer.Option("--filter", metavar="EXPR", help="A libpcap filter for the client's first hop; what it picks is followed.")
     ] = None
+    probe: Annotated[
+        ProbeKind,
+        typer.Option("--probe", help="What to send in the pod's place; auto: what fits, where it sends nothing for 3 s."),
+    ] = ProbeKind.AUTO
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
-    max_wall: Annotated[str | None, typer.Option("--max-wall", help="End the whole trace after this time. [default: duration + 4m]")] = None
+    anonymize: Anonymize = False
+    max_wall: MaxWall = None
 
     def limits(self, max_nodes: int) -> Limits:
-        """What the trace may take. Raises typer.BadParameter for a time that is none."""
-        seconds = duration_s(self.duration)
-        return Limits(
-            duration_s=seconds,
-            max_wall_s=duration_s(self.max_wall) if self.max_wall is not None else seconds + _BEYOND_CAPTURE_S,
-            packets=self.count,
-            snaplen_bytes=self.snaplen,
-            max_nodes=max_nodes,
-        )
+        """What the trace may take. Raises UsageError for a time that is none."""
+        return _limits(self.duration, self.max_wall, packets=self.count, snaplen_bytes=self.snaplen, max_nodes=max_nodes)
+
+
+def _limits(duration: str, max_wall: str | None, *, packets: int | None = None, snaplen_bytes: int, max_nodes: int) -> Limits:
+    seconds = duration_s(duration, "--duration")
+    return Limits(
+        duration_s=seconds,
+        max_wall_s=duration_s(max_wall, "--max-wall") if max_wall is not None else seconds + _BEYOND_CAPTURE_S,
+        packets=packets,
+        snaplen_bytes=snaplen_bytes,
+        max_nodes=max_nodes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTraceFlags:
+    """What to capture between nodes, where the trace itself sends the packets."""
+
+    duration: Annotated[str, typer.Option("--duration", help="How long to capture; echoes are sent for two seconds of it.")] = "6s"
+    snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
+    anonymize: Anonymize = False
+    max_wall: MaxWall = None
+
+    def limits(self, max_nodes: int) -> Limits:
+        """What the trace may take. Raises UsageError for a time that is none."""
+        return _limits(self.duration, self.max_wall, snaplen_bytes=self.snaplen, max_nodes=max_nodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTraceFlags:
+    """What to capture of a Service's clients."""
+
+    duration: Annotated[str, typer.Option("--duration", help="How long to capture (15s, 2m).")] = "15s"
+    snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
+    payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
+    anonymize: Anonymize = False
+    max_wall: MaxWall = None
+
+    def limits(self, max_nodes: int) -> Limits:
+        """What the trace may take. Raises UsageError for a time that is none."""
+        return _limits(self.duration, self.max_wall, snaplen_bytes=self.snaplen, max_nodes=max_nodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFlags:
+    """What becomes of a trace's report and bundle."""
+
+    show: Annotated[int, typer.Option("--show", min=0, max=1000, help="Delivered packets to list.")] = 5
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE.zip|FILE.tgz|DIR/|-|none",
+            help="Where to write the bundle for the ticket; - is stdout, instead of the report. [default: vxtrace-SESSION-TIME.zip]",
+        ),
+    ] = None
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", metavar="ID", help="The ticket that the report belongs to; it stands in it.")
+    ] = None
+    keep_pods: Annotated[bool, typer.Option("--keep-pods", help="Leave the debug pods to their deadline.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +190,17 @@ class PodFlags:
 class ReportFlags:
     """How a report is printed."""
 
-    output: Annotated[Output, typer.Option("--output", "-o", help="Format of the report.")] = Output.TABLE
+    output: Annotated[
+        Any,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar=FORM,
+            parser=report_form,
+            help=f"Format of the report: {', '.join(REPORT_FORMS)}.",
+        ),
+    ] = Output.TABLE
+    """An Output or a JsonPath; Typer takes no type of two."""
     color: ColorMode = Color.AUTO
     pcap: Annotated[
         str | None,
@@ -145,7 +208,11 @@ class ReportFlags:
     ] = None
 
     def check(self) -> None:
-        """Raise UsageError where these cannot be had together, or `pcap` is a file that exists."""
+        """Raise UsageError where these cannot be had together, a template cannot be read, or `pcap` is a file that exists."""
+        if isinstance(self.output, JsonPath):
+            from kubectl_vxtrace.report import jsonpath
+
+            jsonpath.check(self.output.template)
         if self.pcap == STDOUT and self.output is not Output.TABLE:
             raise UsageError(f"--pcap - takes stdout, and -o {self.output} needs it too", "name a file with --pcap, or leave -o out")
         if self.pcap is not None and self.pcap != STDOUT and Path(self.pcap).exists():
@@ -170,7 +237,9 @@ class FileFlags:
     hop: Annotated[
         list[str] | None,
         typer.Option(
-            "--hop", metavar="NODE:ROLE=FILE", help="Where a file was captured; ROLE: pod, bridge, vxlan, underlay, tor. May be repeated."
+            "--hop",
+            metavar="NODE:ROLE=FILE",
+            help="Where a file was captured; ROLE: pod, bridge, vxlan, underlay, tor (or tor=FILE).",
         ),
     ] = None
 
@@ -194,7 +263,16 @@ class ProgressFlags:
     """How much is said on stderr."""
 
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Say on stderr what is asked of API and nodes; -vv, -v=6: and what they answer.",
+        ),
+    ] = 0
 
     def console(self) -> Stderr:
         """Where a command tells what it does."""

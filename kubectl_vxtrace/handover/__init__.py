@@ -7,7 +7,7 @@ from pathlib import Path
 from kubectl_vxtrace import packets
 from kubectl_vxtrace.errors import CannotRunError, PcapError
 from kubectl_vxtrace.handover.interfaces import Capture, Read, captures_in, with_silent_interfaces, without_copies
-from kubectl_vxtrace.handover.results import failed, presumed, without_strangers
+from kubectl_vxtrace.handover.results import failed, presumed, without_single_times, without_strangers
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, LooseFile, Recording
@@ -29,7 +29,7 @@ def settle(recording: Recording) -> Settled:
     Raises:
         CannotRunError: not one of the files can be read.
     """
-    read, unread = _read(recording.loose)
+    read, unread = read_loose(recording.loose)
     if not read:
         reasons = [f"{file.name} cannot be read: {file.failure}" for file in unread]
         raise CannotRunError(
@@ -40,6 +40,7 @@ def settle(recording: Recording) -> Settled:
     tables = {tap: replace(captures[number].table, tap=tap, stopped_at=None) for number, tap in placed.taps.items()}
     end_ns = max(int(table.time_ns.max(initial=0)) for table in tables.values()) if tables else 0
     results, strangers = without_strangers([presumed(captures[number], placed, number, end_ns) for number in placed.taps], tables)
+    results = without_single_times(results)
     unplaced = [file for file in unread if failed(file) is None]
     results += [result for file in unread if (result := failed(file)) is not None]
     kept = {result.task.tap for result in results if result.status is not CaptureStatus.FAILED}
@@ -64,7 +65,7 @@ def settle(recording: Recording) -> Settled:
     )
 
 
-def _read(files: Sequence[LooseFile]) -> tuple[list[Read], list[LooseFile]]:
+def read_loose(files: Sequence[LooseFile]) -> tuple[list[Read], list[LooseFile]]:
     """What could be read, and the files that could not, with the reason."""
     readable = [file for file in files if file.failure is None]
     unread = [file for file in files if file.failure is not None]

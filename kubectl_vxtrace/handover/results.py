@@ -9,7 +9,7 @@ from typing import Final
 from kubectl_vxtrace.handover.interfaces import Capture
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
-from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, LooseFile
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, LooseFile, Ran
 from kubectl_vxtrace.topology.naming import hint_of
 from kubectl_vxtrace.topology.placing import Placed
 from kubectl_vxtrace.topology.spans import Timed, together
@@ -19,7 +19,8 @@ _EARLY_NS: Final = 1_000_000_000
 
 
 def presumed(capture: Capture, placed: Placed, number: int, end_ns: int) -> CaptureResult:
-    """A capture is presumed to be whole, up to where its file ends, or is damaged, in the middle of a packet.
+    """A capture is presumed to be whole, up to where its file ends, or is damaged, in the middle of a packet; where a
+    script of ours made it, it is known when it ran, and whether it is whole.
 
     One that ends so long before the last of all frames, at `end_ns`, would be taken to have seen nothing of what came later: it is none
     that testifies.
@@ -34,15 +35,33 @@ def presumed(capture: Capture, placed: Placed, number: int, end_ns: int) -> Capt
         doubt = "its file ends in the middle of its first packet"
     elif cut and end_ns - last_ns > _EARLY_NS:
         doubt = f"its file ends in the middle of a packet, at {_time(last_ns)}, and other captures go on"
+    ran = capture.files[0].ran if len(capture.files) == 1 else None
+    if ran is not None and doubt is None:
+        doubt = _shortcoming(ran)
     return CaptureResult(
         task=CaptureTask(id=number, tap=placed.taps[number], role=placed.roles[number], file=capture.files[0].name),
         status=CaptureStatus.PRESUMED if doubt is None else CaptureStatus.PARTIAL,
         reason=doubt,
-        stopped_ns=last_ns if cut and len(table) else None,
+        started_ns=ran.started_ns if ran is not None else None,
+        stopped_ns=last_ns if cut and len(table) else ran.stopped_ns if ran is not None else None,
+        dropped_by_kernel=ran.dropped_by_kernel if ran is not None else None,
         file=capture.files[0].path,
         further_files=tuple(file.path for file in capture.files[1:]),
         size_bytes=sum(Path(file.path).stat().st_size for file in capture.files),
     )
+
+
+def _shortcoming(ran: Ran) -> str | None:
+    """Why a capture of a script of ours is not whole."""
+    return "it began late, or ended before it was stopped" if ran.stopped_ns is None else None
+
+
+def without_single_times(results: Sequence[CaptureResult]) -> list[CaptureResult]:
+    """The captures without their times, unless these are known of all: one of which they are not known may have run for less."""
+    presumed_ones = [result for result in results if result.status is CaptureStatus.PRESUMED]
+    if all(result.started_ns is not None for result in presumed_ones):
+        return list(results)
+    return [replace(result, started_ns=None, stopped_ns=None) if result.started_ns is not None else result for result in results]
 
 
 def failed(file: LooseFile) -> CaptureResult | None:

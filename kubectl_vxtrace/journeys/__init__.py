@@ -21,7 +21,7 @@ Imports go down only: judge, match, then the first four beside each other, then 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -34,12 +34,13 @@ from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sour
 from kubectl_vxtrace.journeys.clock import common_window, related_clocks
 from kubectl_vxtrace.journeys.judge import judge_flow
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judge.counted import frames_in_window
+from kubectl_vxtrace.journeys.judge.counted import ended_before_others, frames_in_window
 from kubectl_vxtrace.journeys.judge.next_hops import asked_in_vain
 from kubectl_vxtrace.journeys.judge.rejections import quoted_requests
-from kubectl_vxtrace.journeys.judge.selection import shown
+from kubectl_vxtrace.journeys.judge.selection import every, shown
 from kubectl_vxtrace.journeys.match import match_packets
-from kubectl_vxtrace.journeys.records import CandidatePath, Hook
+from kubectl_vxtrace.journeys.match.trajectories import Trajectories
+from kubectl_vxtrace.journeys.records import CandidatePath, Hook, Testimony
 from kubectl_vxtrace.journeys.unpack import unpack_path
 from kubectl_vxtrace.journeys.witness import testimonies
 from kubectl_vxtrace.journeys.witness.doubled import doubled_taps
@@ -49,7 +50,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import Recording
 
-__all__ = ["follow", "shown", "with_foreign_sources"]
+__all__ = ["every", "follow", "shown", "with_foreign_sources"]
 
 MOST_THREADS = 2
 """Each needs memory for its path."""
@@ -76,7 +77,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     context = Context(
         recording=recording,
         tables=tables,
-        testimonies=witnesses,
+        testimonies=_without(witnesses, window.over if window is not None else frozenset()),
         clocks=clocks,
         window=window,
         frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
@@ -87,7 +88,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         entered=_entered(paths),
     )
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
-    judged = in_threads(lambda of_flow: _match_and_judge(context, of_flow), paths_of)
+    judged = _judged(context, paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
     sending = {traced[0].flow.client.address for traced in seen}
     ids = {flow.id for flow in (*recording.flows, *(candidate.flow for candidate in attributed.candidates))}
@@ -101,6 +102,15 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         connections={traced[0].flow.id: len(_client_ports(traced)) for traced in seen},
         rewritten_ports=tuple(rewriting for rewriting in attributed.rewritten_ports if rewriting.flow in listed),
     )
+
+
+def _without(witnesses: Mapping[Tap, Testimony], over: Set[Tap]) -> dict[Tap, Testimony]:
+    """What taps are worth, where some of their files show nothing of the common window."""
+    reason = "its file ends before those of others begin"
+    return {
+        tap: replace(testimony, witness=False, reason=reason) if tap in over and testimony.witness else testimony
+        for tap, testimony in witnesses.items()
+    }
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -126,11 +136,20 @@ def _entered(paths: Sequence[CandidatePath]) -> frozenset[tuple[Tap, Hook]]:
     )
 
 
-def _match_and_judge(context: Context, paths: Sequence[CandidatePath]) -> list[TracedPath]:
-    """The paths of one flow."""
+def _judged(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> list[list[TracedPath]]:
+    """The paths of each flow."""
+    if context.window is None or not context.window.last_ns:
+        return in_threads(lambda paths: judge_flow(context, paths, _matched(context, paths)), paths_of)
+    # Files of others do not say when they end: what any flow shows of that counts for all.
+    matched = in_threads(lambda paths: _matched(context, paths), paths_of)
+    ended = ended_before_others([packets for of_flow in matched for packets in of_flow], context.window)
+    return in_threads(lambda flow: judge_flow(context, *flow, ended), zip(paths_of, matched, strict=True))
+
+
+def _matched(context: Context, paths: Sequence[CandidatePath]) -> list[Trajectories]:
+    """The packets of the paths of one flow."""
     witness = [[context.testimony_of(hop.tap).witness for hop in path.frames.path.hops] for path in paths]
-    matched = [match_packets(path.frames, context.clocks, of_hops) for path, of_hops in zip(paths, witness, strict=True)]
-    return judge_flow(context, paths, matched)
+    return [match_packets(path.frames, context.clocks, of_hops) for path, of_hops in zip(paths, witness, strict=True)]
 
 
 def _was_seen(traced: Sequence[TracedPath]) -> bool:

@@ -87,9 +87,10 @@ False: not known; the ends were up to 0.13 s apart (measured, but not counted, o
 Missed: 0.25 / T of the losses of T seconds, if no packet came later (derived).
 """
 LATE_ENDS_ONE_IN = 10
-"""At most one packet in so many is put down to captures that ended one after the other; more is a loss that began late.
+"""At most one packet, or one in so many, is put down to captures that ended one after the other; more is a loss that began late.
 
-False: 1 a recording of less than 2.5 s whose files ended 0.25 s apart, 0 a longer one of steady traffic (derived: 0.25 s / 10 %).
+False: 1 a recording of less than 2.5 s with more than 4 packets a second, whose files ended 0.25 s apart, 0 a longer one of steady
+traffic (derived: 0.25 s / 10 %).
 Missed: 0.1 of the packets at most, and only of the last 0.25 s (derived).
 """
 LIVELY_FRAMES = 10
@@ -146,4 +147,11 @@ DROP_SHARE = 0.9
 
 False: 0 a path of more than ten packets without drops of that kind (derived).
 Missed: 0 a path while the kernel's log loses less than a tenth of its events (derived).
+"""
+
+MAX_DROP_CHANCE = 0.002
+"""Drops of one kind are those of packets that are missing behind a program if they would fit by chance less often than this.
+
+False: 2e-3 a path whose node drops others' packets for the same reason at the same place (derived).
+Missed: 1 a path of which one packet is missing where three others are dropped so in 15 s (derived); none of those with three.
 """

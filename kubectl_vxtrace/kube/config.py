@@ -13,12 +13,15 @@ import urllib3
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
 
-from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.kube.audit import Audit, Teller
 from kubectl_vxtrace.kube.connection import Connection, Credentials
 from kubectl_vxtrace.kube.credentials import PluginCredential, run_plugin
 from kubectl_vxtrace.kube.explain import explain
+from kubectl_vxtrace.kube.impersonation import impersonation
 from kubectl_vxtrace.kube.keyfiles import with_files
 from kubectl_vxtrace.kube.kubeconfig import Selected, select
+from kubectl_vxtrace.kube.overrides import cluster_of
 from kubectl_vxtrace.kube.rest import Api, ApiError
 from kubectl_vxtrace.model.request import Access
 
@@ -35,12 +38,13 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str
 
 
-def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Connection:
+def connect(access: Access, *, environ: Mapping[str, str] | None = None, tell: Teller | None = None) -> Connection:
     """The cluster that kubectl would use with these flags; nothing is sent to it yet.
 
     Args:
         access: kubectl's flags.
         environ: in place of os.environ (KUBECONFIG, KUBERNETES_SERVICE_HOST).
+        tell: is told of every request and command.
 
     Raises:
         UsageError: a context, cluster or user that the kubeconfig does not hold, or --as-group without --as.
@@ -48,10 +52,10 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Conn
     """
     environ = os.environ if environ is None else environ
     selected = select(access, environ)
-    impersonation = _impersonation(access, selected.user if selected else {})
+    headers = impersonation(access, selected.user if selected else {})
     configuration = Configuration()
     if selected is None:
-        context_namespace = _in_cluster(configuration, environ)
+        context_namespace = _in_cluster(configuration, environ, access)
         credentials = Credentials(_sendable(lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization")))
     else:
         context_namespace = selected.namespace or "default"
@@ -68,9 +72,10 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None) -> Conn
         namespace=access.namespace or context_namespace,
         context_namespace=context_namespace,
         context=selected.context if selected else None,
-        impersonation=impersonation,
+        impersonation=headers,
         request_timeout_s=access.request_timeout_s or None,
         credentials=credentials,
+        audit=Audit(tell),
     )
     if configuration.host.startswith("https"):
         try:
@@ -92,32 +97,8 @@ def server_version(connection: Connection) -> str:
         raise explain(error, "ask for the server's version") from error
 
 
-def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """`--as` and `--as-group`, else the kubeconfig user's own `as`, `as-groups`, `as-uid`, `as-user-extra`.
-
-    Headers: kubernetes.io/docs/reference/access-authn-authz/user-impersonation.
-    """
-    name = access.as_user or user.get("as")
-    groups = access.as_groups or tuple(user.get("as-groups") or ())
-    if not name:
-        if groups:
-            raise UsageError("--as-group needs --as", "say whom to act as: --as USER --as-group GROUP")
-        return ()
-    headers = [("Impersonate-User", str(name)), *(("Impersonate-Group", str(group)) for group in groups)]
-    if not access.as_user:
-        if user.get("as-uid"):
-            headers.append(("Impersonate-Uid", str(user["as-uid"])))
-        for key, values in (user.get("as-user-extra") or {}).items():
-            headers += [(f"Impersonate-Extra-{key}", str(value)) for value in values]
-    if any("\n" in value or "\r" in value for _, value in headers):
-        raise UsageError("--as and --as-group must not contain line breaks")
-    if any(0xD800 <= ord(letter) < 0xE000 for _, value in headers for letter in value):
-        raise UsageError("--as and --as-group must be UTF-8", "check the encoding of your terminal")
-    return tuple(headers)
-
-
-def _in_cluster(configuration: Configuration, environ: Mapping[str, str]) -> str:
-    """The pod's own service account; returns its namespace."""
+def _in_cluster(configuration: Configuration, environ: Mapping[str, str], access: Access) -> str:
+    """The pod's own service account, or what the flags say in its place; returns its namespace."""
     if not environ.get("KUBERNETES_SERVICE_HOST"):
         raise CannotRunError("there is no kubeconfig", "give one with --kubeconfig or KUBECONFIG; kubectl's own place is ~/.kube/config")
     try:
@@ -126,6 +107,13 @@ def _in_cluster(configuration: Configuration, environ: Mapping[str, str]) -> str
         raise CannotRunError(
             f"there is no kubeconfig, and the pod's service account cannot be used: {error}", "give a kubeconfig with --kubeconfig"
         ) from error
+    if access.token:
+        configuration.api_key["BearerToken"] = f"Bearer {access.token}"
+        configuration.refresh_api_key_hook = None  # it would read the service account's token again
+    if access.certificate_authority or access.insecure_skip_tls_verify:
+        trust = cluster_of(access, {})
+        configuration.ssl_ca_cert = trust.get("certificate-authority")
+        configuration.verify_ssl = not trust.get("insecure-skip-tls-verify", False)
     try:
         return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() or "default"
     except OSError:

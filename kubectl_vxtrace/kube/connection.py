@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kubernetes.client import ApiClient, Configuration
 
 from kubectl_vxtrace import __version__
+from kubectl_vxtrace.kube.audit import Audit
 
 USER_AGENT = f"kubectl-vxtrace/{__version__}"
 
@@ -54,7 +55,7 @@ class Connection:
 
     `namespace` is the one that kubectl would use where none is given (`-n`, else the context's), `context_namespace` the
     context's alone. `impersonation` holds `Impersonate-*` headers as (name, value), groups repeated. `request_timeout_s`
-    is None where the user gave none.
+    is None where the user gave none. `audit` is told of every request.
     """
 
     configuration: Configuration
@@ -65,6 +66,7 @@ class Connection:
     impersonation: tuple[tuple[str, str], ...] = ()
     request_timeout_s: float | None = None
     credentials: Credentials = field(default_factory=lambda: Credentials(lambda: None))
+    audit: Audit = field(default_factory=Audit)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Headers of every request, REST and WebSocket alike: user agent, authorization, impersonation."""

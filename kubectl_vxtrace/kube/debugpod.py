@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +59,8 @@ class DebugPods:
         storage_bytes: limit of each pod's folder for captures; choose it above the sum of all files.
         stop: set from elsewhere, it ends the waiting of start() and add().
         tell: is told what is waited for, where that takes long.
+        taken: names of pods that others of the session have.
+        host_pid: they see the processes of their nodes; see manifest.
     """
 
     def __init__(
@@ -72,7 +74,11 @@ class DebugPods:
         storage_bytes: int = STORAGE_BYTES,
         stop: threading.Event | None = None,
         tell: Callable[[str], None] = lambda _: None,
+        taken: Collection[str] = (),
+        host_pid: bool = False,
     ) -> None:
+        self._taken = taken
+        self._host_pid = host_pid
         self.namespace = debug_namespace(connection, options)
         self.session = session
         self._connection = connection
@@ -123,6 +129,11 @@ class DebugPods:
         pod = self._pods.get(node)
         return pod.name if pod and pod.running else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all that were made, or were to be."""
+        return tuple(pod.name for pod in self._pods.values())
+
     def why_not(self, node: str) -> str:
         """Why a node has no pod."""
         pod = self._pods.get(node)
@@ -155,12 +166,16 @@ class DebugPods:
         """Pods that carry our session's label; names alone must do where they cannot be listed."""
         try:
             with client(self._connection) as api:
-                return {pod.metadata.name: self._doomed(pod.metadata.name, pod.metadata.uid or None) for pod in self._list(api)}
+                return {
+                    pod.metadata.name: self._doomed(pod.metadata.name, pod.metadata.uid or None)
+                    for pod in self._list(api)
+                    if pod.metadata.name not in self._taken
+                }
         except (ApiError, VxtraceError):
             return {}
 
     def _names(self, nodes: Sequence[Node]) -> dict[str, str]:
-        taken = {pod.name for pod in self._pods.values()}
+        taken = {*self._taken, *(pod.name for pod in self._pods.values())}
         names: dict[str, str] = {}
         for node in nodes:
             known = self._pods.get(node.name)
@@ -177,6 +192,7 @@ class DebugPods:
             lifetime_s=self._lifetime_s,
             storage_bytes=self._storage_bytes,
             name=name,
+            host_pid=self._host_pid,
         )
 
     def _create(self, pods: Sequence[_Pod]) -> None:

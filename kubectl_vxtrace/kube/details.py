@@ -1,6 +1,6 @@
 """What else the cluster says that a trace can do without: policies, and what the CNI keeps in the API. Read while the captures run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -12,6 +12,7 @@ from kubectl_vxtrace.kube.policies import (
     BlockAffinityObject,
     ConfigMapObject,
     DaemonSetObject,
+    EndpointPolicyObject,
     IpPoolObject,
     OwnPolicyObject,
     PolicyObject,
@@ -20,7 +21,7 @@ from kubectl_vxtrace.kube.policies import (
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced
 from kubectl_vxtrace.kube.rights import ALL, ALWAYS, Refusals, of_networks
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, CniConfiguration, NetworkPolicy
-from kubectl_vxtrace.model.cni import Cni, OwnKinds
+from kubectl_vxtrace.model.cni import Cni, OwnKinds, PolicyKind
 from kubectl_vxtrace.model.path import Flow
 
 Found = TypeVar("Found")
@@ -58,7 +59,7 @@ class _Details:
         configuration = CniConfiguration()
         kinds = next((cni.kinds for cni in self._cnis if cni.kinds is not None), None)
         if kinds is not None:
-            found += self._own_policies(kinds.group, namespaces)
+            found += [policy for kind in kinds.policies for policy in self._own_policies(kinds.group, kind, namespaces)]
             configuration = self._own_configuration(kinds)
         config_maps = next((cni.config_maps for cni in self._cnis if cni.config_maps), ())
         if config_maps:
@@ -69,16 +70,21 @@ class _Details:
     def _kubernetes_policies(self, namespace: str) -> Iterable[NetworkPolicy]:
         return (item.record() for item in self._list("networkpolicies", PolicyObject, group="networking.k8s.io/v1", namespace=namespace))
 
-    def _own_policies(self, group: str, namespaces: Sequence[str]) -> list[NetworkPolicy]:
+    def _own_policies(self, group: str, kind: PolicyKind, namespaces: Sequence[str]) -> Iterator[NetworkPolicy]:
         name = group.partition("/")[0]
-        found = []
-        for namespace in namespaces:
-            items = self._list("networkpolicies", OwnPolicyObject, group=group, namespace=namespace, key=f"networkpolicies.{name}")
-            found += [item.record(f"{name}/NetworkPolicy") for item in items]
-        items = self._list("globalnetworkpolicies", OwnPolicyObject, group=group)
-        return found + [item.record(f"{name}/GlobalNetworkPolicy") for item in items]
+        # Kubernetes has such a kind too; those of other names are told apart by them.
+        key = f"{kind.plural}.{name}" if kind.plural == "networkpolicies" else None
+        for namespace in namespaces if kind.is_namespaced else (None,):
+            if kind.selects_endpoints:
+                for item in self._list(kind.plural, EndpointPolicyObject, group=group, namespace=namespace, key=key):
+                    yield from item.records(f"{name}/{kind.kind}")
+            else:
+                for own in self._list(kind.plural, OwnPolicyObject, group=group, namespace=namespace, key=key):
+                    yield own.record(f"{name}/{kind.kind}")
 
     def _own_configuration(self, kinds: OwnKinds) -> CniConfiguration:
+        if kinds.settings is None:
+            return CniConfiguration()
         settings: dict[str, str] = {}
         for item in self._list(kinds.settings, SettingsObject, group=kinds.group):
             settings |= item.settings()
@@ -94,6 +100,8 @@ class _Details:
         )
 
     def _environment(self, kinds: OwnKinds) -> dict[str, str]:
+        if not kinds.agents:
+            return {}
         daemon = self._first("daemonsets", kinds.agents, DaemonSetObject, group="apps/v1", key=f"daemonset {kinds.agents[0][1]}")
         return {} if daemon is None else daemon.environment(kinds.agent_variables)
 

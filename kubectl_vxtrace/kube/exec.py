@@ -84,13 +84,24 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a command is, in the audit: the node on which it runs, and what is asked by it."""
+
+    node: str = ""
+    name: str = ""
+
+
+_SOMETHING = Asked()
+
+
 def execute(
     connection: Connection,
     namespace: str,
     pod: str,
     argv: Sequence[str],
     *,
-    container: str = CONTAINER,
+    asked: Asked = _SOMETHING,
     limits: ExecLimits,
     sink: Sink | None = None,
     patience: Patience | None = None,
@@ -98,24 +109,55 @@ def execute(
     """Run `argv` and read what it says until it has ended.
 
     Args:
+        asked: on which node, and what, for the audit.
         limits: how long it may take and how much it may say.
         sink: gets stdout as it comes; without it stdout is collected.
         patience: so long it is tried to start the command, which does not count for `limits`; without, for some seconds.
 
     Raises ApiError where the command could not be started. Ctrl-C passes through.
     """
+    event = connection.audit.command(asked.node, f"{namespace}/{pod}", asked.name, argv)
+    stream = _Stream(sink, limits.max_bytes)
+    try:
+        result = _run(connection, namespace, pod, argv, limits=limits, stream=stream, patience=patience)
+    except ApiError as error:
+        event.end(status="not started", error=error.message)
+        raise
+    except BaseException as error:
+        event.end(status="given up", bytes=stream.taken, error=type(error).__name__)
+        raise
+    event.end(
+        status=result.status.value,
+        exit_code=result.exit_code,
+        bytes=stream.taken,
+        error=result.reason,
+        said=result.stdout or result.stderr,
+    )
+    return result
+
+
+def _run(
+    connection: Connection,
+    namespace: str,
+    pod: str,
+    argv: Sequence[str],
+    *,
+    limits: ExecLimits,
+    stream: "_Stream",
+    patience: Patience | None,
+) -> ExecResult:
+    """See `execute`."""
     deadline = time.monotonic() + limits.timeout_s
-    address, script = _address(connection, namespace, pod, container, argv), b""
+    address, script = _address(connection, namespace, pod, argv), b""
     if len(address) > _MOST_ADDRESS_BYTES:
         script = f"exec {shlex.join(argv)} </dev/null {_END}".encode()
         reading = ("sh", "-c", _READING.format(count=len(script), end=_END, complaint=_HALF, code=_HALF_CODE))
-        address = _address(connection, namespace, pod, container, reading, stdin=True)
+        address = _address(connection, namespace, pod, reading, stdin=True)
     if patience is None:
         socket = opened(connection, address, Patience(bound_s=min(_HURRY_S, limits.timeout_s)))
     else:
         socket = opened(connection, address, patience)
         deadline = time.monotonic() + limits.timeout_s
-    stream = _Stream(sink, limits.max_bytes)
     try:
         ended = _sent(socket, script, deadline) or _read(socket, stream, deadline, limits.idle_s)
     finally:
@@ -136,6 +178,11 @@ class _Stream:
         self._max_bytes = max_bytes
         self._stderr = bytearray()
         self._status = bytearray()
+
+    @property
+    def taken(self) -> int:
+        """Bytes of stdout so far."""
+        return self._max_bytes - self._left_bytes
 
     @property
     def has_status(self) -> bool:
@@ -220,7 +267,7 @@ def _read(socket: Any, stream: _Stream, deadline: float, idle_s: float) -> tuple
             deadline = min(deadline, heard + _CLOSE_AFTER_STATUS_S)
 
 
-def _address(connection: Connection, namespace: str, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False) -> str:
-    query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", part) for part in argv)]
+def _address(connection: Connection, namespace: str, pod: str, argv: Sequence[str], *, stdin: bool = False) -> str:
+    query = [("container", CONTAINER), ("stdout", "true"), ("stderr", "true"), *(("command", part) for part in argv)]
     query += [("stdin", "true")] if stdin else []
     return "ws" + connection.configuration.host.removeprefix("http") + namespaced(namespace, "pods", pod, "exec") + "?" + urlencode(query)

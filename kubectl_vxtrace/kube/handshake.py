@@ -11,7 +11,7 @@ from kubernetes.client.rest import should_bypass_proxies
 from websocket import WebSocket, WebSocketAddressException, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, LONGEST_RETRY_AFTER_S, ApiError, headers, refused, renewed
+from kubectl_vxtrace.kube.rest import CONNECT_TIMEOUT_S, LONGEST_RETRY_AFTER_S, ApiError, failing, headers, refused, renewed
 
 SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 PATIENCE_S = 60.0
@@ -88,11 +88,20 @@ def _admitted(connection: Connection, address: str, timeout_s: float) -> Any:
     """An open WebSocket; once more with new credentials where the server refuses these."""
     generation = connection.credentials.generation
     try:
-        return _connected(connection, address, timeout_s)
+        return _recorded(connection, address, timeout_s)
     except ApiError as error:
         if error.status != 401 or not renewed(connection, generation):
             raise
-    return _connected(connection, address, timeout_s)
+    return _recorded(connection, address, timeout_s)
+
+
+def _recorded(connection: Connection, address: str, timeout_s: float) -> Any:
+    """An open WebSocket; the audit is told. What the command is, it is told by exec.execute."""
+    event = connection.audit.request("GET", urlsplit(address).path)
+    with failing(event):
+        socket = _connected(connection, address, timeout_s)
+    event.end(status=socket.getstatus())
+    return socket
 
 
 def _connected(connection: Connection, address: str, timeout_s: float) -> Any:

@@ -6,11 +6,13 @@ The Kubernetes client would write them among the system's temporary files, where
 import atexit
 import base64
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubectl_vxtrace import portable
 from kubectl_vxtrace.scratch import Scratch
 
 _KEYS = ("certificate-authority", "client-certificate", "client-key")
@@ -45,7 +47,7 @@ def _named(content: bytes) -> str:
 
 def _in_memory(content: bytes) -> str | None:
     """A file that lies nowhere (memfd_create(2)); None where the system has none, or no names for them."""
-    if not hasattr(os, "memfd_create"):
+    if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return None
     try:
         descriptor = os.memfd_create("vxtrace")
@@ -66,7 +68,7 @@ def _on_disk(content: bytes) -> str:
         _folder = Scratch()
         atexit.register(_folder.remove)
     path = _folder.path / str(len(_NAMES))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.BINARY, 0o600)
     try:
         _write(descriptor, content)
     finally:

@@ -13,9 +13,11 @@ from typing import Any
 import yaml
 
 from kubectl_vxtrace.errors import CannotRunError, UsageError
+from kubectl_vxtrace.kube.overrides import cluster_of, user_of, with_scheme
 from kubectl_vxtrace.model.request import Access
 
 _PATH_KEYS = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+_IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
 _BODY = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
@@ -42,7 +44,7 @@ class _Merged:
 
 
 def select(access: Access, environ: Mapping[str, str]) -> Selected | None:
-    """The context that kubectl would use with these flags, or None where there is no kubeconfig at all.
+    """The context that kubectl would use with these flags, or None where there is no kubeconfig at all and no --server.
 
     Raises:
         UsageError: --kubeconfig names no file; a context, cluster or user that the files do not hold (the known ones are listed).
@@ -50,32 +52,45 @@ def select(access: Access, environ: Mapping[str, str]) -> Selected | None:
     """
     merged = _merge(_files(access, environ))
     if merged is None:
-        return None
+        if not access.server:
+            return None
+        merged = _Merged({}, {}, {}, None, ())
     name = access.context or merged.current
     context = _context(name, merged, explicit=access.context is not None)
     cluster_name = access.cluster or context.get("cluster")
-    if not cluster_name:
+    if not cluster_name and not access.server:
         raise CannotRunError(
             f"no current context in {_names(merged.files)}",
             f"choose one with --context or `kubectl config use-context NAME`; known: {_names(merged.contexts)}",
         )
     user_name = access.user or context.get("user") or None
     user = _known("user", str(user_name), merged.users) if user_name else {}
-    cluster = _known("cluster", str(cluster_name), merged.clusters)
+    cluster = _known("cluster", str(cluster_name), merged.clusters) if cluster_name else {}
+    cluster, user = cluster_of(access, cluster), user_of(access, user)
     if not isinstance(cluster.get("server"), str):
         raise CannotRunError(
             f'cluster "{cluster_name}" in {_names(merged.files)} has no server address', "run `kubectl config view` and set it"
         )
+    cluster = with_scheme(cluster, user)
     namespace = context.get("namespace")
     return Selected(
         context=name,
-        cluster_name=str(cluster_name),
+        cluster_name=str(cluster_name or access.server),
         user_name=str(user_name) if user_name else None,
         cluster=cluster,
-        user=user,
+        # As client-go, which never sends credentials to where all can read them.
+        user=user
+        if not access.server or cluster["server"].startswith("https:")
+        else {key: user[key] for key in user if key in _IMPERSONATION},
         namespace=str(namespace) if namespace else None,
         files=merged.files,
     )
+
+
+def known(access: Access, environ: Mapping[str, str], section: str) -> list[str]:
+    """The names of all `contexts`, `clusters` or `users`. Raises as `select` does where a file cannot be read."""
+    merged = _merge(_files(access, environ))
+    return sorted(getattr(merged, section)) if merged is not None else []
 
 
 def _files(access: Access, environ: Mapping[str, str]) -> tuple[Path, ...]:

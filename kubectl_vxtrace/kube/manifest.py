@@ -61,6 +61,7 @@ def manifest(
     lifetime_s: float,
     storage_bytes: int = STORAGE_BYTES,
     name: str | None = None,
+    host_pid: bool = False,
 ) -> dict[str, Any]:
     """The pod for one node.
 
@@ -72,14 +73,15 @@ def manifest(
         lifetime_s: after this the kubelet ends it (activeDeadlineSeconds), whatever became of the client.
         storage_bytes: limit of the folder for captures; above it the kubelet evicts the pod.
         name: the pod's name; by default pod_name(session, node).
+        host_pid: it sees the processes of the node, and so can enter the network namespace of a pod.
     """
     lifetime = max(1, math.ceil(lifetime_s))
     labels = {MANAGED_BY: MANAGER, "app.kubernetes.io/name": "vxtrace", SESSION_LABEL: session}
     spec: dict[str, Any] = {
         "nodeName": node,
         "hostNetwork": True,
-        # Without the host's process namespace, deleting the pod ends every process that was started in it.
-        "hostPID": False,
+        # In a process namespace of its own, deleting the pod ends every process that was started in it.
+        "hostPID": host_pid,
         "hostIPC": False,
         "dnsPolicy": "Default",
         "restartPolicy": "Never",

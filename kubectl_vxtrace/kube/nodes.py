@@ -12,7 +12,7 @@ from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube import transfer
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
-from kubectl_vxtrace.kube.exec import ExecLimits, ExecResult, Sink, execute
+from kubectl_vxtrace.kube.exec import Asked, ExecLimits, ExecResult, Sink, execute
 from kubectl_vxtrace.kube.explain import explain, explain_exec
 from kubectl_vxtrace.kube.handshake import Patience
 from kubectl_vxtrace.kube.manifest import LEASE_FILE
@@ -100,9 +100,9 @@ class DebugNodes:
         pod = self._pods.pod(node)
         if pod is None:
             return FetchResult(node=node, file=destination.name, reason=self._pods.why_not(node))
-        with self._holding(pod):
+        with self._holding(node, pod):
             return transfer.fetch(
-                partial(self._call, pod, patience=self._patience),
+                partial(self._call, pod, asked=Asked(node=node, name=f"fetch {destination.name}"), patience=self._patience),
                 node=node,
                 remote_path=remote_path,
                 destination=destination,
@@ -120,9 +120,15 @@ class DebugNodes:
                 command=command, status=AnswerStatus.ABSENT, reason=self._pods.why_not(command.node), sent_ns=sent_ns, received_ns=sent_ns
             )
         try:
-            with self._holding(pod):
-                patience = self._patience if command.patient else None
-                result = self._call(pod, command.argv, timeout_s=command.timeout_s, max_bytes=command.max_bytes, patience=patience)
+            with self._holding(command.node, pod):
+                result = self._call(
+                    pod,
+                    command.argv,
+                    asked=Asked(node=command.node, name=command.key),
+                    timeout_s=command.timeout_s,
+                    max_bytes=command.max_bytes,
+                    patience=self._patience if command.patient else None,
+                )
         except (ApiError, VxtraceError, OSError) as error:
             refusal = explain_exec(error) if isinstance(error, ApiError) else explain(error)
             self._refused[command.node] = refusal
@@ -146,6 +152,7 @@ class DebugNodes:
         pod: str,
         argv: Sequence[str],
         *,
+        asked: Asked,
         timeout_s: float,
         max_bytes: int,
         sink: Sink | None = None,
@@ -156,13 +163,14 @@ class DebugNodes:
             self._pods.namespace,
             pod,
             ("sh", "-c", call_script(), "vxtrace", *argv),
+            asked=asked,
             limits=ExecLimits(timeout_s=timeout_s, max_bytes=max_bytes),
             sink=sink,
             patience=patience,
         )
 
     @contextmanager
-    def _holding(self, pod: str) -> Iterator[None]:
+    def _holding(self, node: str, pod: str) -> Iterator[None]:
         """Renew the pod's lease while a call takes long: the pod counts calls that begin, not calls that last."""
         done = threading.Event()
 
@@ -170,7 +178,7 @@ class DebugNodes:
             while not done.wait(_RENEW_S):
                 # The long call itself will say that the pod is gone.
                 with suppress(ApiError, VxtraceError, OSError):
-                    self._call(pod, ("true",), timeout_s=_RENEW_S, max_bytes=0)
+                    self._call(pod, ("true",), asked=Asked(node=node, name="lease"), timeout_s=_RENEW_S, max_bytes=0)
 
         threading.Thread(target=renew, name="renew", daemon=True).start()
         try:

@@ -86,6 +86,80 @@ class OwnPolicyObject(msgspec.Struct):
         )
 
 
+class EndpointPolicySpec(msgspec.Struct, rename="camel"):
+    """A rule of Cilium (pkg/policy/api/rule.go). A section that is there isolates the pods in its direction, with rules or without, unless
+    `enableDefaultDeny` says otherwise; a section of denials always drops what it names."""
+
+    endpoint_selector: Selector | None = None
+    node_selector: Selector | None = None
+    ingress: list[msgspec.Raw] | None = None
+    ingress_deny: list[msgspec.Raw] | None = None
+    egress: list[msgspec.Raw] | None = None
+    egress_deny: list[msgspec.Raw] | None = None
+
+
+class EndpointPolicyObject(msgspec.Struct):
+    """A CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy: one rule, several, or both."""
+
+    metadata: Metadata
+    spec: EndpointPolicySpec | None = None
+    specs: list[EndpointPolicySpec] | None = None
+
+    def records(self, kind: str) -> list[NetworkPolicy]:
+        """A policy for each of its rules; those for nodes select no pod and are left out."""
+        rules = [*([self.spec] if self.spec is not None else []), *(self.specs or ())]
+        return [self._record(kind, rule, rule.endpoint_selector) for rule in rules if rule.endpoint_selector is not None]
+
+    def _record(self, kind: str, rule: EndpointPolicySpec, selector: Selector) -> NetworkPolicy:
+        labels = {_plain_label(key): value for key, value in (selector.match_labels or {}).items()}
+        namespace = labels.pop(_NAMESPACE_LABEL, None)
+        directions = (("Ingress", rule.ingress, rule.ingress_deny), ("Egress", rule.egress, rule.egress_deny))
+        return NetworkPolicy(
+            kind=kind,
+            namespace=self.metadata.namespace or namespace,
+            name=self.metadata.name,
+            types=tuple(name for name, allowed, denied in directions if allowed is not None or denied is not None),
+            match_labels=labels,
+            requirements=tuple(
+                Requirement(key=_plain_label(each.key), operator=each.operator, values=tuple(each.values or ()))
+                for each in selector.match_expressions or ()
+            ),
+            ingress=len(rule.ingress or ()),
+            egress=len(rule.egress or ()),
+        )
+
+
+# Cilium writes a label with its source before it (`k8s:app`, `any:app`; pkg/labels), and gives each pod that of its namespace.
+_LABEL_SOURCES = ("k8s:", "any:")
+_NAMESPACE_LABEL = "io.kubernetes.pod.namespace"
+
+
+def _plain_label(key: str) -> str:
+    source = next((source for source in _LABEL_SOURCES if key.startswith(source)), "")
+    return key.removeprefix(source)
+
+
+class EndpointStatus(msgspec.Struct):
+    """A CiliumEndpoint's status; only what its agent was told of the pod (`cni-attachment-id`)."""
+
+    identifiers: dict[str, Any] = msgspec.field(name="external-identifiers", default_factory=dict)
+
+
+class EndpointObject(msgspec.Struct):
+    """An end of a pod as its network keeps it (CiliumEndpoint, of the pod's own name)."""
+
+    metadata: Metadata
+    status: EndpointStatus = msgspec.field(default_factory=EndpointStatus)
+
+    def attachment(self) -> str | None:
+        """What its agent calls the pod's attachment, before Cilium 1.15 the container alone; None where it does not say."""
+        for key in ("cni-attachment-id", "container-id"):
+            value = self.status.identifiers.get(key)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+
 class IpPoolSpec(msgspec.Struct, rename="camel"):
     """An IPPool's spec."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubectl_vxtrace.errors import CannotRunError, UsageError, VxtraceError
 from kubectl_vxtrace.kube.connection import Connection
-from kubectl_vxtrace.kube.exec import ExecLimits, execute
+from kubectl_vxtrace.kube.exec import Asked, ExecLimits, execute
 from kubectl_vxtrace.kube.explain import explain
 from kubectl_vxtrace.kube.nodes import call_script
 from kubectl_vxtrace.kube.rest import ApiError
@@ -33,7 +33,8 @@ def probe(connection: Connection, namespace: str, pod: str, command: NodeCommand
     """
     argv: Sequence[str] = ("sh", "-c", call_script(), "vxtrace", *command.argv)
     try:
-        said = execute(connection, namespace, pod, argv, limits=ExecLimits(timeout_s=command.timeout_s, max_bytes=command.max_bytes))
+        limits = ExecLimits(timeout_s=command.timeout_s, max_bytes=command.max_bytes)
+        said = execute(connection, namespace, pod, argv, asked=Asked(node=command.node, name=command.key), limits=limits)
     except ApiError as error:
         return Answered(failure=_refused(error))
     if said.status is AnswerStatus.OK:

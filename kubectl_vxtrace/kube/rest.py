@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from kubectl_vxtrace.errors import VxtraceError
+from kubectl_vxtrace.kube.audit import Event
 from kubectl_vxtrace.kube.connection import Connection
 
 T = TypeVar("T")
@@ -29,6 +31,19 @@ _NO_SUCH_PATH = "404 page not found"  # the API's own word where it serves nothi
 _TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 _BUILDING = threading.Lock()
+
+
+@contextmanager
+def failing(event: Event) -> Iterator[None]:
+    """Let an event of the audit end with whatever the block raises."""
+    try:
+        yield
+    except ApiError as error:
+        event.end(status=error.status or None, error=error.message)
+        raise
+    except BaseException as error:
+        event.end(error=type(error).__name__)
+        raise
 
 
 class ApiError(Exception):
@@ -237,6 +252,14 @@ class Api:
         return self._send(method, resource, query, body)
 
     def _send(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> bytes:
+        event = self._connection.audit.request(method, resource, query)
+        with failing(event):
+            status, data = self._exchange(method, resource, query, body)
+        event.end(status=status, bytes=len(data), said=data)
+        return data
+
+    def _exchange(self, method: str, resource: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+        """The status and the body of a 2xx answer. Raises ApiError for every other outcome."""
         server = self._connection.server
         # As kubectl sends them: in UTF-8. What is sent is the Latin-1 of what is given here (http.client).
         sent = urllib3.HTTPHeaderDict((name, value.encode().decode("latin-1")) for name, value in headers(self._connection))
@@ -256,7 +279,7 @@ class Api:
             raise ApiError(server, 0, _network_text(error), sent=not unsent) from error
         self._note_time(answer.headers.get("Date"))
         if 200 <= answer.status < 300:
-            return data
+            return int(answer.status), data
         raise refused(server, answer.status, data, answer.headers.get("Retry-After"), http_reason=answer.reason or "")
 
     def _note_time(self, date: str | None) -> None:

@@ -59,6 +59,7 @@ class Need:
 
 _DISCOVERY, _APPS, _NETWORKING = "discovery.k8s.io", "apps", "networking.k8s.io"
 _NO_POLICIES = "the bundle does not say which policies may apply to the pods"
+_NO_INTERFACES = "which interfaces of a node are the pods' is told by their packets, where there are few to watch"
 _NO_CONFIGURATION = "the bundle does not say how the network is configured"
 
 # pods/exec needs `get` since the handshake is a GET, and `create` since Kubernetes 1.35 (kubernetes#134577).
@@ -120,11 +121,15 @@ def of_networks(cnis: Sequence[Cni]) -> tuple[Need, ...]:
 def _of_network(cni: Cni) -> Iterable[Need]:
     if cni.kinds is not None:
         group = cni.kinds.group.partition("/")[0]
-        yield Need(verb="list", resource="networkpolicies", group=group, where=Where.ASKED, without=_NO_POLICIES)
-        yield Need(verb="list", resource="globalnetworkpolicies", group=group, where=Where.CLUSTER, without=_NO_POLICIES)
-        for resource in (cni.kinds.settings, "ippools", "blockaffinities"):
+        for policy in cni.kinds.policies:
+            where = Where.ASKED if policy.is_namespaced else Where.CLUSTER
+            yield Need(verb="list", resource=policy.plural, group=group, where=where, without=_NO_POLICIES)
+        for resource in (cni.kinds.settings, "ippools", "blockaffinities") if cni.kinds.settings is not None else ():
             yield Need(verb="list", resource=resource, group=group, where=Where.CLUSTER, without=_NO_CONFIGURATION)
-        yield _named("daemonsets", _APPS, cni.kinds.agents)
+        if cni.kinds.endpoints is not None:
+            yield Need(verb="get", resource=cni.kinds.endpoints, group=group, where=Where.ASKED, without=_NO_INTERFACES)
+        if cni.kinds.agents:
+            yield _named("daemonsets", _APPS, cni.kinds.agents)
     if cni.config_maps:
         yield _named("configmaps", "", cni.config_maps)
 

@@ -144,11 +144,12 @@ def wide(connection: Connection, *, namespaces: Sequence[str] = (), annotations:
     return _read(connection, Scope.WIDE, tuple(namespaces), annotations)
 
 
-def nodes(connection: Connection, *, annotations: tuple[str, ...] = ()) -> tuple[Node, ...]:
-    """Every node, `annotations` as in `near`. Raises VxtraceError where they cannot be read."""
+def nodes(connection: Connection, *, annotations: tuple[str, ...] = (), selector: str | None = None) -> tuple[Node, ...]:
+    """Every node, or those with the labels of a selector; `annotations` as in `near`. Raises VxtraceError where they cannot be read."""
+    query = [("labelSelector", selector)] if selector else []
     try:
         with Api(connection) as api:
-            return tuple(item.record(annotations) for item in api.items(path("api", "v1", "nodes"), NodeObject))
+            return tuple(item.record(annotations) for item in api.items(path("api", "v1", "nodes"), NodeObject, query))
     except ApiError as error:
         raise explain(error, "read the nodes") from error
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from kubectl_vxtrace import portable
 from kubectl_vxtrace.kube.exec import ExecResult, Sink
 from kubectl_vxtrace.kube.handshake import PATIENCE_S
 from kubectl_vxtrace.kube.rest import ApiError
@@ -100,7 +101,8 @@ def fetch(
 def _create(part: Path) -> BinaryIO:
     """The new file, open for writing; a leftover of an earlier try is replaced, a link is never followed."""
     part.unlink(missing_ok=True)
-    return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.NO_FOLLOW | portable.CLOSE_ON_EXEC | portable.BINARY
+    return os.fdopen(os.open(part, flags, 0o600), "wb")
 
 
 class _Pieces:

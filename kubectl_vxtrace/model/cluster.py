@@ -232,7 +232,8 @@ class ClusterSnapshot:
 
     `namespace` is the one that kubectl would use where none is given. `policies` and `cni` are read while the captures run;
     `absent` holds, per kind, why it could not be (`networkpolicies`: forbidden). A CNI that is not installed is absent, too. `refused`
-    says in sentences what the API did not give, and what is not known for it.
+    says in sentences what the API did not give, and what is not known for it. `pod_interfaces` are the nodes' ends of pods' interfaces, by
+    `namespace/name`, where the network's own objects name them (Cilium's CiliumEndpoints).
     """
 
     uid: str | None = None
@@ -248,6 +249,7 @@ class ClusterSnapshot:
     cni: CniConfiguration = CniConfiguration()
     absent: dict[str, str] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    pod_interfaces: dict[str, str] = field(default_factory=dict)
 
 
 class AnswerStatus(StrEnum):

@@ -11,11 +11,13 @@ class PodInterfaces:
     """How a plug-in names the host's end of a pod's veth pair.
 
     All names begin with `prefix`. `sha1_digits`: so many hexadecimal digits of the SHA-1 of `NAMESPACE.POD` follow; None where the name
-    does not follow from the pod's.
+    does not follow from the pod's. `attachment_digits`: so many of the SHA-256 of what the plug-in's own object of the pod calls its
+    attachment (OwnKinds.endpoints).
     """
 
     prefix: str
     sha1_digits: int | None = None
+    attachment_digits: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +35,31 @@ class NodeAnnotations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnKinds:
-    """What a plug-in keeps in the API as kinds of its own: policies, pools and blocks of addresses, settings.
+class PolicyKind:
+    """A kind of policies. `kind` as manifests spell it, `plural` as the API does; `is_namespaced`: one of a namespace selects pods in it.
+    `selects_endpoints`: its selector is one of labels (Cilium's endpointSelector), and not an expression (Calico's)."""
 
-    `group`: their API group and version. `settings`: the kind that holds settings, in the plural. `agents`: (namespace, name) of the
+    kind: str
+    plural: str
+    is_namespaced: bool
+    selects_endpoints: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnKinds:
+    """What a plug-in keeps in the API as kinds of its own: policies, pools and blocks of addresses, settings, ends of pods.
+
+    `group`: their API group and version. `settings`: the kind that holds settings, in the plural; None for a plug-in that has neither this
+    nor Calico's pools and blocks. `endpoints`: the kind of which each pod has one of its own name. `agents`: (namespace, name) of the
     DaemonSets that its agent may be; those of their environment variables that begin with one of `agent_variables` win over the settings.
     """
 
     group: str
-    settings: str
-    agents: tuple[tuple[str, str], ...]
-    agent_variables: tuple[str, ...]
+    policies: tuple[PolicyKind, ...]
+    settings: str | None = None
+    endpoints: str | None = None
+    agents: tuple[tuple[str, str], ...] = ()
+    agent_variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,10 @@ class PodInterface:
     counters: dict[str, int] = field(default_factory=dict)
     settings: dict[str, int] = field(default_factory=dict)
 
+    def has(self, address: str) -> bool:
+        """Whether it has just that address."""
+        return any(prefix.partition("/")[0] == address for prefix in self.prefixes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodNamespace:
@@ -141,6 +145,10 @@ class PodNamespace:
 
     id: int
     interfaces: tuple[PodInterface, ...] = ()
+
+    def has(self, address: str) -> bool:
+        """Whether one of its interfaces has just that address."""
+        return any(interface.has(address) for interface in self.interfaces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ from kubectl_vxtrace.model.datapath import (
     TcFilter,
 )
 
+PAIR_KINDS = ("veth", "netkit")
+"""Kinds of interfaces that come in pairs, one end usually in a pod (ip-link(8); netkit since Linux 6.7)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VxlanDevice:
@@ -41,6 +44,7 @@ class Link:
     `bpf`: a BPF program at tc or tcx, which may take packets away, as one at XDP (`xdp`) may. `addresses` are plain, `prefixes` the
     same with their lengths (`10.128.0.72/24`). `lower` is the interface that this one stands on (a VLAN's parent). One whose other end is
     in another namespace (a pod's veth) has that end's `peer_index` there, and the namespace's number as `peer_namespace` (PodNamespace.id).
+    A veth both of whose ends are the node's own (Cilium's cilium_host and cilium_net) has the other's name as `peer`.
     `flags` are iproute2's (`NOARP`, `LOWER_UP`), and so is `link_type` (`ether`, `none`); `qdisc` is the root discipline's kind. `port`
     says how the bridge `master` treats it. `details` are the scalars of its kind in iproute2's words (`vlan_filtering` of a bridge,
     `mode` of a bond, `table` of a VRF).
@@ -65,6 +69,7 @@ class Link:
     qdisc: str | None = None
     peer_index: int | None = None
     peer_namespace: int | None = None
+    peer: str | None = None
     port: BridgePort | None = None
     details: dict[str, str | int | bool] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
@@ -401,6 +406,26 @@ class NodeFacts:
         """The link called `name`, or None."""
         return next((link for link in self.links if link.name == name), None)
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether programs, and neither routes nor an FDB, decide which packets of pods go into the tunnel and where they go to: a VXLAN
+        device in metadata mode takes the outer header from whoever sends (ip-link(8), external)."""
+        return any(link.vxlan is not None and link.vxlan.external for link in self.links)
+
+    def namespaces_with(self, address: str) -> tuple[PodNamespace, ...]:
+        """The network namespaces of pods in which an interface has `address`."""
+        return tuple(space for space in self.pod_namespaces if space.has(address))
+
+    def host_end(self, address: str) -> Link | None:
+        """The node's end of the interface of the pod that has `address`; None where the pod's namespace does not name it."""
+        mine = (each for space in self.namespaces_with(address) for each in space.interfaces if each.has(address))
+        indexes = {each.host_index for each in mine} - {None}
+        return next((link for link in self.links if link.index in indexes), None)
+
+
+# enum skb_drop_reason, include/net/dropreason-core.h.
+_OF_SOCKETS = ("TCP_", "SOCKET_", "UNIX_", "NO_SOCKET", "UDP_CSUM", "ICMP_CSUM", "PROTO_MEM")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelDrop:
@@ -423,3 +448,8 @@ class KernelDrop:
     module: str | None = None
     address: str | None = None
     socket: bool | None = None
+
+    @property
+    def is_of_socket(self) -> bool:
+        """Whether the reason is one of sockets, which a packet on its way through a node never meets."""
+        return self.reason.startswith(_OF_SOCKETS)

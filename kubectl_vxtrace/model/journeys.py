@@ -1,5 +1,6 @@
 """The same packet over all hops, as columns; and which drops that a kernel named can be of packets that were seen last shortly before."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +24,9 @@ class OutcomeCode(IntEnum):
     LOST = 3
     DROPPED = 4
 
+
+VANISHED = (OutcomeCode.REJECTED, OutcomeCode.LOST, OutcomeCode.DROPPED)
+"""Outcomes of packets that did not arrive."""
 
 VERDICTS = {
     OutcomeCode.DELIVERED: Verdict.DELIVERED,
@@ -146,3 +150,14 @@ def drops_beside(seen_ns: NDArray[np.int64], drops: Sequence[KernelDrop], slack_
     np.add.at(inside, highs, -1)
     own = int(np.count_nonzero(np.cumsum(inside)[:-1]))
     return min(int(np.count_nonzero(highs > lows)), own), own
+
+
+def drops_by_chance(duration_s: float, lost: int, packets: int, others: int, window_ns: int) -> float:
+    """How probable it is that `packets` of `lost` windows hold one of drops that come as often as the `others`, which lie in none.
+
+    duration_s: of the captures in which these came.
+    """
+    elsewhere_ns = max(duration_s * 1e9 - lost * window_ns, window_ns)
+    one = 1.0 - math.exp(-(others + 0.5) / elsewhere_ns * window_ns)
+    ways = math.lgamma(lost + 1) - math.lgamma(packets + 1) - math.lgamma(lost - packets + 1)
+    return math.exp(min(ways + packets * math.log(one), 0.0))

@@ -8,16 +8,17 @@ from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.cni import Cni
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Path, Role, Tap
-from kubectl_vxtrace.model.request import Request
+from kubectl_vxtrace.model.request import ProbeKind, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureTask:
     """One tcpdump to run. `id` numbers the captures of a trace from 1; `file` is the pcap's name in the bundle.
 
-    `argv` is empty where the interface's name cannot be used in a command. `count_filter` is set where the plan's limit on
-    packets is counted: the packets it picks from this capture's file. `sources_but` is set where the filter also picks what passes from
-    a source that is no planned end's, on the flows' ports: from any address but those in these networks.
+    `argv` is empty where the interface's name cannot be used in a command. `count_filter` is set at the clients' first hops: it picks the
+    packets of the flows from this capture's file, for the plan's limit on packets and to see whether there are any. `sources_but` is set
+    where the filter also picks what passes from a source that is no planned end's, on the flows' ports: from any address but those in these
+    networks.
     """
 
     id: int
@@ -89,12 +90,24 @@ class CaptureResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """When a capture ran that a script of ours made on a node, in the node's Unix ns.
+
+    stopped_ns: None where it had ended before it was stopped, or may have begun late. dropped_by_kernel: None where tcpdump did not say.
+    """
+
+    started_ns: int
+    stopped_ns: int | None = None
+    dropped_by_kernel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LooseFile:
     """A capture file that somebody else recorded; where it was captured is still to be found out.
 
     path: where it can be read. name: how it was handed over, with its folders and archives (`ticket.tgz/ada-ec-1/pod.pcap`). node, role:
     where the user says that it was captured, None where nobody does; `fabric`: between nodes, at a switch. failure: why it cannot be read
-    at all.
+    at all. ran: when it was captured, if a script of ours did.
     """
 
     path: str
@@ -103,6 +116,22 @@ class LooseFile:
     role: Role | None = None
     fabric: bool = False
     failure: str | None = None
+    ran: Ran | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A packet that was sent in the traced pod's place, from its network namespace, and nothing else of it.
+
+    address, port: where to; port 0 for an echo. client_port: its source port, or an echo's identifier. sent_ns: by the client's node's
+    clock.
+    """
+
+    kind: ProbeKind
+    address: str
+    port: int
+    client_port: int
+    sent_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +150,11 @@ class Recording:
     `request` and `snapshot` are None where only files were given. `flows` and `paths` are what was planned; `folder` is
     where `captures[].file` are. `kernel_drops_absent` holds, per node, why its kernel named no drops; a node that stands neither
     there nor in `kernel_drops` dropped nothing that it has a reason for (of files alone, both are empty and say nothing).
+    `kernel_drops_logged` has, per node, from when to when its kernel was listened to (Unix ns by its own clock).
     `cnis` is what this version knows of networks, which no bundle holds: all of them, for a node may still have rules of a former one.
     `loose` files become captures once they are read; `node_addresses` are the nodes' underlay addresses that the user named with them,
-    `notes` what has to be said of them.
+    `notes` what has to be said of them. `anonymized`: pseudonyms stand for addresses and names, everywhere (see the room pseudonyms).
+    `probes` were sent in the pod's place while captures ran; `unprobed` says why others were not.
     """
 
     session: str
@@ -141,6 +172,7 @@ class Recording:
     captures: tuple[CaptureResult, ...] = ()
     kernel_drops: tuple[KernelDrop, ...] = ()
     kernel_drops_absent: dict[str, str] = field(default_factory=dict)
+    kernel_drops_logged: dict[str, tuple[int, int]] = field(default_factory=dict)
     cleanup: Cleanup | None = None
     gaps: tuple[Gap, ...] = ()
     folder: str = ""
@@ -148,3 +180,6 @@ class Recording:
     loose: tuple[LooseFile, ...] = ()
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    anonymized: bool = False
+    probes: tuple[Probe, ...] = ()
+    unprobed: tuple[str, ...] = ()

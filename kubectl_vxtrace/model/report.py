@@ -85,7 +85,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """About the trace itself; `started` is RFC 3339 UTC. `context` is None where only files are given."""
+    """About the trace itself; `started` is RFC 3339 UTC. `context` is None where only files are given. `anonymized`: pseudonyms stand for
+    addresses and names."""
 
     session: str
     started: str
@@ -93,6 +94,7 @@ class Metadata:
     version: str
     ticket: str | None = None
     context: Context | None = None
+    anonymized: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +264,9 @@ class Leg:
 
 BEFORE_TAP = "can take packets before they are seen here"
 """How the reason of a hop ends that a program makes blind (HopCount.reason)."""
+
+PAST_TAP = "hands packets to the pod past this tap (the kernel dropped none)"
+"""How it ends where the packets are known to have arrived all the same."""
 
 LossPlace = tuple[int | None, Direction | None, Leg | None]
 """What a finding speaks of: a flow's id, a direction, a leg."""

@@ -1,16 +1,18 @@
 """What the user asked for."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 DEFAULT_IMAGE = "docker.io/nicolaka/netshoot:v0.16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One end of a trace as it was typed: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]` or an address.
+    """One end of a trace as it was typed: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]`, an address, or a label selector.
 
     `kind` is the singular kubectl name (`pod`, `service`, `deployment`, `statefulset`, `daemonset`, `node`) or None.
-    `protocol` is `TCP`, `UDP` or `ICMP`. Exactly one of `name` and `address` is set.
+    `protocol` is `TCP`, `UDP` or `ICMP`. Exactly one of `name`, `address` and `selector` is set, at most one of `port` and `port_name`
+    (the name that a Service gives its port).
     """
 
     kind: str | None = None
@@ -19,11 +21,13 @@ class Target:
     address: str | None = None
     port: int | None = None
     protocol: str | None = None
+    port_name: str | None = None
+    selector: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach the cluster: kubectl's flags of the same names."""
+    """How to reach the cluster: kubectl's flags of the same names. `token` and `password` are shown to nobody."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -32,7 +36,29 @@ class Access:
     namespace: str | None = None
     as_user: str | None = None
     as_groups: tuple[str, ...] = ()
+    as_uid: str | None = None
+    as_user_extra: tuple[tuple[str, str], ...] = ()
     request_timeout_s: float | None = None
+    server: str | None = None
+    token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    client_certificate: str | None = None
+    client_key: str | None = None
+    certificate_authority: str | None = None
+    tls_server_name: str | None = None
+    insecure_skip_tls_verify: bool = False
+
+
+class ProbeKind(StrEnum):
+    """What is sent in the traced pod's place: `auto` chooses where the pod sends nothing, `none` never sends."""
+
+    AUTO = "auto"
+    DNS = "dns"
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +91,8 @@ class Request:
     """One trace as asked for.
 
     `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
-    the report belongs to. `payload` keeps what applications send in the captures.
+    the report belongs to. `payload` keeps what applications send in the captures. `anonymize` puts pseudonyms into what is given away.
+    `probe` says what may be sent in the pod's place.
     """
 
     command: str
@@ -78,3 +105,5 @@ class Request:
     show: int = 5
     ticket: str | None = None
     payload: bool = False
+    anonymize: bool = False
+    probe: ProbeKind = ProbeKind.NONE

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from kubectl_vxtrace.model.text import clean_bytes
@@ -9,6 +10,7 @@ from kubectl_vxtrace.model.text import clean_bytes
 _TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 64: "SVCB", 65: "HTTPS", 255: "ANY"}
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 9: "NOTAUTH", 10: "NOTZONE"}
 _HEADER_BYTES = 12
+_ID_BYTES = 2
 _RESPONSE, _TRUNCATED = 0x8000, 0x0200
 _MOST_NAME_BYTES = 255
 _MOST_POINTERS = 16
@@ -63,7 +65,13 @@ def describe(message: bytes) -> str | None:
 
     `message` may be cut: answers that were not captured are left out, which `...` says.
     """
-    reader = _Reader(message)
+    return _describe(message[_ID_BYTES:])
+
+
+@lru_cache(maxsize=1024)
+def _describe(behind_id: bytes) -> str | None:
+    """The same of all but the id: the same is asked again and again."""
+    reader = _Reader(bytes(_ID_BYTES) + behind_id)  # names point back into the whole message
     try:
         _, flags, questions, answers, _, _ = reader.numbers(">6H")
         if questions != 1 or flags & 0x7800 or flags & 0x0040:

@@ -27,6 +27,7 @@ from kubectl_vxtrace.packets.headers import decode
 from kubectl_vxtrace.packets.network import is_tag
 from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
 from kubectl_vxtrace.packets.quotes import error_rows
+from kubectl_vxtrace.packets.sameness import equal
 from kubectl_vxtrace.packets.source import Source
 from kubectl_vxtrace.packets.summary import DNS_PORTS
 
@@ -261,7 +262,7 @@ def _difference(before: Sequence[PacketTable], after: Sequence[PacketTable | Pca
         if isinstance(two, PcapError):
             return f"what was left of a capture cannot be read: {two.message}"
         for name in _COLUMNS:
-            if not _equal(getattr(one, name), getattr(two, name)):
+            if not equal(getattr(one, name), getattr(two, name)):
                 return f"{name} would have been read otherwise"
     old = np.concatenate([table.digest for table in before] or [_NONE])
     new = np.concatenate([table.digest for table in after if isinstance(table, PacketTable)] or [_NONE])
@@ -269,12 +270,3 @@ def _difference(before: Sequence[PacketTable], after: Sequence[PacketTable | Pca
     if not np.array_equal(old == 0, new == 0) or pairs != len(np.unique(old)) or pairs != len(np.unique(new)):
         return "payloads could not have been told apart as before"
     return None
-
-
-def _equal(one: Any, two: Any) -> bool:
-    """Columns, small tables and plain values."""
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, two)
-    if hasattr(one, "__slots__") and any(isinstance(getattr(one, name), np.ndarray) for name in one.__slots__):
-        return all(_equal(getattr(one, name), getattr(two, name)) for name in one.__slots__)
-    return bool(one == two)

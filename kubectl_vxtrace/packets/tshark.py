@@ -1,10 +1,11 @@
 """tshark as a child process: what it is given, what it may take, and what it says of each packet."""
 
 import os
-import resource
-import selectors
+import queue
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Collection
 from typing import IO, Final
@@ -22,6 +23,8 @@ _MOST_PACKET_BYTES: Final = 8 << 20
 _MOST_FILE_BYTES: Final = 16 << 20
 """It writes no files but our temporary one of its stderr."""
 _READ_BYTES: Final = 1 << 16
+_PIECES_AHEAD: Final = 4
+_LOOKS_EVERY_S: Final = 0.5
 _MOST_REASON_CHARACTERS: Final = 200
 _BEGIN: Final = b"<packet>"
 _END: Final = b"</packet>"
@@ -68,40 +71,76 @@ _TOO_LONG: Final = f"it took longer than {TIMEOUT_S:.0f} s"
 
 def _limit(pid: int) -> None:
     """Bound its memory, processor time and files. Only Linux lets one process bound another (prlimit(2)); elsewhere time and output are."""
-    if not hasattr(resource, "prlimit"):
-        return
-    cpu_s = int(TIMEOUT_S) + 1
-    limits = {
-        resource.RLIMIT_AS: _MOST_ADDRESS_SPACE_BYTES,
-        resource.RLIMIT_CPU: cpu_s,
-        resource.RLIMIT_FSIZE: _MOST_FILE_BYTES,
-        resource.RLIMIT_CORE: 0,
-    }
-    for number, most in limits.items():
+    if sys.platform == "linux":
         try:
-            _, hard = resource.prlimit(pid, number)
-            lowest = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.prlimit(pid, number, (lowest, lowest))
-        except OSError:  # it has ended already, or has bounds of its own
-            continue
+            from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_FSIZE, prlimit
+        except ImportError:
+            return
+        cpu_s = int(TIMEOUT_S) + 1
+        limits = {
+            RLIMIT_AS: _MOST_ADDRESS_SPACE_BYTES,
+            RLIMIT_CPU: cpu_s,
+            RLIMIT_FSIZE: _MOST_FILE_BYTES,
+            RLIMIT_CORE: 0,
+        }
+        for number, most in limits.items():
+            try:
+                _, hard = prlimit(pid, number)
+                lowest = most if hard == RLIM_INFINITY else min(most, hard)
+                prlimit(pid, number, (lowest, lowest))
+            except OSError:  # it has ended already, or has bounds of its own
+                continue
 
 
 def _read(stream: IO[bytes], deadline_s: float, take: Callable[[bytes], None]) -> None:
     """Hand on what it says, until it closes its stdout. Raises _TooMuchError, and what `take` raises."""
     rest, said_bytes = b"", 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
+    pipe = _Pipe(stream)
+    try:
         while True:
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or not selector.select(left_s):
+            piece = pipe.piece(left_s) if left_s > 0 else None
+            if piece is None:
                 raise _TooMuchError(_TOO_LONG)
-            piece = os.read(stream.fileno(), _READ_BYTES)
             if not piece:
                 return
             said_bytes += len(piece)
             rest = _handed_on(rest + piece, take)
             if said_bytes > _MOST_OUTPUT_BYTES or len(rest) > _MOST_PACKET_BYTES:
                 raise _TooMuchError(f"it said more than {said_bytes // (1 << 20)} MiB")
+    finally:
+        pipe.left.set()
+
+
+class _Pipe:
+    """What a pipe says, piece by piece, in a thread: not every system lets one wait for a pipe with a time limit. `left` ends it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.left = threading.Event()
+        self._pieces: queue.Queue[bytes] = queue.Queue(_PIECES_AHEAD)
+        threading.Thread(target=self._read, args=(os.dup(stream.fileno()),), daemon=True).start()
+
+    def piece(self, timeout_s: float) -> bytes | None:
+        """The next piece, empty at the end; None if there is none in time."""
+        try:
+            return self._pieces.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            piece = b"-"
+            while piece and not self.left.is_set():
+                piece = pipe.read(_READ_BYTES)
+                self._put(piece)
+
+    def _put(self, piece: bytes) -> None:
+        while not self.left.is_set():
+            try:
+                self._pieces.put(piece, timeout=_LOOKS_EVERY_S)
+            except queue.Full:
+                continue
+            return
 
 
 def _handed_on(said: bytes, take: Callable[[bytes], None]) -> bytes:

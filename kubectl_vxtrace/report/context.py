@@ -29,7 +29,7 @@ def context(recording: Recording) -> Context | None:
 
 def command(request: Request) -> str:
     """What was asked for, as it can be typed again; without the flags that say which cluster, and as whom."""
-    words = ["kubectl vxtrace", request.command, _target(request.source)]
+    words = ["kubectl vxtrace", request.command, *filter(None, (_target(request.source),))]
     if request.target is not None:
         words += ["--to", _target(request.target)]
     words += ["--duration", f"{request.limits.duration_s:g}s"]
@@ -40,7 +40,11 @@ def command(request: Request) -> str:
 
 def _target(target: Target) -> str:
     """A target as it is typed."""
+    if target.selector is not None:
+        if not target.selector:
+            return ""
+        return f"-l {shlex.quote(target.selector)}"
     name = "/".join(filter(None, (target.kind, target.namespace, target.name)))
-    port = "" if target.port is None else f":{target.port}"
+    port = "" if target.port is None and target.port_name is None else f":{target.port_name or target.port}"
     where = f"{name}{port}" if target.address is None else host_port(target.address, target.port)
     return f"{where}/{target.protocol.lower()}" if port and target.protocol is not None else where

@@ -44,16 +44,16 @@ def to_markdown(report: TraceReport) -> str:
     fence = "`" * max(3, longest + 1)
     finding = report.main_finding
     parts = [
-        f"### {_one_line(report.summary)}",
-        f"**Why:** {_one_line(finding.summary)} (cause: {_one_line(finding.cause)}, {finding.confidence.value})" if finding else "",
-        f"**Next:** {_one_line(report.remediation)}" if report.remediation else "",
+        f"### {one_line(report.summary)}",
+        f"**Why:** {one_line(finding.summary)} (cause: {one_line(finding.cause)}, {finding.confidence.value})" if finding else "",
+        f"**Next:** {one_line(report.remediation)}" if report.remediation else "",
         f"{fence}text\n{text}{fence}",
-        _one_line(words.context_text(report)) if report.metadata.context is None else "",
+        one_line(words.context_text(report)) if report.metadata.context is None else "",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Text outside the fence: no line breaks, and nothing that Markdown or HTML would act on."""
     return re.sub(r"([\\`*_{}\[\]<>#|&])", r"\\\1", clean(text, keep_newlines=False))
 
@@ -72,6 +72,11 @@ def schema() -> dict[str, Any]:
         "required": [*envelope, *root["required"]],
         "$defs": definitions,
     }
+
+
+def schema_text() -> str:
+    """The same as indented JSON."""
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 def _without_underscores(value: Any) -> Any:

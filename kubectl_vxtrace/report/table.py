@@ -1,9 +1,6 @@
 """The report for a terminal and for a ticket's text: what is broken first in detail, the verdict last, where the eye is."""
 
-import textwrap
-from collections.abc import Iterator
-
-from tabulate import tabulate
+from collections.abc import Iterable, Iterator
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import ADDRESS_RESOLUTION
@@ -11,24 +8,21 @@ from kubectl_vxtrace.model.report import (
     DirectionReport,
     FlowReport,
     HopCount,
-    LegTally,
     PacketLine,
     Severity,
     TraceReport,
     Verdict,
 )
-from kubectl_vxtrace.model.text import clean
 from kubectl_vxtrace.report import words
+from kubectl_vxtrace.report.layout import Fitted, noted, one_line, wrapped
+from kubectl_vxtrace.report.mesh import mesh_of
 from kubectl_vxtrace.report.paint import Paint
 
-_MIN_WIDTH = 60
 # Directions of which the hops are drawn; every flow always has its line.
 _MAX_DRAWN = 8
 _MAX_LOST_SHOWN = 5
 # What tshark says of a packet mostly repeats its summary; a few lines show the layers.
 _MOST_DISSECTED = 2
-# A name that lost its middle says something still.
-_LEAST_NAME = 12
 
 
 def render(report: TraceReport, *, width: int | None, color: bool, bundle: str | None = None) -> str:
@@ -40,73 +34,95 @@ def render(report: TraceReport, *, width: int | None, color: bool, bundle: str |
         color: use ANSI colours.
         bundle: path of the bundle, if one was written.
     """
-    paint = Paint(enabled=color)
+    return body(report, width=width, color=color) + ending(report, width=width, color=color, bundle=bundle)
+
+
+def body(report: TraceReport, *, width: int | None, color: bool) -> str:
+    """The text down to what follows from the verdict: all that is known before the bundle is written and the debug pods are gone."""
+    paint, fitted = Paint(enabled=color), Fitted(width)
     blocks = [
-        "\n".join(_opening(report, paint, width)),
-        _flow_table(report, paint, width),
-        *(_hop_block(flow, direction, paint, width) for flow, direction in _drawn(report)),
-        _packet_table(report, width),
-        "\n".join(_closing(report, paint, width, bundle)),
+        "\n".join(opening(report, paint, width)),
+        _matrix(report, paint, fitted) or _flow_table(report, paint, fitted),
+        *(_hop_block(report, flow, direction, paint, fitted) for flow, direction in _drawn(report)),
+        _packet_table(report, fitted),
+        "\n".join(["names in full", *fitted.names()]) if fitted.whole else "",
+        "\n".join(verdict_lines(report, paint, width)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _opening(report: TraceReport, paint: Paint, width: int | None) -> Iterator[str]:
+def ending(report: TraceReport, *, width: int | None, color: bool, bundle: str | None) -> str:
+    """The last lines: the bundle, if one was written, and what became of the debug pods."""
+    return "".join(f"{line}\n" for line in _closing(_last_items(report, bundle), report, Paint(enabled=color), width))
+
+
+def verdict_lines(report: TraceReport, paint: Paint, width: int | None) -> Iterator[str]:
+    """Verdict, why, what to do."""
+    return _closing(_closing_items(report), report, paint, width)
+
+
+def opening(report: TraceReport, paint: Paint, width: int | None) -> Iterator[str]:
     """Who talks to whom; with what that was traced; what the captures hold."""
-    yield paint.heading("\n".join(_wrapped(_clean(words.title(report)), width, 0)))
+    yield paint.heading("\n".join(wrapped(one_line(words.title(report)), width, 0)))
     said = words.context_text(report) if report.metadata.context is not None else ""
-    for text in filter(None, (said, words.payload_text(report))):
-        yield from _wrapped(_clean(text), width, 0)
+    for text in filter(None, (said, words.payload_text(report), words.anonymized_text(report))):
+        yield from wrapped(one_line(text), width, 0)
 
 
-def _clean(text: str) -> str:
-    return clean(text, keep_newlines=False)
+def _matrix(report: TraceReport, paint: Paint, fitted: Fitted) -> str:
+    """Between several nodes: who reaches whom."""
+    mesh = mesh_of(report)
+    if mesh is None:
+        return ""
+    numbers = range(len(mesh.nodes))
+    rows = [
+        [str(row + 1), name, *("-" if row == column else mesh.cells.get((row, column), ("", None))[0] for column in numbers)]
+        for row, name in enumerate(mesh.nodes)
+    ]
+    lines = fitted.table(rows, ["", "from / to", *(str(column + 1) for column in numbers)], {0}, {1})
+    bad = {text: verdict for text, verdict in mesh.cells.values() if verdict is not Verdict.DELIVERED}
+    painted = [lines[0]]
+    for line in lines[1:]:
+        for text, verdict in bad.items():
+            line = line.replace(text, paint.verdict(text, verdict))
+        painted.append(line)
+    return "\n".join([*painted, *(wrapped(mesh.note, fitted.width, 0) if mesh.note is not None else ())])
 
 
-def _table(rows: list[list[str]], headers: list[str], right: set[int]) -> list[str]:
-    """The lines of a table, the headers first."""
-    align = ["right" if column in right else "left" for column in range(len(headers))]
-    text = tabulate([list(map(_clean, row)) for row in rows], headers, tablefmt="plain", disable_numparse=True, colalign=align)
-    return [line.rstrip() for line in text.splitlines()]
-
-
-def _fitting_table(rows: list[list[str]], headers: list[str], right: set[int], column: int, width: int | None) -> list[str]:
-    """The same; where it is wider than `width`, the texts of one column lose their middle."""
-    lines = _table(rows, headers, right)
-    over = max(map(len, lines)) - width if width is not None else 0
-    if over <= 0:
-        return lines
-    longest = max((len(_clean(row[column])) for row in rows), default=0)
-    most = max(longest - over, _LEAST_NAME)
-    return _table([[*row[:column], words.shortened(_clean(row[column]), most), *row[column + 1 :]] for row in rows], headers, right)
-
-
-def _flow_table(report: TraceReport, paint: Paint, width: int | None) -> str:
+def _flow_table(report: TraceReport, paint: Paint, fitted: Fitted) -> str:
     if not report.flows:
         return ""
-    several = len({words.target(flow) for flow in report.flows}) > 1
-    headers = [*(["service"] if several else []), "backend", "node", "asked", "arrived", "answered", "back"]
-    rows = [[*([words.target(flow)] if several else []), *_backend(flow), *_four_counts(flow)] for flow in report.flows]
+    several, clients = len({words.target(flow) for flow in report.flows}) > 1, words.has_clients(report)
+    headers = [
+        *(["client"] if clients else []),
+        *(["service"] if several else []),
+        "backend",
+        "node",
+        "asked",
+        "arrived",
+        "answered",
+        "back",
+    ]
+    # Where clients are compared, those that lose most come first.
+    flows = sorted(report.flows, key=lambda flow: -words.lost_of(flow)) if clients else report.flows
+    rows = [
+        [
+            *([words.endpoint(flow.client)] if clients else []),
+            *([words.target(flow)] if several else []),
+            *_backend(flow),
+            *_four_counts(flow),
+        ]
+        for flow in flows
+    ]
     first = len(headers) - 4
-    lines = _fitting_table(rows, headers, set(range(first, first + 4)), 0, None if width is None else width - _LEAST_NAME)
-    verdicts = [words.flow_verdict(flow) for flow in report.flows]
-    column = len(lines[0]) + 2
-    noted = _noted(lines[1:], [text for _, text in verdicts], column, width)
+    lines = fitted.table(rows, headers, set(range(first, first + 4)), set(range(first)))
+    verdicts = [words.flow_verdict(flow) for flow in flows]
     painted = [
-        line[:column] + paint.verdict(line[column:], verdict)
-        for (verdict, _), of_flow in zip(verdicts, noted, strict=True)
+        line.removesuffix(text) + paint.verdict(text, verdict) if line.endswith(text) else line
+        for (verdict, text), of_flow in zip(verdicts, noted(lines, [text for _, text in verdicts], fitted.width, 4), strict=True)
         for line in of_flow
     ]
     return "\n".join([lines[0], *painted])
-
-
-def _noted(lines: list[str], notes: list[str], column: int, width: int | None) -> list[list[str]]:
-    """Each line of a table with a note behind it, which goes on below where it is too long for `width`. `column`: where notes begin."""
-    found = []
-    for line, note in zip(lines, notes, strict=True):
-        first, *further = _wrapped(_clean(note), width, column)
-        found.append([f"{line.ljust(column)}{first}".rstrip(), *(" " * column + text for text in further)])
-    return found
 
 
 def _backend(flow: FlowReport) -> list[str]:
@@ -139,24 +155,21 @@ def _drawn(report: TraceReport) -> list[tuple[FlowReport, DirectionReport]]:
     return broken[:_MAX_DRAWN] or [(flow, each) for flow, each in shown if flow.id == report.flows[0].id]
 
 
-def _hop_block(flow: FlowReport, direction: DirectionReport, paint: Paint, width: int | None) -> str:
-    who = words.address_port(flow.server.address, flow.server.port) if flow.server is not None else words.target(flow)
-    heading = f"request to {who}" if direction.direction is Direction.REQUEST else f"reply from {who}"
-    lines = _table([_hop_row(hop) for hop in direction.hops], ["hop", "node", "interface", "role", "packets"], right={0, 4})
+def _hop_block(report: TraceReport, flow: FlowReport, direction: DirectionReport, paint: Paint, fitted: Fitted) -> str:
+    rows = [_hop_row(hop) for hop in direction.hops]
+    lines = fitted.table(rows, ["hop", "node", "interface", "role", "packets"], {0, 4}, {1, 2}, indent=1)
     notes = [_hop_note(hop, previous) for hop, previous in zip(direction.hops, (None, *direction.hops), strict=False)]
     drawn = [lines[0]]
     bars = {leg.from_: leg for leg in direction.legs if leg.lost}
-    noted = _noted(lines[1:], notes, len(lines[0]) + 2, None if width is None else width - 1)
-    for hop, of_hop in zip(direction.hops, noted, strict=True):
+    for hop, of_hop in zip(direction.hops, noted(lines, notes, None if fitted.width is None else fitted.width - 1, 8), strict=True):
         drawn += of_hop
         if hop.hop in bars:
-            drawn.append(paint.bar(_bar(bars[hop.hop])))
-    return "\n".join([paint.heading(_clean(heading)), *(" " + line for line in drawn)])
-
-
-def _bar(leg: LegTally) -> str:
-    rest = f", {leg.undetermined} undetermined" if leg.undetermined else ""
-    return f"    ------------ {leg.lost} of {leg.sent} vanish here{rest} ------------"
+            drawn.append(paint.bar(f"    ------------ {words.leg_end(report, flow, direction, bars[hop.hop])} ------------"))
+    if latencies := words.latencies(direction):
+        first, *further = wrapped(f"latency: {latencies}", fitted.width, 4)
+        drawn += [f"   {first}", *(f"     {text}" for text in further)]
+    heading = words.heading(flow, direction) + (f", client {words.endpoint(flow.client)}" if words.has_clients(report) else "")
+    return "\n".join([paint.heading(one_line(heading)), *(" " + line for line in drawn)])
 
 
 def _hop_row(hop: HopCount) -> list[str]:
@@ -180,7 +193,7 @@ def _hop_note(hop: HopCount, previous: HopCount | None) -> str:
     return "; ".join(notes)
 
 
-def _packet_table(report: TraceReport, width: int | None) -> str:
+def _packet_table(report: TraceReport, fitted: Fitted) -> str:
     lost = [line for line in report.packets if line.outcome is not Verdict.DELIVERED]
     delivered = [line for line in report.packets if line.outcome is Verdict.DELIVERED]
     chosen = sorted(lost[:_MAX_LOST_SHOWN] + delivered, key=lambda line: line.id)
@@ -190,10 +203,15 @@ def _packet_table(report: TraceReport, width: int | None) -> str:
     hops = max(hops, *(_hops_of(report, line) for line in chosen))
     headers = ["id", "time (UTC)", "packet", " ".join(str(hop % 10) for hop in range(1, hops + 1)), "outcome"]
     rows = [_packet_row(report, line, hops) for line in chosen]
-    table = "\n".join(_fitting_table(rows, headers, {0}, 2, width))
+    lines = fitted.table(rows, headers, {0}, {2}, texts=True)
     total = sum(hop.packets for flow in report.flows for each in flow.directions for hop in each.hops[:1])
-    dissected = [f"  {line.id}: {_clean(line.dissection)}" for line in (lost or delivered)[:_MOST_DISSECTED] if line.dissection]
-    return "\n".join([f"packets ({len(chosen)} of {total})", table, *dissected])
+    dissected = [
+        "    " * bool(number) + text
+        for line in (lost or delivered)[:_MOST_DISSECTED]
+        if line.dissection
+        for number, text in enumerate(wrapped(f"  {line.id}: {one_line(line.dissection)}", fitted.width, 4))
+    ]
+    return "\n".join([f"packets ({len(chosen)} of {total})", *lines, *dissected])
 
 
 def _hops_of(report: TraceReport, line: PacketLine) -> int:
@@ -210,25 +228,19 @@ def _packet_row(report: TraceReport, line: PacketLine, width: int) -> list[str]:
     return [str(line.id), time, line.summary, " ".join(marks), words.verdict_word(line.outcome).lower()]
 
 
-def _closing(report: TraceReport, paint: Paint, width: int | None, bundle: str | None) -> Iterator[str]:
+def _closing(items: Iterable[tuple[str, str]], report: TraceReport, paint: Paint, width: int | None) -> Iterator[str]:
     label_width = 15
-    for label, text in _closing_items(report, bundle):
+    for label, text in items:
         # What goes on below an item of a list stands under its words.
         inner = 2 if text.startswith("- ") else 0
-        lines = _wrapped(_clean(text), width, label_width + inner)
+        lines = wrapped(one_line(text), width, label_width + inner)
         first = paint.verdict(lines[0], report.verdict) if label == "VERDICT" else lines[0]
         yield paint.heading(label.ljust(label_width)) + first
         for line in lines[1:]:
             yield " " * (label_width + inner) + line
 
 
-def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
-    if width is None:
-        return [text]
-    return textwrap.wrap(text, max(max(width, _MIN_WIDTH) - indent, _LEAST_NAME), break_long_words=False, break_on_hyphens=False) or [text]
-
-
-def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:
+def _closing_items(report: TraceReport) -> Iterator[tuple[str, str]]:
     yield "VERDICT", report.summary
     finding = report.main_finding
     if finding is not None:
@@ -254,6 +266,9 @@ def _closing_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[st
         yield "NEXT", report.remediation
     if finding is not None:
         yield "MORE", words.explaining(finding.cause)
+
+
+def _last_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:
     if bundle is not None:
         yield "BUNDLE", f"{bundle}  (attach this to the ticket)"
     if report.cleanup is not None:

@@ -13,6 +13,7 @@ from kubectl_vxtrace.model.report import (
     EndpointReport,
     FlowReport,
     HopCount,
+    Latency,
     LegTally,
     TraceReport,
     Verdict,
@@ -46,8 +47,24 @@ def _ends(report: TraceReport) -> str:
     if not report.flows:
         return "no packet of the traced traffic was seen"
     flow = report.flows[0]
+    if len({each.client.address for each in report.flows}) > 1 and not any(each.client.pod for each in report.flows):
+        names = dict.fromkeys(str(each.client.node or each.client.address) for each in report.flows)
+        return " <-> ".join(names) if len(names) == 2 else f"every pair of {len(names)} nodes"
     targets = dict.fromkeys(target(each) for each in report.flows)
-    return f"{endpoint(flow.client)} -> {', '.join(targets)}"
+    clients = dict.fromkeys(endpoint(each.client) for each in report.flows)
+    who = f"{len(clients)} clients" if has_clients(report) else endpoint(flow.client)
+    return f"{who} -> {', '.join(targets)}"
+
+
+def has_clients(report: TraceReport) -> bool:
+    """Whether the report is of several clients, not all of them nodes."""
+    clients = {flow.client.pod or flow.client.node or flow.client.address for flow in report.flows}
+    return len(clients) > 1 and any(flow.client.pod for flow in report.flows)
+
+
+def lost_of(flow: FlowReport) -> int:
+    """How many packets of a flow vanished, both ways."""
+    return sum(leg.lost for way in flow.directions for leg in way.legs)
 
 
 def target(flow: FlowReport) -> str:
@@ -114,6 +131,46 @@ def flow_verdict(flow: FlowReport) -> tuple[Verdict, str]:
     return worst.verdict, text
 
 
+def heading(flow: FlowReport, direction: DirectionReport) -> str:
+    """What a direction of a flow is called."""
+    who = address_port(flow.server.address, flow.server.port) if flow.server is not None else target(flow)
+    return f"request to {who}" if direction.direction is Direction.REQUEST else f"reply from {who}"
+
+
+def leg_end(report: TraceReport, flow: FlowReport, direction: DirectionReport, leg: LegTally) -> str:
+    """What became of the packets that a leg lost. One that was refused there has not vanished: its sender was told."""
+    if direction.verdict is Verdict.REJECTED:
+        text = f"{leg.lost} of {leg.sent} rejected here"
+    else:
+        refused = sum(
+            line.outcome is Verdict.REJECTED
+            and (line.flow, line.direction) == (flow.id, direction.direction)
+            and max((sighting.hop for sighting in line.sightings), default=0) == leg.from_
+            for line in report.packets
+        )
+        text = f"{leg.lost - refused} of {leg.sent} vanish here" + (f", {refused} rejected" if refused else "")
+    return text + (f", {leg.undetermined} undetermined" if leg.undetermined else "")
+
+
+def latencies(direction: DirectionReport) -> str:
+    """The median latency of each leg for which one can be claimed, in order."""
+    return ", ".join(f"{leg.from_}>{leg.to} {latency(leg.latency_ns)}" for leg in direction.legs if leg.latency_ns is not None)
+
+
+def latency(found: Latency) -> str:
+    """The median, and how unsure it is where two nodes' clocks are compared."""
+    median = duration(found.median)
+    return f"{median} +- {duration(found.uncertainty)}" if found.uncertainty else median
+
+
+def duration(time_ns: int) -> str:
+    """Three digits of a time, in the unit that fits it."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
+        if abs(time_ns) >= size:
+            return f"{time_ns / size:.3g} {unit}" if abs(time_ns) < 1000 * size else f"{time_ns / size:.0f} {unit}"
+    return f"{time_ns} ns"
+
+
 def explaining(cause: str) -> str:
     """The command that prints the page of a cause."""
     return f"kubectl vxtrace explain {cause}"
@@ -151,6 +208,11 @@ def payload_text(report: TraceReport) -> str:
     if all(made):
         return "the captures hold headers and DNS; all other payload was taken out (--payload keeps it)"
     return "the captures hold what applications sent, as far as it was captured: look before you share them"
+
+
+def anonymized_text(report: TraceReport) -> str:
+    """That addresses and names are not the true ones; empty where they are."""
+    return "anonymized: pseudonyms stand for addresses and names, the same in every file" if report.metadata.anonymized else ""
 
 
 def context_text(report: TraceReport) -> str:

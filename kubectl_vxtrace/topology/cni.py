@@ -13,7 +13,7 @@ from typing import Final
 
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Node
-from kubectl_vxtrace.model.cni import Cni, ManagedRules, NodeAnnotations, OwnKinds, PodInterfaces
+from kubectl_vxtrace.model.cni import Cni, ManagedRules, NodeAnnotations, OwnKinds, PodInterfaces, PolicyKind
 from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 
 _IANA_PORT, _LINUX_PORT = VXLAN_PORTS
@@ -36,6 +36,10 @@ _KUBE_ROUTER: Final = ManagedRules(chains=("KUBE-NWPLCY", "KUBE-POD-FW", "KUBE-R
 # libcalico-go, lib/names/workloadendpoint and the CNI plug-in's VethNameForWorkload; the prefix is Felix's default.
 _CALICO_PODS: Final = PodInterfaces(prefix="cali", sha1_digits=11)
 _CALICO_GROUP: Final = "crd.projectcalico.org/v1"
+_CALICO_POLICIES: Final = (
+    PolicyKind(kind="NetworkPolicy", plural="networkpolicies", is_namespaced=True),
+    PolicyKind(kind="GlobalNetworkPolicy", plural="globalnetworkpolicies", is_namespaced=False),
+)
 _FELIX_SETTINGS: Final = "felixconfigurations"
 _FELIX_VARIABLES: Final = ("FELIX_", "IP_AUTODETECTION_METHOD", "IP6_AUTODETECTION_METHOD")
 # flannel, pkg/subnet/kube/annotations.go.
@@ -65,6 +69,7 @@ CNIS: Final[tuple[Cni, ...]] = (
         pod_interfaces=_CALICO_PODS,
         kinds=OwnKinds(
             group=_CALICO_GROUP,
+            policies=_CALICO_POLICIES,
             settings=_FELIX_SETTINGS,
             agents=(("calico-system", "calico-node"), ("kube-system", "calico-node")),
             agent_variables=_FELIX_VARIABLES,
@@ -93,6 +98,7 @@ CNIS: Final[tuple[Cni, ...]] = (
         pod_interfaces=_CALICO_PODS,
         kinds=OwnKinds(
             group=_CALICO_GROUP,
+            policies=_CALICO_POLICIES,
             settings=_FELIX_SETTINGS,
             agents=(("kube-system", "canal"), ("kube-system", "rke2-canal")),
             agent_variables=_FELIX_VARIABLES,
@@ -100,15 +106,29 @@ CNIS: Final[tuple[Cni, ...]] = (
         config_maps=(("kube-system", "canal-config"), ("kube-system", "rke2-canal-config")),
         rules=(_FELIX, _FLANNELD),
     ),
-    # Cilium: metadata mode, the VNI is the sender's identity. Annotations: pkg/annotation/k8s.go, before 1.14 without a slash.
+    # Cilium: metadata mode, the VNI is the sender's identity. Annotations: pkg/annotation/k8s.go, before 1.14 without a slash; by default
+    # there are none.
     Cni(
         backend="cilium-vxlan",
         device="cilium_vxlan",
         port=_LINUX_PORT,
         vni=None,
         annotations=NodeAnnotations(prefixes=("network.cilium.io/", "io.cilium.network")),
-        # pkg/datapath/connector: lxc and the endpoint's identifier.
-        pod_interfaces=PodInterfaces(prefix="lxc"),
+        # pkg/datapath/connector/utils.go, Endpoint2IfName; what is hashed is in the CiliumEndpoint (external-identifiers).
+        pod_interfaces=PodInterfaces(prefix="lxc", attachment_digits=12),
+        kinds=OwnKinds(
+            group="cilium.io/v2",
+            policies=(
+                PolicyKind(kind="CiliumNetworkPolicy", plural="ciliumnetworkpolicies", is_namespaced=True, selects_endpoints=True),
+                PolicyKind(
+                    kind="CiliumClusterwideNetworkPolicy",
+                    plural="ciliumclusterwidenetworkpolicies",
+                    is_namespaced=False,
+                    selects_endpoints=True,
+                ),
+            ),
+            endpoints="ciliumendpoints",
+        ),
     ),
 )
 UNNAMED_BACKEND: Final = "vxlan"
@@ -148,10 +168,31 @@ def pod_interfaces(pod: str) -> tuple[str, ...]:
     return unique(f"{rule.prefix}{digest[: rule.sha1_digits]}" for rule in rules if rule.sha1_digits is not None)
 
 
+def network(backend: str | None) -> Cni | None:
+    """The row of a network; None for one that has none."""
+    return next((cni for cni in CNIS if cni.backend == backend), None)
+
+
+def attached_interface(cni: Cni, attachment: str) -> str | None:
+    """What the node's end of a pod's interface is called that the network's own object gives that attachment; None where none follows."""
+    rule = cni.pod_interfaces
+    if rule is None or rule.attachment_digits is None:
+        return None
+    return rule.prefix + hashlib.sha256(attachment.encode()).hexdigest()[: rule.attachment_digits]
+
+
 def publishing(nodes: Sequence[Node], backend: str | None) -> tuple[Cni, ...]:
-    """The networks whose annotations stand on a node, the overlay's `backend` first; of two that share them one: the overlay's, if any."""
+    """The networks whose annotations stand on a node, the overlay's `backend` first; of two that share them one: the overlay's, if any.
+
+    The overlay's own is among them as well where it annotates no node.
+    """
     keys = {key for node in nodes for key in node.annotations}
     by_annotations: dict[NodeAnnotations, Cni] = {}
     for cni in sorted(CNIS, key=lambda cni: cni.backend != backend):
         by_annotations.setdefault(cni.annotations, cni)
-    return tuple(cni for cni in by_annotations.values() if any(key.startswith(cni.annotations.prefixes) for key in keys))
+
+    def has_published(cni: Cni) -> bool:
+        silent = cni.backend == backend and not cni.annotations.underlay
+        return silent or any(key.startswith(cni.annotations.prefixes) for key in keys)
+
+    return tuple(filter(has_published, by_annotations.values()))

@@ -1,6 +1,6 @@
 """One node's half of a path: its pod's interface, its bridge, its VXLAN device and its NIC, each as its own kernel names it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kubectl_vxtrace.model.cluster import Node
@@ -17,10 +17,11 @@ from kubectl_vxtrace.topology.kernel import (
     is_bridge,
     leads_to_pod,
     lookup,
+    neighbour_device,
     neighbour_mac,
     only_bridge,
     owner_of,
-    pod_interface,
+    pod_ends,
     recently_confirmed,
     unclaimed_ports,
     usable,
@@ -30,7 +31,7 @@ from kubectl_vxtrace.topology.kernel import (
 Step = tuple[Role, Tap]
 
 MOST_PORTS = 16
-"""Of a bridge's ports so many are watched at most where it is not known which one is the pod's."""
+"""Of a bridge's ports, or of pods' interfaces, so many are watched at most where it is not known which one is the pod's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Ledger:
 class NodeView:
     """A node of a path. `facts` is None where its kernel did not answer; `device` is the VXLAN device that it should have.
 
-    `bridged` says whether pods hang on a bridge on the nodes that say so: those that do not are taken to be the same.
+    `bridged` says whether pods hang on a bridge on the nodes that say so: those that do not are taken to be the same. `interfaces` are
+    those of pods (`namespace/name`) that the network itself has named in the API.
     """
 
     name: str
@@ -64,6 +66,7 @@ class NodeView:
     node: Node | None
     device: str
     bridged: bool = False
+    interfaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def underlay(self) -> str | None:
@@ -111,6 +114,7 @@ def pod_side(view: NodeView, end: Endpoint, ledger: Ledger, notes: list[str]) ->
     device = _local_device(view, view.facts, end, ledger, notes)
     if not device or not is_bridge(view.facts, device):
         if not device:
+            _watch_every_pod(view, view.facts, ledger)
             ledger.blind(view.name, "", f"the interface of {end.pod or end.address} is not known")
         return ((Role.POD, view.tap(device)),)
     return ((Role.POD, view.tap(_port(view, view.facts, end, device, ledger))), (Role.BRIDGE, view.tap(device)))
@@ -124,7 +128,8 @@ def _port(view: NodeView, facts: NodeFacts, end: Endpoint, bridge: str, ledger: 
     is forgotten, its port is one without a link.
     """
     mac = neighbour_mac(facts, end.address, bridge)
-    port = pod_interface(facts, end.address) or (bridge_port(facts, mac, bridge) if mac is not None else None)
+    named = facts.host_end(end.address)
+    port = named.name if named is not None else bridge_port(facts, mac, bridge) if mac is not None else None
     if port is not None:
         return port
     possible = unclaimed_ports(facts, bridge, end.address)
@@ -138,24 +143,34 @@ def _port(view: NodeView, facts: NodeFacts, end: Endpoint, bridge: str, ledger: 
     return ""
 
 
+def _watch_every_pod(view: NodeView, facts: NodeFacts, ledger: Ledger) -> None:
+    """Where programs lead to pods, no table names a pod's interface, but its packets do."""
+    possible = pod_ends(facts) if facts.is_steered else ()
+    if len(possible) <= MOST_PORTS:
+        ledger.watch.update(dict.fromkeys((view.tap(link.name), Role.POD) for link in possible))
+
+
 def _local_device(view: NodeView, facts: NodeFacts, end: Endpoint, ledger: Ledger, notes: list[str]) -> str:
     """The interface that leads to a pod of this node, empty if nothing names it."""
+    named = facts.link(view.interfaces.get(end.pod or "", ""))
+    if named is not None:
+        return named.name
     answer = lookup(facts, end.address)
     if answer is None:
         ledger.ask(view.name, end.address)
-        found = host_route_device(facts, end.address)
-        if found is not None:
-            return found
+        device = host_route_device(facts, end.address)
+        if device is not None:
+            return device
     elif answer.device is not None and leads_to_pod(facts, answer, view.addresses):
         return answer.device
-    else:
+    elif not facts.is_steered:
         notes.append(f"{view.name} has no route to its own pod {end.address}: {describe(answer)}")
     computed = pod_interfaces(end.pod) if end.pod is not None else ()
-    there = pod_interface(facts, end.address) or next((name for name in computed if facts.link(name) is not None), None)
-    if there is not None:
-        link = facts.link(there)
-        bridge = link.master if link is not None else None
-        return bridge if bridge is not None and is_bridge(facts, bridge) else there
+    found = facts.host_end(end.address) or next((link for link in map(facts.link, computed) if link is not None), None)
+    if found is not None:
+        return found.master if found.master is not None and is_bridge(facts, found.master) else found.name
+    if facts.is_steered:
+        return neighbour_device(facts, end.address) or ""
     # a bridge that is down has no routes, and yet nothing else leads to the pods
     return (only_bridge(facts) or "") if view.bridged else ""
 
@@ -172,6 +187,9 @@ def egress(view: NodeView, local: str, remote: str, peer: NodeView | None, ledge
     if answer is None:
         ledger.ask(view.name, remote)
     tunnels = {link.name for link in vxlan_links(view.facts)}
+    if view.facts.is_steered and not _leaves_bare(view.facts, answer, remote, peer):
+        exit_nic = nic(view, peer.underlay if peer is not None else None, peer, ledger, notes)
+        return Egress(tunnelled=True, steps=((Role.VXLAN, view.tap(view.device)), (Role.UNDERLAY, view.tap(exit_nic))))
     if answer is not None and answer.device is not None and usable(answer) and answer.device not in tunnels:
         if _meant_bare(answer, remote, peer):
             return Egress(tunnelled=False, steps=((Role.UNDERLAY, view.tap(answer.device)),))
@@ -189,6 +207,15 @@ def egress(view: NodeView, local: str, remote: str, peer: NodeView | None, ledge
     return Egress(
         tunnelled=True, steps=((Role.VXLAN, view.tap(device or "")), (Role.UNDERLAY, view.tap(exit_nic))), outer_destination=outer
     )
+
+
+def _leaves_bare(facts: NodeFacts, answer: RouteLookup | None, remote: str, peer: NodeView | None) -> bool:
+    """Whether a node whose programs steer what pods send has a route past them that is meant to be one: not to a pod elsewhere that the
+    kernel would hand to these programs too."""
+    if answer is None or not usable(answer):
+        return False
+    link = facts.link(answer.device or "")
+    return link is not None and link.peer is None and link.vxlan is None and _meant_bare(answer, remote, peer)
 
 
 def _meant_bare(answer: RouteLookup, remote: str, peer: NodeView | None) -> bool:

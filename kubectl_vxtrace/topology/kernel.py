@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from kubectl_vxtrace.model.facts import FdbEntry, Link, NodeFacts, RouteLookup
+from kubectl_vxtrace.model.facts import PAIR_KINDS, FdbEntry, Link, NodeFacts, RouteLookup
 
 _BRIDGES: Final = ("bridge", "openvswitch")
 # Neighbour states in which the kernel has no usable MAC (ip-neighbour(8)).
 _UNUSABLE: Final = frozenset({"FAILED", "INCOMPLETE"})
+_LINK_LOCAL: Final = "fe80:"
 _CONFIRMED: Final = frozenset({"REACHABLE", "DELAY", "PROBE"})
 # RFC 2863, 6 (ifOperStatus), as iproute2 spells it.
 _NO_LINK: Final = frozenset({"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"})
@@ -42,9 +43,10 @@ def usable(answer: RouteLookup | None) -> bool:
 
 
 def leads_to_pod(facts: NodeFacts, answer: RouteLookup, own: Sequence[str]) -> bool:
-    """Whether a lookup leads to an interface that may be a pod's, or its bridge: none with a gateway, loopback, tunnel, or NIC that has one
-    of the node's `own` addresses."""
-    others = {"lo", *(link.name for link in vxlan_links(facts)), *(owner_of(facts, address) for address in own)}
+    """Whether a lookup leads to an interface that may be a pod's, or its bridge: none with a gateway, loopback, tunnel, NIC that has one of
+    the node's `own` addresses, or veth whose other end is the node's own too."""
+    pairs = (link.name for link in facts.links if link.peer is not None)
+    others = {"lo", *pairs, *(link.name for link in vxlan_links(facts)), *(owner_of(facts, address) for address in own)}
     return usable(answer) and answer.gateway is None and answer.device not in others
 
 
@@ -73,13 +75,6 @@ def owner_of(facts: NodeFacts, address: str) -> str | None:
     """The interface that has `address`, loopback and VXLAN devices aside."""
     found = (link for link in facts.links if address in map(bare_address, link.addresses))
     return next((link.name for link in found if link.vxlan is None and link.name != "lo"), None)
-
-
-def pod_interface(facts: NodeFacts, address: str) -> str | None:
-    """The node's end of the interface of the pod that has `address`, as the pod's network namespace names it; None where none is known."""
-    mine = (each for space in facts.pod_namespaces for each in space.interfaces if address in map(bare_address, each.prefixes))
-    indexes = {each.host_index for each in mine if each.host_index is not None}
-    return next((link.name for link in facts.links if link.index in indexes), None)
 
 
 def neighbour_mac(facts: NodeFacts, address: str, device: str) -> str | None:
@@ -131,3 +126,17 @@ def unclaimed_ports(facts: NodeFacts, bridge: str, address: str) -> tuple[str, .
     same_family = [each for each in others if (":" in each.address) == (":" in address)]
     claimed = {bridge_port(facts, each.mac, bridge) for each in same_family if each.mac is not None}
     return tuple(link.name for link in facts.links if link.master == bridge and link.name not in claimed)
+
+
+def neighbour_device(facts: NodeFacts, address: str) -> str | None:
+    """The one pod's interface on which the node knows a neighbour with `address`."""
+    devices = {each.device for each in facts.neighbours if each.address == address and each.mac is not None}
+    found = [link.name for link in pod_ends(facts) if link.name in devices]
+    return found[0] if len(found) == 1 else None
+
+
+def pod_ends(facts: NodeFacts) -> tuple[Link, ...]:
+    """The ends of pairs of interfaces that lead into other namespaces and hang on no bridge; a node's NIC, which may be such an end where
+    the node itself is a container, has an address."""
+    pairs = (link for link in facts.links if link.kind in PAIR_KINDS and link.peer_index is not None and link.master is None)
+    return tuple(link for link in pairs if all(address.startswith(_LINK_LOCAL) for address in link.addresses))

@@ -44,7 +44,7 @@ def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], f
             continue
         link = own[node] if node in voters else _named(answered[node], elected) or own[node]
         if link is not None:
-            vteps.append(_vtep(link, answered[node], by_name.get(node)))
+            vteps.append(_vtep(link, answered[node], by_name.get(node), flows))
     first = next(vtep for vtep in vteps if vtep.interface == elected and vtep.node in answered)
     interfaces = (link.name for each in answered.values() for link in each.links)
     return Overlay(backend=backend_of(elected, first.port, first.vni, interfaces), vteps=tuple(vteps))
@@ -112,17 +112,22 @@ def _named(facts: NodeFacts, name: str) -> Link | None:
     return next((link for link in vxlan_links(facts) if link.name == name), None)
 
 
-def _vtep(link: Link, facts: NodeFacts, node: Node | None) -> Vtep:
+def _vtep(link: Link, facts: NodeFacts, node: Node | None, flows: Sequence[Flow]) -> Vtep:
+    """In metadata mode a device has no VNI, whatever number the tool shows, and its own MTU leaves no room for outer headers: the routes to
+    other nodes' pods have the one that counts."""
     device = link.vxlan
+    remote = {address for _, address in _remote_ends(facts.node, flows)}
+    routed = [answer.mtu_bytes for answer in facts.lookups if answer.destination in remote and answer.mtu_bytes is not None]
+    is_external = device is not None and device.external
     return Vtep(
         node=facts.node,
         interface=link.name,
         address=first_ipv4(tuple(map(bare_address, link.addresses))),
         underlay_address=(device.local if device is not None else None) or (first_ipv4(node.addresses) if node is not None else None),
         mac=link.mac,
-        vni=device.vni if device is not None else None,
+        vni=device.vni if device is not None and not is_external else None,
         port=device.port if device is not None else None,
-        mtu_bytes=link.mtu_bytes,
+        mtu_bytes=min(routed, default=link.mtu_bytes) if is_external else link.mtu_bytes,
     )
 
 

@@ -79,6 +79,7 @@ class _Planner:
         self._silent = {each.node: each for each in facts if not each.links}
         self._overlay = overlay
         self._nodes = {node.name: node for node in snapshot.nodes} if snapshot is not None else {}
+        self._interfaces = snapshot.pod_interfaces if snapshot is not None else {}
         names = [vtep.interface for vtep in overlay.vteps]
         self._device = max(names, key=names.count, default="")
         self._bridged = self._pods_hang_on_bridges(flows)
@@ -129,6 +130,7 @@ class _Planner:
             node=self._nodes.get(name),
             device=vtep.interface if vtep is not None else self._device,
             bridged=self._bridged,
+            interfaces=self._interfaces,
         )
 
     def _why_silent(self, name: str) -> str:

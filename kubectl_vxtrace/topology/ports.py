@@ -112,6 +112,8 @@ def _named(recording: Recording, unknown: _Unknown, tap: Tap) -> Recording:
 def _no_way(recording: Recording, unknown: _Unknown) -> str | None:
     """Why nothing can come to the pod by this node's routing; None where a look was not asked, or leads to what may be the pod's."""
     looks = [facts for facts in (*recording.before, *recording.after) if facts.node == unknown.node and facts.links]
+    if any(facts.is_steered for facts in looks):
+        return None  # no table says where its programs lead
     nodes = recording.snapshot.nodes if recording.snapshot is not None else ()
     own = [address for node in nodes if node.name == unknown.node for address in node.addresses]
     own += [each.underlay_address for each in recording.overlay.vteps if each.node == unknown.node and each.underlay_address is not None]

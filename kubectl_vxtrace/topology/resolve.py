@@ -19,10 +19,22 @@ from kubectl_vxtrace.topology.ends import (
     service_at,
 )
 from kubectl_vxtrace.topology.forms import backends_of, servers_of, through_services
-from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find, pods_of
+from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find
+from kubectl_vxtrace.topology.source import choice, ends_of, source_end
 from kubectl_vxtrace.topology.target import parse_target
 
-__all__ = ["NotFoundError", "flow_nodes", "parse_target", "resolve", "resolve_source"]
+__all__ = [
+    "NotFoundError",
+    "flow_nodes",
+    "flows_to",
+    "parse_target",
+    "resolve",
+    "resolve_alone",
+    "resolve_backends",
+    "resolve_service",
+    "resolve_source",
+    "source_choice",
+]
 
 _TARGET_KINDS: Final = ("service", *WORKLOAD_KINDS, "pod", "node")
 # What is followed where nobody named a protocol.
@@ -45,15 +57,58 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     if request.target is None:
         raise UsageError("nothing was said about where the traffic goes", "name the other end with --to, for example --to kube-dns")
     home = _home(request, snapshot)
-    client = _source(request.source, snapshot, home)
+    client = source_end(request.source, snapshot, home)
     ends = _Ends(client=client, snapshot=snapshot, target=request.target)
     flows = _flows(ends, home)
     return tuple(replace(flow, id=number) for number, flow in enumerate(flows, start=1))
 
 
+def flows_to(client: Endpoint, target: Target, snapshot: ClusterSnapshot) -> list[Flow]:
+    """The flows from an end to a target that names an address; their ids are still to be given. Raises as `resolve` does."""
+    return _flows(_Ends(client=client, snapshot=snapshot, target=target), snapshot.namespace)
+
+
+def resolve_alone(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
+    """Flows of the source to nobody, one for each protocol: what is planned before it is known whom it talks to. Raises as `resolve`
+    does."""
+    client = resolve_source(request, snapshot)
+    return tuple(Flow(id=number, protocol=protocol, client=client) for number, protocol in enumerate(_WITHOUT_PORT, start=1))
+
+
+def resolve_service(request: Request, snapshot: ClusterSnapshot) -> Service:
+    """The Service whose clients a request asks about. Raises as `resolve` does."""
+    if request.source.kind not in (None, "service"):
+        raise UsageError(f"{request.source.kind}/{request.source.name} is no Service", "kubectl vxtrace service [NAMESPACE/]NAME")
+    match = find(request.source, snapshot, _home(request, snapshot), kinds=("service",), elsewhere=True)
+    return next(each for each in snapshot.services if (each.namespace, each.name) == (match.namespace, match.name))
+
+
+def resolve_backends(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
+    """Flows of a Service's backends to nobody: what is planned before it is known who asks them.
+
+    Raises:
+        UsageError: it has no backend with an interface of its own; else as `resolve` does.
+    """
+    service = resolve_service(request, snapshot)
+    _refuse_unreadable(service, snapshot)
+    servers = [server for port in service.ports for server in servers_of(service, port, snapshot)]
+    ends = dict.fromkeys(replace(server, port=None) for server in servers if not server.host_network and server.pod is not None)
+    if not ends:
+        raise UsageError(
+            f"Service {service.full_name} has no pods behind it whose interfaces could be listened to",
+            f"kubectl -n {service.namespace} get endpointslices -l kubernetes.io/service-name={service.name}",
+        )
+    return tuple(Flow(id=number, protocol="TCP", client=end) for number, end in enumerate(ends, start=1))
+
+
 def resolve_source(request: Request, snapshot: ClusterSnapshot) -> Endpoint:
     """The pod that a request starts at. Raises as `resolve` does."""
-    return _source(request.source, snapshot, _home(request, snapshot))
+    return source_end(request.source, snapshot, _home(request, snapshot))
+
+
+def source_choice(request: Request, snapshot: ClusterSnapshot) -> str | None:
+    """Which of several pods a request starts at, in a sentence; None where only one was meant. Raises as `resolve` does."""
+    return choice(request.source, snapshot, _home(request, snapshot))
 
 
 def _home(request: Request, snapshot: ClusterSnapshot) -> str:
@@ -67,40 +122,6 @@ def flow_nodes(flows: Sequence[Flow]) -> tuple[str, ...]:
     clients = [flow.client for flow in flows]
     servers = [flow.server for flow in flows if flow.server is not None]
     return tuple(dict.fromkeys(end.node for end in (*clients, *servers) if end.node is not None))
-
-
-def _source(target: Target, snapshot: ClusterSnapshot, namespace: str) -> Endpoint:
-    """The pod that sends. Of a workload the first ready pod by name is taken."""
-    if target.address is not None:
-        pod = pod_at(checked_ipv4(target.address), snapshot)
-        if pod is None:
-            raise NotFoundError(f"no pod has the address {target.address}", "kubectl get pods --all-namespaces -o wide")
-        return pod_endpoint(pod)
-    found = find(target, snapshot, namespace, kinds=(target.kind or "pod",), elsewhere=False).object
-    if isinstance(found, Workload):
-        return _running(found, snapshot)[0]
-    if isinstance(found, Pod):
-        return pod_endpoint(found)
-    raise UsageError(f"a trace starts at a pod, not at a {target.kind}", "name a pod, or a workload as deploy/NAME")
-
-
-def _running(workload: Workload, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:
-    """The ends of a workload's running pods, ready ones first, then by name.
-
-    Raises:
-        NotFoundError: none of its pods is in the snapshot.
-        UsageError: none of them runs, or has an IPv4 address.
-    """
-    pods = sorted(pods_of(snapshot, workload), key=lambda pod: (not pod.ready, pod.name))
-    what = f"{workload.kind} {workload.namespace}/{workload.name}"
-    if not pods:
-        raise NotFoundError(f"{what} has no pods", f"kubectl -n {workload.namespace} describe {workload.kind} {workload.name}")
-    alive = [pod for pod in pods if pod.phase == "Running" and pod.node is not None and pod.addresses]
-    if not alive:
-        states = "\n".join(f"  {pod.full_name}: {pod.phase}{f' ({pod.reason})' if pod.reason else ''}" for pod in pods[:20])
-        raise UsageError(f"no pod of {what} runs:\n{states}", f"kubectl -n {workload.namespace} describe pods")
-    usable = [pod for pod in alive if first_ipv4(pod.addresses)]
-    return tuple(pod_endpoint(pod) for pod in usable or alive)
 
 
 class _Ends:
@@ -128,8 +149,9 @@ def _flows(ends: _Ends, namespace: str) -> list[Flow]:
     if isinstance(found, Service):
         return _to_service(ends, found)
     if isinstance(found, Node):
+        _refuse_port_name(target)
         return _to_ends(ends, [node_endpoint(found)])
-    return _to_pods(ends, _running(found, snapshot) if isinstance(found, Workload) else [pod_endpoint(found)])
+    return _to_pods(ends, ends_of(found, snapshot) if isinstance(found, Workload) else [pod_endpoint(found)])
 
 
 def _to_address(ends: _Ends, address: str) -> list[Flow]:
@@ -141,7 +163,16 @@ def _to_address(ends: _Ends, address: str) -> list[Flow]:
 
 def _to_pods(ends: _Ends, servers: Sequence[Endpoint]) -> list[Flow]:
     """Flows to pods: straight, and through every Service that leads to them."""
+    _refuse_port_name(ends.target)
     return [*_to_ends(ends, servers), *through_services(ends.client, servers, ends.target, ends.snapshot)]
+
+
+def _refuse_port_name(target: Target) -> None:
+    """Only the ports of Services have names that lead to a number."""
+    if target.port_name is not None:
+        raise UsageError(
+            f"{target.port_name!r} is no port here: only a Service's ports have names", "give the port's number, or the Service"
+        )
 
 
 def _to_ends(ends: _Ends, servers: Sequence[Endpoint]) -> list[Flow]:
@@ -184,12 +215,12 @@ def _refuse_unreadable(service: Service, snapshot: ClusterSnapshot) -> None:
 
 
 def _chosen_ports(service: Service, target: Target) -> list[ServicePort]:
-    """The ports of a Service that a target means: all, or those with its number and protocol."""
-    numbered = [port for port in service.ports if target.port in (None, port.port)]
+    """The ports of a Service that a target means: all, or those with its number or name, and protocol."""
+    numbered = [port for port in service.ports if target.port in (None, port.port) and target.port_name in (None, port.name)]
     chosen = [port for port in numbered if target.protocol in (None, port.protocol)]
     if not chosen:
         has = ", ".join(f"{port.port}/{port.protocol}" + (f" ({port.name})" if port.name else "") for port in service.ports)
-        wanted = "/".join(str(part) for part in (target.port, target.protocol) if part is not None)
+        wanted = "/".join(str(part) for part in (target.port or target.port_name, target.protocol) if part is not None)
         raise UsageError(
             f"Service {service.full_name} has no port {wanted}" if wanted else f"Service {service.full_name} has no ports",
             f"it has {has}" if has else "name one of its pods",

@@ -85,7 +85,8 @@ def everything(snapshot: ClusterSnapshot) -> tuple[Match, ...]:
 def find(target: Target, snapshot: ClusterSnapshot, namespace: str, *, kinds: Sequence[str], elsewhere: bool) -> Match:
     """The one object that `target.name` means.
 
-    Exact names come before prefixes of pods, `namespace` before all others, and services before workloads, pods and nodes.
+    Exact names come before prefixes of pods, `namespace` before all others, and services before workloads, pods and nodes. Last, a name
+    may be a Service's in DNS (`NAME.NAMESPACE`).
 
     Args:
         namespace: where a name without a namespace is looked for first.
@@ -111,6 +112,9 @@ def find(target: Target, snapshot: ClusterSnapshot, namespace: str, *, kinds: Se
         begun = [match for match in scope if match.kind == "pod" and match.name.startswith(name)]
         if begun:
             return _only(name, begun)
+    by_dns = [match for match in possible if match.kind == "service" and target.kind is None and f"{match.name}.{match.namespace}" == name]
+    if by_dns and target.namespace is None:
+        return _only(name, by_dns)
     raise _not_found(target, home if not elsewhere or target.namespace else None, possible, snapshot)
 
 
@@ -149,7 +153,9 @@ def _not_found(target: Target, namespace: str | None, known: Sequence[Match], sn
     if other:
         return NotFoundError(f"there is no {what}{where}{unread}; it exists elsewhere:\n{_listing(sorted(other))}", "name its namespace")
     close = nearest(name, known)
-    hint = "did you mean:\n" + _listing(close) if close else "kubectl get pods,services --all-namespaces lists what there is"
+    lists = "kubectl get pods,services --all-namespaces lists what there is"
+    outside = "; a name outside the cluster cannot be looked up: give its address" if "." in name else ""
+    hint = "did you mean:\n" + _listing(close) if close else f"{lists}{outside}"
     return NotFoundError(f"there is no {what}{where}{unread}", hint)
 
 

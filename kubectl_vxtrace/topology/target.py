@@ -1,11 +1,13 @@
 """A target as it is typed: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]`, or an address with a port."""
 
 import re
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from typing import Final, TypeVar
 
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.request import Target
+from kubectl_vxtrace.topology.pasted import read_dns, read_url
 
 # kubectl's singular, plural and short names (`kubectl api-resources`), and the form that `kubectl get -o name` prints.
 _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -25,9 +27,13 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PORT_MAX: Final = 65535
+# IANA_SVC_NAME, as Kubernetes checks names of ports (RFC 6335, 5.1).
+_PORT_NAME: Final = re.compile(r"(?=[a-z0-9-]{0,14}[a-z])[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+_PORT_NAME_MAX: Final = 15
 
+_PROTOCOL_BEHIND_COLON: Final = re.compile(r"([^:]+:[0-9]+):(tcp|udp)", re.ASCII | re.IGNORECASE)
 _FORM: Final = (
-    "a target is [TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]] or an address, for example svc/kube-system/kube-dns:53/udp or 10.96.0.10:53"
+    "a target is [TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]], an address or a URL, for example svc/kube-system/kube-dns:53/udp or 10.96.0.10:53"
 )
 _BRACKETS: Final = "an IPv6 address with a port is written [fd00::1]:53"
 
@@ -70,6 +76,8 @@ def parse_target(text: str, *, protocol: str | None = None, port: int | None = N
 
     Args:
         text: `[TYPE/][NAMESPACE/]NAME[:PORT[/PROTO]]`, `10.96.0.10:53/udp` or `[fd00::1]:53`. A first part that spells a TYPE is one.
+            Also a URL (`https://api.shop/x`), of which the host and the port count, a Service's port by its name (`api:http`), and a DNS
+            name of the cluster (`api.shop.svc`).
         protocol, port: of flags of their own; they may repeat what `text` says, not contradict it.
 
     Raises:
@@ -79,17 +87,47 @@ def parse_target(text: str, *, protocol: str | None = None, port: int | None = N
         raise UsageError("the target is empty", _FORM)
     if text.startswith("-"):
         raise UsageError(f"{shown(text)} begins with a dash: it would be a flag, and no name begins so", _FORM)
-    head, tail = _split_port(text)
-    typed_port, typed_protocol = _parse_tail(tail, text)
-    chosen_port = _agreed("port", typed_port, _checked_port(port))
-    chosen_protocol = _agreed("protocol", typed_protocol, None if protocol is None else parse_protocol(protocol))
-    if chosen_protocol == "ICMP" and chosen_port is not None:
-        raise UsageError(f"ICMP has no ports, but port {chosen_port} was given", "leave the port out, or choose tcp or udp")
-    address = _address(head)
-    if address is not None:
-        return Target(address=address, port=chosen_port, protocol=chosen_protocol)
-    kind, namespace, name = _parse_head(head)
-    return Target(kind=kind, namespace=namespace, name=name, port=chosen_port, protocol=chosen_protocol)
+    url = read_url(text)
+    head, tail = _split_port(url.authority if url is not None else text)
+    part = _parse_tail(tail, text)
+    if url is not None:
+        default = url.port if part.port is None and port is None else None
+        part = replace(part, port=part.port or default, protocol=_agreed("protocol", url.protocol, part.protocol))
+    ports = _with_flags(part, port, protocol)
+    return replace(_parse_head(head), port=ports.port, port_name=ports.port_name, protocol=ports.protocol)
+
+
+def parse_source(name: str | None, selector: str | None) -> Target:
+    """The end that a trace starts at: a pod by name, or by the labels that it has.
+
+    Raises:
+        UsageError: neither is given, or both, or what is given is none.
+    """
+    if selector is None:
+        if name is None:
+            raise UsageError("no pod is named", "name the pod whose traffic to follow: [NAMESPACE/]NAME, or -l SELECTOR")
+        return parse_target(name)
+    if name is not None:
+        raise UsageError(f"both a pod, {shown(name)}, and a selector are given", "give the pod's name, or -l SELECTOR")
+    from kubectl_vxtrace.topology.selector import parse_selector  # with all records of a cluster, for which completion has no time
+
+    parse_selector(selector)
+    return Target(selector=selector)
+
+
+def _with_flags(part: Target, port: int | None, protocol: str | None) -> Target:
+    """Port and protocol as the target and the flags say them. Raises UsageError where they contradict each other."""
+    if part.port_name is not None and port is not None:
+        raise UsageError(f"the target says port {part.port_name}, the flag --port says {port}", "give it once")
+    chosen = replace(
+        part,
+        port=_agreed("port", part.port, _checked_port(port)),
+        protocol=_agreed("protocol", part.protocol, None if protocol is None else parse_protocol(protocol)),
+    )
+    named = chosen.port_name or chosen.port
+    if chosen.protocol == "ICMP" and named is not None:
+        raise UsageError(f"ICMP has no ports, but port {named} was given", "leave the port out, or choose tcp or udp")
+    return chosen
 
 
 def _split_port(text: str) -> tuple[str, str | None]:
@@ -103,22 +141,29 @@ def _split_port(text: str) -> tuple[str, str | None]:
         return inside, rest[1:] if rest else None
     if text.count(":") > 1:
         if _address(text) is None:
-            raise UsageError(
-                f"{shown(text)} is neither a target nor an IPv6 address", "an IPv6 address with a port is written [fd00::1]:53"
-            )
+            with_colon = _PROTOCOL_BEHIND_COLON.fullmatch(text)
+            hint = f"write {with_colon[1]}/{with_colon[2]}" if with_colon else _BRACKETS
+            raise UsageError(f"{shown(text)} is neither a target nor an IPv6 address", hint)
         return text, None
     head, colon, tail = text.partition(":")
     return head, tail if colon else None
 
 
-def _parse_tail(tail: str | None, text: str) -> tuple[int | None, str | None]:
-    """Port and protocol from `PORT[/PROTO]`."""
+def _parse_tail(tail: str | None, text: str) -> Target:
+    """Port and protocol from `PORT[/PROTO]`, as a target that has nothing else; PORT is a number, or a name that a Service gives it."""
     if tail is None:
-        return None, None
+        return Target()
     number, slash, protocol = tail.partition("/")
-    if not _PORT.fullmatch(number):
-        raise UsageError(f"{shown(number)} in {shown(text)} is no port", "a port is a number from 1 to 65535")
-    return _checked_port(int(number)), parse_protocol(protocol) if slash else None
+    named = len(number) <= _PORT_NAME_MAX and _PORT_NAME.fullmatch(number) is not None
+    if not named and not _PORT.fullmatch(number):
+        raise UsageError(
+            f"{shown(number)} in {shown(text)} is no port", "a port is a number from 1 to 65535, or the name of a Service's port"
+        )
+    return Target(
+        port=None if named else _checked_port(int(number)),
+        port_name=number if named else None,
+        protocol=parse_protocol(protocol) if slash else None,
+    )
 
 
 def _checked_port(port: int | None) -> int | None:
@@ -148,8 +193,14 @@ def _address(text: str) -> str | None:
     return str(address)
 
 
-def _parse_head(head: str) -> tuple[str | None, str | None, str]:
-    """Kind, namespace and name from `[TYPE/][NAMESPACE/]NAME`."""
+def _parse_head(head: str) -> Target:
+    """A target without port, from an address, `[TYPE/][NAMESPACE/]NAME` or a DNS name of the cluster."""
+    if (address := _address(head)) is not None:
+        return Target(address=address)
+    if "/" not in head and (dns := read_dns(head)) is not None:
+        head = "/".join(part for part in (dns.kind, dns.namespace, dns.name) if part is not None)
+        if dns.address is not None:
+            return Target(address=dns.address)
     parts = head.split("/")
     kind = parse_kind(parts[0]) if len(parts) > 1 else None
     rest = parts[1:] if kind else parts
@@ -165,4 +216,8 @@ def _parse_head(head: str) -> tuple[str | None, str | None, str]:
         raise UsageError(
             f"{shown(name)} is no name that Kubernetes allows", "small letters, digits, dashes and dots; the first is no dash or dot"
         )
-    return kind, namespace, name
+    if kind == "service" and namespace is None and "." in name:  # no Service's name has a dot (RFC 1035 label): it is one of DNS
+        dns = read_dns(f"{name}.svc" if name.count(".") == 1 else name)
+        if dns is not None and dns.kind == kind:
+            namespace, name = dns.namespace, dns.name or name
+    return Target(kind=kind, namespace=namespace, name=name)

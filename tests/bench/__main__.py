@@ -4,7 +4,24 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from tests.bench import capture, decode, fetch, figures, formats, fuzz, growth, load, match, memory, place, soak, start, table, trace
+from tests.bench import (
+    capture,
+    decode,
+    fetch,
+    figures,
+    formats,
+    fuzz,
+    growth,
+    load,
+    match,
+    memory,
+    place,
+    report,
+    soak,
+    start,
+    table,
+    trace,
+)
 
 BENCHMARKS = {
     "start": start,
@@ -15,6 +32,7 @@ BENCHMARKS = {
     "match": match,
     "growth": growth,
     "memory": memory,
+    "report": report,
     "soak": soak,
     "trace": trace,
     "capture": capture,

@@ -16,6 +16,8 @@ from kubectl_vxtrace.packets.cut import excerpt
 from kubectl_vxtrace.report import document, table
 from kubectl_vxtrace.scratch import folder as scratch_folder
 from tests.bench import oddities, seed
+from tests.laws import case
+from tests.laws import document as document_laws
 
 _RECORDING = "recording.json"
 
@@ -78,7 +80,8 @@ def packed(members: dict[str, bytes]) -> bytes:
 
 
 def judge(folder: Path, data: bytes) -> str:
-    """Analyse a bundle as `analyze` does; `error` or its verdict. AssertionError where neither our error nor a report comes of it."""
+    """Analyse a bundle as `analyze` does; `error` or `report`. AssertionError where neither our error nor a report comes of it, or one that
+    breaks a law: whatever was changed, the report must not contradict itself."""
     path = folder / "bundle.zip"
     path.write_bytes(data)
     with scratch_folder() as place:
@@ -87,6 +90,7 @@ def judge(folder: Path, data: bytes) -> str:
         except VxtraceError as error:
             return _checked(error)
         examined = examine(recording)
+        assert [*case.breaches(examined.case), *document_laws.breaches(document.to_builtins(examined.report))] == []
         _cut(examined)
     _check(examined.report)
     return "report"

@@ -9,14 +9,10 @@ import pytest
 
 from tests.bench import fuzz, fuzzbundles, seed
 from tests.bench.fuzz import KINDS, Kind
-from tests.laws import case, document
 
 
 @pytest.mark.parametrize(("kind", "inputs"), [("captures", 500), ("answers", 1000), ("bundles", 100)])
-def test_hostile_input(kind: str, inputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is changed at random nobody captured, and it need not obey the laws of what was.
-    monkeypatch.setattr(document, "breaches", lambda _: [])
-    monkeypatch.setattr(case, "breaches", lambda _: [])
+def test_hostile_input(kind: str, inputs: int) -> None:
     found = fuzz.fuzz(kind, range(inputs))
     assert [(crash.number, crash.error) for crash in found.crashed] == []
     assert found.tried == inputs
@@ -30,9 +26,7 @@ def _server_unreadable_and_no_tap_at_the_client(recording: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("change", [_server_unreadable_and_no_tap_at_the_client])
-def test_what_failed_once(change: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "breaches", lambda _: [])
-    monkeypatch.setattr(case, "breaches", lambda _: [])
+def test_what_failed_once(change: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
     members = {name: raw for name, raw in seed.files().items() if not name.endswith(".txt")}
     recording = json.loads(members["recording.json"])
     change(recording)

@@ -7,6 +7,7 @@ import lzma
 import os
 import subprocess
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -261,3 +262,28 @@ def test_no_room_to_unpack_is_said_as_that(given: Path, tmp_path: Path, monkeypa
     with pytest.raises(CannotRunError, match="No space left on device") as caught:
         gather([given], scratch)
     assert "TMPDIR" in caught.value.hint
+
+
+MANY = 100_001
+
+
+def test_a_folder_with_a_hundred_thousand_members(tmp_path: Path) -> None:
+    """More than anybody's captures: said at once, and none of them opened."""
+    place = tmp_path / "place"
+    place.mkdir()
+    for number in range(MANY):
+        os.close(os.open(place / f"{number}.pcap", os.O_CREAT))
+    began_s = time.process_time()
+    with pytest.raises(CannotRunError, match="more than 100,000 files"):
+        gather([place], tmp_path)
+    assert time.process_time() - began_s < 5
+
+
+def test_an_archive_with_a_hundred_thousand_members(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(MANY):
+            archive.writestr(f"{number}.txt", b"")
+    began_s = time.process_time()
+    with pytest.raises(CannotRunError, match="more than 100,000 files"):
+        gather([tmp_path / "a.zip"], tmp_path)
+    assert time.process_time() - began_s < 20

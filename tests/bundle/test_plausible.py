@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubectl_vxtrace.bundle import folder
+from kubectl_vxtrace.bundle import folder, reading
 from kubectl_vxtrace.bundle.plausible import implausible, unfitting
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap
@@ -35,7 +35,7 @@ def written(place: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    assert folder.read(written(tmp_path, lambda _: None)).paths == (PATH,)
+    assert reading.read(written(tmp_path, lambda _: None)).paths == (PATH,)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:
     with pytest.raises(CannotRunError, match=said) as raised:
-        folder.read(written(tmp_path, change))
+        reading.read(written(tmp_path, change))
     assert raised.value.hint == "is it a bundle of kubectl vxtrace, and whole?"
     assert "\n" not in raised.value.message
 

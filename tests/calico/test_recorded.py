@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubectl_vxtrace.analysis import analyse, examine
-from kubectl_vxtrace.bundle import archive, folder
+from kubectl_vxtrace.bundle import folder
 from kubectl_vxtrace.bundle.source import open_recording
 from kubectl_vxtrace.diagnosis.report.verdict import exit_code
 from kubectl_vxtrace.errors import ExitCode
@@ -14,6 +14,7 @@ from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Impact, Severity, TraceReport, Verdict
 from kubectl_vxtrace.topology.cni import CNIS
+from tests.bundle.packing import packed
 from tests.calico.recorded import NODES, SCENARIOS, SECOND_NS, raw_answers, recording, truth
 
 FAULTS = tuple(scenario for scenario in SCENARIOS if truth(scenario) is not None)
@@ -30,7 +31,7 @@ def bundled(made: Recording, scenario: str, place: Path) -> Recording:
     folder.write_facts(written, "after", made.after, raw_answers(scenario, "after"))
     folder.write_recording(written, made)
     folder.write_manifest(written)
-    archive.pack(written, place / "bundle.zip")
+    packed(written, place / "bundle.zip")
     scratch = place / "scratch"
     scratch.mkdir()
     return open_recording([place / "bundle.zip"], scratch)

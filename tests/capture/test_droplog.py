@@ -48,6 +48,8 @@ def test_a_log_becomes_drops_in_unix_time() -> None:
     true_ns = 1_795_411_134_000_500_000 + 16395_959_216_000
     assert abs(first.time_ns - true_ns) <= first.uncertainty_ns
     assert first.uncertainty_ns < 1_500_000
+    # From when its first marks were written until its last ones were begun.
+    assert log.logged_ns == (1_795_427_529_002_500_000, 1_795_427_534_000_100_000)
 
 
 def test_a_function_in_a_module_is_told_with_it() -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 
 import pytest
@@ -158,6 +158,20 @@ def test_wait_goes_on_while_a_node_is_silent(monkeypatch: pytest.MonkeyPatch) ->
     actor = Actor(lambda command: _report(1, "ended", b"") if command.node == LEFT else None)
     CaptureSession(actor, ping_plan(limits=Limits(duration_s=0.2)), "/capture").wait(threading.Event())
     assert len(actor.asked) >= 4
+
+
+def test_packets_are_counted_for_whoever_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._SHOWING_S", 0.01)
+    over = threading.Event()
+    counted: list[Mapping[int, int]] = []
+
+    def told(packets: Mapping[int, int]) -> None:
+        counted.append(packets)
+        over.set()
+
+    actor = Actor(lambda command: _report(1, "running", b"", number="24") if command.node == LEFT else None)
+    CaptureSession(actor, ping_plan(), "/capture").count(over, told)
+    assert counted == [{1: 24}]
 
 
 def test_nothing_of_a_plan_is_part_of_a_script() -> None:

@@ -1,14 +1,12 @@
 """Traces a place through the proxy, once for each rule, and says whether the plugin's answer was right."""
 
 import hashlib
-import io
 import json
 import os
 import re
 import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from tests.chaos.table import RULES
 from tests.e2e.listing import delete_pod, endpoint, pods
 from tests.e2e.place import CLIENT, SERVICE, Lab, Run
 from tests.kube.tunnel import Tunnels
+from tests.unpacking import contents
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _LONGEST_S = 240.0
@@ -156,18 +155,16 @@ def _digests(bundle: Path) -> set[str]:
     """The SHA-256 of every capture in a bundle."""
     if not bundle.exists():
         return set()
-    with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
-        return {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".pcap")}
+    return {hashlib.sha256(content).hexdigest() for name, content in contents(bundle).items() if name.endswith(".pcap")}
 
 
 def _unanswered(bundle: Path) -> list[str]:
     """What a node was asked besides capturing and did not answer, though it can: without a reason of its own."""
     if not bundle.exists():
         return []
-    with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
-        drops = json.loads(archive.read("recording.json")).get("kernel_drops_absent", {})
-        looks = [name for name in archive.namelist() if name.endswith("/after.json")]
-        mute = [name for name in looks if not json.loads(archive.read(name)).get("links")]
+    files = contents(bundle)
+    drops = json.loads(files["recording.json"]).get("kernel_drops_absent", {})
+    mute = [name for name, content in files.items() if name.endswith("/after.json") and not json.loads(content).get("links")]
     lost = [f"{node} on its drops: {reason}" for node, reason in drops.items() if re.search(r"stream|answer|missing|reach", reason)]
     return [*lost, *(f"{name} holds no interface" for name in mute)]
 

@@ -29,7 +29,7 @@ def _captures(annotations: dict[str, str], target: Target, users_filter: str | N
     source = Target(kind="pod", namespace=namespace, name=name)
     request = Request(command="pod", source=source, target=target, filter=users_filter, limits=Limits(snaplen_bytes=300))
     flows = resolve(request, seen)
-    return captures(request, seen, flows, published_overlay(seen, flows))
+    return captures(request, seen, flows, published_overlay(seen, flows))[0]
 
 
 DNS = Target(kind="service", namespace="kube-system", name="kube-dns", port=53, protocol="UDP")

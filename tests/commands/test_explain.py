@@ -132,8 +132,8 @@ def test_the_command_prints_lists_and_refuses() -> None:
 
 
 def test_causes_are_completed() -> None:
-    done = call(_KUBECTL_VXTRACE_COMPLETE="complete_bash", COMP_WORDS="kubectl-vxtrace explain dup", COMP_CWORD="2")
-    assert done.stdout.split() == ["duplicate-node-address", "duplicate-pod-cidr", "duplicate-vtep-mac"]
+    done = call("__complete", "explain", "dup")
+    assert done.stdout.split() == ["duplicate-node-address", "duplicate-pod-cidr", "duplicate-vtep-mac", ":4"]
 
 
 def test_explaining_imports_nothing_heavy() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.datapath import lock, network, shape, tools
+from tests.datapath.fault_record import ALL_BACKENDS
 from tests.datapath.records import Lab
 
 MakeLab = Callable[[str, int], AbstractContextManager[Lab]]
@@ -20,7 +21,7 @@ def why_no_lab() -> str | None:
         return "the lab needs root on Linux"
     if missing := tools.missing_tools():
         return f"not installed: {', '.join(missing)}"
-    wanted = {name for backend in ("calico", "flannel") for name in shape.lab(backend, shape.MAX_NODES, "").namespaces()}
+    wanted = {name for backend in ALL_BACKENDS for name in shape.lab(backend, shape.MAX_NODES, "").namespaces()}
     if taken := tools.namespaces() & wanted:
         return f"a lab is up, or namespaces of its names exist: {', '.join(sorted(taken))}"
     return None

@@ -10,6 +10,7 @@ from .records import Lab, LabNode
 Action = Callable[[Lab, LabNode, int], None]  # percent of the packets, 100 = all
 
 BACKENDS = ("calico", "flannel")
+ALL_BACKENDS = (*BACKENDS, "cilium")  # nodes of Cilium's shape have neither entries nor a VNI that could be wrong
 # {node} is the node that is changed, {peer} the other end, {inner} the hop next to routing (pod, or bridge).
 WIRE = "{peer}/underlay>{node}/underlay"
 WIRE_OUT = "{node}/underlay>{peer}/underlay"

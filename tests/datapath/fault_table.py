@@ -2,7 +2,7 @@
 
 from . import fault_actions as actions
 from . import servers
-from .fault_record import ENTRY, EXIT, TO_POD, TO_TUNNEL, WIRE, fault
+from .fault_record import ALL_BACKENDS, ENTRY, EXIT, TO_POD, TO_TUNNEL, WIRE, fault
 
 _BLOCK = (actions.block_underlay, actions.unblock_underlay)
 _DROP = actions.input_rule(actions.drop_vxlan)
@@ -15,9 +15,9 @@ _EGRESS = actions.policy("egress", actions.client_pod)
 
 # Those that a real cluster can have as well, and that every run of the tests tries from end to end.
 BASIC = (
-    fault("underlay-udp-blocked", "request", WIRE, _BLOCK, partial=True, partial_cause="underlay-loss"),
+    fault("underlay-udp-blocked", "request", WIRE, _BLOCK, partial=True, partial_cause="underlay-loss", backends=ALL_BACKENDS),
     fault("underlay-udp-blocked@reply", "reply", WIRE, _BLOCK, partial=True, at_client=True, partial_cause="underlay-loss"),
-    fault("host-firewall", "request", ENTRY, _DROP, partial=True),
+    fault("host-firewall", "request", ENTRY, _DROP, partial=True, backends=ALL_BACKENDS),
     fault("host-firewall@reply", "reply", ENTRY, _DROP, partial=True, at_client=True),
     fault("host-firewall@nft", "request", ENTRY, (actions.nft_firewall, actions.no_nft_firewall), partial=True),
     fault("host-firewall@reject", "request", ENTRY, _REJECT, partial=True),
@@ -29,5 +29,13 @@ BASIC = (
     fault("neighbour-missing@request", "request", TO_TUNNEL, _NEIGHBOUR, at_client=True),
     fault("network-policy-drop", "request", TO_POD, _INGRESS, needs=servers.dns_pod),
     fault("network-policy-drop@egress", "request", TO_TUNNEL, _EGRESS, at_client=True, needs=actions.client_pod),
-    fault("nothing-listening", "request", "{node}/pod>-", (actions.stop_dns, actions.start_dns), needs=servers.dns_pod, stops="dns"),
+    fault(
+        "nothing-listening",
+        "request",
+        "{node}/pod>-",
+        (actions.stop_dns, actions.start_dns),
+        needs=servers.dns_pod,
+        stops="dns",
+        backends=ALL_BACKENDS,
+    ),
 )

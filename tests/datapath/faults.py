@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import fault_table, filter_faults, overlay_faults, processes, routing_faults, servers, service_faults, tools, wire_faults
+from . import fault_table, filter_faults, overlay_faults, processes, routing_faults, servers, service_faults, steering, tools, wire_faults
 from .fault_record import Fault
 from .records import Lab, LabNode, write_json
 from .tools import LabError, LabUsageError
@@ -20,6 +20,7 @@ FAULTS: tuple[Fault, ...] = (
     *filter_faults.FAULTS,
     *service_faults.FAULTS,
     *wire_faults.FAULTS,
+    *steering.FAULTS,
 )
 
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from . import calico_rules, faults, flannel_rules, processes, records, servers, tools, wiring
+from . import faults, processes, records, servers, steering, tools, wiring
+from .node_rules import RULESETS
 from .records import Lab, LabNode
 
 PLAN_FILE = "plan.json"  # written before anything is made: what a `remove` must look for
@@ -31,6 +32,8 @@ def make(lab: Lab) -> None:
     tools.ip_batch(None, wiring.links(lab))
     _in_parallel(_namespace, [(lab, netns) for netns in lab.namespaces()])
     _in_parallel(_node_rules, [(lab, node) for node in lab.nodes])
+    if lab.backend == "cilium":
+        _in_parallel(lambda node: steering.start_agent(lab, node), lab.nodes)
     servers.start_all(lab)
     records.save(lab)
 
@@ -57,7 +60,7 @@ def _commands(lab: Lab, netns: str) -> list[str]:
 
 def _node_rules(item: tuple[Lab, LabNode]) -> None:
     lab, node = item
-    ruleset = calico_rules.ruleset if lab.backend == "calico" else flannel_rules.ruleset
+    ruleset = RULESETS[lab.backend]
     tools.run_inside(node.netns, ["iptables-restore"], text=ruleset(lab, node))
 
 

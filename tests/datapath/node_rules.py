@@ -3,15 +3,18 @@
 import dataclasses
 import shlex
 
-from . import calico_rules, flannel_rules, servers, tools, wiring
+from . import calico_rules, flannel_rules, proxy_rules, servers, tools, wiring
 from .fault_actions import has_rule
 from .fault_record import Action, peer
 from .records import Lab, LabNode
 
+RULESETS = {"calico": calico_rules.ruleset, "flannel": flannel_rules.ruleset, "cilium": proxy_rules.ruleset}
+"""All tables of a node, by the network's shape."""
+
 
 def load(lab: Lab, node: LabNode) -> None:
     """Every rule of a node as these records ask for; what else stood in the tables of iptables is gone."""
-    ruleset = calico_rules.ruleset if lab.backend == "calico" else flannel_rules.ruleset
+    ruleset = RULESETS[lab.backend]
     tools.run_inside(node.netns, ["iptables-restore", "-w"], text=ruleset(lab, node))
 
 

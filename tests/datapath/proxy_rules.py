@@ -4,7 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 
-from .records import Lab, LabPod, LabService, LabServicePort
+from .records import Lab, LabNode, LabPod, LabService, LabServicePort
 
 
 @dataclass(slots=True)
@@ -41,6 +41,16 @@ def chain_name(kind: str, *parts: str) -> str:
     """KUBE-SVC-... and KUBE-SEP-...: 16 characters of base32(sha256(parts)) (proxier.go, servicePortEndpointChainName)."""
     digest = hashlib.sha256("".join(parts).encode()).digest()
     return f"KUBE-{kind}-{base64.b32encode(digest).decode()[:16]}"
+
+
+def ruleset(lab: Lab, node: LabNode) -> str:
+    """All tables of a node that has no other rules than these."""
+    filtering, translating = Table(), Table()
+    for hook in ("INPUT", "FORWARD", "OUTPUT"):
+        filter_hooks(filtering, hook)
+    filter_chains(lab, filtering)
+    nat(lab, translating)
+    return filtering.text("filter") + translating.text("nat")
 
 
 def nat(lab: Lab, table: Table) -> None:

@@ -154,7 +154,7 @@ class Lab:
     """The whole lab.
 
     Attributes:
-        backend: "calico" or "flannel".
+        backend: "calico", "flannel" or "cilium".
         family: "4".
         cluster_uid: the uid of the namespace kube-system, by which a cluster is recognised.
         pod_cidr: the network all pods' addresses come from.

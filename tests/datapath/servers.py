@@ -194,4 +194,5 @@ def wait_answered(lab: Lab, pod: LabPod, inside: Callable[[LabPod, Sequence[str]
 
 def expected(lab: Lab) -> set[str]:
     """Names of the processes of a whole lab."""
-    return {name for name, *_ in commands(lab)} | {ASKER}
+    agents = {f"agent-{node.name}" for node in lab.nodes} if lab.backend == "cilium" else set()
+    return {name for name, *_ in commands(lab)} | {ASKER} | agents

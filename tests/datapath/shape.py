@@ -15,10 +15,32 @@ NODE_MTU_BYTES = 1460  # Google Cloud's default, as on the procedure's machines
 OVERHEAD_BYTES = 50  # IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348, section 5)
 CLIENT = ("kotsadm", "kotsadm-58f859745b-x4nh8")
 
-NODE_ADDRESSES = ("10.128.0.72", "10.128.0.95", "10.128.0.96", "10.128.0.97", "10.128.0.98")
+NODE_ADDRESSES = tuple(f"10.128.0.{number}" for number in (72, 95, 96, 97, 98, 99, 100, 101, 102, 103))
 MIN_NODES, MAX_NODES = 2, len(NODE_ADDRESSES)
-CALICO_BLOCKS = ("10.244.114.64/26", "10.244.56.128/26", "10.244.106.64/26", "10.244.201.0/26", "10.244.77.192/26")
-SUFFIXES = ("k2v8c", "m4t7d", "q9w5r", "z6x4p", "b8n2l")  # of DaemonSet pods, one for each node
+CALICO_BLOCKS = (
+    *("10.244.114.64/26", "10.244.56.128/26", "10.244.106.64/26", "10.244.201.0/26", "10.244.77.192/26"),
+    *("10.244.12.64/26", "10.244.33.128/26", "10.244.150.0/26", "10.244.180.64/26", "10.244.222.192/26"),
+)
+SUFFIXES = (
+    "k2v8c",
+    "m4t7d",
+    "q9w5r",
+    "z6x4p",
+    "b8n2l",
+    "c5j7h",
+    "d3s9f",
+    "g8v2t",
+    "h6w4k",
+    "j9x5m",
+)  # of DaemonSet pods, one for each node
+
+# VXLAN device, what its MAC addresses begin with, VNI (0: one for each packet), UDP port.
+_DEVICES = {
+    "calico": ("vxlan.calico", "66", 4096, 4789),
+    "flannel": ("flannel.1", "7a", 1, 8472),
+    "cilium": ("cilium_vxlan", "8e", 0, 8472),
+}
+_AGENTS = {"calico": ("kube-system", "calico-node"), "flannel": ("kube-flannel", "kube-flannel-ds"), "cilium": ("kube-system", "cilium")}
 
 _UIDS = uuid.UUID("6b1f2f5e-7f0c-4d61-9d0f-5a4c6f8f1e10")
 
@@ -36,8 +58,13 @@ class _Plan:
     containers: tuple[LabContainer, ...]
 
 
+def container(namespace: str, name: str) -> str:
+    """The identifier of a pod's container; the same whenever the lab is made."""
+    return hashlib.sha256(f"container {namespace}/{name}".encode()).hexdigest()
+
+
 def design(backend: str, nodes: int) -> tuple[LabNode, ...]:
-    """The nodes of a lab; backend "calico" or "flannel"."""
+    """The nodes of a lab; backend "calico", "flannel" or "cilium"."""
     return tuple(_node(backend, index) for index in range(nodes))
 
 
@@ -72,7 +99,10 @@ def mac(prefix: str, name: str) -> str:
 
 
 def host_interface(backend: str, namespace: str, name: str) -> str:
-    """The node's end of a pod's veth; Calico: "cali" + 11 hex digits of sha1("namespace.pod") (felix, VethNameForWorkload)."""
+    """The node's end of a pod's veth; Calico: "cali" + 11 hex digits of sha1("namespace.pod") (felix, VethNameForWorkload); Cilium: "lxc" +
+    12 of sha256("CONTAINER:eth0") (pkg/datapath/connector)."""
+    if backend == "cilium":
+        return f"lxc{hashlib.sha256(f'{container(namespace, name)}:eth0'.encode()).hexdigest()[:12]}"
     digest = hashlib.sha1(f"{namespace}.{name}".encode()).hexdigest()
     return f"cali{digest[:11]}" if backend == "calico" else f"veth{digest[:8]}"
 
@@ -80,8 +110,8 @@ def host_interface(backend: str, namespace: str, name: str) -> str:
 def _node(backend: str, index: int) -> LabNode:
     name = f"ada-ec-{index + 1}"
     address = NODE_ADDRESSES[index]
-    calico = backend == "calico"
-    cidr = CALICO_BLOCKS[index] if calico else f"10.244.{index + 1}.0/24"
+    device, prefix, vni, port = _DEVICES[backend]
+    cidr = CALICO_BLOCKS[index] if backend == "calico" else f"10.244.{index + 1}.0/24"
     return LabNode(
         name=name,
         uid=uid("node", "", name),
@@ -89,15 +119,16 @@ def _node(backend: str, index: int) -> LabNode:
         address=address,
         underlay_interface="ens4",
         underlay_mac="42:01:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(address).packed),
-        vtep_interface="vxlan.calico" if calico else "flannel.1",
-        vtep_address=cidr.partition("/")[0],
-        vtep_mac=mac("66" if calico else "7a", f"{backend} {name}"),
-        vni=4096 if calico else 1,
-        vxlan_port=4789 if calico else 8472,
+        vtep_interface=device,
+        # Cilium's is that of cilium_host, anywhere in the block.
+        vtep_address=f"10.244.{index + 1}.223" if backend == "cilium" else cidr.partition("/")[0],
+        vtep_mac=mac(prefix, f"{backend} {name}"),
+        vni=vni,
+        vxlan_port=port,
         mtu_bytes=NODE_MTU_BYTES - OVERHEAD_BYTES,
         pod_cidr=cidr,
         fabric_port=f"to-{name}",
-        bridge=None if calico else "cni0",
+        bridge="cni0" if backend == "flannel" else None,
         labels={"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
     )
 
@@ -139,7 +170,7 @@ def _plans(backend: str, nodes: int) -> Iterator[_Plan]:
         yield _deployed("kube-system", "coredns", "86b5dd7f68", suffix, node, 1, "registry.k8s.io/coredns/coredns:v1.11.3", dns)
     # Not scheduled: a name that can be given but not traced, and a service without endpoints.
     yield _member("kotsadm", "postgres", "0", "statefulset", None, None, "postgres:14.5", (("postgres", 5432, "TCP"),))
-    agent = ("kube-system", "calico-node") if backend == "calico" else ("kube-flannel", "kube-flannel-ds")
+    agent = _AGENTS[backend]
     for node, suffix in enumerate(SUFFIXES[:nodes]):
         yield _member("default", "netshoot", suffix, "daemonset", node, 5, "docker.io/nicolaka/netshoot:v0.16")
         yield _member("kube-system", "kube-proxy", suffix, "daemonset", node, None, "registry.k8s.io/kube-proxy:v1.30.5")

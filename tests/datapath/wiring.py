@@ -7,6 +7,7 @@ from .shape import NODE_MTU_BYTES, mac
 
 GATEWAY = "10.128.0.1"  # owned by the underlay's bridge; it forwards nothing, so nothing leaves the lab
 UNDERLAY_BRIDGE = "br0"
+STEERED_HOST, STEERED_NET = "cilium_host", "cilium_net"
 PREFIX_BITS = 24
 CALICO_POD_GATEWAY = (
     "169.254.1.1"  # answered by proxy ARP on the node's end (Calico's documentation, "Why does my container have a route to 169.254.1.1?")
@@ -32,10 +33,11 @@ def links(lab: Lab) -> list[str]:
             f" type veth peer name {node.fabric_port} index {101 + place} mtu {NODE_MTU_BYTES} netns {lab.fabric}"
         )
         for number, pod in enumerate(lab.pods_on(node.name), start=11):
-            host_mac = CALICO_HOST_MAC if node.bridge is None else mac("ba", f"{pod.namespace}.{pod.name}")
+            host_mac = CALICO_HOST_MAC if lab.backend == "calico" else mac("ba", f"{pod.namespace}.{pod.name}")
+            mtu_bytes = NODE_MTU_BYTES if lab.backend == "cilium" else node.mtu_bytes  # Cilium's routes have the tunnel's MTU
             lines.append(
-                f"link add {pod.host_interface} index {number} address {host_mac} mtu {node.mtu_bytes} netns {node.netns}"
-                f" type veth peer name eth0 index 3 address {pod_mac(node, pod)} mtu {node.mtu_bytes} netns {pod.netns}"
+                f"link add {pod.host_interface} index {number} address {host_mac} mtu {mtu_bytes} netns {node.netns}"
+                f" type veth peer name eth0 index 3 address {pod_mac(node, pod)} mtu {mtu_bytes} netns {pod.netns}"
             )
     return lines
 
@@ -67,7 +69,26 @@ def node(lab: Lab, node: LabNode) -> list[str]:
         f"link set {nic} up",
         f"route add default via {GATEWAY} dev {nic} proto dhcp src {node.address} metric 100",
     ]
+    if lab.backend == "cilium":
+        return [*lines, *_steered(lab, node)]
     return [*lines, *overlay(lab, node), *(_bridged_pods(lab, node) if node.bridge else _routed_pods(lab, node))]
+
+
+def _steered(lab: Lab, node: LabNode) -> list[str]:
+    """Cilium: a VXLAN device in metadata mode, a pair of devices that serves all pods, and routes that lead there (recorded of 1.18.2)."""
+    lines = [
+        f"link add {STEERED_HOST} mtu {NODE_MTU_BYTES} type veth peer name {STEERED_NET} mtu {NODE_MTU_BYTES}",
+        *(f"link set {device} arp off up" for device in (STEERED_HOST, STEERED_NET)),
+        f"addr add {node.vtep_address}/32 dev {STEERED_HOST}",
+        f"link add {node.vtep_interface} address {node.vtep_mac} mtu {NODE_MTU_BYTES}"
+        f" type vxlan external dstport {node.vxlan_port} nolearning",
+        f"link set {node.vtep_interface} up",
+        f"route add {node.vtep_address} dev {STEERED_HOST} scope link",
+        f"route add {node.pod_cidr} via {node.vtep_address} dev {STEERED_HOST} src {node.vtep_address}",
+    ]
+    for peer in _peers(lab, node):
+        lines.append(f"route add {peer.pod_cidr} via {node.vtep_address} dev {STEERED_HOST} src {node.vtep_address} mtu {node.mtu_bytes}")
+    return [*lines, *(f"link set {pod.host_interface} up" for pod in lab.pods_on(node.name))]
 
 
 def overlay(lab: Lab, node: LabNode, *, vni: int | None = None, port: int | None = None) -> list[str]:
@@ -95,7 +116,9 @@ def neighbour(node: LabNode, peer: LabNode) -> str:
 
 
 def forwarding(lab: Lab, node: LabNode) -> list[str]:
-    """bridge, in a node: where its VXLAN device sends each peer's MAC."""
+    """bridge, in a node: where its VXLAN device sends each peer's MAC; a program says it where there is one."""
+    if lab.backend == "cilium":
+        return []
     return [fdb_entry(node, peer) for peer in _peers(lab, node)]
 
 
@@ -128,6 +151,16 @@ def _bridged_pods(lab: Lab, node: LabNode) -> list[str]:
 def pod(lab: Lab, pod: LabPod) -> list[str]:
     """ip, in a pod: its address and its way out."""
     host = lab.node(pod.node or "")
+    if lab.backend == "cilium":
+        gateway = host.vtep_address
+        return [
+            "link set eth0 up",
+            f"addr add {pod.address}/32 dev eth0",
+            # Cilium's program answers for it with this address; a reader of ARP is not needed for that.
+            f"neigh add {gateway} lladdr {mac('ba', f'{pod.namespace}.{pod.name}')} dev eth0 nud permanent",
+            f"route add {gateway} dev eth0 scope link",
+            f"route add default via {gateway} dev eth0 mtu {host.mtu_bytes}",
+        ]
     if host.bridge is None:
         return [
             "link set eth0 up",
@@ -135,7 +168,7 @@ def pod(lab: Lab, pod: LabPod) -> list[str]:
             f"route add {CALICO_POD_GATEWAY} dev eth0 scope link",
             f"route add default via {CALICO_POD_GATEWAY} dev eth0",
         ]
-    gateway = ipaddress.IPv4Network(host.pod_cidr)[1]
+    gateway = str(ipaddress.IPv4Network(host.pod_cidr)[1])
     return [
         "link set eth0 up",
         f"addr add {pod.address}/{PREFIX_BITS} brd + dev eth0",

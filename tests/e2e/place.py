@@ -1,5 +1,6 @@
 """Where the end-to-end tests run: a cluster, a way to break it, and the command as a user calls it."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from kubectl_vxtrace.errors import ExitCode
 from tests.e2e.listing import objects
+from tests.environment import DiskFullError
 from tests.laws import document
 
 # A pod that asks kube-dns all the time: the lab's and the cluster's, or one of yours (with --on current).
@@ -64,7 +67,11 @@ class Lab:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
     def vxtrace(self, *arguments: str, cwd: Path, timeout_s: float = 120.0, environment: Mapping[str, str] | None = None) -> Run:
-        """Run the plugin in `cwd`, which takes the bundle; `environment` is added to its own."""
+        """Run the plugin in `cwd`, which takes the bundle; `environment` is added to its own.
+
+        Raises:
+            DiskFullError: it ended since the disk of this machine took no more, of which its answer says nothing else.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "kubectl_vxtrace", *arguments],
             cwd=cwd,
@@ -74,6 +81,8 @@ class Lab:
             timeout=timeout_s,
             check=False,
         )
+        if done.returncode == ExitCode.CANNOT_RUN and os.strerror(errno.ENOSPC) in done.stderr:
+            raise DiskFullError(done.stderr)
         return Run(done.returncode, done.stdout, done.stderr)
 
     def trace(self, *extra: str, cwd: Path, duration: str = "4s", to: str = SERVICE) -> Run:

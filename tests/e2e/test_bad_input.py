@@ -13,6 +13,7 @@ import yaml
 
 from tests.e2e.listing import pods
 from tests.e2e.place import CLIENT, Lab, Run
+from tests.unpacking import unpacked
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
@@ -49,7 +50,7 @@ def _assert_refused(run: Run, code: int, *said: str) -> None:
         (["pod", CLIENT, "--to", "kube-dns", "--dry-run", "client", "-o", "name"], 2, "-o name"),
         (["check", "everything"], 2, "everything"),
         (["pod", CLIENT, "--to", "kube-dns", "--duration", "15"], 2, "15"),
-        (["pod", CLIENT], 2, "--to"),
+        (["pod", CLIENT, "--port", "53"], 2, "--to"),
         (["pod", CLIENT, "--to", "kube-dns", "--bundle", "none", "-o", "name"], 2, "--bundle"),
         (["pod", CLIENT, "--to", "kube-dns", "--image", "docker.io/library/absent:v1"], 1, "absent:v1"),
         (["pod", CLIENT, "--to", "kube-dns", "--context", "nowhere"], 2, "nowhere"),
@@ -212,13 +213,7 @@ def test_no_vxlan_device_anywhere(place: Lab, backend: str, tmp_path: Path) -> N
 def test_a_cut_pcap_is_said_and_the_rest_is_used(place: Lab, tmp_path: Path) -> None:
     run = place.trace("--bundle", "ticket.zip", cwd=tmp_path)
     assert run.code == 0
-    import zipfile
-
-    loose = tmp_path / "loose"
-    with zipfile.ZipFile(tmp_path / "ticket.zip") as bundle:
-        for name in bundle.namelist():
-            if name.endswith(".pcap"):
-                bundle.extract(name, loose)
+    loose = unpacked(tmp_path / "ticket.zip", tmp_path / "loose", suffix=".pcap")
     cut = loose / "ada-ec-2-primary-interface.pcap"
     cut.write_bytes(cut.read_bytes()[:10])
     again = place.vxtrace("analyze", str(loose), "-o", "json", cwd=tmp_path)

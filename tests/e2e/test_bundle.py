@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from kubectl_vxtrace.packets import read_pcap
 from tests.e2e.place import Lab, Run, direction_of, place_of
+from tests.unpacking import contents, unpacked
 
 pytestmark = [pytest.mark.lab]
 
@@ -28,11 +28,7 @@ class Broken:
 
     def loose(self, folder: Path) -> Path:
         """The captures alone, unpacked into `folder`."""
-        with zipfile.ZipFile(self.bundle) as packed:
-            for name in packed.namelist():
-                if name.endswith(".pcap"):
-                    packed.extract(name, folder)
-        return folder
+        return unpacked(self.bundle, folder, suffix=".pcap")
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +46,58 @@ def broken(lab_of_backend: Lab, tmp_path_factory: pytest.TempPathFactory) -> Bro
 
 
 def test_manifest_names_every_file(broken: Broken) -> None:
-    with zipfile.ZipFile(broken.bundle) as bundle:
-        manifest = json.loads(bundle.read("manifest.json"))
-        assert {entry["file"] for entry in manifest} == set(bundle.namelist()) - {"manifest.json"}
-        for entry in manifest:
-            content = bundle.read(entry["file"])
-            assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])
-        assert bundle.read("result.json").decode() == broken.run.stdout
-        assert "VERDICT" in bundle.read("summary.md").decode()
-        for capture in broken.run.report["captures"]:
-            assert hashlib.sha256(bundle.read(capture["file"])).hexdigest() == capture["sha256"]
+    files = contents(broken.bundle)
+    manifest = json.loads(files["manifest.json"])
+    assert {entry["file"] for entry in manifest} == set(files) - {"manifest.json"}
+    for entry in manifest:
+        content = files[entry["file"]]
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])
+    assert files["result.json"].decode() == broken.run.stdout
+    assert "VERDICT" in files["summary.md"].decode()
+    for capture in broken.run.report["captures"]:
+        assert hashlib.sha256(files[capture["file"]]).hexdigest() == capture["sha256"]
+
+
+def test_the_audit_names_every_node_and_what_was_made_and_removed(broken: Broken) -> None:
+    events = [json.loads(line) for line in contents(broken.bundle)["audit.jsonl"].splitlines()]
+    assert {event["node"] for event in events if event["kind"] == "command"} == {"ada-ec-1", "ada-ec-2", "ada-ec-3"}
+    requests = [(event["method"], event["path"].partition("?")[0]) for event in events if event["kind"] == "request"]
+    made = [path for method, path in requests if method == "POST" and path.endswith("/pods")]
+    removed = [path for method, path in requests if method == "DELETE"]
+    assert len(made) >= len(removed) == 3
+    upgrades = sum(path.endswith("/exec") for _, path in requests)
+    assert upgrades >= sum(event["kind"] == "command" for event in events) > 10
+    assert all("time" in event and "duration_ms" in event for event in events)
+
+
+def test_what_was_lost_inside_a_node_is_no_matter_for_the_network(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
+    assert "handoff.md" not in contents(broken.bundle)
+    run = lab_of_backend.vxtrace("analyze", str(broken.bundle), "-o", "handoff", cwd=tmp_path)
+    assert run.code == 3, run.stderr
+    assert "tcpdump" not in run.stdout
+
+
+def test_what_was_lost_on_the_wire_has_a_page_for_the_network(lab_of_backend: Lab, tmp_path: Path) -> None:
+    """And a bundle that is a folder, and each request and command on stderr."""
+    lab_of_backend.fault("underlay-udp-blocked")
+    try:
+        run = lab_of_backend.trace("--bundle", "to/", "-v", cwd=tmp_path)
+    finally:
+        lab_of_backend.heal()
+    assert run.code == 3, run.stderr
+    [folder] = (tmp_path / "to").iterdir()
+    page = (folder / "handoff.md").read_text()
+    assert page.startswith("# Packets are lost between ada-ec-1 and ada-ec-2")
+    assert "let through from 10.128.0.72 to 10.128.0.95" in page
+    assert " POST /api/v1/namespaces/" in run.stderr
+    assert "ada-ec-2" in run.stderr
+    again = lab_of_backend.vxtrace("analyze", str(folder), "-o", "json", cwd=tmp_path)
+    assert again.stdout == run.stdout
 
 
 def test_pcaps_have_the_names_of_the_procedure(broken: Broken, backend: str) -> None:
     device = {"calico": "calico", "flannel": "flannel-1"}[backend]
-    with zipfile.ZipFile(broken.bundle) as bundle:
-        names = set(bundle.namelist())
+    names = set(contents(broken.bundle))
     for node in ("ada-ec-1", "ada-ec-2", "ada-ec-3"):
         assert {f"{node}-pod.pcap", f"{node}-vxlan-{device}.pcap", f"{node}-primary-interface.pcap"} <= names
 
@@ -77,8 +109,7 @@ def test_analyze_gives_the_same_report_to_the_byte(lab_of_backend: Lab, broken: 
 
 
 def test_analyze_of_a_folder_in_every_form(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
-    with zipfile.ZipFile(broken.bundle) as packed:
-        packed.extractall(tmp_path / "folder")
+    unpacked(broken.bundle, tmp_path / "folder")
     forms = {form: lab_of_backend.vxtrace("analyze", "folder", "-o", form, cwd=tmp_path) for form in ("yaml", "markdown", "table", "html")}
     assert {run.code for run in forms.values()} == {3}
     assert yaml.safe_load(forms["yaml"].stdout) == broken.run.report
@@ -90,8 +121,7 @@ def test_analyze_of_a_folder_in_every_form(lab_of_backend: Lab, broken: Broken, 
 def test_the_merged_capture_holds_every_packet(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
     run = lab_of_backend.vxtrace("analyze", str(broken.bundle), "--pcap", "all.pcapng", "-o", "json", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (3, broken.run.report["verdict"])
-    with zipfile.ZipFile(broken.bundle) as bundle:
-        assert (tmp_path / "all.pcapng").read_bytes() == bundle.read("merged.pcapng")
+    assert (tmp_path / "all.pcapng").read_bytes() == contents(broken.bundle)["merged.pcapng"]
     table = read_pcap(tmp_path / "all.pcapng")
     assert table.whole
     assert len(table) == sum(capture["captured"] for capture in broken.run.report["captures"])
@@ -102,8 +132,7 @@ def test_bundle_and_merged_capture_beside_each_other(lab_of_backend: Lab, broken
     """Who unpacks a bundle and hands over its captures hands over each packet twice."""
     loose = broken.loose(tmp_path / "loose")
     alone = lab_of_backend.vxtrace("analyze", "loose", "-o", "json", cwd=tmp_path)
-    with zipfile.ZipFile(broken.bundle) as bundle:
-        bundle.extract("merged.pcapng", loose)
+    unpacked(broken.bundle, loose, suffix="merged.pcapng")
     both = lab_of_backend.vxtrace("analyze", "loose", "-o", "json", cwd=tmp_path)
     assert both.code == alone.code, both.stderr
     assert both.report["flows"] == alone.report["flows"]
@@ -161,8 +190,7 @@ def test_a_cut_bundle(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> No
 
 def test_a_bundle_of_a_newer_format(lab_of_backend: Lab, broken: Broken, tmp_path: Path) -> None:
     """What else a newer format has changed does not matter: it is named before anything is read."""
-    with zipfile.ZipFile(broken.bundle) as packed:
-        packed.extractall(tmp_path / "folder")
+    unpacked(broken.bundle, tmp_path / "folder")
     (tmp_path / "folder" / "recording.json").write_text('{"format": 99, "version": "9.0", "captures": "elsewhere"}')
     run = lab_of_backend.vxtrace("analyze", "folder", cwd=tmp_path)
     assert (run.code, run.stdout) == (1, "")

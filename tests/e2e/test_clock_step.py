@@ -8,13 +8,13 @@ import hashlib
 import json
 import shutil
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.place import Lab, direction_of, hop_packets
+from tests.unpacking import unpacked
 
 pytestmark = [pytest.mark.lab, pytest.mark.lab_only, pytest.mark.one_backend]
 
@@ -74,8 +74,7 @@ def test_what_was_seen_stays_seen(place: Lab, tmp_path: Path) -> None:
     """Never "no traffic", never replies that are not counted where their requests are; delivered, or said not to be known."""
     healthy = place.trace("--bundle", "healthy.zip", cwd=tmp_path, duration="6s")
     assert (healthy.code, healthy.report["verdict"]) == (0, "delivered"), healthy.stderr
-    with zipfile.ZipFile(tmp_path / "healthy.zip") as bundle:
-        bundle.extractall(tmp_path / "healthy")
+    unpacked(tmp_path / "healthy.zip", tmp_path / "healthy")
     for step_s in STEPS_S:
         folder = tmp_path / f"stepped{step_s}"
         shutil.copytree(tmp_path / "healthy", folder)

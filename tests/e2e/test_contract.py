@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.e2e.place import CLIENT, Lab, Run
 from tests.e2e.shape import problems
+from tests.unpacking import unpacked
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
@@ -37,13 +37,6 @@ def _assert_fits(run: Run, schema: dict[str, Any], *, files_only: bool = False) 
     assert _violations(schema, run.report) == []
 
 
-def _loose(bundle: Path, folder: Path) -> None:
-    with zipfile.ZipFile(bundle) as packed:
-        for name in packed.namelist():
-            if name.endswith(".pcap"):
-                packed.extract(name, folder)
-
-
 @pytest.mark.parametrize("fault", [None, "host-firewall", "fdb-missing", "nothing-listening"])
 def test_a_trace_and_its_captures_alone(place: Lab, schema: dict[str, Any], fault: str | None, tmp_path: Path) -> None:
     if fault is not None:
@@ -51,7 +44,7 @@ def test_a_trace_and_its_captures_alone(place: Lab, schema: dict[str, Any], faul
     run = place.trace("--bundle", "ticket.zip", cwd=tmp_path)
     assert run.code == (0 if fault is None else 3), run.stderr
     _assert_fits(run, schema)
-    _loose(tmp_path / "ticket.zip", tmp_path / "loose")
+    unpacked(tmp_path / "ticket.zip", tmp_path / "loose", suffix=".pcap")
     again = place.vxtrace("analyze", "loose", "-o", "json", cwd=tmp_path)
     assert again.code in (0, 3), (again.report["completeness"], again.stderr)
     _assert_fits(again, schema, files_only=True)

@@ -20,9 +20,11 @@ def test_the_table_has_the_first_faults(place: Lab) -> None:
     assert {line.name for line in place.faults()} >= FIRST
 
 
-def test_each_fault_is_named_with_its_leg(place: Lab, tmp_path: Path) -> None:
+def test_each_fault_is_named_with_its_leg(place: Lab, backend: str, tmp_path: Path) -> None:
+    """All on the lab's first backend, every third elsewhere: `make truth` makes all of them everywhere."""
     wrong = []
-    for line in [line for line in place.faults() if line.name in FIRST]:
+    lines = [line for line in place.faults() if line.name in FIRST]
+    for line in lines if (place.command, backend) == ("tests.lab", "calico") else lines[::3]:
         place.fault(line.name)
         run = place.trace("--bundle", "none", cwd=tmp_path)
         place.heal()

@@ -1,15 +1,17 @@
 """What flags and the smaller commands do."""
 
+import base64
 import json
 import shlex
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.e2e.listing import pods
-from tests.e2e.place import CLIENT, Lab
+from tests.e2e.place import CLIENT, SERVICE, Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
@@ -107,6 +109,9 @@ def test_show_lists_so_many_delivered_packets(place: Lab, tmp_path: Path) -> Non
         ["pod/kotsadm/kotsadm-58f", "--context", "{context}"],
         ["deploy/kotsadm", "--namespace", "kotsadm", "--to", "svc/kube-system/kube-dns:53/udp"],
         ["po/kotsadm-58f859745b-x4nh8", "-n", "kotsadm", "--to", "10.96.0.10:53/udp", "--user", "{user}", "--cluster", "{cluster}"],
+        ["-l", "app=kotsadm", "-n", "kotsadm", "--to", "kube-dns.kube-system:dns"],
+        ["kotsadm/kotsadm-58f", "--to", "kube-dns.kube-system.svc.cluster.local:53/udp"],
+        ["kotsadm/kotsadm-58f", "--to", "udp://kube-dns.kube-system.svc:53/x"],
         ["{address}", "--port", "53", "--protocol", "udp", "--as", "root", "--as-group", "system:masters", "--request-timeout", "20s"],
     ],
 )
@@ -121,6 +126,37 @@ def test_ways_to_name_the_same(place: Lab, arguments: list[str], tmp_path: Path)
     flows = json.loads(run.stdout)["flows"]
     assert {flow["client"]["pod"] for flow in flows} == {CLIENT}
     assert {flow["server"]["node"] for flow in flows} == place.dns_nodes()
+
+
+def test_a_cluster_that_is_named_by_flags_alone(place: Lab, tmp_path: Path) -> None:
+    config = yaml.safe_load(place.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    token = next(user["user"]["token"] for user in config["users"] if "token" in user["user"])
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    flags = ["--server", cluster["server"], "--token", token, "--certificate-authority", str(authority)]
+    run = place.vxtrace(
+        "pod", CLIENT, "--to", SERVICE, "--duration", "3s", "-o", "json", *flags, cwd=tmp_path, environment={"KUBECONFIG": "/nowhere"}
+    )
+    assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
+    (bundle,) = tmp_path.glob("*.zip")
+    with zipfile.ZipFile(bundle) as packed:
+        members = [packed.read(name) for name in packed.namelist()]
+    assert not [member for member in [*members, run.stdout.encode(), run.stderr.encode()] if token.encode() in member]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["pod", "kotsadm/kotsadm-58"], CLIENT),
+        (["pod", CLIENT, "--to", "svc/kube-system/kube-"], "svc/kube-system/kube-dns"),
+        (["pod", CLIENT, "--to=node/ada-ec-1"], "node/ada-ec-1"),
+        (["pod", "-n", "kube-s"], "kube-system"),
+    ],
+)
+def test_names_of_the_cluster_are_completed(place: Lab, words: list[str], wanted: str, tmp_path: Path) -> None:
+    run = place.vxtrace("__complete", *words, cwd=tmp_path)
+    assert (run.code, run.stdout, run.stderr) == (0, f"{wanted}\n:4\n", "")
 
 
 @pytest.mark.parametrize(

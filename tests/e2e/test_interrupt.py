@@ -103,9 +103,10 @@ def test_a_third_signal_ends_at_once_and_says_what_is_left(place: Lab, said: str
     process = _start(place, tmp_path)
     _wait_for(process, said)
     began_s = time.monotonic()
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.02)  # two that come at once are one (signal(7))
+    for _ in range(10):  # on a busy machine several come at once, and are one (signal(7)); the third that it notices ends it
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
     stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - began_s < 5
     assert (process.returncode, stdout) == (5, "")

@@ -1,7 +1,6 @@
 """The matched packets against an independent reading of the same captures by tshark."""
 
 import subprocess
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.place import Lab
+from tests.unpacking import unpacked
 
 pytestmark = [pytest.mark.lab]
 
@@ -19,8 +19,7 @@ FIELDS = ["frame.number", "ip.id", "dns.id", "udp.port", "dns.flags.response"]
 def test_matched_packets_are_those_that_tshark_matches(place: Lab, backend: str, tmp_path: Path) -> None:
     run = place.trace("--show", "1000", "--bundle", "ticket.zip", cwd=tmp_path)
     assert run.code == 0, run.stderr
-    with zipfile.ZipFile(tmp_path / "ticket.zip") as bundle:
-        bundle.extractall(tmp_path / "bundle")
+    unpacked(tmp_path / "ticket.zip", tmp_path / "bundle")
     port = {"calico": 4789, "flannel": 8472}[backend]
     identities = {capture["id"]: _identities(tmp_path / "bundle" / capture["file"], port) for capture in run.report["captures"]}
     packets = run.report["packets"]

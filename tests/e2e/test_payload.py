@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.place import CLIENT, Cluster, Lab
+from tests.unpacking import contents
 
 pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
 
@@ -40,8 +40,7 @@ def trace(place: Lab, cwd: Path, *flags: str) -> tuple[dict[str, bytes], bool]:
     run = place.vxtrace("pod", CLIENT, "--to", f"{WEB}:3000/tcp", "--duration", "2s", "--bundle", "b.zip", "-o", "json", *flags, cwd=cwd)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     [scrubbed] = {capture["scrubbed"] for capture in run.report["captures"]}
-    with zipfile.ZipFile(cwd / "b.zip") as bundle:
-        return {name: bundle.read(name) for name in bundle.namelist()}, scrubbed
+    return contents(cwd / "b.zip"), scrubbed
 
 
 @pytest.mark.usefixtures("asking")

@@ -107,3 +107,15 @@ def test_counters_of_queueing_disciplines_stand_with_their_interface() -> None:
     assert qdiscs == {"ens4": {"qdisc.dropped": 7, "qdisc.overlimits": 1, "qdisc.requeues": 0}}
     (link,) = read_links(b'[{"ifindex":2,"ifname":"ens4"}]', prefixes={}, qdiscs=qdiscs)
     assert link.counters["qdisc.dropped"] == 7
+
+
+@pytest.mark.parametrize("kind", ["veth", "netkit"])
+def test_a_pair_both_of_whose_ends_are_the_nodes(kind: str) -> None:
+    """iproute2 names the other end where it is in the same namespace, and numbers it where it is not."""
+    records = [
+        {"ifindex": 3, "ifname": "cilium_net", "link": "cilium_host", "linkinfo": {"info_kind": kind}},
+        {"ifindex": 4, "ifname": "lxc3970b005f013", "link_index": 16, "link_netnsid": 1, "linkinfo": {"info_kind": kind}},
+    ]
+    own, pod = read_links(json.dumps(records).encode(), prefixes={})
+    assert (own.peer, own.lower, own.peer_index) == ("cilium_host", None, None)
+    assert (pod.peer, pod.lower, pod.peer_index, pod.peer_namespace) == (None, None, 16, 1)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from typer.core import TyperOption
 from typer.main import get_group
 
-from kubectl_vxtrace.cli import app
+from kubectl_vxtrace.app import app
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.flags.grammar import command_name, flags_of, normalised
+from kubectl_vxtrace.flags.called import called
+from kubectl_vxtrace.flags.grammar import flags_of, normalised
 
 GROUP = get_group(app)
 FLAGS = flags_of(GROUP)
@@ -18,8 +19,9 @@ FLAGS = flags_of(GROUP)
 
 def understood(words: list[str]) -> dict[str, Any]:
     """What Click makes of a command line once it is normalised."""
-    name, *rest = normalised(words, FLAGS)
-    return dict(GROUP.commands[name].make_context(name, rest).params)
+    call = called(words, FLAGS)
+    assert call.name is not None
+    return dict(GROUP.commands[call.name].make_context(call.name, normalised(call.words, FLAGS[call.name])).params)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +51,29 @@ def understood(words: list[str]) -> dict[str, Any]:
         ("--quiet=True", {"quiet": True}),
         ("--quiet -q=false", {"quiet": False}),
         ("--quiet=false -q", {"quiet": True}),
-        ("-qv=false", {"quiet": True, "verbose": False}),
+        ("-qv=false", {"quiet": True, "verbose": 0}),
         ("-qv", {"quiet": True, "verbose": True}),
         ("-qn=shop", {"quiet": True, "namespace": "shop"}),
         ("-qnshop", {"quiet": True, "namespace": "shop"}),
         ("-qn shop", {"quiet": True, "namespace": "shop"}),
         ("-qn -v", {"quiet": True, "namespace": "-v", "verbose": False}),
-        ("-v=6", {"verbose": True}),
-        ("-v6", {"verbose": True}),
-        ("-qv6", {"quiet": True, "verbose": True}),
-        ("-v=0", {"verbose": False}),
-        ("--verbose=9", {"verbose": True}),
+        ("-v=6", {"verbose": 2}),
+        ("-v6", {"verbose": 2}),
+        ("-qv6", {"quiet": True, "verbose": 2}),
+        ("-v=0", {"verbose": 0}),
+        ("-vv", {"verbose": 2}),
+        ("-v=1", {"verbose": 1}),
+        ("-v=5", {"verbose": 1}),
+        ("-vv -v=0 -v", {"verbose": 1}),
+        ("--verbose=9", {"verbose": 2}),
+        ("--v=6", {"verbose": 2}),
+        ("--v 6", {"verbose": 2}),
+        ("-v 6", {"verbose": 2}),
+        ("-v 0", {"verbose": 0}),
+        ("--v", {"verbose": 1}),
+        ("--to -v --show 6", {"to": "-v", "verbose": False, "show": 6}),
+        ("--insecure-skip-tls-verify -s=https://a.test", {"insecure_skip_tls_verify": True, "server": "https://a.test"}),
+        ("--insecure-skip-tls-verify=false --token=a=b", {"insecure_skip_tls_verify": False, "token": "a=b"}),
         ("--keep-pods=false --strict=true", {"keep_pods": False, "strict": True}),
         ("--as-group=a --as-group b", {"as_group": ["a", "b"]}),
         ("-n=a -n=b", {"namespace": "b"}),
@@ -78,39 +92,24 @@ def test_flags_may_stand_before_and_between_names() -> None:
 
 
 def test_nothing_after_two_dashes_is_touched() -> None:
-    words = ["pod", "--", "-n=x", "--quiet=false", "-q=nonsense"]
-    assert normalised(words, FLAGS) == words
-    assert normalised(["--", "-n=x"], FLAGS) == ["--", "-n=x"]
+    words = ["--", "-n=x", "--quiet=false", "-q=nonsense", "-v", "6", "--v"]
+    assert normalised(words, FLAGS["pod"]) == words
 
 
 @pytest.mark.parametrize("word", ["--unknown=1", "-x=1", "-qx", "-h", "--help", "-", "", "web"])
 def test_what_is_no_flag_of_the_command_is_left_to_click(word: str) -> None:
-    assert normalised(["pod", word, "-q"], FLAGS) == ["pod", word, "-q"]
+    assert normalised([word, "-q"], FLAGS["pod"]) == [word, "-q"]
 
 
-@pytest.mark.parametrize("word", ["-q=maybe", "--quiet=6", "--strict=", "-v=-1", "--verbose=high", "-v=٣"])
+def test_a_level_is_not_taken_from_a_name_that_is_no_level() -> None:
+    assert normalised(["-v", "web"], FLAGS["pod"]) == ["-v", "web"]
+    assert normalised(["-v", "pod/6"], FLAGS["pod"]) == ["-v", "pod/6"]
+
+
+@pytest.mark.parametrize("word", ["-q=maybe", "--quiet=6", "--strict=", "-v=-1", "--verbose=high", "-v=٣", "--v=x"])
 def test_a_switch_is_true_or_false(word: str) -> None:
     with pytest.raises(UsageError, match="is a switch"):
-        normalised(["pod", "web", word], FLAGS)
-
-
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        (["help"], ["--help"]),
-        (["help", "pod"], ["pod", "--help"]),
-        (["nonsense", "-n=x"], ["nonsense", "-n=x"]),
-        ([], []),
-        (["--version"], ["--version"]),
-        (["-h", "pod", "-n=x"], ["-h", "pod", "-n", "x"]),
-    ],
-)
-def test_commands(words: list[str], wanted: list[str]) -> None:
-    assert normalised(words, FLAGS) == wanted
-
-
-def test_the_command_is_the_first_word_that_is_no_flag() -> None:
-    assert [command_name(words.split()) for words in ("pod x", "-h pod", "--version", "", "-- pod")] == ["pod", "pod", None, None, None]
+        normalised(["web", word], FLAGS["pod"])
 
 
 def test_switches_are_off_by_default_and_have_no_second_name_that_turns_them_off() -> None:
@@ -140,3 +139,16 @@ def test_every_form_says_the_same_and_the_last_one_counts(settings: list[tuple[t
         meant |= {"quiet": what == "on"} if what in ("on", "off") else {what: value}
     params = understood([*words, "web"])
     assert {name: params[name] for name in meant} == meant
+
+
+@pytest.mark.parametrize("command", sorted(GROUP.commands))
+def test_every_flag_may_be_joined_to_its_value_and_every_switch_be_given_one(command: str) -> None:
+    """`--flag value` and `--flag=value` alike, and `-f value`, `-f=value`, `-fvalue`; `--switch`, `--switch=true`, `--switch=false`."""
+    flags = FLAGS[command]
+    for spelling in flags.valued:
+        joined = [f"{spelling}=5", *([f"{spelling}5"] if len(spelling) == 2 else [])]
+        told = {tuple(normalised([word], flags)[-2:]) for word in joined} | {tuple(normalised([spelling, "5"], flags))}
+        assert {tuple("=".join(words).split("=")) for words in told} == {(spelling, "5")}, spelling
+    for spelling in flags.switches:
+        assert normalised([spelling], flags) == normalised([f"{spelling}=true"], flags) == [spelling]
+        assert normalised([f"{spelling}=false"], flags) == []

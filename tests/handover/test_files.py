@@ -10,7 +10,8 @@ from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.report import TraceReport
 from tests.handover import build
 from tests.handover.build import SERVER_NODE
-from tests.wire.places import CLIENT_NODE, FIRST, NIC, SECOND
+from tests.wire import links
+from tests.wire.places import CLIENT_NODE, FIRST, NIC, SECOND, VXLAN
 
 SHOTS = build.recorded()
 FILES = build.by_procedure(SHOTS)
@@ -47,6 +48,40 @@ def test_a_hole_in_the_middle_of_a_rotation_makes_no_witness(tmp_path: Path) -> 
     report = build.report_of(tmp_path, {**files, f"{name}1": files[f"{name}1"][:-7]})
     assert all(found <= true for found, true in zip(_lost(report), TRUTH, strict=True))
     assert "others follow" in str(report.completeness.blind)
+
+
+RAW = 101
+"""DLT_RAW: IP without a link's header (tcpdump.org/linktypes)."""
+
+
+def test_files_of_different_links_are_one_recording(tmp_path: Path) -> None:
+    """Captures of a pod without Ethernet, of a device that is cooked, and of others as they are."""
+    first = next(iter(SHOTS))
+    pod, device = (build.procedure_name(tap) for tap in (first, (CLIENT_NODE, VXLAN)))
+    mixed = {
+        **FILES,
+        pod: build.pcap([(time_ns, frame[14:]) for time_ns, frame in SHOTS[first]], RAW),
+        device: build.pcap([(time_ns, links.sll2(frame[14:], interface=5)) for time_ns, frame in SHOTS[CLIENT_NODE, VXLAN]], links.SLL2),
+    }
+    report = build.report_of(tmp_path, mixed)
+    assert build.lost(report) == TRUTH
+    assert report.completeness.blind == ()
+
+
+def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
+    report = build.report_of(tmp_path, {**FILES, **{f"again/{name}": content for name, content in FILES.items()}})
+    assert build.lost(report) == TRUTH
+    assert str(report.completeness.notes).count("it is a copy of") == len(FILES)
+
+
+def test_a_capture_of_a_switch_stands_between_the_nics(tmp_path: Path) -> None:
+    """It saw what left the client's node: then what is lost vanishes behind it."""
+    files = {**FILES, "switch.pcap": build.pcap(SHOTS[CLIENT_NODE, NIC])}
+    report = build.report_of(tmp_path, files, "--hop=tor=switch.pcap")
+    [flow] = report.flows
+    request = flow.directions[0]
+    assert [(hop.node, hop.role) for hop in request.hops[2:5]] == [("ada-ec-1", "underlay"), ("tor", "underlay"), ("ada-ec-2", "underlay")]
+    assert {(leg.from_, leg.to): leg.lost for leg in request.legs if leg.lost} == {(4, 5): build.LOST_REQUESTS}
 
 
 def _at_another_time(shots: build.Shots, apart_ns: int) -> build.Shots:

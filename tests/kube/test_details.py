@@ -173,3 +173,48 @@ _POD = Pod(namespace="shop", name="web", labels={"app": "web", "tier": "front"})
 )
 def test_which_pods_a_policy_selects(policy: NetworkPolicy, expected: bool | None) -> None:
     assert policy.selects(_POD) is expected
+
+
+_CILIUM = _cni("cilium-vxlan")
+_CILIUM_API = "/apis/cilium.io/v2"
+
+
+def _pod(namespace: str, **labels: str) -> Pod:
+    return Pod(namespace=namespace, name="a", labels=labels)
+
+
+def test_ciliums_policies_are_read_rule_by_rule(fake: Fake, connection: Connection) -> None:
+    """Sections isolate by being there; labels bear their source, and a clusterwide policy names namespaces by one of them."""
+    fake.lists[f"{_CILIUM_API}/namespaces/kotsadm/ciliumnetworkpolicies"] = [
+        {
+            "metadata": {"name": "mine", "namespace": "kotsadm"},
+            "spec": {"endpointSelector": {"matchLabels": {"k8s:app": "kotsadm"}}, "egress": [{}, {}], "egressDeny": [{}]},
+        },
+        {
+            "metadata": {"name": "both", "namespace": "kotsadm"},
+            "specs": [
+                {"endpointSelector": {"matchExpressions": [{"key": "any:tier", "operator": "Exists"}]}, "ingress": []},
+                {"endpointSelector": {}, "ingressDeny": [{}]},
+            ],
+        },
+    ]
+    fake.lists[f"{_CILIUM_API}/ciliumclusterwidenetworkpolicies"] = [
+        {
+            "metadata": {"name": "wide"},
+            "spec": {"endpointSelector": {"matchLabels": {"k8s:io.kubernetes.pod.namespace": "kube-system"}}, "ingress": []},
+        },
+        {"metadata": {"name": "nodes"}, "spec": {"nodeSelector": {}, "ingress": []}},
+    ]
+    found = {(policy.name, policy.types): policy for policy in detailed(connection, _SNAPSHOT, _FLOWS, (_CILIUM,)).policies}
+    assert found.keys() == {("mine", ("Egress",)), ("both", ("Ingress",)), ("wide", ("Ingress",))}
+    mine, wide = found["mine", ("Egress",)], found["wide", ("Ingress",)]
+    assert (mine.kind, mine.egress, mine.match_labels) == ("cilium.io/CiliumNetworkPolicy", 2, {"app": "kotsadm"})
+    assert [mine.selects(_pod("kotsadm", app=app)) for app in ("kotsadm", "other")] == [True, False]
+    assert [wide.selects(_pod(namespace)) for namespace in ("kube-system", "kotsadm")] == [True, False]
+
+
+def test_ciliums_policies_that_may_not_be_read_are_told(fake: Fake, connection: Connection) -> None:
+    fake.forbidden = {f"{_CILIUM_API}/ciliumclusterwidenetworkpolicies"}
+    found = detailed(connection, _SNAPSHOT, _FLOWS, (_CILIUM,))
+    assert found.absent["ciliumclusterwidenetworkpolicies"] == "forbidden"
+    assert any("ciliumclusterwidenetworkpolicies.cilium.io" in sentence for sentence in found.refused)

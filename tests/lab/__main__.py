@@ -202,7 +202,9 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("up", up, "make the lab and print its kubeconfig's path")
     sub.add_argument("--nodes", type=int, default=3, help=f"{shape.MIN_NODES} to {shape.MAX_NODES} (default 3)")
-    sub.add_argument("--backend", choices=("calico", "flannel"), default="calico", help="whose shape the nodes have (default calico)")
+    sub.add_argument(
+        "--backend", choices=("calico", "flannel", "cilium"), default="calico", help="whose shape the nodes have (default calico)"
+    )
     sub.add_argument("--family", choices=("4", "6", "dual"), default="4", help="IP family (default 4, the only one built)")
     command("down", down, "take everything down")
     command("status", status, "say what is up")

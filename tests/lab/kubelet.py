@@ -66,6 +66,7 @@ def container_spec(pod: JsonObject, node: LabNode) -> ContainerSpec:
         read_only=bool(context.get("readOnlyRootFilesystem")),
         capabilities=_capabilities(context),
         no_new_privileges=context.get("allowPrivilegeEscalation") is False,
+        host_pid=bool(spec.get("hostPID")),
     )
 
 

@@ -5,7 +5,9 @@ import os
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 
+from tests.datapath import steering
 from tests.datapath.records import Lab, LabNode, LabPod, LabService, LabWorkload
+from tests.datapath.shape import container
 from tests.lab import resources
 from tests.lab.resources import Kind
 from tests.lab.status import JsonObject
@@ -45,7 +47,27 @@ def _object(kind: Kind, uid: str, name: str, namespace: str | None = None, label
     return {"apiVersion": kind.group_version, "kind": kind.kind, "metadata": metadata}
 
 
+def _cilium_endpoint(lab: Lab, pod: LabPod) -> JsonObject:
+    found = _object(resources.CILIUM_ENDPOINTS, stable_uid(lab, "ciliumendpoint", pod.namespace, pod.name), pod.name, pod.namespace)
+    return found | {
+        "status": {
+            "external-identifiers": {
+                "cni-attachment-id": steering.attachment(pod.namespace, pod.name),
+                "container-id": container(pod.namespace, pod.name),
+                "k8s-namespace": pod.namespace,
+                "k8s-pod-name": pod.name,
+                "pod-name": f"{pod.namespace}/{pod.name}",
+            },
+            "identity": {"id": steering.identity(pod), "labels": [f"k8s:{key}={value}" for key, value in pod.labels.items()]},
+            "networking": {"addressing": [{"ipv4": pod.address}], "node": lab.node(pod.node or "").address},
+            "state": "ready",
+        }
+    }
+
+
 def _cni_annotations(lab: Lab, node: LabNode) -> dict[str, str]:
+    if lab.backend == "cilium":
+        return {}
     if lab.backend == "calico":
         return {
             "projectcalico.org/IPv4Address": f"{node.published or node.address}/24",
@@ -234,6 +256,9 @@ def objects(lab: Lab, not_ready: Collection[str] = ()) -> Iterator[tuple[Kind, J
     yield from ((resources.NAMESPACES, namespace) for namespace in _namespaces(lab))
     yield from ((resources.NODES, _node(lab, node, not_ready)) for node in lab.nodes)
     yield from ((resources.PODS, _pod(lab, pod)) for pod in lab.pods)
+    if lab.backend == "cilium":
+        linked = (pod for pod in lab.pods if pod.host_interface is not None)
+        yield from ((resources.CILIUM_ENDPOINTS, _cilium_endpoint(lab, pod)) for pod in linked)
     for service in lab.services:
         yield resources.SERVICES, _service(service)
         if service.selector:

@@ -82,6 +82,7 @@ class ContainerSpec:
         environment: whole; PATH decides where the command is looked for.
         volumes: (absolute path in the container, size in bytes or None) of its empty volumes.
         capabilities: None for a privileged container, else lower-case names without "cap_".
+        host_pid: it has the machine's process namespace; what is run in it besides the command then does not end with it.
     """
 
     netns: str
@@ -92,6 +93,7 @@ class ContainerSpec:
     read_only: bool = False
     capabilities: frozenset[str] | None = None
     no_new_privileges: bool = False
+    host_pid: bool = False
 
     def confine(self) -> list[str]:
         """The command prefix that takes away what the container may not do."""
@@ -120,7 +122,7 @@ class Container:
         kernel = "rw" if spec.capabilities is None else "ro"
         volumes = [word for path, size in spec.volumes for word in (path, "0" if size is None else str(size))]
         setup = ["/bin/sh", "-c", _SETUP, "sh", spec.hostname, "ro" if spec.read_only else "rw", kernel, spec.argv[0], *volumes, "--"]
-        spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation", "private", "--kill-child"]
+        spaces = ["--mount", "--uts", "--ipc", "--propagation", "private", *([] if spec.host_pid else ["--pid", "--kill-child"])]
         enter = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "/usr/bin/nsenter", f"--net={spec.netns}", "/usr/bin/unshare", *spaces, "--"]
         ours, theirs = socket.socketpair()
         with ours:
@@ -166,5 +168,5 @@ class Container:
 
     def enter(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside. It keeps running when its starter goes, and ends with the container."""
-        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net"]
+        spaces = ["--mount", *([] if self.spec.host_pid else ["--pid"]), "--uts", "--ipc", "--net"]
         return ["/usr/bin/nsenter", "--target", str(self.pid), *spaces, "--", *self.spec.confine(), *argv]

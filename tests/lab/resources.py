@@ -51,6 +51,16 @@ REPLICA_SETS = Kind(group="apps", kind="ReplicaSet", plural="replicasets", short
 STATEFUL_SETS = Kind(group="apps", kind="StatefulSet", plural="statefulsets", short_names=("sts",), categories=("all",))
 DAEMON_SETS = Kind(group="apps", kind="DaemonSet", plural="daemonsets", short_names=("ds",), categories=("all",))
 NETWORK_POLICIES = Kind(group="networking.k8s.io", kind="NetworkPolicy", plural="networkpolicies", short_names=("netpol",))
+CILIUM_ENDPOINTS = Kind(group="cilium.io", version="v2", kind="CiliumEndpoint", plural="ciliumendpoints", short_names=("cep",), verbs=READ)
+CILIUM_POLICIES = Kind(group="cilium.io", version="v2", kind="CiliumNetworkPolicy", plural="ciliumnetworkpolicies", short_names=("cnp",))
+CILIUM_WIDE_POLICIES = Kind(
+    group="cilium.io",
+    version="v2",
+    kind="CiliumClusterwideNetworkPolicy",
+    plural="ciliumclusterwidenetworkpolicies",
+    namespaced=False,
+    short_names=("ccnp",),
+)
 ACCESS_REVIEWS = Kind(
     group="authorization.k8s.io", kind="SelfSubjectAccessReview", plural="selfsubjectaccessreviews", namespaced=False, verbs=("create",)
 )
@@ -70,6 +80,9 @@ KINDS: tuple[Kind, ...] = (
     STATEFUL_SETS,
     DAEMON_SETS,
     NETWORK_POLICIES,
+    CILIUM_ENDPOINTS,
+    CILIUM_POLICIES,
+    CILIUM_WIDE_POLICIES,
     ACCESS_REVIEWS,
     SUBJECT_REVIEWS,
 )
@@ -103,13 +116,14 @@ def core_versions() -> JsonObject:
 
 
 def groups() -> Sequence[str]:
-    """The named groups, each with the one version v1."""
+    """The named groups, each with the one version that it has."""
     return sorted({kind.group for kind in KINDS if kind.group})
 
 
 def group_document(group: str) -> JsonObject:
     """One group, as at /apis/GROUP."""
-    version = {"groupVersion": f"{group}/v1", "version": "v1"}
+    served = next(kind.version for kind in KINDS if kind.group == group)
+    version = {"groupVersion": f"{group}/{served}", "version": served}
     return {"kind": "APIGroup", "apiVersion": "v1", "name": group, "versions": [version], "preferredVersion": version}
 
 

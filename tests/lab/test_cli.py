@@ -42,8 +42,8 @@ def test_the_table_of_faults_is_tab_separated(capsys: pytest.CaptureFixture[str]
     [
         (["up", "--family", "6"], "not built"),
         (["up", "--family", "dual"], "not built"),
-        (["up", "--nodes", "1"], "from 2 to 5"),
-        (["up", "--nodes", "6"], "from 2 to 5"),
+        (["up", "--nodes", "1"], "from 2 to 10"),
+        (["up", "--nodes", "11"], "from 2 to 10"),
         (["fault", "no-such"], "underlay-udp-blocked"),
         (["traffic", "--rate", "0"], "more than 0"),
         (["traffic", "--seconds", "-1"], "more than 0"),

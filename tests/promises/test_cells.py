@@ -27,6 +27,7 @@ def test_the_matrix_is_whole_and_a_tenth_of_it_in_every_run() -> None:
         (Cell(phase=Phase.PENDING, blow=INT), NOTHING),
         (Cell(phase=Phase.FETCHING, blow=INT2), replace(NOTHING, files=("vxtrace-a",), said="what was captured is in /tmp/vxtrace-a")),
         (Cell(phase=Phase.STOPPING, blow=INT3), replace(NOTHING, code=5, said="ended at once", left={POD: "Failed"})),
+        (Cell(phase=Phase.FETCHING, blow=INT3), replace(NOTHING, code=5, said="ended at once; debug pods may be left: kubectl delete")),
         (Cell(phase=Phase.STOPPING, blow=KILL), replace(NOTHING, code=-9, files=("vxtrace-a",), left={POD: "Failed"})),
     ],
 )

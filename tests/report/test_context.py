@@ -5,7 +5,7 @@ import pytest
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.request import Limits, PodOptions, Request, Target
+from kubectl_vxtrace.model.request import Access, Limits, PodOptions, Request, Target
 from kubectl_vxtrace.report.context import command, context
 
 POD = Target(namespace="shop", name="web-0")
@@ -58,3 +58,14 @@ def test_versions_stand_once() -> None:
 
 def test_files_alone_have_none() -> None:
     assert context(recording(None)) is None
+
+
+def test_a_selector_and_the_name_of_a_port_can_be_typed_again() -> None:
+    request = Request(command="pod", source=Target(selector="app in (a, b)"), target=Target(kind="service", name="api", port_name="http"))
+    assert command(request) == "kubectl vxtrace pod -l 'app in (a, b)' --to service/api:http --duration 15s"
+
+
+def test_no_secret_of_the_command_line_stands_in_the_command() -> None:
+    access = Access(server="https://a.test", token="hush-token", username="bob", password="hush-password")
+    request = Request(command="pod", source=Target(name="web"), target=Target(name="api"), access=access)
+    assert "hush" not in command(request)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.model.report import ClockBound, Impact, OffsetBound, Severity, TraceReport, Verdict
+from kubectl_vxtrace.model.report import ClockBound, Impact, Latency, OffsetBound, Severity, TraceReport, Verdict
 from kubectl_vxtrace.report import document, table
-from kubectl_vxtrace.report.words import shortened
+from kubectl_vxtrace.report.words import duration, shortened
 from tests.report.build import report
 
 EXPECTED = """\
@@ -147,3 +147,71 @@ def test_what_is_not_known_of_a_leg_is_drawn_beside_what_vanished() -> None:
     legs = tuple(replace(leg, lost=2, undetermined=22) if leg.lost else leg for leg in request.legs)
     text = _render(replace(given, flows=(replace(flow, directions=(replace(request, legs=legs), reply)),)))
     assert "------------ 2 of 24 vanish here, 22 undetermined ------------" in text
+
+
+def _with_node(given: TraceReport, name: str) -> TraceReport:
+    """The same with a longer name for its second node."""
+    [flow] = given.flows
+    assert flow.server is not None
+    directions = tuple(
+        replace(each, hops=tuple(replace(hop, node=name) if hop.hop > 3 else hop for hop in each.hops)) for each in flow.directions
+    )
+    return replace(given, flows=(replace(flow, directions=directions, server=replace(flow.server, node=name)),))
+
+
+LONG_NODE = "ip-10-0-112-134.eu-central-1.compute.internal-pool-a"
+
+
+def test_long_names_lose_their_middle_and_stand_whole_below() -> None:
+    text = _render(_with_node(report(), LONG_NODE), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    below = text.partition("names in full\n")[2].splitlines()
+    short, whole = " ".join(below[:2]).split()
+    assert whole == LONG_NODE
+    assert text.count(short) > 3
+    assert "..." in short
+    tables = text.partition("names in full\n")[0]
+    assert LONG_NODE not in tables.partition("request to")[2].partition("packets (")[0]
+
+
+def test_a_file_gets_every_name_whole() -> None:
+    text = _render(_with_node(report(), LONG_NODE))
+    assert "names in full" not in text
+    assert text.count(LONG_NODE) >= 4
+
+
+def test_what_was_rejected_has_not_vanished() -> None:
+    given = report()
+    [flow] = given.flows
+    request, reply = flow.directions
+    rejected = replace(
+        given, verdict=Verdict.REJECTED, flows=(replace(flow, directions=(replace(request, verdict=Verdict.REJECTED), reply)),)
+    )
+    text = _render(rejected)
+    assert "------------ 24 of 24 rejected here ------------" in text
+    assert "vanish" not in text
+    mixed = _render(replace(given, packets=(replace(given.packets[0], outcome=Verdict.REJECTED),)))
+    assert "------------ 23 of 24 vanish here, 1 rejected ------------" in mixed
+
+
+def test_a_leg_has_its_latency_and_how_unsure_that_is() -> None:
+    known = Latency(min=1_000, median=31_400, max=90_000, uncertainty=0)
+    across = Latency(min=0, median=1_234_000, max=2_000_000, uncertainty=900_000)
+    [flow] = report().flows
+    request, reply = flow.directions
+    legs = tuple(replace(leg, latency_ns={1: known, 3: across}.get(leg.from_)) for leg in request.legs)
+    text = _render(replace(report(), flows=(replace(flow, directions=(replace(request, legs=legs), reply)),)))
+    assert "\n    latency: 1>2 31.4 us, 3>4 1.23 ms +- 900 us\n" in text
+
+
+@pytest.mark.parametrize(
+    ("time_ns", "text"),
+    [(0, "0 ns"), (999, "999 ns"), (1_000, "1 us"), (31_449, "31.4 us"), (2_500_000_000, "2.5 s"), (-1_500_000, "-1.5 ms")],
+)
+def test_times_have_three_digits(time_ns: int, text: str) -> None:
+    assert duration(time_ns) == text
+
+
+def test_the_table_is_plain_ascii() -> None:
+    """In every locale: nobody has to ask for it."""
+    assert _render(report(), width=80).isascii()

@@ -6,7 +6,16 @@ from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Pod, Scope, Service, ServicePort, Workload
 from kubectl_vxtrace.model.path import Flow, ServiceRef
 from kubectl_vxtrace.model.request import Access, Request
-from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, parse_target, resolve
+from kubectl_vxtrace.topology.resolve import (
+    NotFoundError,
+    flow_nodes,
+    parse_target,
+    resolve,
+    resolve_backends,
+    resolve_service,
+    source_choice,
+)
+from kubectl_vxtrace.topology.target import parse_source
 from tests.topology.build import DNS, kube_dns, pod, snapshot
 
 KOTSADM = "kotsadm/kotsadm-58f859745b-x4nh8"
@@ -331,3 +340,125 @@ def test_only_pods_send(source: str) -> None:
 def test_a_source_in_the_hosts_network_is_marked() -> None:
     client = ask("kube-system/kube-proxy-abcde", "kube-dns")[0].client
     assert (client.host_network, client.address) == (True, "10.128.0.95")
+
+
+@pytest.mark.parametrize(("source", "said"), [("node/ada-ec-2", "that is a node: ada-ec-2"), ("ada-ec-2", "that is a node: ada-ec-2")])
+def test_a_node_where_a_pod_is_asked_for_is_told(source: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        ask(source, "kube-dns")
+    assert "--to node/ada-ec-2" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["svc/kube-system/kube-dns", "kube-dns"])
+def test_a_service_where_a_pod_is_asked_for_is_told_with_its_pods(source: str) -> None:
+    with pytest.raises(UsageError, match="that is a Service: kube-system/kube-dns") as caught:
+        ask(source, "kotsadm", namespace="kube-system")
+    assert "kube-system/coredns-86b5dd7f68-9zdn8" in caught.value.hint
+    assert "--to svc/kube-system/kube-dns" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "kube-dns.kube-system",
+        "kube-dns.kube-system.svc",
+        "kube-dns.kube-system.svc.cluster.local",
+        "udp://kube-dns.kube-system.svc:53",
+        "svc/kube-dns.kube-system",
+    ],
+)
+def test_a_service_by_its_name_in_dns(target: str) -> None:
+    (flow, *_) = ask(KOTSADM, target, namespace="kotsadm")
+    assert flow.service == ServiceRef(address=DNS, port=53, name="kube-system/kube-dns")
+
+
+def test_a_pods_name_with_dots_comes_before_a_services_in_dns() -> None:
+    cluster = snapshot(pods=(*snapshot().pods, pod("default/kube-dns.kube-system", "ada-ec-2", "10.244.56.9")))
+    assert straight(ask(KOTSADM, "kube-dns.kube-system", cluster, namespace="default"))[0].server is not None
+    assert {flow.service for flow in ask(KOTSADM, "kube-dns.kube-system", cluster, namespace="default")} == {None}
+
+
+def test_a_name_outside_the_cluster_is_told() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        ask(KOTSADM, "https://www.example.com/")
+    assert "give its address" in caught.value.hint
+
+
+def test_a_services_port_by_its_name() -> None:
+    assert servers(ask(KOTSADM, "kube-dns.kube-system:dns-tcp")) == [("TCP", "10.244.56.129", 53), ("TCP", "10.244.106.65", 53)]
+    with pytest.raises(UsageError, match="has no port http") as caught:
+        ask(KOTSADM, "kube-dns:http")
+    assert "53/UDP (dns)" in caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["pod/kube-system/coredns-86b5dd7f68-9zdn8:dns", "deploy/kube-system/coredns:dns", "node/ada-ec-2:dns"])
+def test_a_port_has_a_name_only_at_a_service(target: str) -> None:
+    with pytest.raises(UsageError, match="only a Service's ports have names"):
+        ask(KOTSADM, target)
+
+
+def selected(selector: str, namespace: str | None = "shop") -> Request:
+    return Request(
+        command="pod", source=parse_source(None, selector), target=parse_target("kube-dns.kube-system"), access=Access(namespace=namespace)
+    )
+
+
+def shop(*names: str, phase: str = "Running") -> ClusterSnapshot:
+    pods = tuple(
+        pod(f"shop/{name}", "ada-ec-1", f"10.244.114.{at}", labels={"app": "web"}, phase=phase) for at, name in enumerate(names, 10)
+    )
+    return snapshot(pods=(*snapshot().pods, *pods, pod("other/web-z", "ada-ec-1", "10.244.114.99", labels={"app": "web"})))
+
+
+def test_a_selector_picks_the_first_ready_pod_of_the_namespace_and_says_so() -> None:
+    cluster = shop("web-b", "web-a", "web-c")
+    assert resolve(selected("app=web"), cluster)[0].client.pod == "shop/web-a"
+    assert source_choice(selected("app=web"), cluster) == (
+        "3 pods run for app=web: tracing shop/web-a; to trace another, name it: shop/web-b, shop/web-c"
+    )
+
+
+def test_one_pod_is_no_choice() -> None:
+    assert source_choice(selected("app=web"), shop("web-a")) is None
+    request = Request(command="pod", source=parse_target(KOTSADM), target=parse_target("kube-dns"))
+    assert source_choice(request, snapshot()) is None
+    one = Request(command="pod", source=parse_target("sts/kotsadm/kotsadm-rqlite"), target=parse_target("kube-dns"))
+    assert source_choice(one, snapshot()) is None
+
+
+def test_of_a_workload_with_several_pods_it_is_said_which_is_traced() -> None:
+    request = Request(command="pod", source=parse_target("deploy/kube-system/coredns"), target=parse_target("kotsadm"))
+    assert (source_choice(request, snapshot()) or "").startswith(
+        "2 pods run for deployment/coredns: tracing kube-system/coredns-86b5dd7f68-9zdn8;"
+    )
+
+
+def test_a_selector_without_a_running_pod() -> None:
+    with pytest.raises(NotFoundError, match="no pod in namespace shop has the labels app=api"):
+        resolve(selected("app=api"), shop("web-a"))
+    with pytest.raises(UsageError, match="no pod with app=web runs:\n  shop/web-a: Pending"):
+        resolve(selected("app=web"), shop("web-a", phase="Pending"))
+
+
+def service_of(name: str) -> Request:
+    return Request(command="service", source=parse_target(name))
+
+
+@pytest.mark.parametrize("name", ["kube-dns", "svc/kube-system/kube-dns", "kube-system/kube-dns"])
+def test_a_services_backends_are_where_its_clients_are_heard(name: str) -> None:
+    assert resolve_service(service_of(name), snapshot()).full_name == "kube-system/kube-dns"
+    flows = resolve_backends(service_of(name), snapshot())
+    assert [(flow.id, flow.client.address, flow.server) for flow in flows] == [(1, "10.244.56.129", None), (2, "10.244.106.65", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("deploy/coredns", "deployment/coredns is no Service"),
+        ("kotsadm/kotsadm", "has no pods behind it"),
+        ("no-such-service", "no-such-service"),
+    ],
+)
+def test_a_service_whose_clients_cannot_be_heard(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        resolve_backends(service_of(name), snapshot())

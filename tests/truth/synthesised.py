@@ -8,7 +8,6 @@ what nodes say of tables that are full or disagree, synthesised_captures.py what
 
 import json
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.datapath.records import Lab, LabNode
 from tests.truth import synthesised_captures, synthesised_tables
 from tests.truth.cases import Case, Switch, Truth
 from tests.truth.synthesis import DROP, NIC, RECEIVER, SENDER, WIRE, Counter, Dying, Edit, Facts, Synthesised, table, without_table
+from tests.unpacking import unpacked
 
 
 def _on_the_wire(match: str) -> Callable[[Lab], AbstractContextManager[Counter]]:
@@ -126,8 +126,7 @@ def rewrite(bundle: Path, one: Synthesised, dying: Dying, folder: Path) -> Path:
     """The bundle as a folder, in which the nodes say what they would say on such machines."""
     place = folder / "synthesised"
     shutil.rmtree(place, ignore_errors=True)
-    with zipfile.ZipFile(bundle) as archive:
-        archive.extractall(place)
+    unpacked(bundle, place)
     (place / "manifest.json").unlink()  # its digests are those of the answers as they were
     one.rework(place)
     for node in sorted(path.name for path in (place / "nodes").iterdir()):

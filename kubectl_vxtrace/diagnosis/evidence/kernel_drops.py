@@ -18,14 +18,12 @@ from kubectl_vxtrace.diagnosis.drop_reasons import DropReason, drop_reason
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
-from kubectl_vxtrace.model.journeys import Case, drops_beside
+from kubectl_vxtrace.model.journeys import Case, drops_beside, drops_by_chance
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
 # On the wire, a node can drop only behind the sender's tap or before the receiver's: drivers, XDP, the CPU's backlog.
 _WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
-# Reasons of sockets, which a forwarded packet never meets; that of a VXLAN device it does, when it is taken out of UDP.
-_SOCKETS = ("TCP_", "SOCKET_", "UNIX_", "NO_SOCKET", "UDP_CSUM", "ICMP_CSUM", "PROTO_MEM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,18 +131,18 @@ def _groups(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) 
     kinds = {segment.kind for segment in loss.segments}
     groups: dict[tuple[str, str], list[KernelDrop]] = {}
     for drop in case.recording.kernel_drops:
-        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop.reason, kinds)):
+        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop, kinds)):
             groups.setdefault((drop.reason, drop.location), []).append(drop)
     yield from groups.values()
 
 
-def _can_be(reason: str, kinds: Collection[SegmentKind]) -> bool:
-    """Whether packets can be dropped for that reason on segments of these kinds."""
+def _can_be(drop: KernelDrop, kinds: Collection[SegmentKind]) -> bool:
+    """Whether packets can be dropped so on segments of these kinds. Of sockets they meet the VXLAN device's, and the one they are for."""
     if kinds == {SegmentKind.WIRE}:
-        return reason in _WIRE
+        return drop.reason in _WIRE
     if SegmentKind.DELIVER in kinds or SegmentKind.DECAPSULATE in kinds:
         return True
-    return not reason.startswith(_SOCKETS)
+    return not drop.is_of_socket
 
 
 def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsure_ns: int) -> KernelDropMatch | None:
@@ -155,7 +153,7 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
     window_ns = judgement.DROP_WITHIN_NS + 2 * slack
     if (
         packets < math.ceil(judgement.DROP_SHARE * len(seen))
-        or _by_chance(case, len(seen), packets, len(drops) - own, window_ns) > judgement.MAX_DROP_CHANCE
+        or drops_by_chance(case.recording.duration_s, len(seen), packets, len(drops) - own, window_ns) > judgement.MAX_DROP_CHANCE
     ):
         return None
     return KernelDropMatch(
@@ -166,11 +164,3 @@ def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsur
         lost=len(seen),
         within_ns=judgement.DROP_WITHIN_NS + slack,
     )
-
-
-def _by_chance(case: Case, lost: int, packets: int, others: int, window_ns: int) -> float:
-    """How probable it is that `packets` of `lost` windows hold one of drops that come as often as the `others`, which lie in none."""
-    elsewhere_ns = max(case.recording.duration_s * 1e9 - lost * window_ns, window_ns)
-    one = 1.0 - math.exp(-(others + 0.5) / elsewhere_ns * window_ns)
-    ways = math.lgamma(lost + 1) - math.lgamma(packets + 1) - math.lgamma(lost - packets + 1)
-    return math.exp(min(ways + packets * math.log(one), 0.0))

@@ -124,6 +124,11 @@ def vtep(case: Case, node: str) -> Vtep | None:
     return next((vtep for vtep in case.recording.overlay.vteps if vtep.node == node), None)
 
 
+def is_steered(case: Case, node: str) -> bool:
+    """Whether programs and not routes decide where packets of pods go on `node` (NodeFacts.is_steered)."""
+    return any(facts.is_steered for facts in looks(case, node))
+
+
 def device_vnis(case: Case, hop: Hop) -> frozenset[int]:
     """The VNIs that the VXLAN device at `hop` was seen with; empty where unknown or in metadata mode."""
     devices, end = _vxlan_devices(case, hop)

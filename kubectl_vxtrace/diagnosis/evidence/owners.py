@@ -2,7 +2,7 @@
 
 from kubectl_vxtrace.model.cluster import Scope
 from kubectl_vxtrace.model.datapath import PodInterface
-from kubectl_vxtrace.model.facts import Link, NodeFacts
+from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Flow
 
@@ -30,16 +30,5 @@ def all_pods_listed(case: Case) -> bool:
 
 def pod_interfaces(facts: NodeFacts, address: str) -> tuple[PodInterface, ...]:
     """The interfaces, loopback aside, of the network namespace on that node which has `address`; none where no such one was seen."""
-    spaces = (space for space in facts.pod_namespaces if any(has_address(each, address) for each in space.interfaces))
-    return next((tuple(each for each in space.interfaces if each.name != "lo") for space in spaces), ())
-
-
-def has_address(interface: PodInterface, address: str) -> bool:
-    """Whether a pod's interface has just that address."""
-    return address in {prefix.partition("/")[0] for prefix in interface.prefixes}
-
-
-def host_end(facts: NodeFacts, address: str) -> Link | None:
-    """The node's end of the interface of the pod that has `address`; None where its namespace does not name it."""
-    indexes = {each.host_index for each in pod_interfaces(facts, address) if has_address(each, address)} - {None}
-    return next((link for link in facts.links if link.index in indexes), None)
+    spaces = facts.namespaces_with(address)
+    return tuple(each for each in spaces[0].interfaces if each.name != "lo") if spaces else ()

@@ -1,7 +1,6 @@
 """The interface of a pod on its node: whether there is one that hangs where the node leads packets to."""
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
-from kubectl_vxtrace.diagnosis.evidence.owners import host_end
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
@@ -30,7 +29,7 @@ def lacks_device(case: Case, loss: Loss, segment: AnySegment) -> bool:
 
 def _missing_device(case: Case, facts: NodeFacts, segment: Segment, pod: Endpoint) -> str | None:
     """What is not there by one look at the node; None where the pod's interface hangs as it should, or nothing names it."""
-    veth = host_end(facts, pod.address)
+    veth = facts.host_end(pod.address)
     cni = next((each for each in case.recording.cnis if each.backend == case.recording.overlay.backend), None)
     bridge = cni.bridge if cni is not None else None
     if bridge is not None and facts.link(bridge) is None:

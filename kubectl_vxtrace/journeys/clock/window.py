@@ -34,12 +34,14 @@ class Window:
     """The common window: start and end per node, in that node's clock, both included.
 
     last_ns: only where files are presumed to have run together: by node, then by tap, the last frame of the tap's file, on the clock of
-    the node.
+    the node. over: of these taps those whose files end before the window begins, so that they show nothing of it; not those of files that
+    are quiet anyway.
     """
 
     start_ns: Mapping[str, int]
     end_ns: Mapping[str, int]
     last_ns: Mapping[str, Mapping[Tap, int]] = field(default_factory=dict)
+    over: frozenset[Tap] = frozenset()
 
 
 def capture_spans(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable], traced: Set[Tap]) -> tuple[CaptureSpan, ...]:
@@ -51,7 +53,8 @@ def capture_spans(captures: Sequence[CaptureResult], tables: Mapping[Tap, Packet
     timed, presumed = [], []
     for capture in captures:
         table = tables.get(capture.task.tap)
-        if capture.status is CaptureStatus.COMPLETE and capture.started_ns is not None and capture.stopped_ns is not None:
+        ran = capture.status in (CaptureStatus.COMPLETE, CaptureStatus.PRESUMED)
+        if ran and capture.started_ns is not None and capture.stopped_ns is not None:
             end = capture.stopped_ns
             if capture.cut_off and table is not None and len(table):
                 end = min(end, int(table.time_ns.max()))
@@ -74,10 +77,13 @@ def window_of(spans: Sequence[CaptureSpan], clocks: Clocks, nodes: Sequence[str]
     if not spans:
         return None
     telling = [span for span in spans if not span.quiet] or spans
+    start_ns = {node: max(_on(node, span, clocks)[0] for span in _related(telling, clocks, node)) for node in nodes}
+    presumed = [span for span in spans if span.presumed]
     return Window(
-        start_ns={node: max(_on(node, span, clocks)[0] for span in _related(telling, clocks, node)) for node in nodes},
+        start_ns=start_ns,
         end_ns={node: _end(node, spans, clocks) for node in nodes},
-        last_ns={node: {span.tap: _on(node, span, clocks)[1] for span in spans} for node in nodes} if spans[0].presumed else {},
+        last_ns={node: {span.tap: _on(node, span, clocks)[1] for span in presumed} for node in nodes} if presumed else {},
+        over=frozenset(span.tap for span in presumed if not span.quiet and span.end_ns < start_ns.get(span.node, span.end_ns)),
     )
 
 

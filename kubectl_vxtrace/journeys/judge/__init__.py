@@ -4,6 +4,7 @@ context          what all paths share
 counted          which packets are counted
 contradictions   witnesses that packets contradict
 doubts           hops behind programs that may have taken packets
+handed_past      packets that a program hands to the pod past its interface's tap
 arrivals         how far packets have come though no tap saw them there: answered means arrived
 asked_form       replies that come back in another form than was asked for
 foreign_macs     frames at a pod's interface that are for another MAC address than the pod's
@@ -16,7 +17,7 @@ next_hops        pods that ask for their next hop in vain, and so send nothing
 selection        which packets a report lists
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -26,9 +27,10 @@ from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, 
 from kubectl_vxtrace.journeys.judge.asked_form import untranslated
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
-from kubectl_vxtrace.journeys.judge.counted import counted
+from kubectl_vxtrace.journeys.judge.counted import after_last_frame, counted
 from kubectl_vxtrace.journeys.judge.doubts import doubts_of
 from kubectl_vxtrace.journeys.judge.foreign_macs import for_another_mac
+from kubectl_vxtrace.journeys.judge.handed_past import handed_past
 from kubectl_vxtrace.journeys.judge.hop_counts import hop_counts, unexpected_counts
 from kubectl_vxtrace.journeys.judge.leg_tallies import leg_into_node, leg_tallies, open_leg
 from kubectl_vxtrace.journeys.judge.node_ends import not_taken
@@ -49,14 +51,19 @@ from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 
-def judge_flow(context: Context, paths: Sequence[CandidatePath], matched: Sequence[Trajectories]) -> list[TracedPath]:
-    """All paths of one flow, each with its packets: outcomes of requests depend on what the replies say."""
+def judge_flow(
+    context: Context, paths: Sequence[CandidatePath], matched: Sequence[Trajectories], ended: Set[Tap] = frozenset()
+) -> list[TracedPath]:
+    """All paths of one flow, each with its packets: outcomes of requests depend on what the replies say.
+
+    ended: taps whose files had provably ended before others did; see counted.ended_before_others.
+    """
     if context.recording.request is not None and context.recording.request.filter is not None:
         matched = _picked(matched)
     by_direction = {packets.frames.path.direction: packets for packets in matched}
     judged = []
     for path, packets in zip(paths, matched, strict=True):
-        traced = _judge_path(context, path, packets, by_direction.get(path.frames.path.direction.reverse))
+        traced = _judge_path(context, path, packets, by_direction.get(path.frames.path.direction.reverse), ended)
         if path.candidate.flow.server is None and path.frames.path.direction is Direction.REPLY and not len(traced.journeys):
             continue
         judged.append(traced)
@@ -74,18 +81,23 @@ def _picked(matched: Sequence[Trajectories]) -> list[Trajectories]:
     ]
 
 
-def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, back: Trajectories | None) -> TracedPath:
+def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, back: Trajectories | None, ended: Set[Tap]) -> TracedPath:
     is_request = path.frames.path.direction is Direction.REQUEST
-    answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks)
+    is_beginning = is_request and path.candidate.flow.server is None
+    answers = answers_to(packets, back, path.candidate.flow.protocol, context.clocks, is_beginning=is_beginning)
     passed = np.where(answers.proven, np.int32(packets.frame.shape[1] + 1), np.int32(0))
+    hops = path.frames.path.hops
     if is_request:
-        hops = path.frames.path.hops
         last_is_witness = bool(hops) and context.testimony_of(hops[-1].tap).witness
         rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
         passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
-    is_counted = counted(packets, context.window, [context.clocks.steady(hop.tap.node) for hop in path.frames.path.hops])
+    is_counted = counted(packets, context.window, [context.clocks.steady(hop.tap.node) for hop in path.frames.path.hops], ended)
+    handed, past = handed_past(context, hops, packets, is_counted)
+    passed = np.where(handed, np.int32(len(hops) + 1), passed)
     testimonies = _testimonies(context, path, packets, passed, is_counted)
+    if past is not None:
+        testimonies[-1] = replace(testimonies[-1], witness=False, reason=past)
     witness = [testimony.witness for testimony in testimonies]
     arrives = _arrives(path.candidate.flow, path.frames.path, back)
     outcomes = _outcomes(context, path.candidate, packets, passed, is_counted, witness, arrives=arrives)
@@ -174,6 +186,9 @@ def _outcomes(
     ]
     continues_at_witnesses = is_beginning and bool(next_taps) and all(next_taps)
     outcomes = outcomes_of(packets.seen, passed, witness, arrives=arrives, continues_at_witnesses=continues_at_witnesses)
+    for tap in candidate.next_taps if continues_at_witnesses else ():
+        # Of a file of others nothing says that it was still written then.
+        mark_undetermined(outcomes, after_last_frame(context.window, packets, tap), OutcomeCode.LOST)
     if packets.frames.tcp:
         flags = packets.flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)
         mark_merged_acks(outcomes, (packets.largest_payload_bytes == 0) & (flags == TCP_ACK), merging_hops(packets))

@@ -25,7 +25,7 @@ BOOL = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
-    """What the other direction says of n packets. proven: each was answered. alike: one of several alike was, and which is not known.
+    """What the other direction says of n packets. proven: each was answered. alike: it or another one was, and which is not known.
     socket: the packet's UDP socket was answered, whichever of its datagrams it was."""
 
     proven: BOOL
@@ -33,25 +33,31 @@ class Answers:
     socket: BOOL
 
 
-def answers_to(packets: Trajectories, back: Trajectories | None, protocol: str, clocks: Clocks) -> Answers:
-    """Which packets that the last hop did not see were answered all the same by what came `back`: of TCP in either direction."""
+def answers_to(packets: Trajectories, back: Trajectories | None, protocol: str, clocks: Clocks, *, is_beginning: bool) -> Answers:
+    """Which packets that the last hop did not see were answered all the same by what came `back`: of TCP in either direction.
+
+    `is_beginning`: the path goes on behind its last hop, so that what was seen there has not arrived yet.
+    """
     nothing = np.zeros(len(packets), dtype=np.bool_)
     none = Answers(proven=nothing, alike=nothing, socket=nothing)
-    if back is None or not len(back) or not len(packets) or not packets.frame.shape[1] or packets.seen[:, -1].all():
+    if back is None or not len(back) or not len(packets) or not packets.frame.shape[1]:
+        return none
+    open_ = ~(packets.seen[:, -1] & (not is_beginning))
+    if not open_.any():
         return none
     is_request = packets.frames.path.direction is Direction.REQUEST
     match protocol:
         case "TCP":
-            return _acknowledged(packets, back, clocks)
+            return _acknowledged(packets, back, clocks, open_)
         case "ICMP" if is_request:
-            return _echoed(packets, back)
+            return _echoed(packets, back, open_)
         case "UDP" if is_request:
-            return _replied(packets, back, clocks)
+            return _replied(packets, back, clocks, open_)
         case _:
             return none
 
 
-def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
+def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks, unseen: BOOL) -> Answers:
     """TCP: what takes sequence numbers, is acknowledged, and of whose numbers no other copy is known to have arrived."""
     sent, replies = headers(packets), headers(back)
     connection, reply_connection = connections(packets, sent, reference_times(packets, clocks), back, last_times(back, clocks))
@@ -65,7 +71,7 @@ def _acknowledged(packets: Trajectories, back: Trajectories, clocks: Clocks) -> 
     said = reply_connection[acknowledging]
     np.maximum.at(most, said, distance(replies.ack[acknowledging] - base[said]))
     taking = (sent.length > 0) & ((sent.flags & TCP_RST) == 0)
-    open_ = taking & ~packets.seen[:, -1] & (most[connection] >= end)
+    open_ = taking & unseen & (most[connection] >= end)
     reached = np.where(taking, _last_seen(packets), -1)
     spans = _Spans(connection=connection, start=start, end=end)
     proven, alike = open_.copy(), np.zeros(len(packets), dtype=np.bool_)
@@ -119,10 +125,9 @@ class _Spans:
         return base + self.start[which], base + self.end[which]
 
 
-def _echoed(packets: Trajectories, back: Trajectories) -> Answers:
+def _echoed(packets: Trajectories, back: Trajectories, open_: BOOL) -> Answers:
     """ICMP echo: the reply has the request's identifier, which stands for the port, and its sequence number."""
     key, reply_key = (packets.client_port.astype(np.int64) << 32 | headers(packets).seq for packets in (packets, back))
-    open_ = ~packets.seen[:, -1]
     explained = look_up(key[~open_], key) >= 0
     proven = open_ & ~explained & (look_up(reply_key, key) >= 0)
     several = np.zeros(len(packets), dtype=np.bool_)
@@ -132,7 +137,7 @@ def _echoed(packets: Trajectories, back: Trajectories) -> Answers:
     return Answers(proven=proven & ~several, alike=several, socket=np.zeros_like(proven))
 
 
-def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answers:
+def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks, open_: BOOL) -> Answers:
     """UDP: a reply to a socket whose questions and replies had taken turns answers the last question."""
     count, both = len(packets), len(packets) + len(back)
     port = np.concatenate([packets.client_port, back.client_port]).astype(np.int64)
@@ -149,8 +154,32 @@ def _replied(packets: Trajectories, back: Trajectories, clocks: Clocks) -> Answe
     answering = np.flatnonzero(turns & is_reply[order])
     proven = np.zeros(count, dtype=np.bool_)
     proven[order[answering - 1]] = True
-    proven &= ~packets.seen[:, -1]
-    return Answers(proven=proven, alike=np.zeros_like(proven), socket=np.isin(packets.client_port, back.client_port))
+    return Answers(
+        proven=proven & open_,
+        alike=_asked_once_and_answered(packets, back) & open_ & ~proven,
+        socket=np.isin(packets.client_port, back.client_port),
+    )
+
+
+def _asked_once_and_answered(packets: Trajectories, back: Trajectories) -> BOOL:
+    """UDP: which question is the only one of its socket that the tap has which saw it first, where that tap has a later reply as well.
+
+    What other taps saw of that socket is this question, changed on its way, or another one that this tap missed: nothing says which.
+    """
+    found = np.zeros(len(packets), dtype=np.bool_)
+    places = {hop.tap: place for place, hop in enumerate(back.frames.path.hops)}
+    for hop, frames in enumerate(packets.frames.hops):
+        if (place := places.get(packets.frames.path.hops[hop].tap)) is None:
+            continue
+        here, came = np.flatnonzero(packets.seen[:, hop]), np.flatnonzero(back.seen[:, place])
+        times = frames.table.time_ns  # of one tap, so of one clock, for questions and replies
+        last_ns = np.full(PORTS, np.iinfo(np.int64).min, dtype=np.int64)
+        np.maximum.at(last_ns, back.client_port[came], times[back.frames.hops[place].row[back.frame[came, place]]])
+        asked = np.bincount(packets.client_port[here], minlength=PORTS)
+        port = packets.client_port[here]
+        answered = (asked[port] == 1) & (last_ns[port] > times[frames.row[packets.frame[here, hop]]])
+        found[here] |= answered & (packets.first[here] == hop)
+    return found
 
 
 def hidden_sockets(packets: Trajectories, answers: Answers, lost_to: I32) -> BOOL:

@@ -1,6 +1,7 @@
 """Which packets are counted: those whose first sighting lies in the common window."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from kubectl_vxtrace.journeys.clock.window import Window
 from kubectl_vxtrace.journeys.judgement import LATE_ENDS_ONE_IN, STOP_STAGGER_NS
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
-from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.path import Path, Tap
 
 
 def frames_in_window(window: Window | None, tap: Tap, table: PacketTable) -> int:
@@ -24,9 +25,41 @@ def in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.boo
     return np.asarray((times_ns >= window.start_ns[node]) & (times_ns <= window.end_ns[node]))
 
 
-def counted(trajectories: Trajectories, window: Window | None, steady: Sequence[bool]) -> NDArray[np.bool_]:
+def ended_before_others(matched: Sequence[Trajectories], window: Window | None) -> frozenset[Tap]:
+    """The taps whose files had provably ended while others ran on: packets that passed them unseen came later than their last frame.
+
+    Only for files of others, and of taps that saw any packet. matched: all paths of all flows; what a request shows of a file also holds
+    for replies.
+    """
+    ended: set[Tap] = set()
+    telling = {
+        hop.tap for packets in matched for hop, frames in zip(packets.frames.path.hops, packets.frames.hops, strict=True) if len(frames)
+    }
+    for packets in matched:
+        hops = packets.frames.path.hops
+        behind = np.logical_or.accumulate(packets.seen[:, ::-1], axis=1)[:, ::-1]
+        for index, hop in enumerate(hops[:-1]):
+            passed_unseen = behind[:, index + 1] & ~packets.seen[:, index]
+            if hop.tap in telling and after_last_frame(window, packets, hop.tap)[passed_unseen].any():
+                ended.add(hop.tap)
+    return frozenset(ended)
+
+
+def after_last_frame(window: Window | None, packets: Trajectories, tap: Tap) -> NDArray[np.bool_]:
+    """Whether each packet was first seen after the last frame of a tap's file; nowhere where that says nothing."""
+    after = np.zeros(len(packets), dtype=np.bool_)
+    for index, hop in enumerate(packets.frames.path.hops):
+        last_ns = window.last_ns.get(hop.tap.node, {}).get(tap) if window is not None else None
+        if last_ns is not None:
+            begun = packets.first == index
+            after[begun] = packets.time_ns[begun] > last_ns
+    return after
+
+
+def counted(trajectories: Trajectories, window: Window | None, steady: Sequence[bool], ended: Set[Tap] = frozenset()) -> NDArray[np.bool_]:
     """Whether each packet's first sighting lies in the common window, and the next hop's file had not ended before it came there.
 
+    ended: taps whose files had (see ended_before_others): of what vanishes there after their last frame nothing is known.
     steady: for each hop whether its clock was not set. Of a packet that was first seen by one that was, a later sighting decides, where
     there is one by a steady clock: what a clock was set by is not known, so that hardly anything is surely in the window by it.
     """
@@ -36,10 +69,15 @@ def counted(trajectories: Trajectories, window: Window | None, steady: Sequence[
         told = told_by == index
         inside[told] = in_window(window, hop.tap.node, _times_ns(trajectories, index, told))
         begun = trajectories.first == index
-        late[begun] = _after_last_frame(window, trajectories, index, begun)
+        late[begun] = _late_at_end(window, trajectories, index, begun)
+    for before, index in _captured_legs(window, trajectories.frames.path):
+        tap = trajectories.frames.path.hops[index].tap
+        if tap in ended:
+            vanished = trajectories.seen[:, before] & ~trajectories.seen[:, before + 1 :].any(axis=1)
+            inside &= ~(vanished & after_last_frame(window, trajectories, tap))
     late &= inside
     # More than a few are no accident of the end, but a loss that began late.
-    return inside & ~late if late.sum() * LATE_ENDS_ONE_IN <= inside.sum() else inside
+    return inside & ~late if late.sum() <= max(1, inside.sum() // LATE_ENDS_ONE_IN) else inside
 
 
 def _telling_hops(trajectories: Trajectories, steady: Sequence[bool]) -> I32:
@@ -60,7 +98,7 @@ def _times_ns(trajectories: Trajectories, hop: int, which: NDArray[np.bool_]) ->
     return times_ns
 
 
-def _after_last_frame(window: Window | None, trajectories: Trajectories, first: int, begun: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _late_at_end(window: Window | None, trajectories: Trajectories, first: int, begun: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Packets of the very end that a hop did not see whose file holds nothing later; only for files of others."""
     hops = trajectories.frames.path.hops
     node = hops[first].tap.node
@@ -69,9 +107,15 @@ def _after_last_frame(window: Window | None, trajectories: Trajectories, first: 
     if window is None or node not in window.last_ns:
         return late
     seen = trajectories.seen[begun]
-    for index in range(first + 1, len(hops)):
-        last_ns = window.last_ns[node].get(hops[index].tap)
-        if last_ns is not None:
-            ended = times_ns > max(last_ns, window.end_ns[node] - STOP_STAGGER_NS)
-            late |= ended & seen[:, index - 1] & ~seen[:, index]
+    for before, index in _captured_legs(window, trajectories.frames.path):
+        if before >= first:
+            ended = times_ns > max(window.last_ns[node][hops[index].tap], window.end_ns[node] - STOP_STAGGER_NS)
+            late |= ended & seen[:, before] & ~seen[:, index]
     return late
+
+
+def _captured_legs(window: Window | None, path: Path) -> Iterator[tuple[int, int]]:
+    """The hops of which there are files, each with the one before it; none where the captures themselves say when they ran."""
+    last_ns = window.last_ns if window is not None else {}
+    captured = [index for index, hop in enumerate(path.hops) if hop.tap in last_ns.get(hop.tap.node, {})]
+    return pairwise(captured)

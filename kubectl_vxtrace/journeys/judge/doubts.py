@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS
+from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS, MAX_DROP_CHANCE
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import Hook, TakingProgram
 from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
-from kubectl_vxtrace.model.journeys import drops_beside
+from kubectl_vxtrace.model.facts import KernelDrop
+from kubectl_vxtrace.model.journeys import drops_beside, drops_by_chance
 from kubectl_vxtrace.model.packets import I32
-from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import BEFORE_TAP
 
 
@@ -43,18 +44,22 @@ def doubts_of(
         if not behind:
             continue
         sure = max((index for index in range(behind.start) if witness[index]), default=-1)
-        came = is_counted & (last >= sure)
-        if program.hook is not Hook.XDP and _is_accounted(context, program, packets, np.flatnonzero(came & (last < behind.start)), last):
+        # What was seen behind the program has passed it.
+        missing = is_counted & (last >= sure) & (last < behind.start)
+        if not missing.any() or (program.hook is not Hook.XDP and _is_accounted(context, program, packets, np.flatnonzero(missing), last)):
             continue
         for index in behind:
             entered = program.unless_entered and (hops[index].tap, passage_of(hops, index)) in context.entered
-            if reasons[index] is None and not entered and bool((came & (last < index)).any()):
+            if reasons[index] is None and not entered:
                 reasons[index] = f"{program.text} {BEFORE_TAP}"
     return tuple(reasons)
 
 
 def _is_accounted(context: Context, program: TakingProgram, packets: Trajectories, missing: NDArray[np.intp], last: I32) -> bool:
-    """Whether it is known that the program dropped what is missing behind it: its own counter, or the kernel's word, says so."""
+    """Whether it is known what became of what is missing behind the program: its own counter, or the kernel's word, says it was dropped.
+
+    Between NIC and VXLAN device it does not matter who dropped it: it has not gone past the device's tap.
+    """
     path_hops = packets.frames.path.hops
     places = [index for index in np.unique(last[missing]).tolist() if index >= 0]
     if not places or {path_hops[index].tap.node for index in places} != {program.node}:
@@ -62,11 +67,20 @@ def _is_accounted(context: Context, program: TakingProgram, packets: Trajectorie
     seen_ns = np.sort(np.concatenate([_seen_last(packets, missing[last[missing] == index], index) for index in places]))
     if program.dropped is not None and program.dropped >= len(seen_ns):
         return True
-    drops = [drop for drop in context.recording.kernel_drops if drop.node == program.node and drop.reason.startswith("TC_")]
-    if not drops:
-        return False
-    dropped, _ = drops_beside(seen_ns, drops, max(drop.uncertainty_ns for drop in drops), DROP_WITHIN_NS)
-    return dropped >= math.ceil(DROP_SHARE * len(seen_ns))
+    in_udp = any(path_hops[index].role is Role.UNDERLAY for index in places)
+    groups: dict[tuple[str, str], list[KernelDrop]] = {}
+    for drop in context.recording.kernel_drops:
+        if drop.node == program.node and (in_udp or drop.reason.startswith("TC_")):
+            groups.setdefault((drop.reason, drop.location), []).append(drop)
+    return any(_fits(context, drops, seen_ns) for drops in groups.values())
+
+
+def _fits(context: Context, drops: Sequence[KernelDrop], seen_ns: NDArray[np.int64]) -> bool:
+    """Whether drops of one kind are those of packets that were seen last at these times, and not by chance."""
+    slack_ns = max(drop.uncertainty_ns for drop in drops)
+    dropped, own = drops_beside(seen_ns, drops, slack_ns, DROP_WITHIN_NS)
+    chance = drops_by_chance(context.recording.duration_s, len(seen_ns), dropped, len(drops) - own, DROP_WITHIN_NS + 2 * slack_ns)
+    return dropped >= math.ceil(DROP_SHARE * len(seen_ns)) and chance <= MAX_DROP_CHANCE
 
 
 def _seen_last(packets: Trajectories, which: NDArray[np.intp], hop: int) -> NDArray[np.int64]:

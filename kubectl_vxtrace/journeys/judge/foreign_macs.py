@@ -57,8 +57,7 @@ def _macs_of(context: Context, node: str, address: str) -> NDArray[np.uint64]:
         space
         for facts in (*context.recording.before, *context.recording.after)
         if facts.node == node
-        for space in facts.pod_namespaces
-        if any(prefix.partition("/")[0] == address for each in space.interfaces for prefix in each.prefixes)
+        for space in facts.namespaces_with(address)
     ]
     macs = {mac_number(each.mac) for space in spaces for each in space.interfaces if each.mac is not None}
     return np.array(sorted(mac for mac in macs if mac is not None), dtype=np.uint64)

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clock.offsets import Clocks
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
-from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode
+from kubectl_vxtrace.model.journeys import VANISHED, JourneyTable, OutcomeCode
 from kubectl_vxtrace.model.packets import I32, I64
 from kubectl_vxtrace.model.report import Latency, LegTally
-
-VANISHED = (OutcomeCode.LOST, OutcomeCode.REJECTED, OutcomeCode.DROPPED)
 
 
 def leg_tallies(

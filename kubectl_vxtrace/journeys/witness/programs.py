@@ -23,6 +23,7 @@ def taking_programs(recording: Recording) -> tuple[TakingProgram, ...]:
 
 def _of_node(recording: Recording, facts: NodeFacts) -> Iterator[TakingProgram]:
     """Those that are named, then those of which only the kind is known."""
+    steered = {link.name for link in facts.links if link.vxlan is not None and link.vxlan.external}
     for filter_ in facts.tc_filters:
         if _can_take(filter_):
             hook = Hook.INGRESS if filter_.direction == "ingress" else Hook.EGRESS
@@ -32,12 +33,14 @@ def _of_node(recording: Recording, facts: NodeFacts) -> Iterator[TakingProgram]:
                 hook=hook,
                 text=_filter_text(filter_),
                 dropped=_growth(recording, facts.node, filter_),
+                unless_entered=filter_.device in steered and hook is Hook.INGRESS,
             )
     for program in facts.bpf_programs:
         for hook in _hooks(program):
             name = f" {program.name}" if program.name else ""
             text = f"the {hook_text(hook)} program{name} on {program.device}"
-            yield TakingProgram(node=facts.node, device=program.device, hook=hook, text=text)
+            steers = program.device in steered and hook is Hook.INGRESS
+            yield TakingProgram(node=facts.node, device=program.device, hook=hook, text=text, unless_entered=steers)
     for link in facts.links:
         yield from _of_link(facts, link)
 

@@ -37,6 +37,8 @@ def ladder(report: TraceReport) -> Element | None:
             class_="ladder",
         ),
         class_="wide",
+        role="region",
+        aria_label="packets by hop",
         tabindex="0",
     )
 
@@ -78,9 +80,9 @@ def _row(line: PacketLine, more: int, hops: int, width: int) -> list[Element]:
     row = tag(
         "tr",
         tag("td", str(line.id)),
-        tag("td", time),
+        tag("td", time, class_="time"),
         tag("td", f"{line.flow} {direction}"),
-        tag("td", line.summary, tag("pre", line.dissection) if line.dissection and lost else None),
+        tag("td", line.summary, tag("pre", line.dissection) if line.dissection and lost else None, class_="packet"),
         cells,
         tag("td", words.verdict_word(line.outcome).lower(), class_="lost" if lost else None),
     )

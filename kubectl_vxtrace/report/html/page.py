@@ -6,7 +6,8 @@ from importlib.resources import files
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import DirectionReport, Finding, FlowReport, FrameRef, HopCount, Latency, TraceReport, Verdict
 from kubectl_vxtrace.report import words
-from kubectl_vxtrace.report.html import ladder, path
+from kubectl_vxtrace.report.changes import NodeChanges
+from kubectl_vxtrace.report.html import ladder, nodes, path
 from kubectl_vxtrace.report.html.markup import Child, Content, Element, document, tag
 
 # Nothing is loaded and nothing runs, also if foreign text should ever become markup (https://www.w3.org/TR/CSP3/).
@@ -15,8 +16,13 @@ _MOST_FRAMES = 12
 _MOST_DIRECTIONS = 40
 
 
-def render(report: TraceReport) -> str:
-    """The page. Readable without colours, in dark and light, on paper, by keyboard and screen reader."""
+def render(report: TraceReport, changed: Sequence[NodeChanges] = ()) -> str:
+    """The page. Readable without colours, in dark and light, on paper, by keyboard and screen reader.
+
+    Args:
+        report: what it says.
+        changed: what changed at the nodes meanwhile, where they were looked at.
+    """
     title = f"{report.verdict.value}, {words.title(report)}"
     head = tag(
         "head",
@@ -36,6 +42,7 @@ def render(report: TraceReport) -> str:
         _section("What could not be seen", _unseen(report)),
         _section("Clocks", _clocks(report)),
         _section("Captures", _captures(report)),
+        _section("Nodes, before and after", nodes.nodes(changed)),
         class_=_state(report.verdict),
     )
     return document(tag("html", head, tag("body", main, _footer(report)), lang="en"))
@@ -50,7 +57,7 @@ def _state(verdict: Verdict) -> str:
 
 def _section(title: str, content: Content) -> Element | None:
     """A part of the page; None where it would be empty."""
-    section = tag("section", tag("h2", title), content)
+    section = tag("section", tag("h2", title), content, aria_label=title)
     return section if len(section) > 1 else None
 
 
@@ -60,7 +67,7 @@ def _answer(report: TraceReport) -> Element:
     return tag(
         "header",
         tag("p", words.title(report), class_="ends"),
-        tag("h1", report.verdict.value),
+        tag("h1", report.verdict.value.replace("-", " ")),
         tag("p", report.summary.removeprefix(f"{report.verdict.value.upper()}, "), class_="summary"),
         [
             tag("dl", tag("dt", "Why"), tag("dd", finding.summary, " ", tag("small", f"cause {finding.cause}, {finding.confidence.value}")))
@@ -71,8 +78,15 @@ def _answer(report: TraceReport) -> Element:
     )
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Child]], numbers: frozenset[int] = frozenset()) -> Element | None:
-    """A table that scrolls by itself where it is too wide; None without rows. `numbers`: columns that are aligned on the right."""
+def _table(name: str, headers: Sequence[str], rows: Sequence[Sequence[Child]], numbers: frozenset[int] = frozenset()) -> Element | None:
+    """A table that scrolls by itself where it is too wide; None without rows.
+
+    Args:
+        name: what a screen reader calls it.
+        headers: of its columns.
+        rows: cells.
+        numbers: columns that are aligned on the right.
+    """
     if not rows:
         return None
     return tag(
@@ -84,24 +98,33 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[Child]], numbers: fro
             ),
             tag(
                 "tbody",
-                [tag("tr", [tag("td", cell, class_="n" if at in numbers else None) for at, cell in enumerate(row)]) for row in rows],
+                [tag("tr", [tag("td", cell, class_=_class(headers[at], at in numbers)) for at, cell in enumerate(row)]) for row in rows],
             ),
         ),
         class_="wide",
+        role="region",
+        aria_label=name,
         tabindex="0",
     )
 
 
+def _class(header: str, is_number: bool) -> str | None:
+    return "n" if is_number else "node" if header == "node" else None
+
+
 def _flows(report: TraceReport) -> Element | None:
     rows: list[list[Child]] = []
+    clients = words.has_clients(report)
     for flow in report.flows:
         verdict, text = words.flow_verdict(flow)
         server = flow.server
         backend = words.address_port(server.address, server.port) if server is not None else words.UNKNOWN
         pod, node = (server.pod, server.node) if server is not None else (None, None)
-        texts = (backend, pod or words.UNKNOWN, node or words.UNKNOWN, words.target(flow), str(flow.connections))
+        who = (words.endpoint(flow.client),) if clients else ()
+        texts = (*who, backend, pod or words.UNKNOWN, node or words.UNKNOWN, words.target(flow), str(flow.connections))
         rows.append([str(flow.id), tag("b", text, class_=_state(verdict)), *texts])
-    return _table(("flow", "verdict", "backend", "pod", "node", "addressed to", "connections"), rows, frozenset({0, 6}))
+    headers = ("flow", "verdict", *(("client",) if clients else ()), "backend", "pod", "node", "addressed to", "connections")
+    return _table("backends", headers, rows, frozenset({0, len(headers) - 1}))
 
 
 def _paths(report: TraceReport) -> list[Element]:
@@ -123,8 +146,9 @@ def _direction(flow: FlowReport, direction: DirectionReport) -> Element:
     heading = f"Flow {flow.id}: request to {who}" if direction.direction is Direction.REQUEST else f"Flow {flow.id}: reply from {who}"
     verdict = words.verdict_word(direction.verdict)
     headers = ("hop", "node", "interface", "role", "packets", "frames", "other packets", "addresses", "note")
-    hops = _table(headers, [_hop_row(hop) for hop in direction.hops], frozenset({0, 4, 5, 6}))
+    hops = _table(f"hops, {heading}", headers, [_hop_row(hop) for hop in direction.hops], frozenset({0, 4, 5, 6}))
     legs = _table(
+        f"legs, {heading}",
         ("leg", "sent", "arrived", "lost", "undetermined", "latency: median (min to max) +- uncertainty"),
         [
             [f"{leg.from_} to {leg.to or '?'}", *map(str, (leg.sent, leg.arrived, leg.lost, leg.undetermined)), _latency(leg.latency_ns)]
@@ -135,7 +159,14 @@ def _direction(flow: FlowReport, direction: DirectionReport) -> Element:
     return tag(
         "article",
         tag("h3", heading, " ", tag("b", verdict, class_=_state(direction.verdict))),
-        tag("div", path.drawing(direction, f"{heading}: {verdict}"), class_="wide", tabindex="0"),
+        tag(
+            "div",
+            path.drawing(direction, f"{heading}: {verdict}"),
+            class_="wide",
+            role="region",
+            aria_label=f"drawing, {heading}",
+            tabindex="0",
+        ),
         tag("details", tag("summary", "Hops and legs"), hops, legs, open="open" if _state(direction.verdict) == "bad" else None),
     )
 
@@ -211,7 +242,7 @@ def _clocks(report: TraceReport) -> Element | None:
         low, high = clock.offset_ns.low, clock.offset_ns.high
         bound = "not known" if low is None or high is None else f"{low / 1e6:+,.3f} to {high / 1e6:+,.3f} ms"
         rows.append([clock.node, clock.reference, bound, str(clock.samples), "was set while captures ran" if clock.stepped else ""])
-    return _table(("node", "against", "its clock is ahead by", "samples", ""), rows, frozenset({3}))
+    return _table("clocks", ("node", "against", "its clock is ahead by", "samples", ""), rows, frozenset({3}))
 
 
 def _captures(report: TraceReport) -> Element | None:
@@ -229,12 +260,13 @@ def _captures(report: TraceReport) -> Element | None:
         for line in report.captures
     ]
     headers = ("id", "node", "interface", "received", "captured", "dropped", "file", "from", "to", "")
-    return _table(headers, rows, frozenset({0, 3, 4, 5}))
+    return _table("captures", headers, rows, frozenset({0, 3, 4, 5}))
 
 
 def _footer(report: TraceReport) -> Element:
     lines = [
         words.payload_text(report),
+        words.anonymized_text(report),
         words.context_text(report),
         f"debug pods: {words.cleanup_text(report.cleanup)}" if report.cleanup is not None else "",
     ]

@@ -27,6 +27,7 @@ def drawing(direction: DirectionReport, title: str) -> Element:
     return tag(
         "svg",
         tag("title", title),
+        tag("desc", _description(direction, hops)),
         parts,
         viewBox=f"0 0 {width:g} {_HEIGHT_PX:g}",
         width=width,
@@ -35,6 +36,15 @@ def drawing(direction: DirectionReport, title: str) -> Element:
         class_="path",
         xmlns="http://www.w3.org/2000/svg",
     )
+
+
+def _description(direction: DirectionReport, hops: tuple[HopCount, ...]) -> str:
+    """The same in words: what each hop saw, and where packets ended."""
+    seen = [f"hop {hop.hop} ({hop.node} {hop.interface or words.UNKNOWN}, {hop.role.value}): {words.hop_packets(hop)}" for hop in hops]
+    ended = [
+        f"{leg.lost} of {leg.sent} ended between hop {leg.from_} and hop {leg.to or words.UNKNOWN}" for leg in direction.legs if leg.lost
+    ]
+    return "; ".join([*seen, *ended])
 
 
 def _by_node(hops: tuple[HopCount, ...]) -> list[tuple[str, list[HopCount]]]:

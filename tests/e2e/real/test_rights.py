@@ -76,7 +76,8 @@ def test_the_rights_of_the_manual_are_enough(place: Lab, tracer: Cluster, tmp_pa
 
 
 # What the others are for the tests below show.
-OF_A_TRACE = [right for right in RIGHTS if right[3] not in ("events", "resourcequotas", "configmaps")]
+# No cluster of these tests has Cilium.
+OF_A_TRACE = [right for right in RIGHTS if right[2] != "cilium.io" and right[3] not in ("events", "resourcequotas", "configmaps")]
 
 
 @pytest.mark.parametrize("right", OF_A_TRACE[::STEP], ids="-".join)
@@ -106,7 +107,7 @@ def test_the_configuration_of_a_network_is_read_by_these_rights(tracer: Cluster,
 
 def test_check_tells_what_each_right_would_have_told(place: Lab, tracer: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
     """All that a trace can do without at once; those of networks that this cluster does not have are not asked."""
-    optional = [right for right in RIGHTS if NEEDS[right[1:]].without is not None and right[3] != "configmaps"]
+    optional = [right for right in RIGHTS if NEEDS[right[1:]].without is not None and right[2] != "cilium.io" and right[3] != "configmaps"]
     _without(kubectl, *optional)
     run = tracer.vxtrace("check", "-o", "json", cwd=tmp_path)
     assert run.code == 0, run.stderr

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import lifecycle, machine, places
+from tests.cluster.image import TOOLS_TAG
 from tests.cluster.kubectl import Kubectl, wait_for
 from tests.e2e import kernel
 from tests.e2e.place import Lab
+from tests.e2e.real.conftest import asking_pod
 from tests.e2e.real.running import refused, trace, tracing
 
 pytestmark = [pytest.mark.lab, pytest.mark.cluster_only, pytest.mark.one_backend]
 
+CLIENT_NODE = "ada-ec-1"
 NODE, NODE_ADDRESS = "ada-ec-2", "10.128.0.95"
 OURS = ("--namespace", "default", "--selector", "app.kubernetes.io/managed-by=kubectl-vxtrace")
 DENIED = "no debug pods in this house"
@@ -194,6 +197,47 @@ def test_admission_that_refuses_is_quoted(place: Lab, kubectl: Kubectl, space: s
 def _may_make(kubectl: Kubectl, space: str) -> bool:
     arguments = ("run", "probe", "--namespace", space, "--image", "none", "--dry-run=server", "--output", "name")
     return bool(kubectl.run(*arguments, check=False))
+
+
+def _server(kubectl: Kubectl, space: str, name: str) -> str:
+    """A pod of the Service `replaced` on a node; its address."""
+    container = {"name": "idle", "image": TOOLS_TAG, "imagePullPolicy": "Never", "command": ["sleep", "600"]}
+    spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "containers": [container]}
+    kubectl.apply(
+        [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": space, "labels": {"app": "replaced"}}, "spec": spec}]
+    )
+    kubectl.run("wait", "pod", name, "--namespace", space, "--for=condition=Ready", "--timeout=60s")
+    return kubectl.run("get", "pod", name, "--namespace", space, "--output", "jsonpath={.status.podIP}")
+
+
+@contextmanager
+def _kube_proxy_hangs(node: str) -> Iterator[None]:
+    """The node's rules for Services stay as they are, whatever becomes of the pods behind."""
+    proxy = machine.found(places.state_dir(), node)
+    proxy.run(["pkill", "-STOP", "-x", "kube-proxy"])
+    try:
+        yield
+    finally:
+        proxy.run(["pkill", "-CONT", "-x", "kube-proxy"])
+
+
+def test_a_kube_proxy_that_hangs_sends_to_a_pod_that_is_gone(place: Lab, kubectl: Kubectl, space: str, tmp_path: Path) -> None:
+    """Exit 3, stale-endpoint: the client's node still translates to the pod that was replaced."""
+    ports = [{"port": 80, "protocol": "UDP"}]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "replaced", "namespace": space}}
+    kubectl.apply([{**service, "spec": {"selector": {"app": "replaced"}, "ports": ports}}])
+    gone = _server(kubectl, space, "first")
+    address = kubectl.run("get", "service", "replaced", "--namespace", space, "--output", "jsonpath={.spec.clusterIP}")
+    asking_pod(kubectl, space, "asking", f"dig +time=1 +tries=1 -p 80 @{address} example.org")
+    wait_for("the node's rules", lambda: f"{gone}:80" in place.node(CLIENT_NODE, "iptables-save", "-t", "nat"), 30, lambda: "")
+    with _kube_proxy_hangs(CLIENT_NODE):
+        kubectl.run("delete", "pod", "first", "--namespace", space)
+        _server(kubectl, space, "second")
+        run = place.vxtrace(
+            "pod", f"{space}/asking", "--to", f"{space}/replaced", "--duration", "3s", "--bundle", "none", "-o", "json", cwd=tmp_path
+        )
+    assert (run.code, run.report["cause"]) == (3, "stale-endpoint"), run.stdout
+    assert run.report["cleanup"] == {"state": "confirmed", "left": []}
 
 
 def test_a_cluster_whose_dns_is_dead_is_traced(place: Lab, kubectl: Kubectl, tmp_path: Path) -> None:

@@ -119,3 +119,34 @@ class TestWindow:
         case = follow_all(simulator)
         assert hop_packets(case, A) == [5, 5, 5, 3, 3, 3]
         assert hop_packets(case, A, Direction.REPLY) == [3] * 6
+
+    def test_nor_do_all_of_the_clients_node_that_end_long_before_make_replies_lost(self) -> None:
+        """Requests are seen at the server's node that never were at the client's: so its captures had ended."""
+        simulator = wire.Simulator(gaps=dict.fromkeys(wire.hops_to(A)[:3], (AT + SECOND // 2 - 1, STOP)))
+        lookups(simulator, 100)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == lost_of(case, A, Direction.REPLY) == {}
+
+    def test_nor_do_all_of_the_servers_node_make_requests_lost(self) -> None:
+        simulator = wire.Simulator(gaps=dict.fromkeys(wire.hops_to(A)[3:], (AT + SECOND // 2 - 1, STOP)))
+        lookups(simulator, 100)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == lost_of(case, A, Direction.REPLY) == {}
+
+    def test_a_loss_that_begins_in_the_middle_is_one_all_the_same(self) -> None:
+        simulator = wire.Simulator()
+        lookups(simulator, 50)
+        lookups(simulator, 50, first=50, vanished=3)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == {(3, 4): 50}
+
+    def test_a_file_that_ends_before_the_others_begin_is_no_witness(self) -> None:
+        """Of captures that were made one after the other nothing is known of what some of them did not see."""
+        taps = wire.hops_to(A)
+        simulator = wire.Simulator(
+            gaps={**dict.fromkeys(taps[3:], (AT + SECOND // 2 - 1, STOP)), **dict.fromkeys(taps[:3], (0, AT + SECOND - 1))}
+        )
+        lookups(simulator, 150)
+        case = follow(record(simulator, status=CaptureStatus.PRESUMED), tables_of(simulator))
+        assert lost_of(case, A) == lost_of(case, A, Direction.REPLY) == {}
+        assert [hop.witness for hop in case.paths[0].hops] == [True, True, True, False, False, False]

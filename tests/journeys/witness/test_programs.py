@@ -98,11 +98,17 @@ def _drops(count: int, *, reason: str = "TC_INGRESS", node: str = NODE) -> tuple
     )
 
 
+def _often() -> tuple[KernelDrop, ...]:
+    """Drops of the same kind, 200 a second, that are others'."""
+    (like,) = _drops(1)
+    return tuple(replace(like, time_ns=like.time_ns + number * 5 * MILLISECOND_NS) for number in range(1, 2_000))
+
+
 def _followed(facts: NodeFacts, *, arrived: int, vanished: int, at_hop: int, drops: Sequence[KernelDrop] = ()) -> Case:
     simulator = wire.Simulator()
     lookups(simulator, vanished, vanished=at_hop)
     lookups(simulator, arrived, first=vanished)
-    recording = replace(record(simulator), before=(facts,), after=(facts,), kernel_drops=tuple(drops))
+    recording = replace(record(simulator), before=(facts,), after=(facts,), kernel_drops=tuple(drops), duration_s=15.0)
     return follow(recording, tables_of(simulator))
 
 
@@ -139,8 +145,9 @@ class TestDoubt:
         [
             pytest.param(_drops(3), True, id="the kernel's word for each"),
             pytest.param(_drops(2), False, id="for too few"),
-            pytest.param(_drops(3, reason="NETFILTER_DROP"), False, id="another reason"),
+            pytest.param(_drops(3, reason="NETFILTER_DROP"), True, id="whoever dropped them before the VXLAN device"),
             pytest.param(_drops(3, node=SENDER), False, id="another node"),
+            pytest.param(_drops(3) + _often(), False, id="a kernel that drops others all the time"),
         ],
     )
     def test_the_kernels_word_resolves_it(self, drops: tuple[KernelDrop, ...], is_lost: bool) -> None:

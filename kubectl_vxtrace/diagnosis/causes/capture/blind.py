@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
-from kubectl_vxtrace.model.report import BEFORE_TAP, Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
+from kubectl_vxtrace.model.report import BEFORE_TAP, PAST_TAP, Confidence, Evidence, EvidenceKind, Finding, HopCount, Severity
 
 CAPTURE_BLIND = Cause(
     slug="capture-blind",
@@ -42,7 +42,7 @@ def _blind(count: HopCount) -> Finding:
     return Finding(
         cause=CAPTURE_BLIND.slug,
         confidence=Confidence.CERTAIN,
-        severity=Severity.WARNING,
+        severity=Severity.INFO if reason.endswith(PAST_TAP) else Severity.WARNING,
         packets=0,
         summary=f"{count.node}/{count.interface or count.role} cannot testify: {reason}",
         evidence=(Evidence(kind=EvidenceKind.ABSENCE, text=reason),),
@@ -52,6 +52,8 @@ def _blind(count: HopCount) -> Finding:
 
 def _remedy(count: HopCount, reason: str) -> str:
     """How to see there, by the reason: a program before the tap stays whatever is traced again."""
+    if reason.endswith(PAST_TAP):
+        return "Nothing is wrong there. Who must see what comes in captures in the pod's network namespace (kubectl debug, or nsenter)."
     if reason.endswith(BEFORE_TAP):
         return (
             f"Look on {count.node} what becomes of the packets: bpftool net show; tc -s filter show dev DEVICE ingress (and egress); the "

@@ -89,7 +89,8 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         at_home = segment.end is None and loss.home_of(target) == node
         leads_off_path = _is_refused if at_home else _leads_off_path if is_routed(segment) else _stays(loss, target)
         wrong = [answer for answer in answers if leads_off_path(case, segment, answer)]
-        if wrong:
+        # Where programs steer packets, none of a healthy node's routes leads along the path: only what shows that they met one counts.
+        if wrong and (_witnesses(case, loss, segment, wrong[-1])[0] or not node_facts.is_steered(case, node)):
             yield _finding(case, loss, segment, wrong[-1], always=len(wrong) == len(answers))
 
 

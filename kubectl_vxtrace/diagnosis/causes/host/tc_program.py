@@ -1,12 +1,14 @@
 """Did a filter or program at tc take the packets?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import NETWORK_POLICY_DROP
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
+from kubectl_vxtrace.diagnosis.evidence.policies import Isolation, isolation
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
 from kubectl_vxtrace.model.facts import NodeFacts
@@ -34,10 +36,13 @@ _BOTH = ("TC_COOKIE_ERROR", "TC_CHAIN_NOTFOUND", "TC_RECLASSIFY_LOOP")
 # What the agents of clusters call theirs (cilium/bpf, projectcalico/felix/bpf): where the network is theirs, these enforce policies and are
 # never removed by hand; elsewhere they are leftovers.
 _AGENTS = {"cil_": "Cilium", "cal": "Calico"}
+# Whose network has such programs at every pod, whether anything lists them or not.
+_ALWAYS = "Cilium"
 
 
 def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
-    """Finding `tc-program`, where the kernel or the filter itself counts as many drops as packets were lost.
+    """Finding `tc-program`, where the kernel or the filter itself counts as many drops as packets were lost; `network-policy-drop`, where
+    the program enforces network policies and one isolates the pod.
 
     A tap is before tc where packets come in, and behind it where they go out (net/core/dev.c): on a segment the first device's filters at
     ingress take packets, and the second one's at egress.
@@ -53,6 +58,11 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     told = [match for match in match_kernel_drops(case, loss, reasons=(*_SIDES[side], *_BOTH)) if match.node == node][:1]
     growth, taken = _dropped(case, node, device, side), minimum_counter_growth(loss)
     counted = growth is not None and growth >= taken
+    agent = _agent(case, names)
+    isolated = isolation(case, loss, node) if agent is not None else None
+    if isolated is not None and not counted and not told and _is_unlogged(case, node) and _has_programs(case, node, device, agent):
+        yield _by_policy(case, loss, hop, side, str(agent), isolated, ())
+        return
     # A program that nothing lists (at tcx, without bpftool) is told by the reason alone, and on the side that this names.
     if not counted and not (told and (names or told[0].reason in _SIDES[side])):
         return
@@ -63,7 +73,9 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     ]
     if counted:
         proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=f"its drops grew by {growth}; {loss.packets} packets were lost"))
-    agent = _agent(case, names)
+    if isolated is not None and agent is not None:
+        yield _by_policy(case, loss, hop, side, agent, isolated, proofs)
+        return
     noun = direction_noun(loss.path.direction, loss.packets)
     yield error_finding(
         case,
@@ -81,7 +93,46 @@ def _agent(case: Case, names: tuple[str, ...]) -> str | None:
     """Whose programs these are, where that is who makes the network of this cluster."""
     backend = case.recording.overlay.backend or ""
     owners = (owner for prefix, owner in _AGENTS.items() if any(name.split()[-1].startswith(prefix) for name in names))
-    return next((owner for owner in owners if backend.startswith(owner.lower())), None)
+    unlisted = (_ALWAYS,) if not names else ()
+    return next((owner for owner in (*owners, *unlisted) if backend.startswith(owner.lower())), None)
+
+
+def _is_unlogged(case: Case, node: str) -> bool:
+    """Whether the node's kernel could not say what it dropped."""
+    return node in case.recording.kernel_drops_absent
+
+
+def _has_programs(case: Case, node: str, device: str, agent: str | None) -> bool:
+    """Whether the agent's programs stand at that hook: at a device of a node that they steer, or named ones."""
+    links = [facts.link(device) for facts in node_facts.looks(case, node) if facts.is_steered]
+    return agent is not None and any(link is not None for link in links)
+
+
+def _by_policy(case: Case, loss: Loss, hop: Hop, side: str, agent: str, isolated: Isolation, proofs: Sequence[Evidence]) -> Finding:
+    """The agent's program dropped what a policy does not allow; without a word of the kernel it may have.
+
+    Certain only where no policy lets anything through: which traffic rules allow is not read.
+    """
+    noun = direction_noun(loss.path.direction, loss.packets)
+    where = f"at tc {side} of {place_text(hop)}"
+    said = any(proof.kind is EvidenceKind.KERNEL for proof in proofs)
+    sureness = (Confidence.POSSIBLE, Confidence.LIKELY, Confidence.CERTAIN)[isolated.denies_all + said]
+    look = "cilium-dbg monitor --type drop" if agent == "Cilium" else "calico-node -bpf counters dump"
+    return error_finding(
+        case,
+        loss,
+        NETWORK_POLICY_DROP,
+        sureness,
+        f"{agent} {'dropped' if said else 'may have dropped'} {loss.packets} {noun} {where}: {isolated.names} isolates {isolated.pod}",
+        [isolated.evidence(), *proofs],
+        remediation=(
+            f"Look: kubectl get networkpolicy,ciliumnetworkpolicy,ciliumclusterwidenetworkpolicy -A; {look} (in {agent}'s pod on "
+            f"{hop.tap.node}). Allow this traffic for {isolated.direction} of {isolated.pod}."
+            if agent == "Cilium"
+            else f"{NETWORK_POLICY_DROP.remedy()} {look} (in {agent}'s pod on {hop.tap.node}) counts what its programs drop."
+        ),
+        not_ruled_out=() if isolated.denies_all and said else (f"another check of {agent}'s program: its own monitor names the reason",),
+    )
 
 
 def _remedy(node: str, device: str, side: str, agent: str | None) -> str:

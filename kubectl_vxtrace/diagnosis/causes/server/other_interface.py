@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kubectl_vxtrace.diagnosis.causes.host.asymmetric import ASYMMETRIC_RETURN
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
-from kubectl_vxtrace.diagnosis.evidence.owners import has_address, pod_interfaces
+from kubectl_vxtrace.diagnosis.evidence.owners import pod_interfaces
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
 from kubectl_vxtrace.model.address import host_port
@@ -24,9 +24,9 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     if first is None or last is None:
         return
     growths = list(_sent(pod_interfaces(first, server.address), pod_interfaces(last, server.address)))
-    own = next((sent for interface, sent in growths if has_address(interface, server.address)), None)
+    own = next((sent for interface, sent in growths if interface.has(server.address)), None)
     taken = minimum_counter_growth(loss)
-    others = [(interface, sent) for interface, sent in growths if not has_address(interface, server.address) and sent >= taken]
+    others = [(interface, sent) for interface, sent in growths if not interface.has(server.address) and sent >= taken]
     if own is None or own >= taken or not others:
         return
     other, sent = max(others, key=lambda pair: pair[1])
@@ -64,4 +64,4 @@ def _sent(first: tuple[PodInterface, ...], last: tuple[PodInterface, ...]) -> It
 
 
 def _name(growths: list[tuple[PodInterface, int]], address: str) -> str:
-    return next(interface.name for interface, _ in growths if has_address(interface, address))
+    return next(interface.name for interface, _ in growths if interface.has(address))

@@ -17,6 +17,7 @@ from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, oute
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
@@ -116,7 +117,7 @@ def _blocked(case: Case, loss: Loss, segment: Segment, header: Encapsulation) ->
         doubts.append(next_hop)
     doubts.append(f"a drop below {place_text(receiver)}'s tap (NIC ring)")
     noun = direction_noun(loss.path.direction, loss.packets)
-    outer = f"{header.source} > {header.destination}:{header.port}"
+    outer = f"{header.source} > {host_port(header.destination, header.port)}"
     return error_finding(
         case,
         loss,
@@ -218,7 +219,8 @@ def _shown(ports: list[int]) -> str:
 def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
     counters, unread = _nic_evidence(case, segment)
     noun = direction_noun(loss.path.direction, loss.packets)
-    summary = f"{loss.packets} of {loss.sent} encapsulated {noun} {header.source} > {header.destination}:{header.port} were lost on the way"
+    outer = f"{header.source} > {host_port(header.destination, header.port)}"
+    summary = f"{loss.packets} of {loss.sent} encapsulated {noun} {outer} were lost on the way"
     return error_finding(
         case,
         loss,

@@ -1,0 +1,120 @@
+"""What is sent in a silent pod's place, and what its node answers."""
+
+import os
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubectl_vxtrace.capture.probes import MOST_TARGETS, ProbeTarget, by_sender, command, read, targets
+from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
+from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
+from kubectl_vxtrace.model.request import ProbeKind
+
+CLIENT = Endpoint(address="10.244.1.7", pod="shop/web", node="node-a")
+DNS = ServiceRef(address="10.96.0.10", port=53, name="kube-system/kube-dns")
+
+
+def _flow(number: int, protocol: str, service: ServiceRef | None, server: str = "10.244.2.9", port: int | None = 8080) -> Flow:
+    return Flow(id=number, protocol=protocol, client=CLIENT, service=service, server=Endpoint(address=server, port=port, node="node-b"))
+
+
+@pytest.mark.parametrize(
+    ("flow", "asked", "kind"),
+    [
+        (_flow(1, "UDP", DNS), ProbeKind.AUTO, ProbeKind.DNS),
+        (_flow(1, "UDP", DNS), ProbeKind.UDP, ProbeKind.UDP),
+        (_flow(1, "UDP", DNS), ProbeKind.TCP, None),
+        (_flow(1, "TCP", None), ProbeKind.AUTO, ProbeKind.TCP),
+        (_flow(1, "ICMP", None, port=None), ProbeKind.AUTO, ProbeKind.ICMP),
+        (_flow(1, "UDP", None, port=8125), ProbeKind.AUTO, None),
+        (_flow(1, "UDP", None, port=8125), ProbeKind.UDP, ProbeKind.UDP),
+        (_flow(1, "UDP", None, port=8125), ProbeKind.DNS, ProbeKind.DNS),
+        (_flow(1, "UDP", None, port=None), ProbeKind.UDP, None),
+        (_flow(1, "SCTP", None), ProbeKind.AUTO, None),
+    ],
+)
+def test_what_fits_a_flow(flow: Flow, asked: ProbeKind, kind: ProbeKind | None) -> None:
+    assert [target.kind for target in targets([flow], asked)] == ([kind] if kind is not None else [])
+
+
+def test_a_service_is_asked_once_and_often_enough_for_its_backends() -> None:
+    flows = [_flow(number, "UDP", DNS, server=f"10.244.2.{number}", port=53) for number in range(1, 4)]
+    assert targets(flows, ProbeKind.AUTO) == (
+        ProbeTarget(node="node-a", client="10.244.1.7", kind=ProbeKind.DNS, address="10.96.0.10", port=53, count=6),
+    )
+
+
+def test_few_targets_and_few_packets() -> None:
+    flows = [_flow(number, "TCP", ServiceRef(address="10.96.0.1", port=number)) for number in range(1, 20)]
+    assert len(targets(flows, ProbeKind.AUTO)) == MOST_TARGETS
+    many = [_flow(number, "UDP", DNS, server=f"10.244.2.{number}") for number in range(1, 50)]
+    assert targets(many, ProbeKind.AUTO)[0].count == 8
+
+
+TARGET = ProbeTarget(node="node-a", client="10.244.1.7", kind=ProbeKind.DNS, address="10.96.0.10", port=53, count=2)
+
+
+def _answer(stdout: bytes, stderr: bytes = b"") -> NodeAnswer:
+    return NodeAnswer(command=command([TARGET]), status=AnswerStatus.OK, exit_code=0, stdout=stdout, stderr=stderr)
+
+
+def test_each_line_is_a_probe() -> None:
+    sent, missing = read([TARGET], _answer(b"dns 41234 1764489600000000000 10.96.0.10\ndns 41235 1764489600200000000 10.96.0.10\n"))
+    assert [(probe.client_port, probe.sent_ns, probe.address) for probe in sent] == [
+        (41234, 1764489600000000000, "10.96.0.10"),
+        (41235, 1764489600200000000, "10.96.0.10"),
+    ]
+    assert missing is None
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "count", "why"),
+    [
+        (b"", b"no process of the node has 10.244.1.7\n", 0, "no process of the node has 10.244.1.7"),
+        (b"dns 41234 1764489600000000000 10.96.0.10\n", b"not sent: Network is unreachable\n", 1, "not sent: Network is unreachable"),
+        (b"dns 999999 1\nnonsense\n\xff", b"", 0, "the node did not say why"),
+    ],
+)
+def test_what_was_not_sent_is_said(stdout: bytes, stderr: bytes, count: int, why: str) -> None:
+    sent, missing = read([TARGET], _answer(stdout, stderr))
+    assert (len(sent), missing) == (count, why)
+
+
+def test_targets_of_one_end_go_out_together_and_each_line_says_whose_it_is() -> None:
+    other = replace(TARGET, kind=ProbeKind.ICMP, address="10.244.2.9", port=0, count=1, payload_bytes=1382)
+    elsewhere = replace(TARGET, node="node-b", client="10.244.2.9")
+    assert by_sender([TARGET, elsewhere, other]) == ((TARGET, other), (elsewhere,))
+    assert command([TARGET, other]).argv[-2:] == ("dns,10.96.0.10,53,2,0", "icmp,10.244.2.9,0,1,1382")
+    lines = b"icmp 7 1764489600000000000 10.244.2.9\ndns 41234 1764489600000000000 10.96.0.10\ndns 1 1764489600000000000 10.96.0.99\n"
+    sent, missing = read([TARGET, other], _answer(lines))
+    assert [(probe.kind, probe.address, probe.port) for probe in sent] == [
+        (ProbeKind.ICMP, "10.244.2.9", 0),
+        (ProbeKind.DNS, "10.96.0.10", 53),
+    ]
+    assert missing is not None
+
+
+def test_nothing_of_a_target_is_part_of_the_script() -> None:
+    argv = command([TARGET]).argv
+    assert argv[-3:] == ("10.244.1.7", "200", "dns,10.96.0.10,53,2,0")
+    assert "10.96.0.10" not in argv[2]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("has_clock", [True, False], ids=["perl", "perl-base"])
+def test_the_script_sends_with_what_little_perl_there_is(has_clock: bool, tmp_path: Path) -> None:
+    """Debian's perl-base has no Time::HiRes."""
+    if not has_clock:
+        (tmp_path / "Time").mkdir()
+        (tmp_path / "Time" / "HiRes.pm").write_text('die "not here";\n')
+    target = ProbeTarget(node="node-a", client="127.0.0.1", kind=ProbeKind.UDP, address="127.0.0.1", port=9, count=2, payload_bytes=1000)
+    inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "probe", *command([target]).argv]
+    environment = {**os.environ, "PERL5LIB": str(tmp_path)}
+    done = subprocess.run(inside, env=environment, capture_output=True, text=True, check=True, timeout=20)
+    sent, missing = read([target], _answer(done.stdout.encode()))
+    assert (len(sent), missing) == (2, None)
+    assert all(0 <= time.time_ns() - probe.sent_ns < 20_000_000_000 for probe in sent)
+    assert sent[0].sent_ns < sent[1].sent_ns
