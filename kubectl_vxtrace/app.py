@@ -1,5 +1,6 @@
 """The commands and their flags: each turns its flags into records and calls what does the work, which is imported when it is called."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -63,6 +64,21 @@ def _program(
     """Bind the flags that need no command."""
 
 
+def _request_flags(
+    cluster: ClusterFlags, trace: TraceFlags | ServiceTraceFlags | NodeTraceFlags, pods: PodFlags, delivery: DeliveryFlags
+) -> partial[Request]:
+    """What all traces are asked with; the command's own arguments are still to come."""
+    return partial(
+        Request,
+        access=cluster.access(),
+        limits=trace.limits(pods.max_nodes),
+        pod_options=pods.options(keep=delivery.keep_pods),
+        show=delivery.show,
+        ticket=delivery.ticket,
+        anonymize=trace.anonymize,
+    )
+
+
 def _trace(request: Request, progress: ProgressFlags, form: ReportFlags, delivery: DeliveryFlags, exits: ExitFlags) -> NoReturn:
     """Carry out a trace, and end with its exit code."""
     from kubectl_vxtrace.commands import pod as command
@@ -91,24 +107,18 @@ def pod(
     cluster: ClusterFlags,
 ) -> None:
     """Trace a pod's traffic to a service, a pod, a workload, a node or an address; without --to all that crosses nodes."""
-    access, limits = cluster.access(), trace.limits(pods.max_nodes)
+    request_with = _request_flags(cluster, trace, pods, delivery)
     from kubectl_vxtrace.topology.target import parse_source, parse_target
 
     start = parse_source(source, selector)
     if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None):
         raise UsageError("whom the pod talks to is not named", "name a service, workload, pod, node or address: --to kube-dns")
-    request = Request(
+    request = request_with(
         command="pod",
         source=start,
         target=parse_target(trace.to, protocol=trace.protocol, port=trace.port) if trace.to is not None else None,
         filter=trace.filter,
-        access=access,
-        limits=limits,
-        pod_options=pods.options(keep=delivery.keep_pods),
-        show=delivery.show,
-        ticket=delivery.ticket,
         payload=trace.payload,
-        anonymize=trace.anonymize,
         probe=trace.probe if trace.to is not None else ProbeKind.NONE,
     )
     if dry_run is not None:
@@ -133,18 +143,13 @@ def service(
     cluster: ClusterFlags,
 ) -> None:
     """Trace all clients of a Service that its backends hear, those that lose most first."""
+    request_with = _request_flags(cluster, trace, pods, delivery)
     from kubectl_vxtrace.topology.target import parse_target
 
-    request = Request(
+    request = request_with(
         command="service",
         source=parse_target(name),
-        access=cluster.access(),
-        limits=trace.limits(pods.max_nodes),
-        pod_options=pods.options(keep=delivery.keep_pods),
-        show=delivery.show,
-        ticket=delivery.ticket,
         payload=trace.payload,
-        anonymize=trace.anonymize,
     )
     _trace(request, progress, form, delivery, exits)
 
@@ -164,18 +169,13 @@ def node(
     cluster: ClusterFlags,
 ) -> None:
     """Trace the tunnel between two nodes, from VXLAN device to VXLAN device, both ways; the trace sends the packets."""
+    request_with = _request_flags(cluster, trace, pods, delivery)
     from kubectl_vxtrace.topology.target import parse_target
 
-    request = Request(
+    request = request_with(
         command="node",
         source=parse_target(name),
         target=parse_target(to) if to is not None else None,
-        access=cluster.access(),
-        limits=trace.limits(pods.max_nodes),
-        pod_options=pods.options(keep=delivery.keep_pods),
-        show=delivery.show,
-        ticket=delivery.ticket,
-        anonymize=trace.anonymize,
     )
     _trace(request, progress, form, delivery, exits)
 
@@ -194,16 +194,8 @@ def mesh(
     cluster: ClusterFlags,
 ) -> None:
     """Trace the tunnels between all nodes, every pair both ways; the trace sends the packets."""
-    request = Request(
-        command="mesh",
-        source=Target(kind="node", selector=selector or ""),
-        access=cluster.access(),
-        limits=trace.limits(pods.max_nodes),
-        pod_options=pods.options(keep=delivery.keep_pods),
-        show=delivery.show,
-        ticket=delivery.ticket,
-        anonymize=trace.anonymize,
-    )
+    request_with = _request_flags(cluster, trace, pods, delivery)
+    request = request_with(command="mesh", source=Target(kind="node", selector=selector or ""))
     _trace(request, progress, form, delivery, exits)
 
 

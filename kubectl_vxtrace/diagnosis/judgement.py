@@ -55,18 +55,6 @@ PLAUSIBLE_FACTOR = 2
 """A counter of all traffic may have grown by so many times the lost packets and still be about them: at least half of what it counted
 is."""
 
-DROP_WITHIN_NS = 10_000_000
-"""A packet is dropped, or refused, within microseconds of its last tap, on a loaded node within this. What waits before it is dropped
-(for a neighbour, for further fragments) waits seconds, in which too much happens to tell whose drop it is."""
-
-DROP_SHARE = 0.9
-"""So many of the lost packets must have a drop of the kernel right after they were last seen; a tenth may be missing from its ring."""
-
-MAX_DROP_CHANCE = 0.002
-"""The kernel's drops are taken for those of the lost packets if they would fit by chance less often than this: one loss in 500 is
-explained by drops that have nothing to do with it."""
-
-
 SOONEST_GIVEN_UP_NS = 900_000_000
 """No client gives up an answer sooner than a second (the least `timeout` in resolv.conf(5), less what clocks and queues blur). What it
 refuses before was a second answer to the same question, or its program was ended."""

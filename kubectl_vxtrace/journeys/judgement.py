@@ -136,22 +136,3 @@ UNRELATED_CLOCKS_NS = 10_000_000_000
 False: 0 a packet below 5,900 a second from one socket (derived: IP IDs come again within 11 s at that rate).
 Missed: 1 a duplicate between nodes whose clocks are further apart (derived); nodes with a time daemon are within 0.1 s.
 """
-DROP_WITHIN_NS = 10_000_000
-"""A drop that the kernel names is of a packet that was seen last so much before, at most.
-
-False: 2e-2 a packet beside two unrelated drops of the same kind a second (derived); a path needs nine of ten.
-Missed: 1 a packet that waits longer before it is dropped (derived); what tc drops never waits.
-"""
-DROP_SHARE = 0.9
-"""So many of the packets that are missing behind a program have a drop of its own kind, where it dropped them.
-
-False: 0 a path of more than ten packets without drops of that kind (derived).
-Missed: 0 a path while the kernel's log loses less than a tenth of its events (derived).
-"""
-
-MAX_DROP_CHANCE = 0.002
-"""Drops of one kind are those of packets that are missing behind a program if they would fit by chance less often than this.
-
-False: 2e-3 a path whose node drops others' packets for the same reason at the same place (derived).
-Missed: 1 a path of which one packet is missing where three others are dropped so in 15 s (derived); none of those with three.
-"""

@@ -1,14 +1,8 @@
-"""The same packet over all hops, as columns; and which drops that a kernel named can be of packets that were seen last shortly before."""
+"""The same packet over all hops, as columns."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kubectl_vxtrace.model.facts import KernelDrop
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable
 from kubectl_vxtrace.model.path import Direction, Flow, Path, Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -134,30 +128,3 @@ class ShownJourney:
     outcome: Verdict
     client_port: int
     sightings: tuple[tuple[int, Tap, int], ...]
-
-
-def drops_beside(seen_ns: NDArray[np.int64], drops: Sequence[KernelDrop], slack_ns: int, within_ns: int) -> tuple[int, int]:
-    """How many of the packets have a drop right behind their last sighting, each drop taken once, and how many of `drops` lie there at all.
-
-    seen_ns: the last sightings, sorted, by the clock of the drops' node. slack_ns: how unsure the times are beside each other.
-    within_ns: so long after a sighting a drop may come.
-    """
-    times = np.sort(np.array([drop.time_ns for drop in drops], dtype=np.int64))
-    lows = np.searchsorted(times, seen_ns - slack_ns, side="left")
-    highs = np.searchsorted(times, seen_ns + within_ns + slack_ns, side="right")
-    inside = np.zeros(len(times) + 1, dtype=np.int64)
-    np.add.at(inside, lows, 1)
-    np.add.at(inside, highs, -1)
-    own = int(np.count_nonzero(np.cumsum(inside)[:-1]))
-    return min(int(np.count_nonzero(highs > lows)), own), own
-
-
-def drops_by_chance(duration_s: float, lost: int, packets: int, others: int, window_ns: int) -> float:
-    """How probable it is that `packets` of `lost` windows hold one of drops that come as often as the `others`, which lie in none.
-
-    duration_s: of the captures in which these came.
-    """
-    elsewhere_ns = max(duration_s * 1e9 - lost * window_ns, window_ns)
-    one = 1.0 - math.exp(-(others + 0.5) / elsewhere_ns * window_ns)
-    ways = math.lgamma(lost + 1) - math.lgamma(packets + 1) - math.lgamma(lost - packets + 1)
-    return math.exp(min(ways + packets * math.log(one), 0.0))

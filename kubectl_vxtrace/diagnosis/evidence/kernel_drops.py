@@ -7,18 +7,18 @@ explains a loss, and never places it.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason, drop_reason
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
-from kubectl_vxtrace.model.journeys import Case, drops_beside, drops_by_chance
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.kernel_drops import fitting_drops
 from kubectl_vxtrace.model.path import Hop
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
@@ -77,11 +77,11 @@ def match_kernel_drops(
     if table is None or not len(rows):
         return ()
     seen = np.sort(table.time_ns[rows])
-    matches = []
-    for node, ahead_ns, unsure_ns in _clocks(case, loss, hop):
-        for drops in _groups(case, node, loss, reasons):
-            match = _fit(case, drops, seen + ahead_ns, unsure_ns)
-            matches += [match] if match is not None else []
+    matches = [
+        KernelDropMatch(node=node, reason=fit.reason, location=fit.location, packets=fit.packets, lost=len(seen), within_ns=fit.within_ns)
+        for node, ahead_ns, unsure_ns in _clocks(case, loss, hop)
+        for fit in fitting_drops(_drops_of(case, node, loss, reasons), seen + ahead_ns, case.recording.duration_s, unsure_ns=unsure_ns)
+    ]
     return tuple(sorted(matches, key=lambda match: (-match.packets, match.within_ns)))
 
 
@@ -126,14 +126,12 @@ def kernel_drop_on(case: Case, loss: Loss, node: str, reasons: Collection[str]) 
     return tuple(match.evidence for match in matches)[:1]
 
 
-def _groups(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) -> Iterator[list[KernelDrop]]:
-    """The node's drops that the leg can have, by reason and location."""
+def _drops_of(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) -> Iterator[KernelDrop]:
+    """The node's drops that the leg can have."""
     kinds = {segment.kind for segment in loss.segments}
-    groups: dict[tuple[str, str], list[KernelDrop]] = {}
     for drop in case.recording.kernel_drops:
         if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop, kinds)):
-            groups.setdefault((drop.reason, drop.location), []).append(drop)
-    yield from groups.values()
+            yield drop
 
 
 def _can_be(drop: KernelDrop, kinds: Collection[SegmentKind]) -> bool:
@@ -143,24 +141,3 @@ def _can_be(drop: KernelDrop, kinds: Collection[SegmentKind]) -> bool:
     if SegmentKind.DELIVER in kinds or SegmentKind.DECAPSULATE in kinds:
         return True
     return not drop.is_of_socket
-
-
-def _fit(case: Case, drops: Sequence[KernelDrop], seen: NDArray[np.int64], unsure_ns: int) -> KernelDropMatch | None:
-    """Drops of one kind, if they fit packets seen last at these times (sorted), which are unsure themselves."""
-    first = drops[0]
-    slack = max(drop.uncertainty_ns for drop in drops) + unsure_ns
-    packets, own = drops_beside(seen, drops, slack, judgement.DROP_WITHIN_NS)
-    window_ns = judgement.DROP_WITHIN_NS + 2 * slack
-    if (
-        packets < math.ceil(judgement.DROP_SHARE * len(seen))
-        or drops_by_chance(case.recording.duration_s, len(seen), packets, len(drops) - own, window_ns) > judgement.MAX_DROP_CHANCE
-    ):
-        return None
-    return KernelDropMatch(
-        node=first.node,
-        reason=first.reason,
-        location=first.location,
-        packets=packets,
-        lost=len(seen),
-        within_ns=judgement.DROP_WITHIN_NS + slack,
-    )

@@ -3,19 +3,16 @@
 A hop behind a program that saw all that came to it stays a witness, and nothing is said: a healthy network of such programs is seen whole.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judgement import DROP_SHARE, DROP_WITHIN_NS, MAX_DROP_CHANCE
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.records import Hook, TakingProgram
 from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
-from kubectl_vxtrace.model.facts import KernelDrop
-from kubectl_vxtrace.model.journeys import drops_beside, drops_by_chance
+from kubectl_vxtrace.model.kernel_drops import fitting_drops
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import BEFORE_TAP
@@ -68,19 +65,8 @@ def _is_accounted(context: Context, program: TakingProgram, packets: Trajectorie
     if program.dropped is not None and program.dropped >= len(seen_ns):
         return True
     in_udp = any(path_hops[index].role is Role.UNDERLAY for index in places)
-    groups: dict[tuple[str, str], list[KernelDrop]] = {}
-    for drop in context.recording.kernel_drops:
-        if drop.node == program.node and (in_udp or drop.reason.startswith("TC_")):
-            groups.setdefault((drop.reason, drop.location), []).append(drop)
-    return any(_fits(context, drops, seen_ns) for drops in groups.values())
-
-
-def _fits(context: Context, drops: Sequence[KernelDrop], seen_ns: NDArray[np.int64]) -> bool:
-    """Whether drops of one kind are those of packets that were seen last at these times, and not by chance."""
-    slack_ns = max(drop.uncertainty_ns for drop in drops)
-    dropped, own = drops_beside(seen_ns, drops, slack_ns, DROP_WITHIN_NS)
-    chance = drops_by_chance(context.recording.duration_s, len(seen_ns), dropped, len(drops) - own, DROP_WITHIN_NS + 2 * slack_ns)
-    return dropped >= math.ceil(DROP_SHARE * len(seen_ns)) and chance <= MAX_DROP_CHANCE
+    drops = (drop for drop in context.recording.kernel_drops if drop.node == program.node and (in_udp or drop.reason.startswith("TC_")))
+    return bool(fitting_drops(drops, seen_ns, context.recording.duration_s))
 
 
 def _seen_last(packets: Trajectories, which: NDArray[np.intp], hop: int) -> NDArray[np.int64]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.judge.context import Context
-from kubectl_vxtrace.journeys.judgement import DROP_WITHIN_NS
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
 from kubectl_vxtrace.journeys.witness.programs import hops_behind, passage_of
 from kubectl_vxtrace.model.facts import KernelDrop
+from kubectl_vxtrace.model.kernel_drops import DROP_WITHIN_NS
 from kubectl_vxtrace.model.path import Hop, Role
 from kubectl_vxtrace.model.report import PAST_TAP
 

@@ -60,8 +60,8 @@ def _at(case: Case, loss: Loss, hop: Hop, side: str) -> Iterator[Finding]:
     counted = growth is not None and growth >= taken
     agent = _agent(case, names)
     isolated = isolation(case, loss, node) if agent is not None else None
-    if isolated is not None and not counted and not told and _is_unlogged(case, node) and _has_programs(case, node, device, agent):
-        yield _by_policy(case, loss, hop, side, str(agent), isolated, ())
+    if agent is not None and isolated is not None and not counted and not told and _may_be_unlogged(case, node, device):
+        yield _by_policy(case, loss, hop, side, agent, isolated, ())
         return
     # A program that nothing lists (at tcx, without bpftool) is told by the reason alone, and on the side that this names.
     if not counted and not (told and (names or told[0].reason in _SIDES[side])):
@@ -97,15 +97,10 @@ def _agent(case: Case, names: tuple[str, ...]) -> str | None:
     return next((owner for owner in (*owners, *unlisted) if backend.startswith(owner.lower())), None)
 
 
-def _is_unlogged(case: Case, node: str) -> bool:
-    """Whether the node's kernel could not say what it dropped."""
-    return node in case.recording.kernel_drops_absent
-
-
-def _has_programs(case: Case, node: str, device: str, agent: str | None) -> bool:
-    """Whether the agent's programs stand at that hook: at a device of a node that they steer, or named ones."""
-    links = [facts.link(device) for facts in node_facts.looks(case, node) if facts.is_steered]
-    return agent is not None and any(link is not None for link in links)
+def _may_be_unlogged(case: Case, node: str, device: str) -> bool:
+    """Whether the node's kernel could not say what it dropped, and programs steer its packets at that device."""
+    steered = any(facts.is_steered and facts.link(device) is not None for facts in node_facts.looks(case, node))
+    return steered and node in case.recording.kernel_drops_absent
 
 
 def _by_policy(case: Case, loss: Loss, hop: Hop, side: str, agent: str, isolated: Isolation, proofs: Sequence[Evidence]) -> Finding:

@@ -9,8 +9,9 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import is_one_of
-from kubectl_vxtrace.diagnosis.judgement import DROP_WITHIN_NS, SOONEST_GIVEN_UP_NS
+from kubectl_vxtrace.diagnosis.judgement import SOONEST_GIVEN_UP_NS
 from kubectl_vxtrace.model.journeys import Case, TracedPath
+from kubectl_vxtrace.model.kernel_drops import DROP_WITHIN_NS
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import IpProtocol
