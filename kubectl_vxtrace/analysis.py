@@ -13,6 +13,7 @@ from kubectl_vxtrace import journeys, packets
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
+from kubectl_vxtrace.diagnosis.report.leg_sizes import fitting_bytes, size_notes
 from kubectl_vxtrace.diagnosis.report.notes import notes
 from kubectl_vxtrace.diagnosis.report.sections import packet_lines
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
@@ -26,7 +27,7 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
-from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.model.report import TraceReport, Verdict
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
 from kubectl_vxtrace.report import probed
@@ -72,7 +73,7 @@ def examine(recording: Recording) -> Examined:
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
-    report = _naming_probes(_with_notes(report, recording), settled)
+    report = _naming_probes(_with_notes(report, recording, size_notes(settled, report.leg_sizes)), settled)
     return Examined(report=report, case=settled, picked=picked)
 
 
@@ -86,7 +87,11 @@ def _naming_probes(report: TraceReport, case: Case) -> TraceReport:
     }
     if not probed.only_probes(case.recording, seen):
         return report
-    return replace(report, summary=f"{report.summary}; all of it probes that this trace sent")
+    said = f"{report.summary}; all of it probes that this trace sent"
+    fitting = fitting_bytes(report.leg_sizes)
+    if report.verdict is Verdict.DELIVERED and fitting is not None:
+        said += f", the largest of {fitting} bytes"
+    return replace(report, summary=said)
 
 
 def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
@@ -99,9 +104,9 @@ def _read(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     return with_switches(recording, tables) if recording.loose else (recording, tables)
 
 
-def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
-    """The report with what was asked for, with what it was made, and what has to be said beside it; loose files are called as they were
-    handed over."""
+def _with_notes(report: TraceReport, recording: Recording, more: Sequence[str]) -> TraceReport:
+    """The report with what was asked for, with what it was made, and what has to be said beside it, `more` last; loose files are
+    called as they were handed over."""
     names = {capture.file: capture.task.file for capture in recording.captures if capture.status is CaptureStatus.PRESUMED}
     scrubbed = {capture.task.id for capture in recording.captures if capture.scrubbed}
     request = recording.request
@@ -113,7 +118,7 @@ def _with_notes(report: TraceReport, recording: Recording) -> TraceReport:
             context=context(recording),
             anonymized=recording.anonymized,
         ),
-        completeness=replace(report.completeness, notes=(*notes(recording), *probed.notes(recording))),
+        completeness=replace(report.completeness, notes=(*notes(recording), *probed.notes(recording), *more)),
         captures=tuple(replace(line, file=names.get(line.file, line.file), scrubbed=line.id in scrubbed) for line in report.captures),
     )
 

@@ -111,7 +111,7 @@ def pod(
     from kubectl_vxtrace.topology.target import parse_source, parse_target
 
     start = parse_source(source, selector)
-    if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None):
+    if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None or trace.mtu):
         raise UsageError("whom the pod talks to is not named", "name a service, workload, pod, node or address: --to kube-dns")
     request = request_with(
         command="pod",
@@ -119,6 +119,7 @@ def pod(
         target=parse_target(trace.to, protocol=trace.protocol, port=trace.port) if trace.to is not None else None,
         filter=trace.filter,
         payload=trace.payload,
+        mtu=trace.mtu,
         probe=trace.probe if trace.to is not None else ProbeKind.NONE,
     )
     if dry_run is not None:
@@ -176,6 +177,7 @@ def node(
         command="node",
         source=parse_target(name),
         target=parse_target(to) if to is not None else None,
+        mtu=trace.mtu,
     )
     _trace(request, progress, form, delivery, exits)
 
@@ -195,7 +197,7 @@ def mesh(
 ) -> None:
     """Trace the tunnels between all nodes, every pair both ways; the trace sends the packets."""
     request_with = _request_flags(cluster, trace, pods, delivery)
-    request = request_with(command="mesh", source=Target(kind="node", selector=selector or ""))
+    request = request_with(command="mesh", source=Target(kind="node", selector=selector or ""), mtu=trace.mtu)
     _trace(request, progress, form, delivery, exits)
 
 

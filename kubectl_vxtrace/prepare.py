@@ -20,6 +20,7 @@ from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.signals import Interruption
 from kubectl_vxtrace.topology import nodepairs
 from kubectl_vxtrace.topology.cni import ANNOTATION_PREFIXES
+from kubectl_vxtrace.topology.echoes import echo_flows
 from kubectl_vxtrace.topology.resolve import NotFoundError, flow_nodes, resolve, resolve_alone, resolve_backends, source_choice
 
 Found = TypeVar("Found")
@@ -55,6 +56,8 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
     if request.pod_options.debug_namespace is not None:
         namespaces.require(connection, request.pod_options.debug_namespace)
     seen, flows = _ends(connection, request, console)
+    if request.mtu:
+        flows = echo_flows(flows)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
     lifetime_s = request.limits.duration_s + MARGIN_S
     pods = DebugPods(

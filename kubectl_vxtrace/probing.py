@@ -5,6 +5,7 @@ when it is needed, on the client's node alone, and removed as soon as the packet
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,7 +43,7 @@ class Probed:
 class Prober:
     """Sends probes for one trace.
 
-    session: the trace's. taken: the names of its pods. nodes: those that have one.
+    session: the trace's. taken: the names of its pods. nodes: those that have one. sizes: what is sent instead where sizes are tried.
     """
 
     connection: Connection
@@ -52,23 +53,27 @@ class Prober:
     nodes: Sequence[Node]
     taken: Sequence[str]
     console: Console
+    sizes: Sequence[probes.ProbeTarget] = ()
 
     def run(self, is_silent: Callable[[], bool], over: threading.Event) -> Probed:
         """Send what was asked for, or where the pod is silent what fits; nothing once captures are over. Never raises for a cluster's
         failure."""
-        kind = self.request.probe
+        kind = ProbeKind.ICMP if self.request.mtu else self.request.probe
         if kind is ProbeKind.NONE:
             return Probed()
         if kind is ProbeKind.AUTO and not self._is_wanted(is_silent, over):
             return Probed()
-        targets = probes.targets(self.flows, kind)
+        targets = tuple(self.sizes) if self.request.mtu else probes.targets(self.flows, kind)
         if not targets:
             return Probed(missing=(self._nothing_fits(kind),))
         if self.request.pod_options.profile != "privileged":
             return Probed(missing=(f"a pod of --profile {self.request.pod_options.profile} may not enter the client's network namespace",))
         said = "the pod sends nothing to it: " if kind is ProbeKind.AUTO else ""
+        counts = Counter({(target.kind, target.address): 0 for target in targets})
         for target in targets:
-            self.console.step(f"{said}sending {target.count} {WORDS[target.kind]} to {target.address} in its place")
+            counts[target.kind, target.address] += target.count
+        for (what, address), count in counts.items():
+            self.console.step(f"{said}sending {count} {WORDS[what]} to {address} in its place")
         return self._send(targets, over)
 
     def _is_wanted(self, is_silent: Callable[[], bool], over: threading.Event) -> bool:
@@ -78,6 +83,8 @@ class Prober:
     def _nothing_fits(self, kind: ProbeKind) -> str:
         if kind is ProbeKind.AUTO:
             return "the pod sent nothing, and nothing was sent in its place: --probe udp sends datagrams that its target may not expect"
+        if self.request.mtu:
+            return "no echoes were sent: the client, or whom it talks to, is on no node that is known"
         return f"--probe {kind.value} fits none of the flows that were asked for"
 
     def _send(self, targets: Sequence[probes.ProbeTarget], over: threading.Event) -> Probed:
@@ -121,17 +128,20 @@ _BEFORE_S = 1.0
 _ECHO_HEADERS_BYTES = 28  # IPv4 20, ICMP 8 (RFC 791, RFC 792)
 
 
-def between_nodes(nodes: DebugNodes, flows: Sequence[Flow], overlay: Overlay, over: threading.Event) -> Probed:
-    """Send echoes for flows whose ends are nodes, small ones and ones that just fit the tunnel, from the nodes themselves; nothing once
-    captures are over."""
+def between_nodes(nodes: DebugNodes, targets: Sequence[probes.ProbeTarget], over: threading.Event) -> Probed:
+    """Send echoes from the nodes themselves; nothing once captures are over."""
     if over.wait(_BEFORE_S):
         return Probed()
-    mtus = {vtep.node: vtep.mtu_bytes for vtep in overlay.vteps}
-    asked = [target for flow in flows for target in _echoes(flow, mtus.get(flow.client.node or ""))]
-    senders = probes.by_sender(asked)
+    senders = probes.by_sender(targets)
     read = [probes.read(each, answer) for each, answer in zip(senders, nodes.ask([probes.command(each) for each in senders]), strict=True)]
     missing = (f"{sender[0].node}: {why}" for sender, (_, why) in zip(senders, read, strict=True) if why is not None)
     return Probed(sent=tuple(probe for sent, _ in read for probe in sent), missing=unique(missing))
+
+
+def echoes(flows: Sequence[Flow], overlay: Overlay) -> tuple[probes.ProbeTarget, ...]:
+    """For flows whose ends are nodes small echoes, and ones that just fit the tunnel."""
+    mtus = {vtep.node: vtep.mtu_bytes for vtep in overlay.vteps}
+    return tuple(target for flow in flows for target in _echoes(flow, mtus.get(flow.client.node or "")))
 
 
 def _echoes(flow: Flow, mtu_bytes: int | None) -> Iterator[probes.ProbeTarget]:

@@ -16,6 +16,7 @@ from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture.dropsession import DropSession
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.capture.sizes import size_targets
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
@@ -33,7 +34,7 @@ from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare, unfit
-from kubectl_vxtrace.probing import Probed, Prober, between_nodes
+from kubectl_vxtrace.probing import Probed, Prober, between_nodes, echoes
 from kubectl_vxtrace.progress import Progress
 from kubectl_vxtrace.signals import Interruption, Phase
 from kubectl_vxtrace.topology import nodepairs
@@ -196,7 +197,8 @@ class Trace:
             logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
             idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
-            probing = _beside(lambda: self._probe(nodes, prepared, recording.overlay, session, over))
+            answered = threading.Event()
+            probing = _beside(lambda: self._probe(nodes, prepared, recording, session, over, answered))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
@@ -204,7 +206,7 @@ class Trace:
             with self._console.live(progress.text) as is_shown:
                 if is_shown:
                     _beside(lambda: session.count(over, progress.counted))
-                session.wait(self._interruption.stop)
+                session.wait(self._interruption.stop, answered)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
             asked = _beside(lambda: self._look(nodes, prepared, "after"))
@@ -258,25 +260,44 @@ class Trace:
             return prepared.snapshot
         return with_pod_interfaces(prepared.connection, prepared.snapshot, prepared.flows, cni, attached_interface)
 
-    def _probe(self, nodes: DebugNodes, prepared: Prepared, overlay: Overlay, session: CaptureSession, over: threading.Event) -> Probed:
-        """Send what has to be sent: between nodes, or in a silent pod's place."""
-        if self._request.command in nodepairs.COMMANDS:
-            return between_nodes(nodes, prepared.flows, overlay, over)
+    def _probe(
+        self,
+        nodes: DebugNodes,
+        prepared: Prepared,
+        recording: Recording,
+        session: CaptureSession,
+        over: threading.Event,
+        answered: threading.Event,
+    ) -> Probed:
+        """Send what has to be sent: between nodes, in a silent pod's place, or to try sizes. Then `answered` is set if nothing else is
+        followed."""
+        request, flows = self._request, prepared.flows
+        sizes = size_targets(flows, recording.paths, recording.before) if request.mtu else ()
+        if request.command in nodepairs.COMMANDS:
+            probed = between_nodes(nodes, sizes or echoes(flows, recording.overlay), over)
+            answered.set()
+            return probed
         prober = Prober(
             connection=prepared.connection,
             session=self.session,
-            request=self._request,
-            flows=prepared.flows,
+            request=request,
+            flows=flows,
             nodes=prepared.nodes,
             taken=prepared.pods.names,
             console=self._console,
+            sizes=sizes,
         )
-        return prober.run(session.is_silent, over)
+        probed = prober.run(session.is_silent, over)
+        if request.mtu:
+            answered.set()
+        return probed
 
     def _why_early(self) -> str:
         if self._interruption.signalled:
             return ": interrupted"
-        return ": the time for the whole trace (--max-wall) is over" if self._interruption.stop.is_set() else ""
+        if self._interruption.stop.is_set():
+            return ": the time for the whole trace (--max-wall) is over"
+        return ": all echoes were sent" if self._request.mtu or self._request.command in nodepairs.COMMANDS else ""
 
     def _use_the_time(self, prepared: Prepared, overlay: Overlay) -> ClusterSnapshot:
         """What takes time and is not needed before; the snapshot with what else the cluster says."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from kubectl_vxtrace import probing
+from kubectl_vxtrace.capture.probes import ProbeTarget
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import AnswerStatus, Node, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.path import Endpoint, Flow, Overlay, ServiceRef, Vtep
@@ -65,12 +66,19 @@ def _cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "SILENCE_S", 0.01)
 
 
-def _run(request: Request = REQUEST, *, silent: bool = True, over: bool = False, flows: Sequence[Flow] = (FLOW,)) -> Probed:
+def _run(
+    request: Request = REQUEST,
+    *,
+    silent: bool = True,
+    over: bool = False,
+    flows: Sequence[Flow] = (FLOW,),
+    sizes: Sequence[ProbeTarget] = (),
+) -> Probed:
     ended = threading.Event()
     if over:
         ended.set()
     nothing: Any = None
-    prober = Prober(connection=nothing, session="7f3a", request=request, flows=flows, nodes=NODES, taken=(), console=Quiet())
+    prober = Prober(connection=nothing, session="7f3a", request=request, flows=flows, nodes=NODES, taken=(), console=Quiet(), sizes=sizes)
     return prober.run(lambda: silent, ended)
 
 
@@ -109,6 +117,15 @@ def test_why_nothing_was_sent_is_kept() -> None:
     assert Pods.gone == 1
 
 
+def test_sizes_are_tried_although_the_pod_talks() -> None:
+    size = ProbeTarget(node="node-a", client="10.244.1.7", kind=ProbeKind.ICMP, address="10.244.2.9", port=0, count=2, payload_bytes=1382)
+    _run(replace(REQUEST, mtu=True, probe=ProbeKind.NONE), silent=False, sizes=(size,))
+    assert Pods.made == [["node-a"]]
+    assert _run(replace(REQUEST, mtu=True)).missing == (
+        "no echoes were sent: the client, or whom it talks to, is on no node that is known",
+    )
+
+
 class Echoing:
     """Nodes that send what they are asked to."""
 
@@ -137,7 +154,7 @@ def _between(nodes: Echoing, *, over: bool = False, mtu_bytes: int | None = 1410
     ended = threading.Event()
     if over:
         ended.set()
-    return probing.between_nodes(cast(Any, nodes), flows, overlay, ended)
+    return probing.between_nodes(cast(Any, nodes), probing.echoes(flows, overlay), ended)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 #
 # Usage: probe.sh ADDRESS PAUSE_MS KIND,TARGET,PORT,COUNT,BYTES...
 # It needs the node's process namespace, and the right to enter others' network namespaces (CAP_SYS_ADMIN), unless it is in that one.
-# One packet of each goes out in turn, with a pause after each round. BYTES of payload are sent unfragmented; 0 for a few.
+# One packet of each goes out in turn, evenly in time; a round of all takes PAUSE_MS. BYTES of payload are sent unfragmented; 0 for a few.
 # Output: a line for each that was sent: KIND PORT TIME TARGET. PORT is its source port, the identifier of an ICMP echo; TIME is this
 # node's Unix nanoseconds. Sockets stay open for a second after the last, so that answers find them.
 set -u -f
@@ -74,9 +74,9 @@ for (my $number = 1; @left; $number++) {
         } else {
             print STDERR "$target: $@";
         }
+        select(undef, undef, undef, $pause_ms / 1000 / @left);
     }
     @left = @on;
-    select(undef, undef, undef, $pause_ms / 1000);
 }
 sleep(1);
 '

@@ -18,6 +18,11 @@ _EACH_BACKEND, _FEWEST, _MOST = 2, 4, 8
 """Of two backends that are chosen at random, four probes miss one in one case of eight, eight in one of 128."""
 
 _PAUSE_MS: Final = 200
+"""For one packet of each target."""
+
+_LEAST_PAUSE_MS: Final = 10
+"""Between two packets: at most a hundred of them a second."""
+
 _TIMEOUT_S: Final = 12.0
 _DNS_PORT: Final = 53
 _LINE: Final = re.compile(r"(dns|udp|tcp|icmp) (\d{1,5}) (\d{19}) ([0-9A-Fa-f.:]+)", re.ASCII)
@@ -84,7 +89,7 @@ def command(asked: Sequence[ProbeTarget]) -> NodeCommand:
     script = files(__package__).joinpath("probe.sh").read_text(encoding="utf-8")
     first = asked[0]
     specs = (f"{each.kind.value},{each.address},{each.port},{each.count},{each.payload_bytes}" for each in asked)
-    words = (first.client, str(_PAUSE_MS), *specs)
+    words = (first.client, str(max(_PAUSE_MS, len(asked) * _LEAST_PAUSE_MS)), *specs)
     return NodeCommand(node=first.node, key="probe", argv=("sh", "-c", script, "vxtrace-probe", *words), timeout_s=_TIMEOUT_S)
 
 

@@ -21,6 +21,7 @@ from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureT
 # Debug pods end when nobody calls for a minute.
 _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
+_WAKE_S = 0.25
 _SHOWING_S = 2.0
 # Files that are larger are not counted for the sake of a line on the screen: that costs the node 10 ms for each megabyte.
 _SHOWN_BYTES = 1 << 20
@@ -80,16 +81,24 @@ class CaptureSession:
             hint = "Look at the debug image and the profile." if are_told else "The nodes' answers did not come: try again."
             raise CannotRunError("no capture could be started:\n" + "\n".join(self._why_none()), hint)
 
-    def wait(self, stop: threading.Event) -> None:
-        """Wait for the plan's duration; ends early when `stop` is set, when enough packets were seen, or when no capture runs any more."""
+    def wait(self, stop: threading.Event, answered: threading.Event | None = None) -> None:
+        """Wait for the plan's duration; ends early when `stop` is set, when `answered` is and answers have had time to come, when enough
+        packets were seen, or when no capture runs any more."""
         counting = any(task.count_filter for task in self._plan.tasks) and self._plan.packets is not None
-        end_s = time.monotonic() + self._plan.duration_s
+        pause_s = _COUNTING_S if counting else _HEARTBEAT_S
+        begin_s = time.monotonic()
+        end_s, poll_s = begin_s + self._plan.duration_s, begin_s + pause_s
         while (left_s := end_s - time.monotonic()) > 0:
-            if stop.wait(min(left_s, _COUNTING_S if counting else _HEARTBEAT_S)):
+            if stop.wait(min(left_s, _WAKE_S, pause_s)):
                 return
-            if end_s - time.monotonic() > 0 and self._is_over(records := self._poll()):
-                if any(record.state is not State.ENDED for record in records):
-                    stop.wait(min(_TAIL_S, max(end_s - time.monotonic(), 0.0)))
+            is_over = answered is not None and answered.is_set()
+            if not is_over and poll_s <= time.monotonic() < end_s:
+                records, poll_s = self._poll(), time.monotonic() + pause_s
+                if self._is_over(records) and all(record.state is State.ENDED for record in records):
+                    return
+                is_over = self._is_over(records)
+            if is_over:
+                stop.wait(min(_TAIL_S, max(end_s - time.monotonic(), 0.0)))
                 return
 
     def count(self, over: threading.Event, told: Callable[[Mapping[int, int]], None]) -> None:

@@ -44,6 +44,10 @@ Selector = Annotated[
     str | None,
     typer.Option("--selector", "-l", metavar="SELECTOR", help="The pod by its labels (app=web); of several, the first ready one."),
 ]
+Mtu = Annotated[
+    bool,
+    typer.Option("--mtu", help="Follow echoes of many sizes that this trace sends, none fragmented: the largest that arrives."),
+]
 NODE = "NODE"
 """What a node's name is called in help, by which completion knows a flag that takes one."""
 
@@ -86,6 +90,7 @@ class TraceFlags:
         ProbeKind,
         typer.Option("--probe", help="What to send in the pod's place; auto: what fits, where it sends nothing for 3 s."),
     ] = ProbeKind.AUTO
+    mtu: Mtu = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
     anonymize: Anonymize = False
@@ -111,7 +116,8 @@ def _limits(duration: str, max_wall: str | None, *, packets: int | None = None, 
 class NodeTraceFlags:
     """What to capture between nodes, where the trace itself sends the packets."""
 
-    duration: Annotated[str, typer.Option("--duration", help="How long to capture; echoes are sent for two seconds of it.")] = "6s"
+    duration: Annotated[str, typer.Option("--duration", help="How long to capture at most; it ends when echoes were answered.")] = "6s"
+    mtu: Mtu = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     anonymize: Anonymize = False
     max_wall: MaxWall = None

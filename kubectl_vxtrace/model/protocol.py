@@ -31,6 +31,13 @@ ETHERNET_BYTES, TAG_BYTES = 14, 4
 IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES = 20, 40, 8, 8
 """Headers without options (RFC 791, 3.1; RFC 8200, 3; RFC 768; RFC 7348, 5)."""
 
+
+def overhead_bytes(outer: str) -> int:
+    """What VXLAN adds to a packet between nodes with such addresses, of which the inner Ethernet header counts for the device's MTU: 50
+    over IPv4, 70 over IPv6 (RFC 7348, 5)."""
+    return (IPV6_BYTES if ":" in outer else IPV4_BYTES) + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES
+
+
 FRAGMENT_OFFSET = 0x1FFF
 """The offset in an IPv4 header's flags and offset field, in units of 8 bytes (RFC 791, 3.1)."""
 MORE_FRAGMENTS = 0x2000

@@ -357,6 +357,19 @@ class CaptureLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegSizes:
+    """Which sizes pass a leg of a flow's direction, from packets that may not be fragmented: the largest that came to its end, and the
+    smallest that vanished on it; None where none did. Of the packet inside the tunnel, with its IP header."""
+
+    flow: int
+    direction: Direction
+    from_: int
+    to: int | None
+    largest_passed_bytes: int | None
+    smallest_lost_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupReport:
     """Whether the debug pods are gone."""
 
@@ -366,7 +379,7 @@ class CleanupReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceReport:
-    """The whole report, without the envelope's `apiVersion` and `kind`."""
+    """The whole report, without the envelope's `apiVersion` and `kind`. `leg_sizes`: of a trace that sent many sizes (--mtu)."""
 
     verdict: Verdict
     impact: Impact
@@ -382,6 +395,7 @@ class TraceReport:
     clocks: tuple[ClockBound, ...]
     captures: tuple[CaptureLine, ...]
     cleanup: CleanupReport | None
+    leg_sizes: tuple[LegSizes, ...] = ()
 
     @property
     def main_finding(self) -> Finding | None:

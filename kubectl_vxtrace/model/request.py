@@ -92,7 +92,7 @@ class Request:
 
     `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
     the report belongs to. `payload` keeps what applications send in the captures. `anonymize` puts pseudonyms into what is given away.
-    `probe` says what may be sent in the pod's place.
+    `probe` says what may be sent in the pod's place. `mtu`: echoes of many sizes are sent, and nothing else is followed.
     """
 
     command: str
@@ -107,3 +107,4 @@ class Request:
     payload: bool = False
     anonymize: bool = False
     probe: ProbeKind = ProbeKind.NONE
+    mtu: bool = False

@@ -5,7 +5,7 @@ import shlex
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import Context
-from kubectl_vxtrace.model.request import Request, Target
+from kubectl_vxtrace.model.request import ProbeKind, Request, Target
 
 
 def context(recording: Recording) -> Context | None:
@@ -35,6 +35,10 @@ def command(request: Request) -> str:
     words += ["--duration", f"{request.limits.duration_s:g}s"]
     if request.filter is not None:
         words += ["--filter", shlex.quote(request.filter)]
+    if request.probe not in (ProbeKind.AUTO, ProbeKind.NONE):
+        words += ["--probe", request.probe.value]
+    if request.mtu:
+        words.append("--mtu")
     return " ".join(words)
 
 

@@ -1,11 +1,13 @@
 """What a report says of how it was made."""
 
+from dataclasses import replace
+
 import pytest
 
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import Recording
-from kubectl_vxtrace.model.request import Access, Limits, PodOptions, Request, Target
+from kubectl_vxtrace.model.request import Access, Limits, PodOptions, ProbeKind, Request, Target
 from kubectl_vxtrace.report.context import command, context
 
 POD = Target(namespace="shop", name="web-0")
@@ -33,6 +35,11 @@ def test_the_command_can_be_typed_again(target: Target, typed: str) -> None:
 
 def test_a_filter_is_quoted() -> None:
     assert command(request(None, "udp port 53; rm")) == "kubectl vxtrace pod shop/web-0 --duration 2.5s --filter 'udp port 53; rm'"
+
+
+def test_what_was_sent_is_said() -> None:
+    asked = replace(request(POD), probe=ProbeKind.UDP, mtu=True)
+    assert command(asked).endswith(" --duration 2.5s --probe udp --mtu")
 
 
 def recording(asked: Request | None) -> Recording:

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubectl_vxtrace.model.packets import I32, PacketTable, address_text
-from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES
-
-# RFC 7348, 5: outer Ethernet's place is taken by the inner one; VXLAN 8, UDP 8, IPv4 20 or IPv6 40.
-_OVERHEAD_BYTES = {4: IPV4_BYTES + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES, 6: IPV6_BYTES + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +22,6 @@ class Encapsulation:
 def udp_counter(headers: Sequence[Encapsulation], name: str) -> str:
     """The kernel's UDP counter `name` (`NoPorts`) for packets with these outer headers: /proc/net/snmp6 has its own for IPv6."""
     return f"Udp6{name}" if headers and ":" in headers[0].destination else f"Udp.{name}"
-
-
-def overhead_bytes(outer: str) -> int:
-    """What VXLAN adds to a packet between nodes with such addresses."""
-    return _OVERHEAD_BYTES[6 if ":" in outer else 4]
 
 
 def outer_headers(table: PacketTable, rows: I32) -> tuple[Encapsulation, ...]:

@@ -7,6 +7,7 @@ from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.report.impact import impact
+from kubectl_vxtrace.diagnosis.report.leg_sizes import leg_sizes
 from kubectl_vxtrace.diagnosis.report.sections import capture_lines, cleanup_report, completeness, flow_reports, overlay_report
 from kubectl_vxtrace.diagnosis.report.summary import summarise
 from kubectl_vxtrace.errors import ExitCode
@@ -46,6 +47,7 @@ def conclude(case: Case, findings: Sequence[Finding]) -> TraceReport:
         clocks=case.clocks,
         captures=capture_lines(case.recording),
         cleanup=cleanup_report(case.recording),
+        leg_sizes=leg_sizes(settled),
     )
 
 

@@ -12,13 +12,12 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import too_big_answers
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, direction_noun, place_text, rows_at
-from kubectl_vxtrace.diagnosis.evidence.outer_headers import overhead_bytes
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop, Role
-from kubectl_vxtrace.model.protocol import ETHERNET_BYTES
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, overhead_bytes
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 POD_MTU = Cause(

@@ -11,14 +11,14 @@ from kubectl_vxtrace.diagnosis.causes.wire.neighbour_mac import is_senders_fault
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, too_big_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
-from kubectl_vxtrace.diagnosis.evidence.outer_headers import overhead_bytes, rows_between
+from kubectl_vxtrace.diagnosis.evidence.outer_headers import rows_between
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, segment_packets
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Role
-from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, TAG_BYTES
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES, TAG_BYTES, overhead_bytes
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 UNDERLAY_MTU = Cause(
