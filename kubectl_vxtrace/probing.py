@@ -6,8 +6,8 @@ when it is needed, on the client's node alone, and removed as soon as the packet
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from kubectl_vxtrace.capture import probes
 from kubectl_vxtrace.console import Console
@@ -43,7 +43,8 @@ class Probed:
 class Prober:
     """Sends probes for one trace.
 
-    session: the trace's. taken: the names of its pods. nodes: those that have one. sizes: what is sent instead where sizes are tried.
+    session: the trace's. taken: the names of its pods. nodes: those that have one. devices: the node's ends of pods' interfaces, by
+    the pods' addresses. sizes: what is sent instead where sizes are tried.
     """
 
     connection: Connection
@@ -53,6 +54,7 @@ class Prober:
     nodes: Sequence[Node]
     taken: Sequence[str]
     console: Console
+    devices: Mapping[str, str] = field(default_factory=dict)
     sizes: Sequence[probes.ProbeTarget] = ()
 
     def run(self, is_silent: Callable[[], bool], over: threading.Event) -> Probed:
@@ -116,7 +118,7 @@ class Prober:
         node = asked[0].node
         if node in reasons:
             return Probed(missing=(f"no pod could be made for it on {node}: {reasons[node]}",))
-        (answer,) = nodes.ask([probes.command(asked)])
+        (answer,) = nodes.ask([probes.command(asked, self.devices.get(asked[0].client))])
         sent, why = probes.read(asked, answer)
         return Probed(sent=sent, missing=(why,) if why is not None else ())
 

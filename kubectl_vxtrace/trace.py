@@ -14,9 +14,11 @@ from typing import TypeVar
 from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture.dropsession import DropSession
+from kubectl_vxtrace.capture.enough import questions
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.capture.sizes import size_targets
+from kubectl_vxtrace.capture.tcpdump import usable_interface
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
@@ -30,7 +32,7 @@ from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_con
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import NodeFacts
-from kubectl_vxtrace.model.path import Overlay
+from kubectl_vxtrace.model.path import Direction, Overlay, Role
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare, unfit
@@ -197,8 +199,11 @@ class Trace:
             logging.result()
             self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
             idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
-            answered = threading.Event()
+            answered = _Ending()
             probing = _beside(lambda: self._probe(nodes, prepared, recording, session, over, answered))
+            asked = questions(prepared.flows, recording.paths, plan.tasks) if self._request.limits.ends_when_clear else None
+            if asked is not None:
+                _beside(lambda: answered.because(session.watch(asked, over)))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
@@ -206,16 +211,16 @@ class Trace:
             with self._console.live(progress.text) as is_shown:
                 if is_shown:
                     _beside(lambda: session.count(over, progress.counted))
-                session.wait(self._interruption.stop, answered)
+                session.wait(self._interruption.stop, answered.event)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
-            asked = _beside(lambda: self._look(nodes, prepared, "after"))
+            looking = _beside(lambda: self._look(nodes, prepared, "after"))
         finally:
             over.set()
             session.stop()
         logs = _beside(drops.collect)
         captures = session.collect(self._folder)
-        after = asked.result()
+        after = looking.result()
         if watched is not None:
             after = with_connections(after, watched.result(), self._folder, self._console.warn)
         probed = probing.result()
@@ -223,7 +228,10 @@ class Trace:
         recording = replace(recording, after=after, snapshot=idle.result(), probes=probed.sent, unprobed=probed.missing)
         if lasted_s < plan.duration_s:
             recording = replace(recording, duration_s=round(lasted_s, 1))
-            self._console.step(f"ended after {lasted_s:.1f} s{self._why_early()}")
+            said = f"ended after {lasted_s:.1f} s{self._why_early(answered)}"
+            self._console.step(said)
+            if answered.why is not None:
+                recording = replace(recording, notes=(*recording.notes, f"the capture {said}"))
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
         return self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
@@ -267,15 +275,15 @@ class Trace:
         recording: Recording,
         session: CaptureSession,
         over: threading.Event,
-        answered: threading.Event,
+        answered: "_Ending",
     ) -> Probed:
-        """Send what has to be sent: between nodes, in a silent pod's place, or to try sizes. Then `answered` is set if nothing else is
-        followed."""
+        """Send what has to be sent: between nodes, in a silent pod's place, or to try sizes. Then the capture may end if nothing else is
+        followed, or when it is clear."""
         request, flows = self._request, prepared.flows
         sizes = size_targets(flows, recording.paths, recording.before) if request.mtu else ()
         if request.command in nodepairs.COMMANDS:
             probed = between_nodes(nodes, sizes or echoes(flows, recording.overlay), over)
-            answered.set()
+            answered.because("all echoes were sent")
             return probed
         prober = Prober(
             connection=prepared.connection,
@@ -285,19 +293,20 @@ class Trace:
             nodes=prepared.nodes,
             taken=prepared.pods.names,
             console=self._console,
+            devices=_pod_devices(recording),
             sizes=sizes,
         )
         probed = prober.run(session.is_silent, over)
-        if request.mtu:
-            answered.set()
+        if request.mtu or (probed.sent and request.limits.ends_when_clear):
+            answered.because(f"all {'echoes' if request.mtu else 'probes'} were sent")
         return probed
 
-    def _why_early(self) -> str:
+    def _why_early(self, answered: "_Ending") -> str:
         if self._interruption.signalled:
             return ": interrupted"
         if self._interruption.stop.is_set():
             return ": the time for the whole trace (--max-wall) is over"
-        return ": all echoes were sent" if self._request.mtu or self._request.command in nodepairs.COMMANDS else ""
+        return f": {answered.why}" if answered.why is not None else ""
 
     def _use_the_time(self, prepared: Prepared, overlay: Overlay) -> ClusterSnapshot:
         """What takes time and is not needed before; the snapshot with what else the cluster says."""
@@ -356,6 +365,27 @@ class Trace:
                 raise
             self._console.warn(f"cannot write into {self._folder}: {error.strerror or error}")
         return kept
+
+
+def _pod_devices(recording: Recording) -> dict[str, str]:
+    """The nodes' ends of the clients' interfaces, by the clients' addresses, as the paths have them."""
+    clients = {flow.id: flow.client.address for flow in recording.flows}
+    firsts = [(path.flow, path.hops[0]) for path in recording.paths if path.direction is Direction.REQUEST and path.hops]
+    return {clients[flow]: hop.tap.interface for flow, hop in firsts if hop.role is Role.POD and usable_interface(hop.tap.interface)}
+
+
+class _Ending:
+    """That the captures may end before their time, and why: the first reason counts."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.why: str | None = None
+
+    def because(self, why: str | None) -> None:
+        """End for that reason; None is none."""
+        if why is not None and not self.event.is_set():
+            self.why = why
+            self.event.set()
 
 
 def _beside(function: Callable[[], Found]) -> Future[Found]:

@@ -172,6 +172,21 @@ def between(client: str, peers: Sequence[str], ports: Sequence[int], protocol: s
     return all_of([*matched, any_of(f"port {port}" for port in ports)] if ports else matched)
 
 
+def asking(client: str, servers: Sequence[str], protocol: str, port: int | None) -> str:
+    """The requests of a flow at one of its ends: what the client sends to any of these addresses."""
+    return _one_way(f"src host {_address(client)}", _one_of("dst host", servers), protocol, f"dst port {port}" if port else "")
+
+
+def answering(client: str, servers: Sequence[str], protocol: str, port: int | None) -> str:
+    """Its replies there."""
+    return _one_way(f"dst host {_address(client)}", _one_of("src host", servers), protocol, f"src port {port}" if port else "")
+
+
+def _one_way(client: str, servers: str, protocol: str, port: str) -> str:
+    is_echo = protocol == "ICMP"
+    return all_of([client, servers, "icmp or icmp6" if is_echo else protocol.lower(), *([port] if port and not is_echo else [])])
+
+
 def restricted(computed: str, users: str, client: str) -> str:
     """`computed`, of which the user's own expression picks among what the client sends; what comes back is kept whole."""
     return all_of([computed, any_of([users, f"not src host {_address(client)}"])])

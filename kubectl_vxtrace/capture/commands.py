@@ -35,6 +35,14 @@ def poll(node: str, tasks: Sequence[CaptureTask], directory: str, *, most_bytes:
     return _command(node, "poll", arguments)
 
 
+def count(node: str, asked: Sequence[tuple[int, str, str]], directory: str, most_bytes: int) -> NodeCommand:
+    """Count what filters pick of files of a node that are not larger than `most_bytes`. asked: number, file, filter."""
+    arguments = [directory]
+    for number, file, expression in asked:
+        arguments += [str(number), file, str(most_bytes), expression]
+    return _command(node, "poll", arguments)
+
+
 def stop(node: str, tasks: Sequence[CaptureTask], directory: str) -> NodeCommand:
     """Stop all captures of a node; answered once every one has ended. May be asked again."""
     arguments = [directory, str(_STOP_TURNS)]

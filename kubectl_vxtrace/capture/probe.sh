@@ -1,13 +1,15 @@
 # Sends a few packets from the network namespace that has an address, as a process in it would.
 #
-# Usage: probe.sh ADDRESS PAUSE_MS KIND,TARGET,PORT,COUNT,BYTES...
+# Usage: probe.sh ADDRESS DEVICE PAUSE_MS KIND,TARGET,PORT,COUNT,BYTES...
 # It needs the node's process namespace, and the right to enter others' network namespaces (CAP_SYS_ADMIN), unless it is in that one.
+# DEVICE is the node's end of the pod's interface, "-" where it is not known: what else runs on a node (another cluster's nodes in
+# containers) may have the same address, and is not behind that device.
 # One packet of each goes out in turn, evenly in time; a round of all takes PAUSE_MS. BYTES of payload are sent unfragmented; 0 for a few.
 # Output: a line for each that was sent: KIND PORT TIME TARGET. PORT is its source port, the identifier of an ICMP echo; TIME is this
 # node's Unix nanoseconds. Sockets stay open for a second after the last, so that answers find them.
 set -u -f
-address=$1
-shift
+address=$1 device=$2
+shift 2
 
 # shellcheck disable=SC2016
 program='
@@ -85,14 +87,32 @@ command -v perl >/dev/null || { echo 'the image has no perl' >&2; exit 4; }
 if ip -o address show | grep -qF " $address/"; then exec perl -e "$program" "$@"; fi
 command -v nsenter >/dev/null || { echo 'the image has no nsenter' >&2; exit 4; }
 set +f
-seen=' '
+# inside PROCESS COMMAND...: in the process's network namespace.
+inside() {
+    process=$1
+    shift
+    nsenter "--net=$process/ns/net" "$@"
+}
+
+# peer_index PROCESS: of the interface that has the address, the number of its other end, which a veth's is the node's.
+peer_index() {
+    name=$(inside "$1" ip -o address show | grep -F " $address/" | head -n 1 | tr -s ' ' | cut -d ' ' -f 2)
+    line=$(inside "$1" ip -o link show dev "$name" 2>/dev/null)
+    case $line in *@if*) line=${line#*@if} && echo "${line%%:*}" ;; esac
+}
+
+wanted=$(ip -o link show dev "$device" 2>/dev/null)
+wanted=${wanted%%:*}
+seen=' ' having=0 first='' behind=0 chosen=''
 for process in /proc/[0-9]*; do
     space=$(readlink "$process/ns/net") || continue
     case $seen in *" $space "*) continue ;; esac
     seen="$seen$space "
-    if nsenter "--net=$process/ns/net" ip -o address show 2>/dev/null | grep -qF " $address/"; then
-        exec nsenter "--net=$process/ns/net" perl -e "$program" "$@"
-    fi
+    inside "$process" ip -o address show 2>/dev/null | grep -qF " $address/" || continue
+    having=$((having + 1)) first=$process
+    if [ -n "$wanted" ] && [ "$(peer_index "$process")" = "$wanted" ]; then behind=$((behind + 1)) chosen=$process; fi
 done
-echo "no process of the node has $address" >&2
-exit 4
+[ "$having" = 0 ] && { echo "no process of the node has $address" >&2; exit 4; }
+[ "$having" = 1 ] && behind=1 chosen=$first
+[ "$behind" = 1 ] || { echo "$having network namespaces of the node have $address, and which is the pod's is not known" >&2; exit 4; }
+inside "$chosen" perl -e "$program" "$@"

@@ -84,12 +84,12 @@ def _kind(flow: Flow, asked: ProbeKind) -> ProbeKind | None:
     return next((each for each in fitting if each is not ProbeKind.UDP), None)
 
 
-def command(asked: Sequence[ProbeTarget]) -> NodeCommand:
-    """Send the probes of targets that one end sends, in turn."""
+def command(asked: Sequence[ProbeTarget], device: str | None = None) -> NodeCommand:
+    """Send the probes of targets that one end sends, in turn. device: the node's end of its interface, if it is known."""
     script = files(__package__).joinpath("probe.sh").read_text(encoding="utf-8")
     first = asked[0]
     specs = (f"{each.kind.value},{each.address},{each.port},{each.count},{each.payload_bytes}" for each in asked)
-    words = (first.client, str(max(_PAUSE_MS, len(asked) * _LEAST_PAUSE_MS)), *specs)
+    words = (first.client, device or "-", str(max(_PAUSE_MS, len(asked) * _LEAST_PAUSE_MS)), *specs)
     return NodeCommand(node=first.node, key="probe", argv=("sh", "-c", script, "vxtrace-probe", *words), timeout_s=_TIMEOUT_S)
 
 

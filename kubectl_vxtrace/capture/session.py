@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kubectl_vxtrace.capture import commands, tcpdump
 from kubectl_vxtrace.capture.asking import Asked, answers
+from kubectl_vxtrace.capture.enough import Enough, Questions
 from kubectl_vxtrace.capture.nodeanswer import NodeReport, Record, State, read_report
 from kubectl_vxtrace.capture.outcome import Course, fetched, judge
 from kubectl_vxtrace.errors import CannotRunError, UsageError
@@ -23,6 +24,7 @@ _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
 _WAKE_S = 0.25
 _SHOWING_S = 2.0
+_WATCHING_S = 0.75
 # Files that are larger are not counted for the sake of a line on the screen: that costs the node 10 ms for each megabyte.
 _SHOWN_BYTES = 1 << 20
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
@@ -109,6 +111,23 @@ class CaptureSession:
     def _counts(self) -> dict[int, Record]:
         questions = [commands.poll(node, tasks, self._directory, most_bytes=_SHOWN_BYTES) for node, tasks in self._tasks.items()]
         return {number: record for report in self._ask(questions).values() for number, record in report.records.items()}
+
+    def watch(self, asked: Questions, over: threading.Event) -> str | None:
+        """Count until it is clear enough why the capture may end, and say that; None if `over` comes first."""
+        judge, begin_s = Enough(asked), time.monotonic()
+        while not over.wait(_WATCHING_S):
+            counted_s = time.monotonic() - begin_s
+            if (why := judge.after(counted_s, self._count(asked))) is not None:
+                return why
+        return None
+
+    def _count(self, asked: Questions) -> dict[int, int]:
+        by_node: dict[str, list[tuple[int, str, str]]] = {}
+        for number, one in enumerate(asked.counted):
+            by_node.setdefault(one.task.tap.node, []).append((number, one.task.file, one.filter))
+        commands_ = [commands.count(node, each, self._directory, _SHOWN_BYTES) for node, each in by_node.items()]
+        records = [pair for report in self._ask(commands_).values() for pair in report.records.items()]
+        return {number: record.number for number, record in records if record.number is not None}
 
     def is_silent(self) -> bool:
         """Whether every client's first hop was asked, and has seen no packet of the flows so far."""

@@ -27,7 +27,7 @@ from kubectl_vxtrace.flags.values import (
     namespace_name,
     report_form,
 )
-from kubectl_vxtrace.model.request import DEFAULT_IMAGE, Limits, PodOptions, ProbeKind
+from kubectl_vxtrace.model.request import DEFAULT_IMAGE, LONGEST_AUTO_S, Limits, PodOptions, ProbeKind
 
 if TYPE_CHECKING:
     from kubectl_vxtrace.bundle.given import Given
@@ -63,6 +63,10 @@ Anonymize = Annotated[
         help="Put pseudonyms for addresses and names into the bundle and all output; only a table on your terminal has the true ones.",
     ),
 ]
+_AUTO = "auto"
+CaptureDuration = Annotated[
+    str, typer.Option("--duration", help="How long to capture (15s, 2m); auto: until the answer is clear, 15 s at most.")
+]
 MaxWall = Annotated[str | None, typer.Option("--max-wall", help="End the whole trace after this time. [default: duration + 4m]")]
 
 
@@ -79,7 +83,7 @@ class TraceFlags:
             "whom the pod is heard talking to on other nodes.",
         ),
     ] = None
-    duration: Annotated[str, typer.Option("--duration", help="How long to capture (15s, 2m).")] = "15s"
+    duration: CaptureDuration = _AUTO
     count: Annotated[int | None, typer.Option("--count", min=1, help="Stop early after this many packets of the flow.")] = None
     port: Port = None
     protocol: Protocol = None
@@ -102,9 +106,11 @@ class TraceFlags:
 
 
 def _limits(duration: str, max_wall: str | None, *, packets: int | None = None, snaplen_bytes: int, max_nodes: int) -> Limits:
-    seconds = duration_s(duration, "--duration")
+    is_auto = duration == _AUTO
+    seconds = LONGEST_AUTO_S if is_auto else duration_s(duration, "--duration")
     return Limits(
         duration_s=seconds,
+        ends_when_clear=is_auto,
         max_wall_s=duration_s(max_wall, "--max-wall") if max_wall is not None else seconds + _BEYOND_CAPTURE_S,
         packets=packets,
         snaplen_bytes=snaplen_bytes,
@@ -131,7 +137,7 @@ class NodeTraceFlags:
 class ServiceTraceFlags:
     """What to capture of a Service's clients."""
 
-    duration: Annotated[str, typer.Option("--duration", help="How long to capture (15s, 2m).")] = "15s"
+    duration: CaptureDuration = _AUTO
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
     anonymize: Anonymize = False

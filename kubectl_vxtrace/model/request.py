@@ -61,11 +61,17 @@ class ProbeKind(StrEnum):
     NONE = "none"
 
 
+LONGEST_AUTO_S = 15.0
+"""How long captures run where nobody says how long, and it does not become clear before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what one trace may take. `file_bytes`: one capture's file; `node_bytes`: the files of all captures of a node together."""
+    """Bounds on what one trace may take. `ends_when_clear`: the capture may end before `duration_s`. `file_bytes`: one capture's file;
+    `node_bytes`: the files of all captures of a node together."""
 
-    duration_s: float = 15.0
+    duration_s: float = LONGEST_AUTO_S
+    ends_when_clear: bool = False
     max_wall_s: float = 300.0
     packets: int | None = None
     snaplen_bytes: int = 512

@@ -32,7 +32,8 @@ def command(request: Request) -> str:
     words = ["kubectl vxtrace", request.command, *filter(None, (_target(request.source),))]
     if request.target is not None:
         words += ["--to", _target(request.target)]
-    words += ["--duration", f"{request.limits.duration_s:g}s"]
+    if not request.limits.ends_when_clear:
+        words += ["--duration", f"{request.limits.duration_s:g}s"]
     if request.filter is not None:
         words += ["--filter", shlex.quote(request.filter)]
     if request.probe not in (ProbeKind.AUTO, ProbeKind.NONE):

@@ -99,7 +99,7 @@ def test_targets_of_one_end_go_out_together_and_each_line_says_whose_it_is() -> 
 
 def test_nothing_of_a_target_is_part_of_the_script() -> None:
     argv = command([TARGET]).argv
-    assert argv[-3:] == ("10.244.1.7", "200", "dns,10.96.0.10,53,2,0")
+    assert argv[-4:] == ("10.244.1.7", "-", "200", "dns,10.96.0.10,53,2,0")
     assert "10.96.0.10" not in argv[2]
 
 
@@ -118,3 +118,38 @@ def test_the_script_sends_with_what_little_perl_there_is(has_clock: bool, tmp_pa
     assert (len(sent), missing) == (2, None)
     assert all(0 <= time.time_ns() - probe.sent_ns < 20_000_000_000 for probe in sent)
     assert sent[0].sent_ns < sent[1].sent_ns
+
+
+# Two network namespaces with the same address behind two devices, each with a process; then the probe from behind DEVICE ("-": unknown),
+# and of each how many packets its interface has sent.
+_TWINS = """
+set -eu
+all=''
+for number in 1 2; do
+    unshare --net sleep 20 &
+    process=$!
+    all="$all $process"
+    until [ "$(readlink /proc/$process/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+    ip link add "veth$number" type veth peer name eth0 netns "$process"
+    ip link set "veth$number" up
+    inside="nsenter --net=/proc/$process/ns/net"
+    $inside ip link set eth0 addrgenmode none up
+    $inside ip address add 10.244.1.7/24 dev eth0
+    $inside ip neighbour add 10.244.1.9 lladdr 02:00:00:00:00:09 dev eth0
+done
+"$@" || true
+for process in $all; do
+    echo "sent $(nsenter --net=/proc/$process/ns/net cat /proc/$process/net/dev | awk '/eth0/ { print $11 }')"
+    kill $process
+done
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("device", "sent"), [("veth1", [2, 0]), ("veth2", [0, 2]), (None, [0, 0])])
+def test_of_two_pods_with_one_address_the_one_behind_the_device_is_meant(device: str | None, sent: list[int]) -> None:
+    target = ProbeTarget(node="node-a", client="10.244.1.7", kind=ProbeKind.UDP, address="10.244.1.9", port=9, count=2)
+    argv = ["unshare", "--net", "sh", "-c", _TWINS, "twins", *command([target], device).argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
+    assert [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("sent")] == sent
+    assert ("which is the pod's is not known" in done.stderr) == (device is None)

@@ -69,5 +69,5 @@ def test_what_is_not_known_is_taken_to_be_usual() -> None:
 def test_many_packets_are_spread_in_time() -> None:
     path, facts = _path(1500)
     targets = size_targets([FLOW], [path], facts) * 3
-    assert int(command(targets).argv[5]) == 10 * len(targets)
-    assert int(command(targets[:3]).argv[5]) == 200
+    assert int(command(targets).argv[6]) == 10 * len(targets)
+    assert int(command(targets[:3]).argv[6]) == 200

@@ -16,12 +16,13 @@ from kubectl_vxtrace.model.request import Access, Limits, PodOptions
 def test_without_flags_everything_is_as_a_request_has_it() -> None:
     assert ClusterFlags().access() == Access()
     assert PodFlags().options() == PodOptions()
-    assert TraceFlags().limits(PodFlags().max_nodes) == Limits(max_wall_s=255.0)
+    assert TraceFlags().limits(PodFlags().max_nodes) == Limits(max_wall_s=255.0, ends_when_clear=True)
 
 
 def test_the_time_for_everything_follows_the_duration() -> None:
     assert TraceFlags(duration="1m").limits(10).max_wall_s == 300.0
     assert TraceFlags(duration="1m", max_wall="90s").limits(10).max_wall_s == 90.0
+    assert not TraceFlags(duration="15s").limits(10).ends_when_clear
     with pytest.raises(UsageError, match=r"^--max-wall: 'max'"):
         TraceFlags(max_wall="max").limits(10)
 
