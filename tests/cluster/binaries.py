@@ -103,7 +103,8 @@ def _digest(module: Module) -> str:
 def _build(module: Module, folder: Path) -> None:
     """Into a scratch folder first, so that a build that was cut short is not taken for a whole one.
 
-    No cgo: the binaries then run in every container. The linker leaves out debugging symbols (-s -w), which halves them.
+    No cgo: the binaries then run in every container. The linker leaves out debugging symbols (-s -w), which halves them. The compiler
+    collects its own garbage seldom (GOGC): it takes more memory and less time.
     """
     if shutil.which("go") is None:
         raise LabError(
@@ -113,7 +114,7 @@ def _build(module: Module, folder: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     argv = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", _target(module, scratch)]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOGC": "400"}
     log = folder.with_name(folder.name + ".log")
     building.run(f"building {module.name}", [*argv, *module.packages], cwd=MODULES / module.name, log=log, environment=environment)
     shutil.rmtree(folder, ignore_errors=True)
