@@ -111,7 +111,7 @@ def pod(
     from kubectl_vxtrace.topology.target import parse_source, parse_target
 
     start = parse_source(source, selector)
-    if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None or trace.mtu):
+    if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None or trace.mtu or trace.all_pods):
         raise UsageError("whom the pod talks to is not named", "name a service, workload, pod, node or address: --to kube-dns")
     request = request_with(
         command="pod",
@@ -120,6 +120,7 @@ def pod(
         filter=trace.filter,
         payload=trace.payload,
         mtu=trace.mtu,
+        all_pods=trace.all_pods,
         probe=trace.probe if trace.to is not None else ProbeKind.NONE,
     )
     if dry_run is not None:

@@ -1,6 +1,7 @@
 """Probes: which packets are sent where the traced pod sends none, and what the node says of them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -48,7 +49,14 @@ def targets(flows: Sequence[Flow], kind: ProbeKind) -> tuple[ProbeTarget, ...]:
     `auto` asks DNS, opens TCP connections and sends echoes; a datagram that a program does not expect is sent only where `udp` is asked
     for.
     """
-    return tuple(dict.fromkeys(_each(flows, kind)))[:MOST_TARGETS]
+    found = tuple(dict.fromkeys(_each(flows, kind)))
+    # Each end's first one before anybody's second.
+    turns: Counter[str] = Counter()
+    ranked = []
+    for target in found:
+        ranked.append((turns[target.client], target))
+        turns[target.client] += 1
+    return tuple(target for _, target in sorted(ranked, key=lambda pair: pair[0]))[:MOST_TARGETS]
 
 
 def _each(flows: Sequence[Flow], kind: ProbeKind) -> Iterator[ProbeTarget]:

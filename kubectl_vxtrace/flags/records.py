@@ -95,6 +95,7 @@ class TraceFlags:
         typer.Option("--probe", help="What to send in the pod's place; auto: what fits, where it sends nothing for 3 s."),
     ] = ProbeKind.AUTO
     mtu: Mtu = False
+    all_pods: Annotated[bool, typer.Option("--all-pods", help="Trace all pods of a workload or of --selector, not one of them.")] = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
     anonymize: Anonymize = False

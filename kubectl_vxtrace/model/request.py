@@ -98,7 +98,8 @@ class Request:
 
     `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
     the report belongs to. `payload` keeps what applications send in the captures. `anonymize` puts pseudonyms into what is given away.
-    `probe` says what may be sent in the pod's place. `mtu`: echoes of many sizes are sent, and nothing else is followed.
+    `probe` says what may be sent in the pod's place. `mtu`: echoes of many sizes are sent, and nothing else is followed. `all_pods`: of a
+    workload, or of what a selector picks.
     """
 
     command: str
@@ -114,3 +115,4 @@ class Request:
     anonymize: bool = False
     probe: ProbeKind = ProbeKind.NONE
     mtu: bool = False
+    all_pods: bool = False

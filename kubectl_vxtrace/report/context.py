@@ -38,8 +38,7 @@ def command(request: Request) -> str:
         words += ["--filter", shlex.quote(request.filter)]
     if request.probe not in (ProbeKind.AUTO, ProbeKind.NONE):
         words += ["--probe", request.probe.value]
-    if request.mtu:
-        words.append("--mtu")
+    words += [flag for flag, given in (("--mtu", request.mtu), ("--all-pods", request.all_pods)) if given]
     return " ".join(words)
 
 

@@ -20,7 +20,7 @@ from kubectl_vxtrace.topology.ends import (
 )
 from kubectl_vxtrace.topology.forms import backends_of, servers_of, through_services
 from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find
-from kubectl_vxtrace.topology.source import choice, ends_of, source_end
+from kubectl_vxtrace.topology.source import choice, ends_of, source_end, source_ends
 from kubectl_vxtrace.topology.target import parse_target
 
 __all__ = [
@@ -48,7 +48,7 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     A Service gives one flow for each port and backend: the ready backends, all if none is ready; a port without backends gives one
     flow with `server` None and no candidates. A pod, workload or node gives one flow for each protocol; without a port its
     `server.port` is None, which stands for every port. Pods are also followed in every form in which a Service leads to them (see
-    `forms`). `client.port` is None always.
+    `forms`). `client.port` is None always. Of a workload one pod is the client, or each with `all_pods`.
 
     Raises:
         NotFoundError: a name or address is not in `snapshot`; a wider one may hold it.
@@ -57,9 +57,8 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     if request.target is None:
         raise UsageError("nothing was said about where the traffic goes", "name the other end with --to, for example --to kube-dns")
     home = _home(request, snapshot)
-    client = source_end(request.source, snapshot, home)
-    ends = _Ends(client=client, snapshot=snapshot, target=request.target)
-    flows = _flows(ends, home)
+    clients = source_ends(request.source, snapshot, home) if request.all_pods else (source_end(request.source, snapshot, home),)
+    flows = [flow for client in clients for flow in _flows(_Ends(client=client, snapshot=snapshot, target=request.target), home)]
     return tuple(replace(flow, id=number) for number, flow in enumerate(flows, start=1))
 
 
@@ -108,7 +107,7 @@ def resolve_source(request: Request, snapshot: ClusterSnapshot) -> Endpoint:
 
 def source_choice(request: Request, snapshot: ClusterSnapshot) -> str | None:
     """Which of several pods a request starts at, in a sentence; None where only one was meant. Raises as `resolve` does."""
-    return choice(request.source, snapshot, _home(request, snapshot))
+    return choice(request.source, snapshot, _home(request, snapshot)) if not request.all_pods else None
 
 
 def _home(request: Request, snapshot: ClusterSnapshot) -> str:

@@ -10,6 +10,9 @@ from kubectl_vxtrace.topology.ends import checked_ipv4, first_ipv4, pod_at, pod_
 from kubectl_vxtrace.topology.search import NotFoundError, find, pods_of
 from kubectl_vxtrace.topology.selector import parse_selector, selects
 
+MOST_PODS = 20
+"""So many pods are traced at once; each adds to the filters of every capture."""
+
 _LISTED = 5
 
 
@@ -20,30 +23,53 @@ def source_end(target: Target, snapshot: ClusterSnapshot, namespace: str) -> End
         NotFoundError: there is none in the snapshot.
         UsageError: it does not run, several match a name, or the name is that of a Service or a node.
     """
-    if target.address is not None:
-        pod = pod_at(checked_ipv4(target.address), snapshot)
-        if pod is None:
-            raise NotFoundError(f"no pod has the address {target.address}", "kubectl get pods --all-namespaces -o wide")
-        return pod_endpoint(pod)
+    several = _several(target, snapshot, namespace)
+    if several is not None:
+        return several[1][0]
+    if target.address is None:
+        named = _named(target, snapshot, namespace)
+        return pod_endpoint(named) if isinstance(named, Pod) else ends_of(named, snapshot)[0]
+    pod = pod_at(checked_ipv4(target.address), snapshot)
+    if pod is None:
+        raise NotFoundError(f"no pod has the address {target.address}", "kubectl get pods --all-namespaces -o wide")
+    return pod_endpoint(pod)
+
+
+def source_ends(target: Target, snapshot: ClusterSnapshot, namespace: str) -> tuple[Endpoint, ...]:
+    """All running pods of a workload, or of those that a selector picks, ready ones first, then by name.
+
+    Raises:
+        UsageError: one pod is named, or there are too many; else as `source_end` does.
+    """
+    several = _several(target, snapshot, namespace)
+    if several is None:
+        raise UsageError("--all-pods: one pod is named", "name a workload (deploy/NAME), or labels (-l app=web)")
+    what, ends = several
+    if len(ends) > MOST_PODS:
+        raise UsageError(f"{len(ends)} pods run for {what}, and at most {MOST_PODS} are traced at once", "name fewer with -l LABEL=VALUE")
+    return ends
+
+
+def _several(target: Target, snapshot: ClusterSnapshot, namespace: str) -> tuple[str, tuple[Endpoint, ...]] | None:
+    """What may mean several pods, and the ends of those that run; None where one pod is named."""
     if target.selector is not None:
-        return _ends(_selected(target.selector, snapshot, namespace), f"with {target.selector}", namespace)[0]
-    found = _named(target, snapshot, namespace)
-    return ends_of(found, snapshot)[0] if isinstance(found, Workload) else pod_endpoint(found)
+        return target.selector, _ends(_selected(target.selector, snapshot, namespace), f"with {target.selector}", namespace)
+    if target.address is None and isinstance(found := _named(target, snapshot, namespace), Workload):
+        return f"{found.kind}/{found.name}", ends_of(found, snapshot)
+    return None
 
 
 def choice(target: Target, snapshot: ClusterSnapshot, namespace: str) -> str | None:
     """Which of several pods `source_end` takes, in a sentence; None where only one can be meant. Raises as it does."""
-    if target.selector is not None:
-        what, ends = target.selector, _ends(_selected(target.selector, snapshot, namespace), f"with {target.selector}", namespace)
-    elif target.address is None and isinstance(found := _named(target, snapshot, namespace), Workload):
-        what, ends = f"{found.kind}/{found.name}", ends_of(found, snapshot)
-    else:
+    several = _several(target, snapshot, namespace)
+    if several is None:
         return None
+    what, ends = several
     first, *others = [str(end.pod) for end in ends]
     if not others:
         return None
     more = ", ".join(others[:_LISTED]) + (f" and {len(others) - _LISTED} more" if len(others) > _LISTED else "")
-    return f"{len(ends)} pods run for {what}: tracing {first}; to trace another, name it: {more}"
+    return f"{len(ends)} pods run for {what}: tracing {first}; to trace another, name it: {more} (--all-pods: all of them)"
 
 
 def ends_of(workload: Workload, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:

@@ -54,6 +54,19 @@ def test_few_targets_and_few_packets() -> None:
     assert targets(many, ProbeKind.AUTO)[0].count == 8
 
 
+def test_of_several_clients_each_has_a_turn_before_any_has_a_second() -> None:
+    flows = [
+        replace(_flow(1, "TCP", ServiceRef(address="10.96.0.1", port=port)), client=replace(CLIENT, address=address))
+        for address in ("10.244.1.7", "10.244.1.8")
+        for port in (80, 443)
+    ]
+    assert [(each.client, each.port) for each in targets(flows, ProbeKind.AUTO)] == [
+        ("10.244.1.7", 80),
+        ("10.244.1.8", 80),
+        ("10.244.1.7", 443),
+    ]
+
+
 TARGET = ProbeTarget(node="node-a", client="10.244.1.7", kind=ProbeKind.DNS, address="10.96.0.10", port=53, count=2)
 
 

@@ -13,9 +13,7 @@ from kubectl_vxtrace.topology.resolve import (
     resolve,
     resolve_backends,
     resolve_service,
-    source_choice,
 )
-from kubectl_vxtrace.topology.target import parse_source
 from tests.topology.build import DNS, kube_dns, pod, snapshot
 
 KOTSADM = "kotsadm/kotsadm-58f859745b-x4nh8"
@@ -395,49 +393,6 @@ def test_a_services_port_by_its_name() -> None:
 def test_a_port_has_a_name_only_at_a_service(target: str) -> None:
     with pytest.raises(UsageError, match="only a Service's ports have names"):
         ask(KOTSADM, target)
-
-
-def selected(selector: str, namespace: str | None = "shop") -> Request:
-    return Request(
-        command="pod", source=parse_source(None, selector), target=parse_target("kube-dns.kube-system"), access=Access(namespace=namespace)
-    )
-
-
-def shop(*names: str, phase: str = "Running") -> ClusterSnapshot:
-    pods = tuple(
-        pod(f"shop/{name}", "ada-ec-1", f"10.244.114.{at}", labels={"app": "web"}, phase=phase) for at, name in enumerate(names, 10)
-    )
-    return snapshot(pods=(*snapshot().pods, *pods, pod("other/web-z", "ada-ec-1", "10.244.114.99", labels={"app": "web"})))
-
-
-def test_a_selector_picks_the_first_ready_pod_of_the_namespace_and_says_so() -> None:
-    cluster = shop("web-b", "web-a", "web-c")
-    assert resolve(selected("app=web"), cluster)[0].client.pod == "shop/web-a"
-    assert source_choice(selected("app=web"), cluster) == (
-        "3 pods run for app=web: tracing shop/web-a; to trace another, name it: shop/web-b, shop/web-c"
-    )
-
-
-def test_one_pod_is_no_choice() -> None:
-    assert source_choice(selected("app=web"), shop("web-a")) is None
-    request = Request(command="pod", source=parse_target(KOTSADM), target=parse_target("kube-dns"))
-    assert source_choice(request, snapshot()) is None
-    one = Request(command="pod", source=parse_target("sts/kotsadm/kotsadm-rqlite"), target=parse_target("kube-dns"))
-    assert source_choice(one, snapshot()) is None
-
-
-def test_of_a_workload_with_several_pods_it_is_said_which_is_traced() -> None:
-    request = Request(command="pod", source=parse_target("deploy/kube-system/coredns"), target=parse_target("kotsadm"))
-    assert (source_choice(request, snapshot()) or "").startswith(
-        "2 pods run for deployment/coredns: tracing kube-system/coredns-86b5dd7f68-9zdn8;"
-    )
-
-
-def test_a_selector_without_a_running_pod() -> None:
-    with pytest.raises(NotFoundError, match="no pod in namespace shop has the labels app=api"):
-        resolve(selected("app=api"), shop("web-a"))
-    with pytest.raises(UsageError, match="no pod with app=web runs:\n  shop/web-a: Pending"):
-        resolve(selected("app=web"), shop("web-a", phase="Pending"))
 
 
 def service_of(name: str) -> Request:
