@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, TextIO, cast
@@ -37,17 +38,18 @@ class Stderr:
 
     Args:
         quiet: drop steps; warnings stay.
-        verbose: 1 shows details, 2 also what was answered.
+        verbose: 1 shows details, and before each step how long the command has run; 2 also what was answered.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
         self._quiet = quiet
         self._verbose = 0 if quiet else verbose
+        self._began_s = time.monotonic()
 
     def step(self, text: str) -> None:
         """Say what was done or is under way."""
         if not self._quiet:
-            self._write(text)
+            self._write(f"{time.monotonic() - self._began_s:6.2f} s  {text}" if self._verbose else text)
 
     def detail(self, text: str) -> None:
         """Say more, to those who asked for it."""

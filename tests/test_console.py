@@ -1,6 +1,7 @@
 """What is said on stderr, on a terminal and elsewhere."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -48,3 +49,11 @@ def test_no_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) 
     with Stderr().live(lambda: "3 s left") as shown:
         assert not shown
     assert capsys.readouterr().err == ""
+
+
+def test_who_asks_for_more_is_told_when_each_step_came(capsys: pytest.CaptureFixture[str]) -> None:
+    Stderr(verbose=1).step("3 debug pods running")
+    Stderr().step("3 debug pods running")
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r" +\d\.\d\d s  3 debug pods running", first)
+    assert second == "3 debug pods running"
