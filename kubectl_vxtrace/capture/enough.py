@@ -120,6 +120,11 @@ class Enough:
     _missing_since_s: float | None = None
     _gaps_before: tuple[int, ...] | None = None
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the last count was whole, and the next one may be the last."""
+        return self._gaps_before is not None
+
     def after(self, elapsed_s: float, counts: Mapping[int, int]) -> str | None:
         """Why the capture may end, as a sentence goes on after "ended after 3.2 s: "; None while it may not.
 

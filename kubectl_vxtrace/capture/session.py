@@ -24,7 +24,7 @@ _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
 _WAKE_S = 0.25
 _SHOWING_S = 2.0
-_WATCHING_S = 0.75
+_WATCHING_S, _AGAIN_S = 0.75, 0.25
 # Files that are larger are not counted for the sake of a line on the screen: that costs the node 10 ms for each megabyte.
 _SHOWN_BYTES = 1 << 20
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
@@ -115,7 +115,7 @@ class CaptureSession:
     def watch(self, asked: Questions, over: threading.Event) -> str | None:
         """Count until it is clear enough why the capture may end, and say that; None if `over` comes first."""
         judge, begin_s = Enough(asked), time.monotonic()
-        while not over.wait(_WATCHING_S):
+        while not over.wait(_AGAIN_S if judge.is_near else _WATCHING_S):
             counted_s = time.monotonic() - begin_s
             if (why := judge.after(counted_s, self._count(asked))) is not None:
                 return why

@@ -142,6 +142,17 @@ def test_one_packet_that_stays_missing_is_not_in_flight() -> None:
     assert _ends(one, late) is not None
 
 
+def test_after_a_whole_count_the_next_one_follows_soon() -> None:
+    asked = _asked()
+    assert asked is not None
+    judge = Enough(asked)
+    assert not judge.is_near
+    judge.after(2.0, WHOLE)
+    assert judge.is_near
+    judge.after(3.0, LOST)
+    assert not judge.is_near
+
+
 def test_once_is_not_enough() -> None:
     assert _ends(WHOLE, LOST, WHOLE, LOST) is None
 
