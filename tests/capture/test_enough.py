@@ -146,11 +146,11 @@ def test_after_a_whole_count_the_next_one_follows_soon() -> None:
     asked = _asked()
     assert asked is not None
     judge = Enough(asked)
-    assert not judge.is_near
-    judge.after(2.0, WHOLE)
-    assert judge.is_near
-    judge.after(3.0, LOST)
-    assert not judge.is_near
+    near = [judge.is_near]
+    for elapsed_s, counts in ((2.0, WHOLE), (3.0, LOST)):
+        judge.after(elapsed_s, counts)
+        near.append(judge.is_near)
+    assert near == [False, True, False]
 
 
 def test_once_is_not_enough() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from kubectl_vxtrace.capture.enough import Place, Question, Questions
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
@@ -158,6 +159,50 @@ def test_wait_goes_on_while_a_node_is_silent(monkeypatch: pytest.MonkeyPatch) ->
     actor = Actor(lambda command: _report(1, "ended", b"") if command.node == LEFT else None)
     CaptureSession(actor, ping_plan(limits=Limits(duration_s=0.2)), "/capture").wait(threading.Event())
     assert len(actor.asked) >= 4
+
+
+def test_wait_ends_a_moment_after_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._TAIL_S", 0.1)
+    answered = threading.Event()
+    answered.set()
+    actor = Actor(lambda command: None)
+    began_s = time.monotonic()
+    CaptureSession(actor, ping_plan(limits=Limits(duration_s=30.0)), "/capture").wait(threading.Event(), answered)
+    assert 0.1 <= time.monotonic() - began_s < 5
+    assert actor.asked == []
+
+
+def _whole() -> Questions:
+    """Requests and replies at both ends of one flow."""
+    tasks = ping_plan().tasks
+    return Questions(
+        counted=tuple(
+            Question(task=tasks[place in (Place.ARRIVED, Place.ANSWERED)], place=place, target=0, backend=None, filter="icmp")
+            for place in Place
+        ),
+        targets=(True,),
+    )
+
+
+def test_what_is_counted_ends_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("session._WATCHING_S", "session._AGAIN_S", "enough.LEAST_S"):
+        monkeypatch.setattr(f"kubectl_vxtrace.capture.{name}", 0.01)
+    numbers = {LEFT: (0, 3), RIGHT: (1, 2)}
+    head = _report(0, "running", b"").partition(b"\n")[0] + b"\n"
+    actor = Actor(lambda command: head + b"".join(f"{number} running up 24 - 0\n\n".encode() for number in numbers[command.node]))
+    why = CaptureSession(actor, ping_plan(), "/capture").watch(_whole(), threading.Event())
+    assert why == "24 requests and 24 replies came through and none is missing"
+    assert len(actor.asked) == 4  # two nodes, twice
+
+
+def test_a_watch_ends_with_the_captures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubectl_vxtrace.capture.session._WATCHING_S", 0.01)
+    over = threading.Event()
+
+    def silent(command: NodeCommand) -> None:
+        over.set()  # and no answer
+
+    assert CaptureSession(Actor(silent), ping_plan(), "/capture").watch(_whole(), over) is None
 
 
 def test_packets_are_counted_for_whoever_looks(monkeypatch: pytest.MonkeyPatch) -> None:
