@@ -1,11 +1,13 @@
 """The report for a terminal and for a ticket's text: what is broken first in detail, the verdict last, where the eye is."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import ADDRESS_RESOLUTION
 from kubectl_vxtrace.model.report import (
     DirectionReport,
+    Finding,
     FlowReport,
     HopCount,
     PacketLine,
@@ -244,17 +246,12 @@ def _closing_items(report: TraceReport) -> Iterator[tuple[str, str]]:
     yield "VERDICT", report.summary
     finding = report.main_finding
     if finding is not None:
-        yield "WHY", f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
+        yield "WHY", _sentence(finding)
         for evidence in finding.evidence:
             yield "", f"- {evidence.text}"
         if finding.not_ruled_out:
             yield "NOT RULED OUT", "; ".join(finding.not_ruled_out)
-    for other in report.findings:
-        if other is not finding:
-            label = {Severity.ERROR: "ALSO", Severity.WARNING: "WARNING", Severity.INFO: "NOTE"}[other.severity]
-            # A note says what was seen; where that has no name, there is no cause either.
-            nameless = other.severity is Severity.INFO and other.cause == "unknown"
-            yield label, other.summary if nameless else f"{other.summary} (cause: {other.cause}, {other.confidence})"
+    yield from _other_findings(report, finding)
     for blind in report.completeness.blind:
         where = "/".join(part for part in (blind.node, blind.interface) if part)
         yield "BLIND", f"{where}: {blind.reason}" if where else blind.reason
@@ -266,6 +263,23 @@ def _closing_items(report: TraceReport) -> Iterator[tuple[str, str]]:
         yield "NEXT", report.remediation
     if finding is not None:
         yield "MORE", words.explaining(finding.cause)
+
+
+def _other_findings(report: TraceReport, main: Finding | None) -> Iterator[tuple[str, str]]:
+    """The findings beside the main one; what is said of several paths in the same words, as of a mesh's, stands once."""
+    labels = {Severity.ERROR: "ALSO", Severity.WARNING: "WARNING", Severity.INFO: "NOTE"}
+    counts = Counter((labels[other.severity], _sentence(other)) for other in report.findings if other is not main)
+    for (label, sentence), count in counts.items():
+        if main is not None and sentence == _sentence(main):
+            yield label, f"the same on {count} other path{'s' if count > 1 else ''}"
+        else:
+            yield label, f"{sentence}, on {count} paths" if count > 1 else sentence
+
+
+def _sentence(finding: Finding) -> str:
+    """What a finding says. A note says what was seen; where that has no name, there is no cause either."""
+    is_nameless = finding.severity is Severity.INFO and finding.cause == "unknown"
+    return finding.summary if is_nameless else f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
 
 
 def _last_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:

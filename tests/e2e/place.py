@@ -113,11 +113,11 @@ class Lab:
         """The nodes that kube-dns's pods run on."""
         return {"ada-ec-2", "ada-ec-3"}
 
-    def rebuild(self, backend: str) -> None:
-        """Make it anew after something that no `heal` undoes."""
+    def rebuild(self, backend: str, nodes: int = 3) -> None:
+        """Make it anew after something that no `heal` undoes, or with another number of nodes."""
         self.made += 1
         lab("down")
-        lab("up", "--backend", backend)
+        lab("up", "--backend", backend, "--nodes", str(nodes))
 
     def objects(self) -> set[str]:
         """Every object of the cluster, by name and uid."""
@@ -159,8 +159,9 @@ class Cluster(Lab):
     def inside(self, pod: str, *command: str) -> list[str]:
         return [sys.executable, "-m", self.command, "pod", pod, *command]
 
-    def rebuild(self, backend: str) -> None:
-        """Make it anew; the kubeconfig, which has a new authority then, stays where it is."""
+    def rebuild(self, backend: str, nodes: int = 3) -> None:
+        """Make it anew, with three nodes always; the kubeconfig, which has a new authority then, stays where it is."""
+        assert nodes == 3
         self.made += 1
         call(self.command, "down")
         call(self.command, "up", "--cni", NETWORKS[backend])
@@ -181,7 +182,7 @@ class Current(Lab):
     def faults(self) -> list[FaultLine]:
         _spare()
 
-    def rebuild(self, backend: str) -> None:
+    def rebuild(self, backend: str, nodes: int = 3) -> None:
         _spare()
 
     def node(self, node: str, *command: str) -> str:

@@ -41,6 +41,21 @@ def test_a_mesh_names_the_node_that_is_broken(place: Lab, tmp_path: Path) -> Non
 
 @pytest.mark.lab_only
 @pytest.mark.one_backend
+def test_of_ten_nodes_the_broken_one_is_named(place: Lab, tmp_path: Path) -> None:
+    place.rebuild("calico", nodes=10)
+    try:
+        place.fault("host-firewall", "--node", "ada-ec-7")
+        run = place.vxtrace("mesh", "--bundle", "none", cwd=tmp_path)
+    finally:
+        place.rebuild("calico")
+    assert run.code == 3
+    assert "all 9 broken pairs are those to ada-ec-7" in run.stdout
+    assert "cause: host-firewall, certain" in run.stdout
+    assert "the same on " in run.stdout
+
+
+@pytest.mark.lab_only
+@pytest.mark.one_backend
 def test_a_node_that_cannot_be_looked_at_is_said_and_the_others_are_traced(place: Lab, tmp_path: Path) -> None:
     place.state("control.json", {"node_not_ready": ["ada-ec-3"]})
     try:

@@ -140,6 +140,19 @@ def test_a_note_without_a_cause_names_none() -> None:
     assert "elsewhere (cause: asymmetric-return, certain)" in _render(replace(report(), findings=(*report().findings, named)))
 
 
+def test_what_holds_of_several_paths_is_said_once() -> None:
+    [main] = report().findings
+    alike = [replace(main, not_ruled_out=(f"path {number}",)) for number in range(3)]
+    others = [replace(each, cause="unknown", summary="12 requests vanished") for each in alike[:2]]
+    once = replace(main, severity=Severity.WARNING, cause="rp-filter", summary="it may hurt")
+    lines = _render(replace(report(), findings=(main, *alike, *others, once))).splitlines()
+    assert [line for line in lines if line.startswith(("ALSO", "WARNING"))] == [
+        "ALSO           the same on 3 other paths",
+        f"ALSO           12 requests vanished (cause: unknown, {main.confidence}), on 2 paths",
+        f"WARNING        it may hurt (cause: rp-filter, {main.confidence})",
+    ]
+
+
 def test_what_is_not_known_of_a_leg_is_drawn_beside_what_vanished() -> None:
     given = report()
     flow = given.flows[0]
