@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew release clean cluster-build cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew dist release clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -107,6 +107,21 @@ krew: setup ## the archive for krew of the machine this runs on, and the manifes
 		sed '/_$(PLATFORM)\.tar\.gz$$/{n;s/"0*"/"'$$digest'"/;}' krew-manifest.yaml >$(KREW)/vxtrace.yaml
 	@rm -rf $(WORK)
 	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
+
+# The builders have an environment of their own, and so has what they build, so that the bill of materials lists what it needs alone.
+DIST := build/dist-venv
+WITH_WHEEL := build/dist-runtime
+
+dist: $(DIST)/.installed ## wheel, source archive, bill of materials and sums into dist/; the same bytes each time
+	@rm -rf $(WITH_WHEEL) && $(PYTHON) -m venv $(WITH_WHEEL)
+	@$(DIST)/bin/python -m tests.dist $(WITH_WHEEL)/bin/python
+
+DIST_EXTRA = $(subst "docs","dist",$(DOCS_EXTRA))
+
+$(DIST)/.installed: setup.cfg constraints.txt
+	@$(PYTHON) -m venv $(DIST)
+	@$(PYTHON) -c '$(DIST_EXTRA)' | $(DIST)/bin/pip install --quiet --requirement /dev/stdin
+	@touch $@
 
 release: fresh krew ## the same for a release: refused where docs/truth.md is older than what reaches the verdicts
 
