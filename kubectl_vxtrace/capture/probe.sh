@@ -20,6 +20,9 @@ use Fcntl;
 my $clock = eval { require Time::HiRes; \&Time::HiRes::time } || sub { my $said = `date +%s%N`; $said =~ /^(\d{19})$/ ? $1 / 1e9 : time };
 my ($pause_ms, @asked) = @ARGV;
 my @kept;
+# No two echoes are the same packet: one identifier each, counted on from anywhere, and a number in the payload.
+my $last_id = int(rand(65535));
+my $sent = 0;
 $| = 1;
 sub sum {
     my ($data) = @_;
@@ -39,7 +42,7 @@ sub probe {
     my $family = $six ? AF_INET6 : AF_INET;
     my $packed = inet_pton($family, $target) or die "no address: $target\n";
     my $to = $six ? pack_sockaddr_in6($port, $packed) : pack_sockaddr_in($port, $packed);
-    my $text = "vxtrace probe";
+    my $text = sprintf "vxtrace probe %d ", ++$sent;
     $text .= "." x ($bytes - length $text) if $bytes > length $text;
     my ($socket, $id);
     my $stream = $kind eq "tcp";
@@ -51,7 +54,7 @@ sub probe {
     # IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: IP_PMTUDISC_PROBE sets DF and heeds no path MTU that was learned (ip(7), ipv6(7)).
     setsockopt($socket, $six ? 41 : 0, $six ? 23 : 10, pack("i", 3)) if $bytes;
     if ($kind eq "icmp") {
-        $id = 1 + int(rand(65535));
+        $id = $last_id = 1 + $last_id % 65535;
         my $type = $six ? 128 : 8;
         my $echo = pack("C2 n3 a*", $type, 0, 0, $id, $number, $text);
         substr($echo, 2, 2) = pack("n", sum($echo)) unless $six;

@@ -133,6 +133,17 @@ def test_the_script_sends_with_what_little_perl_there_is(has_clock: bool, tmp_pa
     assert sent[0].sent_ns < sent[1].sent_ns
 
 
+@pytest.mark.root
+def test_no_two_echoes_have_one_identifier() -> None:
+    one = ProbeTarget(node="node-a", client="127.0.0.1", kind=ProbeKind.ICMP, address="127.0.0.1", port=0, count=3)
+    asked = [replace(one, payload_bytes=size) for size in range(100, 200)]
+    inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "probe", *command(asked).argv]
+    done = subprocess.run(inside, capture_output=True, text=True, check=True, timeout=30)
+    sent, missing = read(asked, _answer(done.stdout.encode()))
+    assert (len(sent), missing) == (300, None)
+    assert len({probe.client_port for probe in sent}) == 300
+
+
 # Two network namespaces with the same address behind two devices, each with a process; then the probe from behind DEVICE ("-": unknown),
 # and of each how many packets its interface has sent.
 _TWINS = """
