@@ -197,11 +197,13 @@ class Trace:
                 logging.result()  # there the kernel's silence proves something, from the first packet on
             session.start()
             logging.result()
-            self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s")
+            self._console.step(f"{len(plan.tasks)} captures listening, {plan.duration_s:g} s{self._at_most()}")
             idle = _beside(lambda: self._use_the_time(prepared, recording.overlay))
             answered = _Ending()
             probing = _beside(lambda: self._probe(nodes, prepared, recording, session, over, answered))
-            asked = questions(prepared.flows, recording.paths, plan.tasks) if self._request.limits.ends_when_clear else None
+            # Echoes that this trace sends end with the last one, and not when enough came through.
+            is_watched = self._request.limits.ends_when_clear and not self._request.mtu
+            asked = questions(prepared.flows, recording.paths, plan.tasks) if is_watched else None
             if asked is not None:
                 _beside(lambda: answered.because(session.watch(asked, over)))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
@@ -300,6 +302,9 @@ class Trace:
         if request.mtu or (probed.sent and request.limits.ends_when_clear):
             answered.because(f"all {'echoes' if request.mtu else 'probes'} were sent")
         return probed
+
+    def _at_most(self) -> str:
+        return " at most" if self._request.limits.ends_when_clear else ""
 
     def _why_early(self, answered: "_Ending") -> str:
         if self._interruption.signalled:

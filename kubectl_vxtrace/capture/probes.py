@@ -97,8 +97,10 @@ def command(asked: Sequence[ProbeTarget], device: str | None = None) -> NodeComm
     script = files(__package__).joinpath("probe.sh").read_text(encoding="utf-8")
     first = asked[0]
     specs = (f"{each.kind.value},{each.address},{each.port},{each.count},{each.payload_bytes}" for each in asked)
-    words = (first.client, device or "-", str(max(_PAUSE_MS, len(asked) * _LEAST_PAUSE_MS)), *specs)
-    return NodeCommand(node=first.node, key="probe", argv=("sh", "-c", script, "vxtrace-probe", *words), timeout_s=_TIMEOUT_S)
+    round_ms = max(_PAUSE_MS, len(asked) * _LEAST_PAUSE_MS)
+    words = (first.client, device or "-", str(round_ms), *specs)
+    timeout_s = _TIMEOUT_S + max(each.count for each in asked) * round_ms / 1000
+    return NodeCommand(node=first.node, key="probe", argv=("sh", "-c", script, "vxtrace-probe", *words), timeout_s=timeout_s)
 
 
 def read(asked: Sequence[ProbeTarget], answer: NodeAnswer) -> tuple[tuple[Probe, ...], str | None]:

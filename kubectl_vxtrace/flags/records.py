@@ -27,7 +27,7 @@ from kubectl_vxtrace.flags.values import (
     namespace_name,
     report_form,
 )
-from kubectl_vxtrace.model.request import DEFAULT_IMAGE, LONGEST_AUTO_S, Limits, PodOptions, ProbeKind
+from kubectl_vxtrace.model.request import DEFAULT_IMAGE, LONGEST_AUTO_S, LONGEST_ECHOES_S, Limits, PodOptions, ProbeKind
 
 if TYPE_CHECKING:
     from kubectl_vxtrace.bundle.given import Given
@@ -103,12 +103,27 @@ class TraceFlags:
 
     def limits(self, max_nodes: int) -> Limits:
         """What the trace may take. Raises UsageError for a time that is none."""
-        return _limits(self.duration, self.max_wall, packets=self.count, snaplen_bytes=self.snaplen, max_nodes=max_nodes)
+        return _limits(
+            self.duration,
+            self.max_wall,
+            packets=self.count,
+            snaplen_bytes=self.snaplen,
+            max_nodes=max_nodes,
+            sends_echoes=self.mtu,
+        )
 
 
-def _limits(duration: str, max_wall: str | None, *, packets: int | None = None, snaplen_bytes: int, max_nodes: int) -> Limits:
+def _limits(
+    duration: str,
+    max_wall: str | None,
+    *,
+    packets: int | None = None,
+    snaplen_bytes: int,
+    max_nodes: int,
+    sends_echoes: bool = False,
+) -> Limits:
     is_auto = duration == _AUTO
-    seconds = LONGEST_AUTO_S if is_auto else duration_s(duration, "--duration")
+    seconds = (LONGEST_ECHOES_S if sends_echoes else LONGEST_AUTO_S) if is_auto else duration_s(duration, "--duration")
     return Limits(
         duration_s=seconds,
         ends_when_clear=is_auto,
@@ -123,7 +138,9 @@ def _limits(duration: str, max_wall: str | None, *, packets: int | None = None, 
 class NodeTraceFlags:
     """What to capture between nodes, where the trace itself sends the packets."""
 
-    duration: Annotated[str, typer.Option("--duration", help="How long to capture at most; it ends when echoes were answered.")] = "6s"
+    duration: Annotated[
+        str, typer.Option("--duration", help="How long to capture at most (15s, 2m); auto: until echoes were answered, 30 s at most.")
+    ] = _AUTO
     mtu: Mtu = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     anonymize: Anonymize = False
@@ -131,7 +148,7 @@ class NodeTraceFlags:
 
     def limits(self, max_nodes: int) -> Limits:
         """What the trace may take. Raises UsageError for a time that is none."""
-        return _limits(self.duration, self.max_wall, snaplen_bytes=self.snaplen, max_nodes=max_nodes)
+        return _limits(self.duration, self.max_wall, snaplen_bytes=self.snaplen, max_nodes=max_nodes, sends_echoes=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,9 @@ class ProbeKind(StrEnum):
     NONE = "none"
 
 
+LONGEST_ECHOES_S = 30.0
+"""How long captures of a trace's own echoes run at most, which end when these were answered: mesh --mtu of ten nodes takes 14 s."""
+
 LONGEST_AUTO_S = 15.0
 """How long captures run where nobody says how long, and it does not become clear before."""
 

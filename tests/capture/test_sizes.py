@@ -71,3 +71,4 @@ def test_many_packets_are_spread_in_time() -> None:
     targets = size_targets([FLOW], [path], facts) * 3
     assert int(command(targets).argv[6]) == 10 * len(targets)
     assert int(command(targets[:3]).argv[6]) == 200
+    assert command(targets * 5).timeout_s > 2 * 10 * len(targets * 5) / 1000 + 10

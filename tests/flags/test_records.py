@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.flags.cluster import ClusterFlags
-from kubectl_vxtrace.flags.records import PodFlags, TraceFlags, flag_records
+from kubectl_vxtrace.flags.records import NodeTraceFlags, PodFlags, TraceFlags, flag_records
 from kubectl_vxtrace.model.request import Access, Limits, PodOptions
 
 
@@ -23,6 +23,7 @@ def test_the_time_for_everything_follows_the_duration() -> None:
     assert TraceFlags(duration="1m").limits(10).max_wall_s == 300.0
     assert TraceFlags(duration="1m", max_wall="90s").limits(10).max_wall_s == 90.0
     assert not TraceFlags(duration="15s").limits(10).ends_when_clear
+    assert TraceFlags(mtu=True).limits(10).duration_s == NodeTraceFlags().limits(10).duration_s == 30.0
     with pytest.raises(UsageError, match=r"^--max-wall: 'max'"):
         TraceFlags(max_wall="max").limits(10)
 

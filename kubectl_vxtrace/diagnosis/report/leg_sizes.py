@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
-from kubectl_vxtrace.model.journeys import VANISHED, Case, TracedPath
+from kubectl_vxtrace.model.journeys import VANISHED, Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.protocol import IPV4_BYTES, IPV6_BYTES
 from kubectl_vxtrace.model.report import LegSizes
@@ -24,10 +24,11 @@ def leg_sizes(case: Case) -> tuple[LegSizes, ...]:
 def _of_path(case: Case, traced: TracedPath) -> Iterator[LegSizes]:
     journeys, sizes = traced.journeys, _packet_bytes(case, traced)
     seen = journeys.row >= 0
-    vanished = np.isin(journeys.outcome, VANISHED)
+    vanished, delivered = np.isin(journeys.outcome, VANISHED), journeys.outcome == OutcomeCode.DELIVERED
     for leg in traced.legs:
-        # Seen at the end of the leg or behind it; past a leg that nothing ends, whoever came so far and did not vanish.
-        there = seen[:, leg.to - 1 :].any(axis=1) if leg.to is not None else seen[:, leg.from_ - 1] & ~vanished
+        # Seen at the end of the leg or behind it, or delivered wherever it was seen; past a leg that nothing ends, whoever came so far and
+        # did not vanish.
+        there = seen[:, leg.to - 1 :].any(axis=1) | delivered if leg.to is not None else seen[:, leg.from_ - 1] & ~vanished
         lost = vanished & (journeys.lost_from == leg.from_) & (journeys.lost_to == (leg.to or 0))
         yield LegSizes(
             flow=traced.flow.id,
