@@ -1,6 +1,5 @@
 """The report for a terminal and for a ticket's text: what is broken first in detail, the verdict last, where the eye is."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from kubectl_vxtrace.model.path import Direction
@@ -246,7 +245,7 @@ def _closing_items(report: TraceReport) -> Iterator[tuple[str, str]]:
     yield "VERDICT", report.summary
     finding = report.main_finding
     if finding is not None:
-        yield "WHY", _sentence(finding)
+        yield "WHY", words.finding_text(finding)
         for evidence in finding.evidence:
             yield "", f"- {evidence.text}"
         if finding.not_ruled_out:
@@ -268,18 +267,12 @@ def _closing_items(report: TraceReport) -> Iterator[tuple[str, str]]:
 def _other_findings(report: TraceReport, main: Finding | None) -> Iterator[tuple[str, str]]:
     """The findings beside the main one; what is said of several paths in the same words, as of a mesh's, stands once."""
     labels = {Severity.ERROR: "ALSO", Severity.WARNING: "WARNING", Severity.INFO: "NOTE"}
-    counts = Counter((labels[other.severity], _sentence(other)) for other in report.findings if other is not main)
-    for (label, sentence), count in counts.items():
-        if main is not None and sentence == _sentence(main):
+    for first, *more in words.alike(report.findings):
+        label, count = labels[first.severity], len(more)
+        if first is not main:
+            yield label, f"{words.finding_text(first)}, on {count + 1} paths" if more else words.finding_text(first)
+        elif more:
             yield label, f"the same on {count} other path{'s' if count > 1 else ''}"
-        else:
-            yield label, f"{sentence}, on {count} paths" if count > 1 else sentence
-
-
-def _sentence(finding: Finding) -> str:
-    """What a finding says. A note says what was seen; where that has no name, there is no cause either."""
-    is_nameless = finding.severity is Severity.INFO and finding.cause == "unknown"
-    return finding.summary if is_nameless else f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
 
 
 def _last_items(report: TraceReport, bundle: str | None) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """What the report's numbers are called, for every form that people read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.path import Direction
@@ -11,10 +11,12 @@ from kubectl_vxtrace.model.report import (
     ClockBound,
     DirectionReport,
     EndpointReport,
+    Finding,
     FlowReport,
     HopCount,
     Latency,
     LegTally,
+    Severity,
     TraceReport,
     Verdict,
 )
@@ -238,3 +240,17 @@ def shortened(text: str, most: int, mark: str = "...") -> str:
         return text
     kept = max(most - len(mark), 2)
     return f"{text[: kept - kept // 2]}{mark}{text[len(text) - kept // 2 :]}"
+
+
+def finding_text(finding: Finding) -> str:
+    """What a finding says. A note says what was seen; where that has no name, there is no cause either."""
+    is_nameless = finding.severity is Severity.INFO and finding.cause == "unknown"
+    return finding.summary if is_nameless else f"{finding.summary} (cause: {finding.cause}, {finding.confidence})"
+
+
+def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """The findings, those together that say the same in the same words of different places."""
+    groups: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding_text(finding)), []).append(finding)
+    return list(groups.values())

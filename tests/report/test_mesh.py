@@ -8,6 +8,7 @@ import pytest
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import EndpointReport, FlowReport, Impact, TraceReport, Verdict
+from kubectl_vxtrace.report.html import page as html
 from kubectl_vxtrace.report.mesh import mesh_of
 from kubectl_vxtrace.report.table import render
 from tests.report.build import direction, report
@@ -64,3 +65,20 @@ def test_each_pair_has_a_cell() -> None:
 def test_a_trace_of_a_pod_and_one_of_two_nodes_have_no_matrix() -> None:
     assert mesh_of(report()) is None
     assert mesh_of(replace(mesh(()), flows=mesh(()).flows[:1])) is None  # node-a to node-b alone
+
+
+def test_the_page_says_once_what_holds_of_several_paths() -> None:
+    given = mesh([("node-a", "node-b")])
+    [one] = given.findings
+    page = html.render(replace(given, findings=(one, replace(one, not_ruled_out=()), replace(one, not_ruled_out=()))))
+    assert page.count('<article class="error">') == 1
+    place = "flow 1, request, hop 3 to 4, 8 packets"
+    assert f'<p class="place">{place}</p><p class="place">The same: {place}; {place}</p>' in page
+
+
+def test_the_page_has_the_same_matrix() -> None:
+    page = html.render(mesh([("node-a", "node-b"), ("node-c", "node-b")]))
+    assert page.count('<span class="good">ok</span>') == 4
+    assert page.count('<span class="bad">8/12 lost</span>') == 2
+    assert "all 2 broken pairs are those to node-b" in page
+    assert "Who reaches whom" not in html.render(report())

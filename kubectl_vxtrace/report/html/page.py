@@ -9,6 +9,7 @@ from kubectl_vxtrace.report import words
 from kubectl_vxtrace.report.changes import NodeChanges
 from kubectl_vxtrace.report.html import ladder, nodes, path
 from kubectl_vxtrace.report.html.markup import Child, Content, Element, document, tag
+from kubectl_vxtrace.report.mesh import mesh_of
 
 # Nothing is loaded and nothing runs, also if foreign text should ever become markup (https://www.w3.org/TR/CSP3/).
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -35,10 +36,11 @@ def render(report: TraceReport, changed: Sequence[NodeChanges] = ()) -> str:
     main = tag(
         "main",
         _answer(report),
+        _section("Who reaches whom", _matrix(report)),
         _section("Backends", _flows(report)),
         _section("Path", _paths(report)),
         _section("Packets", ladder.ladder(report)),
-        _section("Findings", [_finding(finding) for finding in report.findings]),
+        _section("Findings", [_finding(first, more) for first, *more in words.alike(report.findings)]),
         _section("What could not be seen", _unseen(report)),
         _section("Clocks", _clocks(report)),
         _section("Captures", _captures(report)),
@@ -110,6 +112,19 @@ def _table(name: str, headers: Sequence[str], rows: Sequence[Sequence[Child]], n
 
 def _class(header: str, is_number: bool) -> str | None:
     return "n" if is_number else "node" if header == "node" else None
+
+
+def _matrix(report: TraceReport) -> Content:
+    """Between several nodes: a row for each sender, a column for each receiver."""
+    mesh = mesh_of(report)
+    if mesh is None:
+        return None
+    numbers = range(len(mesh.nodes))
+    rows: list[list[Child]] = []
+    for row, sender in enumerate(mesh.nodes):
+        cells = (mesh.cells.get((row, column)) for column in numbers)
+        rows.append([tag("b", sender), *(tag("span", cell[0], class_=_state(cell[1])) if cell is not None else "" for cell in cells)])
+    return [_table("who reaches whom", ("from / to", *mesh.nodes), rows), tag("p", mesh.note) if mesh.note is not None else None]
 
 
 def _flows(report: TraceReport) -> Element | None:
@@ -198,23 +213,29 @@ def _latency(latency: Latency | None) -> str:
     return f"{median} µs ({least} to {most}) ± {doubt}"
 
 
-def _finding(finding: Finding) -> Element:
-    place = [
-        f"flow {finding.flow}" if finding.flow is not None else "",
-        finding.direction.value if finding.direction is not None else "",
-        f"hop {finding.leg.from_} to {finding.leg.to or '?'}" if finding.leg is not None else "",
-        f"{finding.packets} packets" if finding.packets else "",
-    ]
+def _finding(finding: Finding, more: Sequence[Finding]) -> Element:
+    """A finding with its proofs, and where `more` say the same."""
     return tag(
         "article",
         tag("h3", finding.cause, " ", tag("small", f"{finding.severity.value}, {finding.confidence.value}")),
         tag("p", finding.summary),
-        tag("p", ", ".join(filter(None, place)), class_="place"),
+        tag("p", _place(finding), class_="place"),
+        tag("p", "The same: ", "; ".join(map(_place, more)), class_="place") if more else None,
         tag("ul", [tag("li", tag("small", f"{each.kind.value}: "), each.text, _frames(each.frames)) for each in finding.evidence]),
         tag("p", tag("b", "Not ruled out: "), "; ".join(finding.not_ruled_out)) if finding.not_ruled_out else None,
         tag("p", tag("b", "Next: "), finding.remediation) if finding.remediation else None,
         class_=finding.severity.value,
     )
+
+
+def _place(finding: Finding) -> str:
+    parts = [
+        f"flow {finding.flow}" if finding.flow is not None else "",
+        finding.direction.value if finding.direction is not None else "",
+        f"hop {finding.leg.from_} to {finding.leg.to or '?'}" if finding.leg is not None else "",
+        f"{finding.packets} packets" if finding.packets else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _frames(frames: Sequence[FrameRef]) -> Child:
