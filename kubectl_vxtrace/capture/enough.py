@@ -178,4 +178,4 @@ class Enough:
         )
         backends = len({one.backend for one in self.asked.counted if one.backend is not None})
         every = f"on each of {backends} backends" if backends > 1 else "and none is missing"
-        return f"{requests} requests and {replies} replies came through {every}"
+        return f"{requests} requests and {replies} replies came through {every}; for a fault that is rarer: --duration 2m"

@@ -110,7 +110,10 @@ def _ends(*counts: dict[int, int], pause_s: float = 1.0, begin_s: float = 2.0) -
 
 
 def test_a_healthy_path_is_clear_when_it_is_counted_whole_twice() -> None:
-    assert _ends(WHOLE, WHOLE) == (3.0, "24 requests and 24 replies came through on each of 2 backends")
+    assert _ends(WHOLE, WHOLE) == (
+        3.0,
+        "24 requests and 24 replies came through on each of 2 backends; for a fault that is rarer: --duration 2m",
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_tcp_answers_with_another_number_of_packets() -> None:
     counts = _counts(40, (20, 20), (30, 30), 60)
     assert [judge.after(elapsed_s, counts) for elapsed_s in (2.0, 3.0)] == [
         None,
-        "40 requests and 60 replies came through on each of 2 backends",
+        "40 requests and 60 replies came through on each of 2 backends; for a fault that is rarer: --duration 2m",
     ]
 
 
@@ -197,7 +200,10 @@ def test_one_backend_is_told_in_other_words() -> None:
     assert asked is not None
     judge = Enough(asked)
     assert judge.after(2.0, dict.fromkeys(range(4), 20)) is None
-    assert judge.after(3.0, dict.fromkeys(range(4), 20)) == "20 requests and 20 replies came through and none is missing"
+    assert (
+        judge.after(3.0, dict.fromkeys(range(4), 20))
+        == "20 requests and 20 replies came through and none is missing; for a fault that is rarer: --duration 2m"
+    )
 
 
 @needs_tcpdump
