@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew dist release clean cluster-build cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew dist workflows release clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -122,6 +122,9 @@ $(DIST)/.installed: setup.cfg constraints.txt
 	@$(PYTHON) -m venv $(DIST)
 	@$(PYTHON) -c '$(DIST_EXTRA)' | $(DIST)/bin/pip install --quiet --requirement /dev/stdin
 	@touch $@
+
+workflows: ## actionlint on the workflows (Go)
+	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes=
 
 release: fresh krew ## the same for a release: refused where docs/truth.md is older than what reaches the verdicts
 
