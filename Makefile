@@ -124,7 +124,7 @@ $(DIST)/.installed: setup.cfg constraints.txt
 	@touch $@
 
 workflows: ## actionlint on the workflows (Go)
-	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes=
+	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes= .github/workflows/*.yml
 
 release: fresh krew ## the same for a release: refused where docs/truth.md is older than what reaches the verdicts
 

@@ -18,14 +18,18 @@ SUMS = "SHA256SUMS"
 _STEM = f"kubectl_vxtrace-{__version__}"
 WHEEL, SOURCES, BILL = f"{_STEM}-py3-none-any.whl", f"{_STEM}.tar.gz", f"{_STEM}.cdx.json"
 
+_FIRST_S = 315_532_800  # 1980-01-01T00:00:00Z (APPNOTE.TXT, 4.4.6)
 # What every environment has, and the plugin does not need.
 _NOT_OURS = ("pip", "setuptools")
 
 
 def epoch_s() -> int:
-    """The time that everything built here bears: that of the last commit."""
-    done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    """The time that everything built here bears: that of the last commit; outside a repository the first that a zip can have."""
+    try:
+        done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return _FIRST_S
 
 
 def build(into: Path, *, checkout: Path = ROOT) -> None:
