@@ -1,4 +1,4 @@
-"""The workflows of the repository's host: what they call is there. actionlint reads them in CI (`make workflows`)."""
+"""The workflows of the repository's host: what they call is there. `make workflows` has actionlint read them."""
 
 import re
 from collections.abc import Iterator
