@@ -24,6 +24,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("The target as the application's log has it", "kubectl vxtrace pod shop/frontend-0 --to http://api.shop:8080/health"),
         Example("One of the pods of a workload, or with a label", "kubectl vxtrace pod deploy/frontend -n shop --to api:http"),
         Example("", "kubectl vxtrace pod -l app=frontend -n shop --to api"),
+        Example("All pods of a workload: which of them loses what?", "kubectl vxtrace pod deploy/frontend -n shop --to api --all-pods"),
+        Example("Do small packets pass, and large ones hang?", "kubectl vxtrace pod shop/frontend-0 --to api --mtu"),
         Example("Everything that it says and hears on other nodes", "kubectl vxtrace pod shop/frontend-0"),
         Example("DNS, for a minute, as JSON", "kubectl vxtrace pod shop/frontend-0 --to kube-dns.kube-system:53/udp --duration 1m -o json"),
         Example("What would be made and run; nothing is", "kubectl vxtrace pod shop/frontend-0 --to api --dry-run client"),
