@@ -285,7 +285,7 @@ class Trace:
         sizes = size_targets(flows, recording.paths, recording.before) if request.mtu else ()
         if request.command in nodepairs.COMMANDS:
             probed = between_nodes(nodes, sizes or echoes(flows, recording.overlay), over)
-            answered.because("all echoes were sent")
+            answered.because(_all_sent("echoes", probed))
             return probed
         prober = Prober(
             connection=prepared.connection,
@@ -300,7 +300,7 @@ class Trace:
         )
         probed = prober.run(session.is_silent, over)
         if request.mtu or (probed.sent and request.limits.ends_when_clear):
-            answered.because(f"all {'echoes' if request.mtu else 'probes'} were sent")
+            answered.because(_all_sent("echoes" if request.mtu else "probes", probed))
         return probed
 
     def _at_most(self) -> str:
@@ -370,6 +370,13 @@ class Trace:
                 raise
             self._console.warn(f"cannot write into {self._folder}: {error.strerror or error}")
         return kept
+
+
+def _all_sent(what: str, probed: Probed) -> str:
+    """Why there is nothing more to wait for."""
+    if not probed.sent:
+        return f"no {what} could be sent"
+    return f"{'all' if not probed.missing else 'the'} {what} were sent"
 
 
 def _pod_devices(recording: Recording) -> dict[str, str]:
