@@ -74,3 +74,12 @@ def test_whom_to_send_echoes_to_must_be_named(place: Lab, tmp_path: Path) -> Non
     run = place.vxtrace("pod", CLIENT, "--mtu", "--bundle", "none", cwd=tmp_path)
     assert run.code == 2
     assert "whom the pod talks to is not named" in run.stderr
+
+
+@pytest.mark.one_backend
+def test_a_profile_without_the_right_says_so(place: Lab, tmp_path: Path) -> None:
+    code, report = _sized(place, tmp_path, "pod", CLIENT, "--to", SERVICE, "--profile", "netraw")
+    assert code == 4, report["summary"]
+    said = report["completeness"]["notes"]
+    assert any("may not enter the client's network namespace" in note for note in said)
+    assert any(note.endswith("no echoes could be sent") for note in said)
