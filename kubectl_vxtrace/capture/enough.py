@@ -147,7 +147,8 @@ class Enough:
         elif self._missing_since_s is None:
             self._missing_since_s = elapsed_s
         elif elapsed_s - self._missing_since_s >= LATE_ANSWER_S:
-            return f"{missing} packets are missing for {LATE_ANSWER_S:g} s"
+            # Not "lost": a source that was translated is counted nowhere else either.
+            return f"{missing} packets were not counted at the other end for {LATE_ANSWER_S:g} s"
         return None
 
     def _sum(self, place: Place, target: int, counts: Mapping[int, int]) -> int:

@@ -161,7 +161,7 @@ def test_once_is_not_enough() -> None:
 
 
 def test_what_is_missing_is_waited_for_as_long_as_a_late_answer_takes() -> None:
-    assert _ends(*[LOST] * 20) == (2.0 + LATE_ANSWER_S, "14 packets are missing for 6 s")
+    assert _ends(*[LOST] * 20) == (2.0 + LATE_ANSWER_S, "14 packets were not counted at the other end for 6 s")
 
 
 def test_what_is_only_on_its_way_is_not_missing() -> None:
