@@ -141,14 +141,13 @@ class Enough:
         before, self._gaps_before = self._gaps_before, gaps
         if before is not None and gaps is not None and all(min(pair) <= 0 for pair in zip(before, gaps, strict=True)):
             return self._told(counts)
-        missing = max((self._missing(target, counts) for target in used), default=0)
+        missing, what = max((self._missing(target, counts) for target in used), default=(0, ""))
         if missing < MISSING_PACKETS:
             self._missing_since_s = None
         elif self._missing_since_s is None:
             self._missing_since_s = elapsed_s
         elif elapsed_s - self._missing_since_s >= LATE_ANSWER_S:
-            # Not "lost": a source that was translated is counted nowhere else either.
-            return f"{missing} packets were not counted at the other end for {LATE_ANSWER_S:g} s"
+            return f"{missing} {what} for {LATE_ANSWER_S:g} s"
         return None
 
     def _sum(self, place: Place, target: int, counts: Mapping[int, int]) -> int:
@@ -168,10 +167,15 @@ class Enough:
         asked, arrived, answered, back = (self._sum(place, target, counts) for place in Place)
         return (asked - arrived, answered - back, *((arrived - answered,) if self.asked.targets[target] else ()))
 
-    def _missing(self, target: int, counts: Mapping[int, int]) -> int:
+    def _missing(self, target: int, counts: Mapping[int, int]) -> tuple[int, str]:
+        """How many packets fewer were counted at a place than at the one before, where most, and what these are. They need not be lost: a
+        source that was translated is counted at one place only."""
         asked, arrived, answered, back = (self._sum(place, target, counts) for place in Place)
-        silent = arrived - answered if self.asked.targets[target] or answered == 0 else 0
-        return max(asked - arrived, silent, answered - back)
+        return max(
+            (asked - arrived, "requests were not counted at the servers"),
+            (arrived if answered == 0 else 0, "requests were not answered"),
+            (answered - back, "replies were not counted at the client"),
+        )
 
     def _told(self, counts: Mapping[int, int]) -> str:
         requests, replies = (

@@ -161,7 +161,19 @@ def test_once_is_not_enough() -> None:
 
 
 def test_what_is_missing_is_waited_for_as_long_as_a_late_answer_takes() -> None:
-    assert _ends(*[LOST] * 20) == (2.0 + LATE_ANSWER_S, "14 packets were not counted at the other end for 6 s")
+    assert _ends(*[LOST] * 20) == (2.0 + LATE_ANSWER_S, "14 requests were not counted at the servers for 6 s")
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        (_counts(24, (10, 14), (0, 0), 0), "24 requests were not answered for 6 s"),
+        (_counts(24, (10, 14), (10, 14), 3), "21 replies were not counted at the client for 6 s"),
+        (_counts(24, (10, 14), (1, 1), 2), None),
+    ],
+)
+def test_what_is_missing_is_said(counts: dict[int, int], why: str | None) -> None:
+    assert (_ends(*[counts] * 20) or (None, None))[1] == why
 
 
 def test_what_is_only_on_its_way_is_not_missing() -> None:
