@@ -6,7 +6,7 @@ sources) is never clear, and is captured for the whole time. The verdict is not 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -117,6 +117,7 @@ class Enough:
     """
 
     asked: Questions
+    _first: Mapping[int, int] = field(default_factory=dict)
     _missing_since_s: float | None = None
     _gaps_before: tuple[int, ...] | None = None
 
@@ -132,7 +133,11 @@ class Enough:
             elapsed_s: since the captures began.
             counts: by the question's place in `asked.counted`; where some are missing nothing is judged.
         """
-        if elapsed_s < LEAST_S or len(counts) < len(self.asked.counted):
+        if len(counts) < len(self.asked.counted):
+            return None
+        if elapsed_s < LEAST_S:
+            # Captures do not begin in one moment: what one has seen before another listened is missing nowhere.
+            self._first = self._first or dict(counts)
             return None
         used = [target for target in range(len(self.asked.targets)) if any(self._sum(place, target, counts) for place in Place)]
         whole = bool(used) and all(self._is_whole(target, counts) for target in used)
@@ -162,15 +167,20 @@ class Enough:
         apart = max(map(abs, self._gaps(target, counts)))
         return min(asked, arrived, answered, back) >= ENOUGH_PACKETS and least >= EACH_BACKEND and apart <= IN_FLIGHT
 
+    def _since_first(self, target: int, counts: Mapping[int, int]) -> list[int]:
+        """What came to the four places since all of them were counted first."""
+        new = {number: count - self._first.get(number, 0) for number, count in counts.items()}
+        return [self._sum(place, target, new) for place in Place]
+
     def _gaps(self, target: int, counts: Mapping[int, int]) -> tuple[int, ...]:
         """How many packets fewer the second place of each pair has seen; below 0 where it was counted later."""
-        asked, arrived, answered, back = (self._sum(place, target, counts) for place in Place)
+        asked, arrived, answered, back = self._since_first(target, counts)
         return (asked - arrived, answered - back, *((arrived - answered,) if self.asked.targets[target] else ()))
 
     def _missing(self, target: int, counts: Mapping[int, int]) -> tuple[int, str]:
         """How many packets fewer were counted at a place than at the one before, where most, and what these are. They need not be lost: a
         source that was translated is counted at one place only."""
-        asked, arrived, answered, back = (self._sum(place, target, counts) for place in Place)
+        asked, arrived, answered, back = self._since_first(target, counts)
         return max(
             (asked - arrived, "requests were not counted at the servers"),
             (arrived if answered == 0 else 0, "requests were not answered"),

@@ -145,6 +145,19 @@ def test_one_packet_that_stays_missing_is_not_in_flight() -> None:
     assert _ends(one, late) is not None
 
 
+def test_what_came_before_all_captures_had_begun_is_not_missing() -> None:
+    asked = _asked()
+    assert asked is not None
+    judge = Enough(asked)
+    early = _counts(6, (1, 2), (1, 2), 6)  # the servers' captures began three packets later
+    later = _counts(27, (11, 13), (11, 13), 27)
+    assert [judge.after(elapsed_s, counts) for elapsed_s, counts in ((0.75, early), (1.5, early), (2.3, later))] == [None] * 3
+    assert judge.after(2.6, later) is not None
+    lossy = Enough(asked)
+    lost = _counts(31, (11, 13), (11, 13), 27)
+    assert [lossy.after(elapsed_s, counts) for elapsed_s, counts in ((0.75, early), (2.3, lost), (2.6, lost))] == [None] * 3
+
+
 def test_after_a_whole_count_the_next_one_follows_soon() -> None:
     asked = _asked()
     assert asked is not None
