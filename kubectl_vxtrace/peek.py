@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from kubectl_vxtrace.capture.tcpdump import usable_interface
+from kubectl_vxtrace.capture.plan import own_taps
 from kubectl_vxtrace.errors import CannotRunError, PcapError, UsageError
 from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, NodeAnswer, NodeCommand
-from kubectl_vxtrace.model.path import Direction, Flow, Role, Tap
+from kubectl_vxtrace.model.path import Flow, Tap
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.topology.peers import Peer, peers_of
@@ -33,15 +33,13 @@ class Heard:
     deaf: tuple[str, ...]
 
 
-def own_taps(flows: Sequence[Flow], paths: Sequence[HopPath]) -> dict[str, Tap]:
+def heard_taps(flows: Sequence[Flow], paths: Sequence[HopPath]) -> dict[str, Tap]:
     """The clients' own interfaces by their addresses, as the plan has them.
 
     Raises:
         UsageError: none is known.
     """
-    clients = {flow.id: flow.client.address for flow in flows}
-    firsts = [(clients[path.flow], path.hops[0]) for path in paths if path.hops and path.direction is Direction.REQUEST]
-    found = {address: hop.tap for address, hop in firsts if hop.role is Role.POD and usable_interface(hop.tap.interface)}
+    found = own_taps(flows, paths)
     if not found:
         raise UsageError("no interface of the pod is known, so that nobody can be heard there", "name the other end with --to")
     return found

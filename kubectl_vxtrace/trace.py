@@ -15,10 +15,9 @@ from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle import folder as trace_folder
 from kubectl_vxtrace.capture.dropsession import DropSession
 from kubectl_vxtrace.capture.enough import questions
-from kubectl_vxtrace.capture.plan import plan_captures
+from kubectl_vxtrace.capture.plan import own_taps, plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.capture.sizes import size_targets
-from kubectl_vxtrace.capture.tcpdump import usable_interface
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
@@ -32,7 +31,7 @@ from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_con
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
 from kubectl_vxtrace.model.facts import NodeFacts
-from kubectl_vxtrace.model.path import Direction, Overlay, Role
+from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
 from kubectl_vxtrace.model.request import Request
 from kubectl_vxtrace.prepare import MARGIN_S, Prepared, prepare, unfit
@@ -240,12 +239,12 @@ class Trace:
 
     def _with_peers(self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]) -> tuple[Prepared, tuple[str, ...]]:
         """Whom the pod talks to, or who asks the Service, where nobody said it; and what is not followed of that."""
-        from kubectl_vxtrace.peek import own_taps, peek  # numpy takes a third of a second to load, which other traces need not wait for
+        from kubectl_vxtrace.peek import heard_taps, peek  # numpy takes a third of a second to load, which other traces need not wait for
         from kubectl_vxtrace.topology.peers import clients_followed, followed
 
         prepared = replace(prepared, snapshot=self._named(prepared, read_overlay(prepared.snapshot, before, prepared.flows)))
         overlay = read_overlay(prepared.snapshot, before, prepared.flows)
-        taps = own_taps(prepared.flows, plan_paths(prepared.flows, overlay, before, prepared.snapshot).paths)
+        taps = heard_taps(prepared.flows, plan_paths(prepared.flows, overlay, before, prepared.snapshot).paths)
         places = ", ".join(f"{tap.node}/{tap.interface}" for tap in taps.values())
         self._console.step(f"listening at {places} to see who talks to whom")
         heard = peek(nodes, taps, prepared.snapshot, folder=self._folder, stop=self._interruption.stop)
@@ -295,7 +294,7 @@ class Trace:
             nodes=prepared.nodes,
             taken=prepared.pods.names,
             console=self._console,
-            devices=_pod_devices(recording),
+            devices={address: tap.interface for address, tap in own_taps(flows, recording.paths).items()},
             sizes=sizes,
         )
         probed = prober.run(session.is_silent, over)
@@ -377,13 +376,6 @@ def _all_sent(what: str, probed: Probed) -> str:
     if not probed.sent:
         return f"no {what} could be sent"
     return f"{'all' if not probed.missing else 'the'} {what} were sent"
-
-
-def _pod_devices(recording: Recording) -> dict[str, str]:
-    """The nodes' ends of the clients' interfaces, by the clients' addresses, as the paths have them."""
-    clients = {flow.id: flow.client.address for flow in recording.flows}
-    firsts = [(path.flow, path.hops[0]) for path in recording.paths if path.direction is Direction.REQUEST and path.hops]
-    return {clients[flow]: hop.tap.interface for flow, hop in firsts if hop.role is Role.POD and usable_interface(hop.tap.interface)}
 
 
 class _Ending:

@@ -89,6 +89,6 @@ def test_the_clients_interfaces_are_those_of_the_plan() -> None:
     flows = [Flow(id=1, protocol="TCP", client=Endpoint(address=POD)), Flow(id=2, protocol="TCP", client=Endpoint(address=OTHER))]
     known = HopPath(flow=1, direction=Direction.REQUEST, hops=(Hop(hop=1, role=Role.POD, tap=TAPS[POD]),))
     unknown = HopPath(flow=2, direction=Direction.REQUEST, hops=(Hop(hop=1, role=Role.POD, tap=Tap(node="ada-ec-1", interface="")),))
-    assert peek.own_taps(flows, [known, unknown]) == {POD: TAPS[POD]}
+    assert peek.heard_taps(flows, [known, unknown]) == {POD: TAPS[POD]}
     with pytest.raises(UsageError, match="no interface of the pod is known"):
-        peek.own_taps(flows, [unknown])
+        peek.heard_taps(flows, [unknown])

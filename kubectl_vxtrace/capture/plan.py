@@ -163,6 +163,13 @@ def _first_hops(flows: Sequence[Flow], paths: Sequence[Path]) -> dict[int, Tap]:
     return {flow.id: requests[flow.id].hops[0].tap for flow in flows if flow.id in requests}
 
 
+def own_taps(flows: Sequence[Flow], paths: Sequence[Path]) -> dict[str, Tap]:
+    """The clients' own interfaces by their addresses, as the paths have them; those that can stand in a command."""
+    clients = {flow.id: flow.client.address for flow in flows}
+    firsts = [(clients[path.flow], path.hops[0]) for path in paths if path.hops and path.direction is Direction.REQUEST]
+    return {address: hop.tap for address, hop in firsts if hop.role is Role.POD and tcpdump.usable_interface(hop.tap.interface)}
+
+
 def _refuse_without_pod(flows: Sequence[Flow], firsts: dict[int, Tap], taps: dict[Tap, _Watched]) -> None:
     """A filter needs a first hop where packets are the client's own; at a NIC they are inside others."""
     for flow in flows:
