@@ -104,7 +104,8 @@ class Prober:
         )
         try:
             reasons = pods.start(where)
-            found = [self._of(each, DebugNodes(self.connection, pods), reasons) for each in probes.by_sender(targets)]
+            with DebugNodes(self.connection, pods) as nodes:
+                found = [self._of(each, nodes, reasons) for each in probes.by_sender(targets)]
         except VxtraceError as error:
             found = [Probed(missing=(error.message,))]
         finally:

@@ -87,15 +87,13 @@ class Trace:
         try:
             self._pods = prepared.pods
             gaps = self._spawn(prepared.pods, prepared.nodes)
-            nodes = DebugNodes(prepared.connection, prepared.pods, tell=self._console.warn)
-            try:
-                return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
-            except OSError as error:
-                raise CannotRunError(
-                    f"cannot write into {self._folder}: {error.strerror or error}", "set TMPDIR to a place that has room"
-                ) from error
-            finally:
-                nodes.give_up()
+            with DebugNodes(prepared.connection, prepared.pods, tell=self._console.warn) as nodes:
+                try:
+                    return self._record(replace(prepared, gaps=prepared.gaps + gaps), nodes)
+                except OSError as error:
+                    raise CannotRunError(
+                        f"cannot write into {self._folder}: {error.strerror or error}", "set TMPDIR to a place that has room"
+                    ) from error
         finally:
             self._interruption.phase = Phase.FINISHING
 

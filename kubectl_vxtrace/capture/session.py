@@ -19,7 +19,7 @@ from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import FetchResult, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureTask
 
-# Debug pods end when nobody calls for a minute.
+# How often it is asked whether captures still run, without and with packets to count.
 _HEARTBEAT_S = 15.0
 _COUNTING_S = 1.0
 _WAKE_S = 0.25

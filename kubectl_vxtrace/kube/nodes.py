@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.kube import transfer
@@ -39,7 +40,8 @@ class DebugNodes:
     """Answers questions through the debug pods of `pods`: nodes in parallel, one node's questions in order.
 
     It is what the capture session asks for under the name of a protocol: `ask` and `fetch`. `tell` is told what is waited for, where that
-    takes long.
+    takes long. As a context it keeps the pods that it has asked until its end: a pod ends when nobody calls, and one that has answered
+    waits while another node is asked again and again.
     """
 
     def __init__(self, connection: Connection, pods: DebugPods, *, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -49,6 +51,16 @@ class DebugNodes:
         self._patience = Patience(tell=tell)
         self._refused: dict[str, VxtraceError] = {}
         self._reached: set[str] = set()
+        self._kept: set[str] = set()
+        self._keeping = threading.Lock()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patience.give_up()
+        self._over.set()
 
     def require_reached(self) -> None:
         """Raise where not one command could be begun so far on any node.
@@ -64,10 +76,6 @@ class DebugNodes:
         lines = [f"  {', '.join(nodes)}: {message}" for message, nodes in nodes_of.items()]
         first = next(iter(self._refused.values()))
         raise type(first)("no command can be run in the debug pods:\n" + "\n".join(lines), first.hint)
-
-    def give_up(self) -> None:
-        """Wait no more for an API that is away."""
-        self._patience.give_up()
 
     def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
         """Answers in the order of the commands. Never raises for what a node does; see AnswerStatus for what may have become of it."""
@@ -100,17 +108,17 @@ class DebugNodes:
         pod = self._pods.pod(node)
         if pod is None:
             return FetchResult(node=node, file=destination.name, reason=self._pods.why_not(node))
-        with self._holding(node, pod):
-            return transfer.fetch(
-                partial(self._call, pod, asked=Asked(node=node, name=f"fetch {destination.name}"), patience=self._patience),
-                node=node,
-                remote_path=remote_path,
-                destination=destination,
-                size_bytes=size_bytes,
-                sha256=sha256,
-                max_bytes=max_bytes,
-                tell=self._tell,
-            )
+        self._keep(node, pod)
+        return transfer.fetch(
+            partial(self._call, pod, asked=Asked(node=node, name=f"fetch {destination.name}"), patience=self._patience),
+            node=node,
+            remote_path=remote_path,
+            destination=destination,
+            size_bytes=size_bytes,
+            sha256=sha256,
+            max_bytes=max_bytes,
+            tell=self._tell,
+        )
 
     def _answer(self, command: NodeCommand) -> NodeAnswer:
         pod = self._pods.pod(command.node)
@@ -119,16 +127,16 @@ class DebugNodes:
             return NodeAnswer(
                 command=command, status=AnswerStatus.ABSENT, reason=self._pods.why_not(command.node), sent_ns=sent_ns, received_ns=sent_ns
             )
+        self._keep(command.node, pod)
         try:
-            with self._holding(command.node, pod):
-                result = self._call(
-                    pod,
-                    command.argv,
-                    asked=Asked(node=command.node, name=command.key),
-                    timeout_s=command.timeout_s,
-                    max_bytes=command.max_bytes,
-                    patience=self._patience if command.patient else None,
-                )
+            result = self._call(
+                pod,
+                command.argv,
+                asked=Asked(node=command.node, name=command.key),
+                timeout_s=command.timeout_s,
+                max_bytes=command.max_bytes,
+                patience=self._patience if command.patient else None,
+            )
         except (ApiError, VxtraceError, OSError) as error:
             refusal = explain_exec(error) if isinstance(error, ApiError) else explain(error)
             self._refused[command.node] = refusal
@@ -169,19 +177,16 @@ class DebugNodes:
             patience=patience,
         )
 
-    @contextmanager
-    def _holding(self, node: str, pod: str) -> Iterator[None]:
-        """Renew the pod's lease while a call takes long: the pod counts calls that begin, not calls that last."""
-        done = threading.Event()
+    def _keep(self, node: str, pod: str) -> None:
+        """Renew the pod's lease from now on, beside whatever else is asked: the pod counts calls that begin, not calls that last."""
+        with self._keeping:
+            if node in self._kept or self._over.is_set():
+                return
+            self._kept.add(node)
+        threading.Thread(target=self._renew, args=(node, pod), name=f"keep {node}", daemon=True).start()
 
-        def renew() -> None:
-            while not done.wait(_RENEW_S):
-                # The long call itself will say that the pod is gone.
-                with suppress(ApiError, VxtraceError, OSError):
-                    self._call(pod, ("true",), asked=Asked(node=node, name="lease"), timeout_s=_RENEW_S, max_bytes=0)
-
-        threading.Thread(target=renew, name="renew", daemon=True).start()
-        try:
-            yield
-        finally:
-            done.set()
+    def _renew(self, node: str, pod: str) -> None:
+        while not self._over.wait(_RENEW_S):
+            # Whoever asks for more than a lease will be told that the pod is gone.
+            with suppress(ApiError, VxtraceError, OSError):
+                self._call(pod, ("true",), asked=Asked(node=node, name="lease"), timeout_s=_RENEW_S, max_bytes=0)

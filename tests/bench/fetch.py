@@ -50,22 +50,22 @@ def main(arguments: argparse.Namespace) -> Result:
         pod = pods.pod(NODE)
         if pod is None:
             raise place.BrokenError(f"no debug pod on {NODE}: {missing}")
-        nodes = DebugNodes(connection, pods)
-        argv = ("sh", "-c", _MAKE, "bench", FILE, str(size))
-        [made] = nodes.ask([NodeCommand(node=NODE, key="make", argv=argv, timeout_s=120, max_bytes=4096)])
-        sha256 = made.stdout.decode().partition(" ")[0]
-        with tempfile.TemporaryDirectory(prefix="vxtrace-bench-") as folder:
-            target = Path(folder) / "ours"
-            for _ in range(runs):
-                target.unlink(missing_ok=True)
-                with _grown() as grown:
-                    started = time.perf_counter()
-                    found = nodes.fetch(NODE, FILE, target, size_bytes=size * _MB, sha256=sha256, max_bytes=size * _MB)
-                    ours_s.append(time.perf_counter() - started)
-                growth_mb = max(growth_mb, grown[0])
-                if found.reason is not None:
-                    raise place.BrokenError(found.reason)
-                theirs_s.append(_by_kubectl(pods.namespace, pod, Path(folder) / "theirs", sha256))
+        with DebugNodes(connection, pods) as nodes:
+            argv = ("sh", "-c", _MAKE, "bench", FILE, str(size))
+            [made] = nodes.ask([NodeCommand(node=NODE, key="make", argv=argv, timeout_s=120, max_bytes=4096)])
+            sha256 = made.stdout.decode().partition(" ")[0]
+            with tempfile.TemporaryDirectory(prefix="vxtrace-bench-") as folder:
+                target = Path(folder) / "ours"
+                for _ in range(runs):
+                    target.unlink(missing_ok=True)
+                    with _grown() as grown:
+                        started = time.perf_counter()
+                        found = nodes.fetch(NODE, FILE, target, size_bytes=size * _MB, sha256=sha256, max_bytes=size * _MB)
+                        ours_s.append(time.perf_counter() - started)
+                    growth_mb = max(growth_mb, grown[0])
+                    if found.reason is not None:
+                        raise place.BrokenError(found.reason)
+                    theirs_s.append(_by_kubectl(pods.namespace, pod, Path(folder) / "theirs", sha256))
     finally:
         pods.delete()
     ours, theirs = size / statistics.median(ours_s), size / statistics.median(theirs_s)

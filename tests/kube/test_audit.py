@@ -30,7 +30,8 @@ def events(audit: Audit) -> list[dict[str, Any]]:
 def nodes(connection: Connection) -> Iterator[DebugNodes]:
     pods = DebugPods(connection, session="s", options=PodOptions(), lifetime_s=60)
     pods.start((Node(name="a", annotations={}),))
-    yield DebugNodes(connection, pods)
+    with DebugNodes(connection, pods) as found:
+        yield found
     pods.delete()
 
 

@@ -25,7 +25,8 @@ def nodes(connection: Connection) -> Iterator[DebugNodes]:
     pods = DebugPods(connection, session="s", options=PodOptions(), lifetime_s=60)
     dark = Node(name="dark", ready=False, not_ready_reason="gone", annotations={})
     pods.start((*TWO, dark))
-    yield DebugNodes(connection, pods)
+    with DebugNodes(connection, pods) as found:
+        yield found
     pods.delete()
 
 
@@ -85,7 +86,8 @@ def test_an_api_that_went_away_is_an_answer(tmp_path: Path) -> None:
         connection = fake.connection(tmp_path)
         pods = DebugPods(connection, session="s", options=PodOptions(), lifetime_s=60)
         pods.start(TWO)
-    answer = DebugNodes(connection, pods).ask([command("a", "true")])[0]
+    with DebugNodes(connection, pods) as nodes:
+        [answer] = nodes.ask([command("a", "true")])
     assert (answer.status, "refused" in (answer.reason or "")) == (AnswerStatus.ABSENT, True)
 
 
@@ -101,21 +103,25 @@ def test_every_call_renews_the_lease(fake: Fake, nodes: DebugNodes) -> None:
     assert asked == [["sh", "-c", 'true 2>/dev/null >/capture/.lease; exec "$@"', "vxtrace", "ip", "-j", "link"]]
 
 
-def test_a_long_call_renews_the_lease_meanwhile(fake: Fake, nodes: DebugNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pods_are_kept_while_one_of_them_is_waited_for_and_no_longer(
+    fake: Fake, nodes: DebugNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nodes_module, "_RENEW_S", 0.1)
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
 
     def slow(argv: list[str], stream: Stream) -> None:
-        asked.append(argv[-1])
+        pod = stream.handler.path.partition("/pods/")[2].partition("/")[0]
+        asked.append((pod, argv[-1]))
         time.sleep(0.35 if argv[-1] == "long" else 0)
         stream.exit(0)
 
     fake.exec = slow
-    nodes.ask([command("a", "long")])
-    renewals = asked.count("true")
-    assert renewals >= 2
+    with nodes:
+        nodes.ask([command("a", "long"), command("b", "short")])
+        renewals = [asked.count((f"vxtrace-s-{node}", "true")) for node in ("a", "b")]
+    assert min(renewals) >= 2
     time.sleep(0.3)
-    assert asked.count("true") <= renewals + 1
+    assert asked.count(("vxtrace-s-b", "true")) <= renewals[1] + 1
 
 
 def test_fetch(nodes: DebugNodes, tmp_path: Path) -> None:

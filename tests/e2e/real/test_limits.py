@@ -32,23 +32,23 @@ def test_what_a_full_disk_holds_is_fetched_and_said_and_the_node_can_still_be_as
     """A disk of 1,100 KiB is mounted over the pod's folder: room for the reserve, and for a part of 100 pings of 1,400 bytes."""
     connection = connect(Access(kubeconfig=str(place.kubeconfig)))
     pods = DebugPods(connection, session="full", options=PodOptions(), lifetime_s=120)
-    nodes = DebugNodes(connection, pods)
+    with DebugNodes(connection, pods) as nodes:
 
-    def run(*argv: str) -> None:
-        (answer,) = nodes.ask([NodeCommand(node=NODE, key="run", argv=argv, timeout_s=20, max_bytes=1 << 20)])
-        assert answer.exit_code == 0, answer
+        def run(*argv: str) -> None:
+            (answer,) = nodes.ask([NodeCommand(node=NODE, key="run", argv=argv, timeout_s=20, max_bytes=1 << 20)])
+            assert answer.exit_code == 0, answer
 
-    try:
-        assert pods.start([Node(name=NODE, annotations={})]) == {}
-        run("mount", "-t", "tmpfs", "-o", "size=1100k", "small", FOLDER)
-        session = CaptureSession(nodes, CapturePlan(tasks=(_task(),), duration_s=10), FOLDER)
-        session.start()
-        run("ping", "-q", "-c", "100", "-i", "0.01", "-s", "1400", "127.0.0.1")
-        (looked,) = nodes.ask([facts.look(NODE, local=(), remote=(), underlay=())])
-        session.stop()
-        (result,) = session.collect(tmp_path)
-    finally:
-        cleanup = pods.delete()
+        try:
+            assert pods.start([Node(name=NODE, annotations={})]) == {}
+            run("mount", "-t", "tmpfs", "-o", "size=1100k", "small", FOLDER)
+            session = CaptureSession(nodes, CapturePlan(tasks=(_task(),), duration_s=10), FOLDER)
+            session.start()
+            run("ping", "-q", "-c", "100", "-i", "0.01", "-s", "1400", "127.0.0.1")
+            (looked,) = nodes.ask([facts.look(NODE, local=(), remote=(), underlay=())])
+            session.stop()
+            (result,) = session.collect(tmp_path)
+        finally:
+            cleanup = pods.delete()
     assert cleanup.state is CleanupState.CONFIRMED
     assert result.status is CaptureStatus.PARTIAL
     assert (result.reason or "").startswith("disk full: ")
