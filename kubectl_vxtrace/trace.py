@@ -202,21 +202,24 @@ class Trace:
             is_watched = self._request.limits.ends_when_clear and not self._request.mtu
             asked = questions(prepared.flows, recording.paths, plan.tasks) if is_watched else None
             if asked is not None:
-                _beside(lambda: answered.because(session.watch(asked, over)))
+                self._apart(lambda: answered.because(session.watch(asked, over)))
             if plan.duration_s > SHORTEST_TIMEOUT_S:
                 watched = _beside(lambda: watch_connections(nodes, prepared.nodes, prepared.flows, over))
             began_s = time.monotonic()
             progress = Progress(plan)
             with self._console.live(progress.text) as is_shown:
                 if is_shown:
-                    _beside(lambda: session.count(over, progress.counted))
+                    self._apart(lambda: session.count(over, progress.counted))
                 session.wait(self._interruption.stop, answered.event)
             lasted_s = time.monotonic() - began_s
             # What the window's packets have counted is counted: it ends a second before the captures do.
             looking = _beside(lambda: self._look(nodes, prepared, "after"))
-        finally:
+        except BaseException:
             over.set()
             session.stop()
+            raise
+        over.set()
+        session.stop(self._folder)
         logs = _beside(drops.collect)
         captures = session.collect(self._folder)
         after = looking.result()
@@ -299,6 +302,17 @@ class Trace:
         if request.mtu or (probed.sent and request.limits.ends_when_clear):
             answered.because(_all_sent("echoes" if request.mtu else "probes", probed))
         return probed
+
+    def _apart(self, count: Callable[[], None]) -> None:
+        """Count beside the captures: the trace is as good without, so that a failure is only said."""
+
+        def told() -> None:
+            try:
+                count()
+            except Exception as error:
+                self._console.warn(f"packets are not counted while they are captured: {type(error).__name__}: {error}")
+
+        _beside(told)
 
     def _at_most(self) -> str:
         return " at most" if self._request.limits.ends_when_clear else ""

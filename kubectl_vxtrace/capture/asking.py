@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Protocol
 
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer, NodeCommand
@@ -11,6 +12,7 @@ PATIENCE_S = 60.0
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 3.0
 _TELL_AFTER_S = 5.0
+_THREADS = 16
 
 
 class Asked(Protocol):
@@ -42,15 +44,17 @@ def answers(
         tell: is told what is waited for, where that takes long.
         what: what is to be known of a node, for that.
 
-    Yields every answer as it comes, a lost one too: of one node the last one counts.
+    Yields every answer as it comes, so that one node waits for no other; a lost one too: of one node the last one counts.
     """
     asked = list(questions)
     began_s = time.monotonic()
     pause_s, tell_at_s = _FIRST_BACKOFF_S, began_s + _TELL_AFTER_S
     while asked:
-        came = nodes.ask(asked)
-        yield from came
-        lost = [answer for answer in came if is_lost(answer)]
+        lost = []
+        for answer in _side_by_side(nodes, asked):
+            if is_lost(answer):
+                lost.append(answer)
+            yield answer
         asked = [answer.command for answer in lost]
         now_s = time.monotonic()
         left_s = began_s + PATIENCE_S - now_s
@@ -62,3 +66,12 @@ def answers(
             tell(f"waiting for {names} to say {what} ({lost[0].reason or 'the answer ended early'}), {left_s:.0f} s more at most")
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
+
+
+def _side_by_side(nodes: Asked, questions: Sequence[NodeCommand]) -> Iterator[NodeAnswer]:
+    pool = ThreadPoolExecutor(min(_THREADS, len(questions)), thread_name_prefix="ask")
+    try:
+        for future in as_completed([pool.submit(nodes.ask, [question]) for question in questions]):
+            yield from future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -5,8 +5,8 @@ Captures do not depend on the connection that started them. Any step may be cut 
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class CaptureSession:
                 self._tasks.setdefault(task.tap.node, []).append(task)
         self._started: dict[str, NodeReport] = {}
         self._stopped: dict[str, NodeReport] = {}
+        self._fetching: dict[int, Future[CaptureResult]] = {}
 
     def start(self) -> None:
         """Start all captures; returns once each listens or has failed. A node whose answer is lost is asked again.
@@ -135,23 +136,29 @@ class CaptureSession:
         numbers = [record.number for record in self._poll() if record.number is not None]
         return 0 < counted <= len(numbers) and not any(numbers)
 
-    def stop(self) -> None:
-        """Stop all captures and wait for their ends. May be called again, and whatever became of `start`."""
+    def stop(self, folder: Path | None = None) -> None:
+        """Stop all captures and wait for their ends. May be called again, and whatever became of `start`.
+
+        With a `folder` the files of each node are fetched into it as soon as its own captures have ended: a node that does not answer
+        costs no other its files. `collect` waits for them.
+        """
         missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
         questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
         for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures have ended"):
             self._stopped[answer.command.node] = read_report(answer)
+            if folder is not None:
+                self._fetch_of([answer.command.node], folder)
 
-    def collect(self, folder: Path, *, fetch: bool = True) -> tuple[CaptureResult, ...]:
-        """What became of each task, in the plan's order, with the files fetched into `folder`.
-
-        Without `fetch` the files stay where they are, and their captures count as failed.
-        """
-        results = {task.id: judge(self._course(task)) for task in self._plan.tasks}
-        wanted = [result for result in results.values() if result.sha256 is not None]
-        got = self._fetch_all(wanted, folder) if fetch else [_left(result) for result in wanted]
-        results.update({result.task.id: result for result in got})
-        return tuple(results[task.id] for task in self._plan.tasks)
+    def collect(self, folder: Path) -> tuple[CaptureResult, ...]:
+        """What became of each task, in the plan's order; waits until all files that there are have been fetched into `folder`."""
+        self._fetch_of(self._tasks, folder)
+        try:
+            got = {number: future.result() for number, future in self._fetching.items()}
+        finally:
+            # On Ctrl-C nobody waits for what has not begun.
+            for future in self._fetching.values():
+                future.cancel()
+        return tuple(got[task.id] if task.id in got else judge(self._course(task)) for task in self._plan.tasks)
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
@@ -179,15 +186,15 @@ class CaptureSession:
             lines.append(f"{node}: {next((text for text in said if text), report.reason or 'no reason given')}")
         return lines or ["there is no interface to capture at"]
 
-    def _fetch_all(self, wanted: Sequence[CaptureResult], folder: Path) -> list[CaptureResult]:
-        """Fetch the files in parallel: most are small, and what takes time is to begin."""
+    def _fetch_of(self, nodes: Iterable[str], folder: Path) -> None:
+        """Begin to fetch the files of nodes, in parallel: most are small, and what takes time is to begin."""
+        results = [judge(self._course(task)) for node in nodes for task in self._tasks[node] if task.id not in self._fetching]
+        wanted = [result for result in results if result.sha256 is not None]
         if not wanted:
-            return []
+            return
         pool = ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="fetch")
-        try:
-            return list(pool.map(lambda result: self._fetch(result, folder / result.task.file), wanted))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._fetching |= {result.task.id: pool.submit(self._fetch, result, folder / result.task.file) for result in wanted}
+        pool.shutdown(wait=False)
 
     def _fetch(self, result: CaptureResult, destination: Path) -> CaptureResult:
         outcome = self._nodes.fetch(
@@ -203,8 +210,3 @@ class CaptureSession:
 
 def _is_lost(answer: NodeAnswer) -> bool:
     return read_report(answer).is_lost
-
-
-def _left(result: CaptureResult) -> CaptureResult:
-    """A capture whose file was not to be fetched."""
-    return fetched(result, FetchResult(node=result.task.tap.node, file=result.task.file, reason="it was not fetched"), there=False)

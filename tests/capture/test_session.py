@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
     session = CaptureSession(Actor(lambda command: _all_well(command) if command.node == LEFT else None), ping_plan(), "/capture")
     session.start()
     session.stop()
-    left, right = session.collect(tmp_path, fetch=False)
-    assert left.reason == "the file could not be fetched whole: it was not fetched"
+    left, right = session.collect(tmp_path)
+    assert left.reason == "the file could not be fetched whole: connection lost"
     assert (right.status, right.reason) == (CaptureStatus.FAILED, "connection refused")
 
 
@@ -115,6 +116,25 @@ def test_files_of_one_node_are_fetched_side_by_side(tmp_path: FilePath) -> None:
     ]
 
 
+def test_files_are_fetched_while_another_node_is_waited_for(tmp_path: FilePath) -> None:
+    fetched = threading.Event()
+
+    class Hanging(Actor):
+        def fetch(self, node: str, *arguments: Any, **more: Any) -> FetchResult:
+            fetched.set()
+            return super().fetch(node, *arguments, **more)
+
+    def play(command: NodeCommand) -> bytes:
+        if (command.key, command.node) == ("capture-stop", LEFT):
+            assert fetched.wait(10)
+        return _all_well(command)
+
+    session = CaptureSession(Hanging(play), ping_plan(), "/capture")
+    session.start()
+    session.stop(tmp_path)
+    assert [result.file for result in session.collect(tmp_path)] == ["fc-left-pod.pcap", "fc-right-pod.pcap"]
+
+
 @pytest.mark.parametrize("step", ["capture-start", "capture-stop"])
 @pytest.mark.parametrize("lost", [LOST, _report(2, "listening", _LISTENING)[:-3], b""])
 def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: FilePath, step: str, lost: bytes) -> None:
@@ -124,7 +144,7 @@ def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: 
     session.start()
     session.stop()
     session.stop()
-    assert [command.node for command in actor.asked if command.key == step] == [LEFT, RIGHT, RIGHT, RIGHT]
+    assert sorted(command.node for command in actor.asked if command.key == step) == [LEFT, RIGHT, RIGHT, RIGHT]
     assert all(result.captured == 1 for result in session.collect(tmp_path))
 
 
