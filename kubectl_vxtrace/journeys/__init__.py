@@ -69,6 +69,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     doubled = doubled_taps(tables, recording.paths)
     witnesses = testimonies(recording, tables, doubled.undecided)
     attributed = attribute_frames(recording, tables, witnesses, doubled.keep)
+    recording = attributed.recording
     candidate_paths = [(candidate, path) for candidate in attributed.candidates for path in candidate.paths]
     paths = in_threads(lambda candidate_path: unpack_path(*candidate_path, attributed.frames, tables, recording), candidate_paths)
     attributed.frames.clear()  # the frames of each path stand in `paths`

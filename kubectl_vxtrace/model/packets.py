@@ -250,6 +250,8 @@ def answered(table: PacketTable, rows: I32) -> NDArray[np.bool_]:
     """For each of `rows` whether the table holds any frame of the reverse of its conversation."""
     conversation = table.conversation[rows]
     seen = np.unique(table.conversation[table.conversation >= 0])
+    if not len(seen):
+        return np.zeros(len(rows), dtype=np.bool_)
     reverse = conversation_keys(table.conversations, reverse=True)[np.maximum(conversation, 0)]
     return np.asarray((conversation >= 0) & np.isin(reverse, conversation_keys(table.conversations)[seen]))
 

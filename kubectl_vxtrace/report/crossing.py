@@ -102,6 +102,8 @@ def _of_leg(table: PacketTable, traced: TracedPath, at: int) -> Iterator[Crossin
 
 def _by_header(table: PacketTable, row: I32, left: Rows) -> list[tuple[_Header, Rows]]:
     """Each outer header, the most frequent first, with which journeys have it."""
+    if not left.any():
+        return []
     tunnel = np.where(left, table.tunnel[np.maximum(row, 0)], -1)
     conversation = np.where(left, table.conversation[np.maximum(row, 0)], -1)
     found: dict[_Header, list[int]] = {}

@@ -13,16 +13,16 @@ from kubectl_vxtrace.model.path import Direction, Overlay
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.report import handoff
 from kubectl_vxtrace.report.crossing import Crossing, Packets, crossings
-from tests.handover.build import LOST_REPLIES, LOST_REQUESTS, PINGS, by_procedure, recorded
+from tests.handover.build import LOST_REPLIES, LOST_REQUESTS, PINGS, by_procedure, pcap, recorded
 from tests.report.build import report
 
 
-def looked_at(folder: Path, *, lost: bool = True, without: str = "") -> Examined:
+def looked_at(folder: Path, *, lost: bool = True, without: str = "", empty: str = "") -> Examined:
     captures = folder / "captures"
     captures.mkdir()
     for name, content in by_procedure(recorded(lost=lost)).items():
         if not without or without not in name:
-            (captures / name).write_bytes(content)
+            (captures / name).write_bytes(content if not empty or empty not in name else pcap([]))
     return examine(open_recording([captures], folder / "scratch"))
 
 
@@ -92,6 +92,11 @@ def test_a_nic_that_saw_nothing_is_no_loss(tmp_path: Path) -> None:
     assert not handoff.concerns(found)
     assert "Nothing was lost between the hosts" not in text
     assert "there is nothing here" not in text
+
+
+def test_a_nic_whose_file_is_empty_has_no_crossing_of_that_direction(tmp_path: Path) -> None:
+    found = crossings(looked_at(tmp_path, empty="ada-ec-1-primary").case)
+    assert all(each.sender.tap.node == "ada-ec-2" for each in found)
 
 
 def test_no_packet_at_all() -> None:

@@ -6,6 +6,7 @@ conntrack            translations that the nodes' conntrack tables name
 conversations        which group and flow each conversation belongs to, through translation
 attribution          the frames of those conversations, with direction and client port
 dnat_inference       translations to unlisted backends, where no conntrack table names them
+unlisted_ports       flows for those that are another port of a backend's pod
 senders              which client's port sent a packet
 snat_inference       rewritten clients, where no conntrack table names them
 later_fragments      fragments that name no ports
@@ -38,6 +39,7 @@ from kubectl_vxtrace.journeys.attribute.later_fragments import with_later_fragme
 from kubectl_vxtrace.journeys.attribute.origin import begun_at_client
 from kubectl_vxtrace.journeys.attribute.rewritten_ports import rewritten_ports
 from kubectl_vxtrace.journeys.attribute.snat_inference import inferred_snat
+from kubectl_vxtrace.journeys.attribute.unlisted_ports import with_unlisted_ports
 from kubectl_vxtrace.journeys.records import NO_FLOW, PORTS, Candidate, FlowFrames, FlowKey, Testimony
 from kubectl_vxtrace.model.journeys import PortRewriting
 from kubectl_vxtrace.model.packets import PacketTable
@@ -49,10 +51,12 @@ from kubectl_vxtrace.model.recording import Recording
 class Attributed:
     """All flows of which packets were seen, and their frames.
 
-    frames: by tap and FlowKey. taps: those that saw any. memberships: by tap, what each conversation belongs to, as a request and as a
-    reply. undecided: groups some of whose packets may be others'. rewritten_ports: connections that went on with another client port.
+    recording: with the flows that were added. frames: by tap and FlowKey. taps: those that saw any. memberships: by tap, what each
+    conversation belongs to, as a request and as a reply. undecided: groups some of whose packets may be others'. rewritten_ports:
+    connections that went on with another client port.
     """
 
+    recording: Recording
     candidates: tuple[Candidate, ...]
     frames: dict[Tap, dict[FlowKey, FlowFrames]]
     taps: frozenset[Tap]
@@ -73,6 +77,9 @@ def attribute_frames(
     if to_unlisted := inferred_dnat(attribution):
         connections = (*connections, *to_unlisted)
         attribution = Attribution(recording, tables, connections)
+    if (extended := with_unlisted_ports(recording, attribution.groups)) is not recording:
+        recording = extended
+        attribution = Attribution(recording, tables, connections)
     snat = inferred_snat(attribution, testimonies)
     if snat.connections:
         attribution = Attribution(recording, tables, (*connections, *snat.connections))
@@ -86,6 +93,7 @@ def attribute_frames(
     frames_of = without_unlisted(recording, frames_of)
     candidates = candidates_of(recording, groups_of(recording, address_book(recording, ())), frames_of, unlisted)
     return Attributed(
+        recording=recording,
         rewritten_ports=rewritten_ports(attribution, frames_of, candidates),
         candidates=candidates,
         taps=frozenset(tap for tap, frames in frames_of.items() if len(frames)),

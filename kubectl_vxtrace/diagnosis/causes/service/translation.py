@@ -16,10 +16,11 @@ from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
 from kubectl_vxtrace.diagnosis.rules import proxy
 from kubectl_vxtrace.diagnosis.rules.proxy import Portal
+from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.cluster import Backend, Service
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Flow, ServiceRef
+from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, ServiceRef
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Leg, Severity
 
 NO_ENDPOINTS = Cause(
@@ -70,9 +71,11 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
     """Findings about requests to a Service that vanished on the client's own node while nothing named their backend.
 
     `no-endpoints`: the node refuses them. `no-local-endpoints`: the Service's policy asks for a backend on that node. `stale-endpoint`:
-    the node translates to an address that is no backend. `kube-proxy-rule-missing`: it does not translate. `nft-legacy-mix`: one of its
-    two sets of rules does one of these, the other does not.
+    the node translates to an address that is no backend, or, of packets that the pod refused or left unanswered, to a port that is none.
+    `kube-proxy-rule-missing`: it does not translate. `nft-legacy-mix`: one of its two sets of rules does one of these, the other does not.
     """
+    if loss.path.direction is Direction.REQUEST and loss.flow.server is not None and loss.flow.service is not None:
+        yield from _other_port(case, loss, loss.flow.server, loss.flow.service)
     is_request = loss.kind is LossKind.VANISHED and loss.path.direction is Direction.REQUEST
     if not is_request or loss.flow.server is not None or loss.flow.service is None:
         return
@@ -198,6 +201,28 @@ def _stale(case: Case, loss: Loss, reference: ServiceRef, service: Service) -> I
         proofs,
         remediation=None if mixed else remedy,
         not_ruled_out=() if full else (f"a drop on {node} of packets to another endpoint",),
+    )
+
+
+def _other_port(case: Case, loss: Loss, server: Endpoint, reference: ServiceRef) -> Iterator[Finding]:
+    """The packets came to the backend's pod, on a port that is none of the Service's, and nobody answered there."""
+    service, node = _service(case, loss.flow), loss.path.hops[0].tap.node
+    if service is None or loss.kind is LossKind.VANISHED:
+        return
+    ports = {backend.port for backend in service.backends if backend.address == server.address and backend.protocol == loss.flow.protocol}
+    if not ports or server.port in ports:
+        return
+    known = ", ".join(f"{server.address}:{port}" for port in sorted(ports))
+    asked = host_port(server.address, server.port)
+    text = f"packets to {reference.address} were seen at {place_text(loss.start)} as packets to {asked}; the API has {known} behind it"
+    yield error_finding(
+        case,
+        loss,
+        STALE_ENDPOINT,
+        Confidence.CERTAIN if loss.kind is LossKind.REFUSED else Confidence.LIKELY,
+        f"{node} translates {_name(reference)} to {asked}, which is no endpoint of it",
+        [Evidence(kind=EvidenceKind.CONFIG, text=text)],
+        remediation=STALE_ENDPOINT.remedy(node=node, address=server.address, service=reference.address or "CLUSTERIP"),
     )
 
 

@@ -9,9 +9,10 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
 from kubectl_vxtrace.model.facts import ConntrackEntry, IpvsBackend, IpvsService, NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
+from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
 from tests.diagnosis.build import HEALTHY, Fate, World, lost
-from tests.diagnosis.frames import Frame
+from tests.diagnosis.frames import Frame, icmp
 from tests.diagnosis.nodes import facts
 from tests.diagnosis.places import CLIENT, NIC_A, SERVER, SERVICE, A, B
 
@@ -92,6 +93,16 @@ def world(
 
 def best(case_of: World) -> Finding:
     return next(finding for finding in diagnose(case_of.case()) if finding.severity is Severity.ERROR)
+
+
+@pytest.mark.parametrize(("port", "cause"), [(5353, "stale-endpoint"), (53, "nothing-listening")])
+def test_a_port_that_is_none_of_the_service_s_is_refused_by_the_pod(port: int, cause: str) -> None:
+    service = replace(SERVICE_OBJECT, backends=(Backend(address=SERVER, port=port, protocol="UDP", node=B),))
+    refused = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
+    answers = {6: (icmp(SERVER, 3, HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())),)}
+    found = best(replace(HEALTHY, requests=(refused,), replies=(), extra=answers, snapshot=ClusterSnapshot(services=(service,))))
+    assert (found.cause, found.packets, found.leg) == (cause, 24, Leg(from_=6, to=None))
+    assert ("10.96.0.10" in found.remediation) == (cause == "stale-endpoint")
 
 
 @pytest.mark.parametrize(
