@@ -7,18 +7,18 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.path import Role
 
 
 def is_inside_pod(loss: Loss) -> bool:
-    """Whether what comes next behind the last hop is the server's pod itself: the tap of its interface is the node's last place.
+    """Whether what comes next behind the last hop is the receiver's pod itself: the tap of its interface is the node's last place.
 
-    Behind the first hop, the client's own interface, it is the node.
+    Behind the first hop, the sender's own interface, it is the node.
     """
-    server = loss.flow.server
-    own_network = server is None or not server.host_network
+    receiver = loss.path.receiver(loss.flow)
+    own_network = receiver is None or not receiver.host_network
     is_delivery = any(segment.kind is SegmentKind.DELIVER for segment in loss.segments)
-    return is_delivery and loss.start.role is Role.POD and loss.start.hop > 1 and loss.path.direction is Direction.REQUEST and own_network
+    return is_delivery and loss.start.role is Role.POD and loss.start.hop > 1 and own_network
 
 
 def look_text(case: Case, loss: Loss, match: KernelDropMatch) -> str | None:

@@ -47,7 +47,7 @@ from kubectl_vxtrace.journeys.match.trajectories import Trajectories, merging_ho
 from kubectl_vxtrace.journeys.records import Candidate, CandidatePath, Testimony
 from kubectl_vxtrace.model.journeys import JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32
-from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Tap
+from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role, Tap
 from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 
 
@@ -109,7 +109,7 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
     if witness and witness[-1] and (back is None or _starts_at_witness(context, back)):
         foreign = for_another_mac(context, packets, path.frames.path.receiver(path.candidate.flow), back if is_request else None)
         mark_lost_at_end(outcomes, foreign, len(witness))
-    if path.frames.path.ends_in_node(path.candidate.flow) and witness[-1] and _starts_at_witness(context, back):
+    if _tells_what_it_took(path) and witness[-1] and _starts_at_witness(context, back):
         mark_lost_at_end(outcomes, not_taken(packets, back, context.clocks), len(witness))
     inside = np.flatnonzero(is_counted)
     inside = inside[np.argsort(reference_times(packets, context.clocks)[inside], kind="stable")]
@@ -127,6 +127,15 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
         hops=hop_counts(chosen, context, testimonies) + unexpected_counts(path.unexpected, path.frames.path, context),
         legs=legs,
     )
+
+
+def _tells_what_it_took(path: CandidatePath) -> bool:
+    """Whether the path ends at a socket of the last hop's node, or at the client's pod, whose TCP acknowledges what it takes.
+
+    What a server's pod leaves without an answer is its own matter: that is said of the flow.
+    """
+    flow, way = path.candidate.flow, path.frames.path
+    return way.ends_in_node(flow) or (way.direction is Direction.REPLY and way.ends_at_receiver(flow) and way.hops[-1].role is Role.POD)
 
 
 def _starts_at_witness(context: Context, back: Trajectories | None) -> bool:

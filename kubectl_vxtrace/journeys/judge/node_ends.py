@@ -1,7 +1,7 @@
-"""Packets that came to the last tap before a node's own socket and that the node did not take: they died in it.
+"""Packets that came to the last tap before a node's own socket, or to the client's pod, and that were not taken: they died behind it.
 
-Behind the last tap of an end in its node's network there still are the raw table, the reverse path filter and INPUT. TCP says of itself
-what it got: it acknowledges at once what it takes, or resets.
+Behind the last tap of an end in its node's network there still are the raw table, the reverse path filter and INPUT; behind that of a pod
+there are those of its own namespace. TCP says of itself what it got: it acknowledges at once what it takes, or resets.
 """
 
 import numpy as np
@@ -22,11 +22,12 @@ BOOL = NDArray[np.bool_]
 
 
 def not_taken(packets: Trajectories, back: Trajectories | None, clocks: Clocks) -> BOOL:
-    """TCP segments at the last hop of a path that ends in its node, of which the other direction shows that the node did not take them.
+    """TCP segments at the last hop of a path, of which the other direction shows that the receiver behind it did not take them.
 
-    One is a segment that its sender repeated, of which no copy was ever acknowledged, while the node sent no acknowledgement of anything
-    else after the first copy, and no reset. So is what came after the handshake before the server repeated its SYN-ACK, data with it: the
-    server still waited for the acknowledgement (a deferring socket, tcp(7), waits for data alone). Nothing is said where nothing came back.
+    One is a segment that its sender repeated, of which no copy was ever acknowledged, while the receiver sent no acknowledgement of
+    anything else after the first copy, and no reset. So is what came after the handshake before the server repeated its SYN-ACK, data with
+    it: the server still waited for the acknowledgement (a deferring socket, tcp(7), waits for data alone). Nothing is said where nothing
+    came back.
     """
     nothing = np.zeros(len(packets), dtype=np.bool_)
     if not packets.frames.tcp or back is None or not len(back) or not len(packets):

@@ -59,41 +59,36 @@ def refused(simulator: wire.Simulator) -> None:
     simulator.tcp(A, time_ns=AT + SECOND + 9 * MS, client_port=40_000, flags=RST, seq=101, ident=9)
 
 
-def test_a_syn_ack_that_is_repeated_and_never_acknowledged_died_in_the_clients_node() -> None:
+@pytest.mark.parametrize("in_its_node", [True, False])
+def test_a_syn_ack_that_is_repeated_and_never_acknowledged_died_behind_the_clients_tap(in_its_node: bool) -> None:
     simulator = wire.Simulator()
     syn(simulator)
     syn_ack(simulator, AT + MS)
     syn_ack(simulator, AT + SECOND)
-    case = followed(simulator, client=True)
+    case = followed(simulator, client=in_its_node)
     assert fates(case, Direction.REPLY) == [LOST, LOST]
     assert fates(case, Direction.REQUEST) == [DELIVERED]
     (leg,) = (leg for leg in traced_of(case, A, Direction.REPLY).legs if leg.to is None)
     assert (leg.from_, leg.sent, leg.arrived, leg.lost, leg.undetermined) == (6, 2, 0, 2, 0)
 
 
+@pytest.mark.parametrize("in_its_node", [True, False])
 @pytest.mark.parametrize("answer", [acknowledged, refused])
-def test_a_client_that_answers_has_got_it(answer: Callable[[wire.Simulator], None]) -> None:
+def test_a_client_that_answers_has_got_it(answer: Callable[[wire.Simulator], None], in_its_node: bool) -> None:
     simulator = wire.Simulator()
     syn(simulator)
     syn_ack(simulator, AT + MS)
     syn_ack(simulator, AT + SECOND)
     answer(simulator)
-    assert fates(followed(simulator, client=True), Direction.REPLY) == [DELIVERED, DELIVERED]
+    assert fates(followed(simulator, client=in_its_node), Direction.REPLY) == [DELIVERED, DELIVERED]
 
 
-def test_what_was_sent_once_may_still_be_answered() -> None:
+@pytest.mark.parametrize("in_its_node", [True, False])
+def test_what_was_sent_once_may_still_be_answered(in_its_node: bool) -> None:
     simulator = wire.Simulator()
     syn(simulator)
     syn_ack(simulator, AT + MS)
-    assert fates(followed(simulator, client=True), Direction.REPLY) == [DELIVERED]
-
-
-def test_a_client_that_is_a_pod_has_what_its_interface_saw() -> None:
-    simulator = wire.Simulator()
-    syn(simulator)
-    syn_ack(simulator, AT + MS)
-    syn_ack(simulator, AT + SECOND)
-    assert fates(followed(simulator), Direction.REPLY) == [DELIVERED, DELIVERED]
+    assert fates(followed(simulator, client=in_its_node), Direction.REPLY) == [DELIVERED]
 
 
 def test_a_blind_tap_on_the_way_back_says_nothing() -> None:

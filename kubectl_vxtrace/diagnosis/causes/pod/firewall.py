@@ -1,4 +1,4 @@
-"""Did a packet filter inside the server's own network namespace take the requests?"""
+"""Did a packet filter inside a pod's own network namespace take what came to it?"""
 
 from collections.abc import Iterator
 
@@ -26,25 +26,28 @@ _REASONS = ("NETFILTER_DROP",)
 
 
 def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
-    """Finding `pod-firewall`: requests came to the server's last hop, nothing answered, and for each the node's kernel dropped a packet by
-    a packet filter right behind that. The tap of a pod's interface is the last of the node's own places: what drops there is the pod's.
+    """Finding `pod-firewall`: requests came to the server's last hop and nothing answered, or the client's TCP never acknowledged what came
+    to its own; and for each the node's kernel dropped a packet by a packet filter right behind that. The tap of a pod's interface is the
+    last of the node's own places: what drops there is the pod's.
     """
-    if loss.kind is not LossKind.SILENT or not is_inside_pod(loss):
+    if loss.kind is LossKind.REFUSED or not is_inside_pod(loss):
         return
-    node, pod = segment.start.tap.node, loss.flow.server.pod if loss.flow.server is not None else None
+    receiver = loss.path.receiver(loss.flow)
+    node, pod = segment.start.tap.node, receiver.pod if receiver is not None else None
     match = next((match for match in match_kernel_drops(case, loss, reasons=_REASONS) if match.node == node), None)
     if match is None:
         return
     counted = sum(dropper.growth.packets or 0 for dropper in case.droppers.get(node, ()))
     doubts = [f"drops of other packets: rules of {node} itself counted {counted}"] if counted >= match.packets else []
     noun = direction_noun(loss.path.direction, loss.packets)
+    or_answers = " or the answers to them" if loss.kind is LossKind.SILENT else ""
     yield error_finding(
         case,
         loss,
         POD_FIREWALL,
         Confidence.LIKELY,
-        f"a packet filter inside the pod's own network namespace, behind {place_text(segment.start)}, dropped {loss.packets} {noun} or the "
-        "answers to them",
+        f"a packet filter inside the pod's own network namespace, behind {place_text(segment.start)}, dropped {loss.packets} {noun}"
+        f"{or_answers}",
         [match.evidence],
         remediation=POD_FIREWALL.remedy(pod=pod or "the pod", node=node),
         not_ruled_out=doubts,

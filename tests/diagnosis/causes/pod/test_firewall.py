@@ -6,9 +6,9 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.facts import KernelDrop
-from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Role
-from kubectl_vxtrace.model.report import Finding
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.path import Direction, Role
+from kubectl_vxtrace.model.report import Finding, Leg
 from tests.diagnosis.build import HEALTHY, Fate, World
 from tests.diagnosis.nodes import rule, ruled
 from tests.diagnosis.places import SECOND_NS, SERVER_END, START_NS, A, B
@@ -38,6 +38,15 @@ def test_drops_right_behind_the_pods_interface_are_the_pods_own() -> None:
     assert "inside the pod's own network namespace" in finding.summary
     assert "nsenter" in (finding.remediation or "")
     assert finding.not_ruled_out == ()
+
+
+def test_what_the_client_never_acknowledged_was_dropped_in_its_pod() -> None:
+    behind = Fate(count=20, leg=(6, None), outcome=OutcomeCode.LOST)
+    finding = top(case(replace(HEALTHY, protocol="TCP", requests=(Fate(count=20),), replies=(behind,)), node=A))
+    assert (finding.cause, finding.direction, finding.leg) == ("pod-firewall", Direction.REPLY, Leg(from_=6, to=None))
+    assert "dropped 20 replies" in finding.summary
+    assert "answers to them" not in finding.summary
+    assert "ada-ec-1" in (finding.remediation or "")
 
 
 @pytest.mark.parametrize(
