@@ -42,7 +42,9 @@ def test_drops_right_behind_the_pods_interface_are_the_pods_own() -> None:
 
 def test_what_the_client_never_acknowledged_was_dropped_in_its_pod() -> None:
     behind = Fate(count=20, leg=(6, None), outcome=OutcomeCode.LOST)
-    finding = top(case(replace(HEALTHY, protocol="TCP", requests=(Fate(count=20),), replies=(behind,)), node=A))
+    after_requests_ns = 20 * SECOND_NS // 5  # in the file of the client's interface, which has both
+    world = replace(HEALTHY, protocol="TCP", requests=(Fate(count=20),), replies=(behind,))
+    finding = top(case(world, node=A, late_ns=after_requests_ns + 1_000_000))
     assert (finding.cause, finding.direction, finding.leg) == ("pod-firewall", Direction.REPLY, Leg(from_=6, to=None))
     assert "dropped 20 replies" in finding.summary
     assert "answers to them" not in finding.summary
