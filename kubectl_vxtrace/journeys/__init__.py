@@ -29,6 +29,7 @@ from typing import TypeVar
 import numpy as np
 
 from kubectl_vxtrace.journeys.attribute import attribute_frames
+from kubectl_vxtrace.journeys.attribute.bare_replies import with_bare_replies
 from kubectl_vxtrace.journeys.attribute.direct_flows import with_direct_flows
 from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sources
 from kubectl_vxtrace.journeys.clock import common_window, related_clocks
@@ -65,7 +66,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
     Only packets whose first sighting lies in the common window are counted. Flows of which no packet was seen in it are left out; what a
     client asked of a Service's backends directly makes flows of its own, and so does what one that sends nothing asks its next hop.
     """
-    recording = with_direct_flows(recording, tables)
+    recording = with_bare_replies(with_direct_flows(recording, tables), tables)
     doubled = doubled_taps(tables, recording.paths)
     witnesses = testimonies(recording, tables, doubled.undecided)
     attributed = attribute_frames(recording, tables, witnesses, doubled.keep)

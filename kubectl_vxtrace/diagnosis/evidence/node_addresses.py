@@ -26,6 +26,13 @@ def _records(case: Case, node: str) -> list[Node]:
     return [record for record in snapshot.nodes if record.name == node] if snapshot is not None else []
 
 
+def is_node_address(case: Case, address: str) -> bool:
+    """Whether an address is that of a node and not of a pod: an outer one of its tunnel, or one that the API has."""
+    snapshot, vteps = case.recording.snapshot, case.recording.overlay.vteps
+    in_api = any(address in node.addresses for node in snapshot.nodes) if snapshot is not None else False
+    return in_api or any(vtep.underlay_address == address for vtep in vteps)
+
+
 def recorded_addresses(case: Case, node: str) -> frozenset[str]:
     """The node's InternalIPs and ExternalIPs, as the API has them."""
     return frozenset(address for record in _records(case, node) for address in record.addresses)

@@ -17,6 +17,7 @@ backend_attribution  the backend of each connection, or of each packet
 rewritten_ports      connections that went on with another client port
 candidates           the flows of which packets were seen, with their paths
 direct_flows         before all this: flows of what clients ask a Service's backends directly
+bare_replies         before all this: the way of replies to a node's own address
 foreign_sources      before all this: flows of clients that send with an address that is not theirs
 """
 

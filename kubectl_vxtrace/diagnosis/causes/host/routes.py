@@ -11,6 +11,7 @@ from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
+from kubectl_vxtrace.diagnosis.evidence.node_addresses import is_node_address
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames
 from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys
 from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
@@ -84,7 +85,10 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     if leads_to_pod(segment) and is_nobodys(case, loss.flow):
         return  # no pod is there that a route could lead to
     node = segment.start.tap.node
+    into_tunnel = segment.end is not None and segment.end.role is Role.VXLAN
     for target in loss.receivers:
+        if into_tunnel and is_node_address(case, target):
+            continue  # it is a tunnel's outer address: led into the tunnel, nothing would come to that node any more
         answers = routes.answers(case, node, target, loss.senders)
         at_home = segment.end is None and loss.home_of(target) == node
         leads_off_path = _is_refused if at_home else _leads_off_path if is_routed(segment) else _stays(loss, target)

@@ -87,6 +87,16 @@ def test_a_node_without_a_route_to_the_other_node(world: World, proof: EvidenceK
     assert "ip route replace" in found.remediation
 
 
+def test_no_route_is_to_lead_a_node_s_own_address_into_the_tunnel() -> None:
+    world = sender(device=NIC)
+    case = world.case()
+    vteps = tuple(replace(vtep, underlay_address=SERVER) if vtep.node == B else vtep for vtep in case.recording.overlay.vteps)
+    of_node = replace(case, recording=replace(case.recording, overlay=replace(case.recording.overlay, vteps=vteps)))
+    assert "route-missing" in {finding.cause for finding in diagnose(case)}
+    assert all("ip route replace" not in (finding.remediation or "") for finding in diagnose(of_node))
+    assert "route-missing" not in {finding.cause for finding in diagnose(of_node)}
+
+
 def test_the_counter_of_packets_without_a_route_makes_them_dropped() -> None:
     world = sender(error=NO_WAY, no_routes=24)
     found = best(world)
