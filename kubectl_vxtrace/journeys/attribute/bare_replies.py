@@ -35,7 +35,9 @@ def _is_answered_bare(recording: Recording, flow: Flow, path: Path, tables: Mapp
     if not is_planned or not vteps or flow.server is None or path.hops[0].role is not Role.POD or path.hops[0].tap not in tables:
         return False
     in_tunnel = {vtep.address for vtep in vteps if vtep.address}
-    own = {flow.client.address, *(vtep.underlay_address for vtep in vteps if vtep.underlay_address)} - in_tunnel
+    nodes = recording.snapshot.nodes if recording.snapshot is not None else ()
+    in_api = {address for node in nodes if node.name == flow.client.node for address in node.addresses}
+    own = {*in_api, *(vtep.underlay_address for vtep in vteps if vtep.underlay_address)} - in_tunnel
     conversations = tables[path.hops[0].tap].conversations
     of_server = np.isin(conversations.protocol, PROTOCOLS.get(flow.protocol, ()))
     of_server &= AddressBook([flow.server.address]).numbers(conversations.source) != UNKNOWN
