@@ -30,7 +30,15 @@ from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
 from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
-from kubectl_vxtrace.diagnosis.causes.server import application_errors, endpoint, not_a_pod, other_interface, resets, zero_window
+from kubectl_vxtrace.diagnosis.causes.server import (
+    application_errors,
+    endpoint,
+    not_a_pod,
+    other_interface,
+    partly_silent,
+    resets,
+    zero_window,
+)
 from kubectl_vxtrace.diagnosis.causes.service import connections, late_answers, port_rewriting, translation
 from kubectl_vxtrace.diagnosis.causes.vxlan import destinations, device, fdb, port_clash, tunnel_conflict, vtep_macs, wireguard
 from kubectl_vxtrace.diagnosis.causes.wire import anti_spoofing as bare_packets
@@ -98,6 +106,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     connections.check_case,
     application_errors.check_case,
     late_answers.check_case,
+    partly_silent.check_case,
     port_rewriting.check_case,
     zero_window.check_case,
     pod_source.check_case,
