@@ -3,6 +3,7 @@
 Nothing that may fail or take long stands before the verdict: it is printed first, then come the merged capture and the bundle.
 """
 
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -160,6 +161,10 @@ def _write_bundle(
         place.remove()
     except (OSError, VxtraceError) as error:
         console.warn(f"there is no bundle: {_reason(error)}; {_kept(place)}")
+    except Exception as error:  # a defect of a writer; the verdict was printed and stands
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        console.warn(f"there is no bundle: the plugin failed: {said}; this is a defect: please report it; {_kept(place)}")
+        console.detail("".join(traceback.format_exception(error)))
     return path, written
 
 

@@ -140,6 +140,23 @@ def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
 
 
+def _defect(*_: object) -> None:
+    raise IndexError("index 0 is out of bounds")
+
+
+def test_a_defect_of_a_writer_leaves_the_verdict_and_the_folder(
+    traced: type[_Trace], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(delivery, "complete", _defect)
+    assert _run(Output.JSON) == 3
+    said = capsys.readouterr()
+    assert said.out.startswith("{")
+    [kept] = _kept(tmp_path)
+    reason = "the plugin failed: IndexError: index 0 is out of bounds; this is a defect: please report it"
+    assert f"warning: there is no bundle: {reason}; what was recorded is in {kept}; once more" in said.err
+    assert "Traceback" not in said.err
+
+
 @pytest.mark.parametrize("what", ["complete", "packed"])
 @pytest.mark.parametrize(("output", "code"), [(Output.JSON, 3), (Output.NAME, 1)])
 def test_a_bundle_that_cannot_be_written_does_not_eat_the_report(

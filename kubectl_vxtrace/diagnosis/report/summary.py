@@ -103,8 +103,9 @@ def _backends(case: Case, losses: Sequence[Loss]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _server(flow: Flow) -> tuple[str, int | None] | None:
-    return None if flow.server is None else (flow.server.address, flow.server.port)
+def _server(flow: Flow) -> str | None:
+    """The backend's address: one pod is one backend, whatever it is asked."""
+    return None if flow.server is None else flow.server.address
 
 
 def _counts(case: Case, verdict: Verdict) -> str:
