@@ -75,9 +75,10 @@ False: 0 a clock (derived: no latency is claimed of one that was stepped at all)
 Missed: 0 a clock with fewer steps (derived); time daemons step a few times at most, when they start.
 """
 WINDOW_MARGIN_NS = 1_000_000_000
-"""Packets of the last so many nanoseconds before the first capture stops are not counted: they may be under way.
+"""Packets of the last so many nanoseconds before the first capture stops are not counted: they may be under way. On a path that is seen
+to take longer than half of it, twice that (judge/counted.py, under_way).
 
-False: 0 a packet that takes less than a second over its path (derived).
+False: 0 a packet that takes less than a second over its path, or not longer than others of its path (derived).
 Missed: 1 / T of the packets of a trace of T seconds (derived).
 """
 STOP_STAGGER_NS = 250_000_000

@@ -27,7 +27,7 @@ from kubectl_vxtrace.journeys.judge.arrivals import answers_to, hidden_sockets, 
 from kubectl_vxtrace.journeys.judge.asked_form import untranslated
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.contradictions import begun_elsewhere, bridged_locally, contradicted
-from kubectl_vxtrace.journeys.judge.counted import after_last_frame, counted
+from kubectl_vxtrace.journeys.judge.counted import after_last_frame, counted, under_way
 from kubectl_vxtrace.journeys.judge.doubts import doubts_of
 from kubectl_vxtrace.journeys.judge.foreign_macs import for_another_mac
 from kubectl_vxtrace.journeys.judge.handed_past import handed_past
@@ -92,7 +92,8 @@ def _judge_path(context: Context, path: CandidatePath, packets: Trajectories, ba
         rejected = passed_by_rejections(packets, context.quoted, path.candidate.group, last_is_witness=last_is_witness)
         passed = np.maximum(passed, rejected)
     # Outside the window a hop's capture may not have run yet, or not any more: what it missed there says nothing of it.
-    is_counted = counted(packets, context.window, [context.clocks.steady(hop.tap.node) for hop in path.frames.path.hops], ended)
+    steady = [context.clocks.steady(hop.tap.node) for hop in path.frames.path.hops]
+    is_counted = counted(packets, context.window, steady, ended, under_way(context.window, packets, context.clocks))
     handed, past = handed_past(context, hops, packets, is_counted)
     passed = np.where(handed, np.int32(len(hops) + 1), passed)
     testimonies = _testimonies(context, path, packets, passed, is_counted)

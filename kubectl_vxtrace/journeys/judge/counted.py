@@ -6,9 +6,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from kubectl_vxtrace.journeys.clock.offsets import Clocks
 from kubectl_vxtrace.journeys.clock.window import Window
-from kubectl_vxtrace.journeys.judgement import LATE_ENDS_ONE_IN, STOP_STAGGER_NS
-from kubectl_vxtrace.journeys.match.trajectories import Trajectories
+from kubectl_vxtrace.journeys.judge.exchanges import last_times
+from kubectl_vxtrace.journeys.judgement import LATE_ENDS_ONE_IN, STOP_STAGGER_NS, WINDOW_MARGIN_NS
+from kubectl_vxtrace.journeys.match.trajectories import Trajectories, reference_times
 from kubectl_vxtrace.model.packets import I32, I64, PacketTable
 from kubectl_vxtrace.model.path import Path, Tap
 
@@ -18,11 +20,28 @@ def frames_in_window(window: Window | None, tap: Tap, table: PacketTable) -> int
     return int(np.count_nonzero(in_window(window, tap.node, table.time_ns)))
 
 
-def in_window(window: Window | None, node: str, times_ns: I64) -> NDArray[np.bool_]:
-    """Which times of a node lie in the common window."""
+def in_window(window: Window | None, node: str, times_ns: I64, under_way_ns: int = 0) -> NDArray[np.bool_]:
+    """Which times of a node lie in the common window, less `under_way_ns` at its end."""
     if window is None or node not in window.start_ns:
         return np.zeros(len(times_ns), dtype=np.bool_)
-    return np.asarray((times_ns >= window.start_ns[node]) & (times_ns <= window.end_ns[node]))
+    return np.asarray((times_ns >= window.start_ns[node]) & (times_ns <= window.end_ns[node] - under_way_ns))
+
+
+def under_way(window: Window | None, packets: Trajectories, clocks: Clocks) -> int:
+    """How much earlier than the window's end a path's packets must have left to have arrived before the captures stopped, beyond the
+    margin that the window has (ns).
+
+    That is twice the longest that one took: of two clocks only the middle is known, and one way may be as long as both. At most a third
+    of the window.
+    """
+    if window is None or window.last_ns or not len(packets):
+        return 0
+    arrived = packets.seen[:, 0] & packets.seen[:, -1]
+    if not arrived.any():
+        return 0
+    took_ns = (last_times(packets, clocks) - reference_times(packets, clocks))[arrived].max()
+    lasts_ns = min(end - window.start_ns[node] for node, end in window.end_ns.items())
+    return int(np.clip(2 * took_ns - WINDOW_MARGIN_NS, 0, max(lasts_ns // 3, 0)))
 
 
 def ended_before_others(matched: Sequence[Trajectories], window: Window | None) -> frozenset[Tap]:
@@ -56,10 +75,13 @@ def after_last_frame(window: Window | None, packets: Trajectories, tap: Tap) -> 
     return after
 
 
-def counted(trajectories: Trajectories, window: Window | None, steady: Sequence[bool], ended: Set[Tap] = frozenset()) -> NDArray[np.bool_]:
+def counted(
+    trajectories: Trajectories, window: Window | None, steady: Sequence[bool], ended: Set[Tap] = frozenset(), under_way_ns: int = 0
+) -> NDArray[np.bool_]:
     """Whether each packet's first sighting lies in the common window, and the next hop's file had not ended before it came there.
 
     ended: taps whose files had (see ended_before_others): of what vanishes there after their last frame nothing is known.
+    under_way_ns: see `under_way`.
     steady: for each hop whether its clock was not set. Of a packet that was first seen by one that was, a later sighting decides, where
     there is one by a steady clock: what a clock was set by is not known, so that hardly anything is surely in the window by it.
     """
@@ -67,7 +89,7 @@ def counted(trajectories: Trajectories, window: Window | None, steady: Sequence[
     told_by = _telling_hops(trajectories, steady)
     for index, hop in enumerate(trajectories.frames.path.hops):
         told = told_by == index
-        inside[told] = in_window(window, hop.tap.node, _times_ns(trajectories, index, told))
+        inside[told] = in_window(window, hop.tap.node, _times_ns(trajectories, index, told), under_way_ns)
         begun = trajectories.first == index
         late[begun] = _late_at_end(window, trajectories, index, begun)
     for before, index in _captured_legs(window, trajectories.frames.path):
