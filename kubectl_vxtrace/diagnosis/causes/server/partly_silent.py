@@ -12,15 +12,16 @@ from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import answered
 from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.protocol import TCP_ACK, TCP_SYN
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, Severity
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:
-    """Warnings `server-silent`: questions in datagrams that came to the server's last hop, of which that hop saw no answer, while it saw
-    answers to others of the same flow. TCP says by itself what it got."""
+    """Warnings `server-silent`: questions, or the first packets of TCP connections, that came to the server's last hop, of which that hop
+    saw no answer, while it saw answers to others of the same flow."""
     for requests in case.paths:
         replies = case.traced(requests.flow.id, Direction.REPLY)
-        is_asked = requests.path.direction is Direction.REQUEST and requests.flow.protocol != "TCP"
+        is_asked = requests.path.direction is Direction.REQUEST
         if is_asked and requests.path.ends_at_receiver(requests.flow) and replies is not None and len(replies.journeys):
             yield from _partly(case, requests, replies)
 
@@ -33,22 +34,27 @@ def _partly(case: LossCase, requests: TracedPath, replies: TracedPath) -> Iterat
     came = np.flatnonzero((requests.journeys.outcome == OutcomeCode.DELIVERED) & (requests.journeys.row[:, -1] >= 0))
     rows = requests.journeys.row[came, -1]
     rows = rows[table.time_ns[rows] <= table.time_ns.max() - SOONEST_GIVEN_UP_NS]
+    is_tcp = requests.flow.protocol == "TCP"
+    if is_tcp:
+        opening = rows[(table.flags[rows] & (TCP_SYN | TCP_ACK)) == TCP_SYN]
+        # A SYN that was repeated is one question.
+        rows = opening[np.unique(table.conversation[opening], return_index=True)[1]]
     silent = rows[~answered(table, rows)]
     if not FEW_PACKETS <= len(silent) < len(rows):
         return
-    where, good = host_port(server.address, server.port), len(rows) - len(silent)
+    where, good, what = host_port(server.address, server.port), len(rows) - len(silent), "connections" if is_tcp else "questions"
     yield Finding(
         cause=SERVER_SILENT.slug,
         confidence=Confidence.LIKELY,
         severity=Severity.WARNING,
         packets=len(silent),
-        summary=f"{where} answered {good} of {len(rows)} questions; the others came to its last hop, and nothing came back",
+        summary=f"{where} answered {good} of {len(rows)} {what}; the others came to its last hop, and nothing came back",
         flow=requests.flow.id,
         direction=Direction.REQUEST,
         evidence=(
             Evidence(
                 kind=EvidenceKind.ABSENCE,
-                text=f"{len(silent)} questions at {place_text(last)}, and no answer there to any of them within a second",
+                text=f"{len(silent)} {what} at {place_text(last)}, and no answer there to any of them within a second",
                 frames=frame_refs(case, last.tap, silent.astype(np.int32)),
             ),
         ),

@@ -23,6 +23,11 @@ def test_questions_without_an_answer_beside_others_with_one() -> None:
     assert found.evidence[0].frames
 
 
+def test_connections_that_nobody_took_beside_others() -> None:
+    [found] = warnings(replace(PARTLY, protocol="TCP", requests=(Fate(count=20, segment=(0x02, 100, 0, 0)),)))
+    assert "answered 8 of 20 connections" in found.summary
+
+
 @pytest.mark.parametrize(
     "world",
     [
@@ -30,7 +35,7 @@ def test_questions_without_an_answer_beside_others_with_one() -> None:
         pytest.param(replace(PARTLY, replies=(Fate(count=18),)), id="all but two"),
         pytest.param(replace(PARTLY, replies=()), id="none was: that is no warning"),
         pytest.param(replace(PARTLY, replies=(Fate(count=8), lost(12, 1, 2))), id="the answers were lost on their way"),
-        pytest.param(replace(PARTLY, protocol="TCP"), id="TCP"),
+        pytest.param(replace(PARTLY, protocol="TCP"), id="TCP packets that open no connection"),
         pytest.param(replace(PARTLY, requests=(Fate(count=8), lost(12, 3, 4))), id="the questions never came"),
         pytest.param(replace(PARTLY, blind={6: "ended early"}), id="a blind tap at the server"),
     ],
