@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 
 from kubectl_vxtrace.capture import bpf, tcpdump
 from kubectl_vxtrace.capture.nodefacts import has_ethernet, local_networks
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.node_addresses import goes_far, sending_addresses
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Overlay, Path, Role, Tap
 from kubectl_vxtrace.model.protocol import VXLAN_PORTS
 from kubectl_vxtrace.model.recording import CapturePlan, CaptureTask
@@ -235,15 +235,7 @@ def _nic_addresses(paths: Sequence[Path], facts: Sequence[NodeFacts]) -> list[st
     """All addresses of the NICs on the paths, under which a node may send what is not encapsulated; link-local ones go no further."""
     nics = {hop.tap for path in paths for hop in path.hops if hop.role is Role.UNDERLAY}
     links = [link for each in facts for link in each.links if Tap(node=each.node, interface=link.name) in nics]
-    return [address for link in links for address in link.addresses if _goes_far(address)]
-
-
-def _goes_far(text: str) -> bool:
-    """Whether a node's text is an address that may be seen on another node."""
-    try:
-        return "%" not in text and not ip_address(text).is_link_local
-    except ValueError:
-        return False
+    return [address for link in links for address in link.addresses if goes_far(address)]
 
 
 def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], nics: Sequence[str]) -> bpf.Ends:
@@ -258,10 +250,14 @@ def _ends(flows: Sequence[Flow], overlay: Overlay, facts: Sequence[NodeFacts], n
         """Whether what an end sends goes bare; the address of a VXLAN device is inside the tunnel, as pods' are."""
         return end.host_network and end.address not in tunnels
 
+    def of_node(client: Endpoint) -> tuple[str, ...]:
+        """The client's address, and the others by which its node may send."""
+        return (client.address, *(sending_addresses(client.node, facts) if client.node is not None else ()))
+
     return bpf.Ends(
         clients=unique(flow.client.address for flow in flows if not is_bare(flow.client)),
         servers=unique(server.address for server in servers if not is_bare(server)),
-        host_clients=unique(flow.client.address for flow in flows if is_bare(flow.client)),
+        host_clients=unique(address for flow in flows if is_bare(flow.client) for address in of_node(flow.client)),
         host_servers=unique(server.address for server in servers if is_bare(server)),
         # a node's own address is asked for a node port: all that the node sends has it
         services=unique(address for address in services if address not in nodes),

@@ -286,3 +286,12 @@ def test_an_underlay_of_tun_devices_has_filters_that_libpcap_takes() -> None:
         expression = filters[f"{node}-primary-interface.pcap"]
         assert compiles(expression, link) is None
         assert ("vlan" in expression) == (link == "EN10MB")
+
+
+def test_a_client_of_the_node_s_network_may_send_with_any_of_its_addresses() -> None:
+    flow = replace(FLOWS[0], client=Endpoint(address="10.128.0.1", node="n1", host_network=True))
+    looks = (NodeFacts(node="n1", links=(Link(name="lo", index=1, addresses=("127.0.0.1", "192.168.50.1")),)),)
+    path = Path(flow=1, direction=Direction.REQUEST, hops=_way("n1", "n2")[1:])
+    filters = [task.filter or "" for task in _plan(flows=(flow,), paths=(path,), facts=looks).tasks]
+    assert all("192.168.50.1" in expression or "0xc0a83201" in expression for expression in filters)
+    assert not any("127.0.0.1" in expression for expression in filters)

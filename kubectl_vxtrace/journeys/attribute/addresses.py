@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from kubectl_vxtrace.model.address import packed_address
+from kubectl_vxtrace.model.address import packed_address, unique
 from kubectl_vxtrace.model.facts import ConntrackEntry
+from kubectl_vxtrace.model.node_addresses import sending_addresses
 from kubectl_vxtrace.model.packets import I32, I64, U8, U64
 from kubectl_vxtrace.model.path import Endpoint
 from kubectl_vxtrace.model.recording import Recording
@@ -56,9 +57,12 @@ def _position(values: U64, wanted: U64) -> tuple[I64, NDArray[np.bool_]]:
 
 
 def client_addresses(recording: Recording, client: Endpoint) -> tuple[str, ...]:
-    """The client's addresses: for one in the host's network also its node's VTEP, which its packets carry into the tunnel."""
-    of_vteps = [vtep.address for vtep in recording.overlay.vteps if client.host_network and vtep.node == client.node and vtep.address]
-    return (client.address, *of_vteps)
+    """The client's addresses: for one in the host's network also its node's VTEP, which its packets carry into the tunnel, and whatever
+    else its node may send with."""
+    if not client.host_network or client.node is None:
+        return (client.address,)
+    of_vteps = [vtep.address for vtep in recording.overlay.vteps if vtep.node == client.node and vtep.address]
+    return unique((client.address, *of_vteps, *sending_addresses(client.node, recording.before)))
 
 
 def address_book(recording: Recording, entries: Iterable[ConntrackEntry]) -> AddressBook:
