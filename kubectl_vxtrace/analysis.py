@@ -211,7 +211,10 @@ def inside_tunnels(recording: Recording) -> set[Tap]:
 
 def vxlan_ports(recording: Recording) -> set[int]:
     """The UDP ports that carry VXLAN: the usual ones, and those of the nodes' devices."""
-    return {*VXLAN_PORTS, *(vtep.port for vtep in recording.overlay.vteps if vtep.port is not None)}
+    links = (link for facts in (*recording.before, *recording.after) for link in facts.links)
+    of_devices = (link.vxlan.port for link in links if link.vxlan is not None)
+    ports = (*(vtep.port for vtep in recording.overlay.vteps), *of_devices)
+    return {*VXLAN_PORTS, *(port for port in ports if port is not None)}
 
 
 def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:

@@ -65,6 +65,15 @@ def vxlan_links(facts: NodeFacts) -> tuple[Link, ...]:
     return tuple(link for link in facts.links if link.vxlan is not None)
 
 
+def hears(receiver: Link, sender: Link) -> bool:
+    """Whether a VXLAN device takes what another one sends: VNI, port and family are the same. Of one in metadata mode nobody knows."""
+    mine, theirs = receiver.vxlan, sender.vxlan
+    if mine is None or theirs is None or mine.external or theirs.external or None in (mine.vni, mine.port):
+        return False
+    families = {":" in device.local for device in (mine, theirs) if device.local is not None}
+    return (mine.vni, mine.port) == (theirs.vni, theirs.port) and len(families) < 2
+
+
 def is_bridge(facts: NodeFacts, device: str) -> bool:
     """Whether `device` is a bridge."""
     link = facts.link(device)

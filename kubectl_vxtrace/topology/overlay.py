@@ -12,7 +12,7 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Vtep
 from kubectl_vxtrace.topology.cni import CNIS, backend_of, is_known_device
 from kubectl_vxtrace.topology.ends import first_ipv4, is_ipv4
-from kubectl_vxtrace.topology.kernel import bare_address, lookup, vxlan_links
+from kubectl_vxtrace.topology.kernel import bare_address, hears, lookup, vxlan_links
 from kubectl_vxtrace.topology.resolve import flow_nodes
 
 # Tunnels of other kinds, for the message where there is no VXLAN device (`ip -d link`, info_kind).
@@ -22,9 +22,10 @@ _OTHER_TUNNELS: Final = ("geneve", "ipip", "wireguard", "gre", "sit")
 def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], flows: Sequence[Flow]) -> Overlay:
     """The overlay that `flows` take, with a VTEP for each node of the path.
 
-    Of several VXLAN devices on a node the one counts that the kernel's route to the remote ends uses, else the one that other nodes use,
-    else one that any route uses. A node that answered but has no such device gets no VTEP: that is evidence. A node that did not answer
-    gets one made of what the CNI has published in the API, without VNI, port and MTU.
+    Of several VXLAN devices on a node the one counts that the kernel's route to the remote ends uses, unless none of the other nodes speaks
+    to it and they do to another one; else the one that other nodes use, else one that any route uses. A node that answered but has no
+    such device gets no VTEP: that is evidence. A node that did not answer gets one made of what the CNI has published in the API, without
+    VNI, port and MTU.
 
     Raises:
         CannotRunError: no node of the path has a VXLAN device.
@@ -32,6 +33,7 @@ def read_overlay(snapshot: ClusterSnapshot | None, facts: Sequence[NodeFacts], f
     answered = {each.node: each for each in facts if each.links}
     own = {node: _device_in_use(each, flows) for node, each in answered.items()}
     voters = [node for node, each in answered.items() if _routed_devices(each, flows)]
+    own |= {node: _spoken_to(answered[node], own[node], [own[other] for other in voters if other != node]) for node in voters}
     votes = Counter(link.name for node, link in own.items() if link is not None and (not voters or node in voters))
     if not votes:
         raise _no_device(facts, flows)
@@ -106,6 +108,12 @@ def _device_in_use(facts: NodeFacts, flows: Sequence[Flow]) -> Link | None:
         return (-routed[link.name], used[link.name] == 0, foreign, not is_known_device(link.name), link.name)
 
     return min(vxlan_links(facts), key=rank, default=None)
+
+
+def _spoken_to(facts: NodeFacts, own: Link | None, peers: Sequence[Link | None]) -> Link | None:
+    """The node's device that hears what the devices of its peers send: `own`, the one in use, or where that hears none of them another."""
+    devices = (device for device in (own, *vxlan_links(facts)) if device is not None)
+    return next((device for device in devices if any(peer is not None and hears(device, peer) for peer in peers)), own)
 
 
 def _named(facts: NodeFacts, name: str) -> Link | None:

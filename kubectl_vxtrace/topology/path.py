@@ -10,7 +10,7 @@ from kubectl_vxtrace.model.path import Basis, Direction, Endpoint, Flow, Hop, Ov
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.topology.cni import BRIDGES, has_bridge
 from kubectl_vxtrace.topology.half import Egress, Ledger, NodeView, Step, egress, nic, pod_side
-from kubectl_vxtrace.topology.kernel import is_bridge, lookup, owner_of
+from kubectl_vxtrace.topology.kernel import hears, is_bridge, lookup, owner_of, vxlan_links
 
 _BRIDGE_FILTER: Final = "net.bridge.bridge-nf-call-iptables"
 
@@ -168,7 +168,7 @@ class _Planner:
             return self._same_node(flow, sender, receiver, inner, notes, request=request)
         far = self._pod_side(receiver, notes)[::-1]
         out = self._leave(sender, receiver, notes, request=request)
-        into = self._arrive(sender, receiver, notes, tunnelled=out.tunnelled)
+        into = self._arrive(sender, receiver, notes, out)
         if sender.node is None or receiver.node is None:
             notes.append(f"{(sender if sender.node is None else receiver).address} is on no known node: the path ends at the NIC")
         return _Way(steps=(*inner, *out.steps, *into, *far), notes=tuple(notes), outer_destination=out.outer_destination)
@@ -234,18 +234,28 @@ class _Planner:
         peer = self._view(receiver.node) if receiver.node is not None else None
         return egress(view, sender.address, receiver.address, peer, Ledger(), []).tunnelled
 
-    def _arrive(self, sender: Endpoint, receiver: Endpoint, notes: list[str], *, tunnelled: bool) -> tuple[Step, ...]:
-        """The receiver's half, its pod aside: the NIC of its own route back, and its VXLAN device."""
+    def _arrive(self, sender: Endpoint, receiver: Endpoint, notes: list[str], out: Egress) -> tuple[Step, ...]:
+        """The receiver's half, its pod aside: the NIC of its own route back, and its VXLAN device, of several the one that hears what the
+        sender's says."""
         if receiver.node is None:
             return ()
         view = self._view(receiver.node)
         peer = self._view(sender.node) if sender.node is not None else None
         towards = peer.underlay if peer is not None else sender.address
         entry = nic(view, towards, peer, self.ledger, notes)
-        if tunnelled and view.vtep is None and view.facts is not None:
+        if out.tunnelled and view.vtep is None and view.facts is not None:
             notes.append(f"{view.name} has no VXLAN device")
-        device: tuple[Step, ...] = ((Role.VXLAN, view.tap(view.device)),) if tunnelled else ()
+        device: tuple[Step, ...] = ((Role.VXLAN, view.tap(self._way_in(view, out))),) if out.tunnelled else ()
         return ((Role.UNDERLAY, view.tap(entry)), *device)
+
+    def _way_in(self, view: NodeView, out: Egress) -> str:
+        """The VXLAN device of a node that takes what the last steps `out` of its peer send; the one it should have, where no other does."""
+        tap = next((tap for role, tap in out.steps if role is Role.VXLAN), None)
+        sending = self._facts[tap.node].link(tap.interface) if tap is not None and tap.node in self._facts else None
+        if sending is None or view.facts is None:
+            return view.device
+        devices = sorted(vxlan_links(view.facts), key=lambda link: link.name != view.device)
+        return next((link.name for link in devices if hears(link, sending)), view.device)
 
     def _follow_astray(self, outer: str | None, peer: NodeView | None) -> None:
         """Where a forwarding table names another node than it should, that node's NIC is watched."""

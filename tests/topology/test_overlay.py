@@ -5,9 +5,9 @@ import pytest
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, VxlanDevice
-from kubectl_vxtrace.model.path import Vtep
+from kubectl_vxtrace.model.path import Flow, Vtep
 from kubectl_vxtrace.topology.overlay import published_overlay, read_overlay
-from tests.topology.build import FLANNEL_PODS, calico, flannel, flow, nodes, snapshot, vtep_mac
+from tests.topology.build import CALICO_PODS, CALICO_VTEPS, FLANNEL_PODS, calico, flannel, flow, nodes, snapshot, vtep_mac
 
 FLOWS = (flow(server="ada-ec-2"), flow(server="ada-ec-3", number=2))
 NODES = ("ada-ec-1", "ada-ec-2", "ada-ec-3")
@@ -50,6 +50,35 @@ def test_the_device_that_the_kernel_routes_to_counts_not_its_name() -> None:
     lookups = tuple(replace(each, device="vx7") if each.gateway else each for each in facts.lookups)
     overlay = read_overlay(None, [replace(facts, lookups=lookups)], FLOWS)
     assert (overlay.backend, overlay.vteps[0].interface, overlay.vteps[0].vni) == ("vxlan", "vx7", 7)
+
+
+def leftover(node: str, *, vni: int = 1, port: int = 8472) -> NodeFacts:
+    """A Calico node with a second VXLAN device, to which its routes to the second node's pods lead."""
+    facts = calico(node)
+    device = Link(name="flannel.1", index=9, kind="vxlan", vxlan=VxlanDevice(vni=vni, port=port, local="10.128.0.72"))
+    away = [replace(each, device="flannel.1") if each.destination == CALICO_PODS["ada-ec-2"] else each for each in facts.lookups]
+    return replace(facts, links=(device, *facts.links), lookups=tuple(away))
+
+
+@pytest.mark.parametrize("flows", [FLOWS[:1], FLOWS])
+def test_a_device_that_no_other_node_speaks_to_is_nobodys_tunnel_endpoint(flows: tuple[Flow, ...]) -> None:
+    overlay = read_overlay(snapshot(), [leftover("ada-ec-1"), calico("ada-ec-2"), calico("ada-ec-3")], flows)
+    assert overlay.backend == "calico-vxlan"
+    assert {vtep.interface for vtep in overlay.vteps} == {"vxlan.calico"}
+    assert [vtep.address for vtep in overlay.vteps] == list(CALICO_VTEPS.values())
+
+
+def test_a_device_that_hears_the_others_stays_whatever_else_does() -> None:
+    overlay = read_overlay(snapshot(), [leftover("ada-ec-1", vni=4096, port=4789), calico("ada-ec-2")], FLOWS[:1])
+    assert [vtep.interface for vtep in overlay.vteps if vtep.port] == ["flannel.1", "vxlan.calico"]
+
+
+def test_an_odd_port_makes_no_other_device_the_tunnel_endpoint() -> None:
+    odd = calico("ada-ec-1")
+    links = [replace(link, vxlan=replace(link.vxlan, port=4790)) if link.vxlan is not None else link for link in odd.links]
+    six = Link(name="vxlan-v6.calico", index=8, kind="vxlan", vxlan=VxlanDevice(vni=4096, port=4789, local="fd00::72"))
+    overlay = read_overlay(snapshot(), [replace(odd, links=(*links, six)), calico("ada-ec-2")], FLOWS[:1])
+    assert [(vtep.interface, vtep.port) for vtep in overlay.vteps[:2]] == [("vxlan.calico", 4790), ("vxlan.calico", 4789)]
 
 
 def test_a_node_without_a_route_takes_the_device_that_the_others_use() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
-from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup
+from kubectl_vxtrace.model.facts import FdbEntry, Link, Neighbour, NodeFacts, RouteLookup, VxlanDevice
 from kubectl_vxtrace.model.path import Basis, Endpoint, Flow, Path, Role, Tap
 from kubectl_vxtrace.topology.cni import pod_interfaces
 from kubectl_vxtrace.topology.overlay import read_overlay
@@ -161,6 +161,23 @@ def test_the_answer_for_the_vteps_own_address_is_preferred() -> None:
     sourced = RouteLookup(destination="10.128.0.95", source="10.128.0.72", device="ens6")
     planned = plan((flow(),), replace(facts, lookups=(*facts.lookups, sourced)), calico("ada-ec-2"))
     assert steps(planned.paths[0])[2] == ("ada-ec-1", "underlay", "ens6")
+
+
+def test_each_direction_ends_at_the_device_that_hears_its_senders() -> None:
+    """A route of the first node alone leads to a second device: what others send still comes in by the one that they speak to."""
+    old = VxlanDevice(vni=1, port=8472, local="10.128.0.72")
+    away = answer_instead(calico("ada-ec-1"), RouteLookup(destination=CALICO_PODS["ada-ec-2"], gateway="10.42.1.0", device="flannel.1"))
+    first = replace(away, links=(*away.links, Link(name="flannel.1", index=9, kind="vxlan", vxlan=old)))
+    planned = plan((flow(), flow(server="ada-ec-3", number=2)), first, calico("ada-ec-2"), calico("ada-ec-3"))
+    devices = [[step for step in steps(path) if step[1] == "vxlan"] for path in planned.paths]
+    assert [(way[0][2], way[1][2]) for way in devices] == [
+        ("flannel.1", "vxlan.calico"),
+        ("vxlan.calico", "vxlan.calico"),
+        ("vxlan.calico", "vxlan.calico"),
+        ("vxlan.calico", "vxlan.calico"),
+    ]
+    both = replace(calico("ada-ec-2"), links=(Link(name="vx0", index=9, kind="vxlan", vxlan=old), *calico("ada-ec-2").links))
+    assert steps(plan((flow(),), first, both).paths[0])[4] == ("ada-ec-2", "vxlan", "vx0")
 
 
 def test_a_missing_device_keeps_its_hop() -> None:

@@ -13,6 +13,7 @@ class Diversion:
     """The kernel's `answer` for a packet, the `rule` that asks another table than main for it, and the `line` of the table behind it.
 
     prefix: the address, with its length, on the interface of the answer that made such a line, None where no address did.
+    otherwise: the line that is taken without it, where that is known to be the right one.
     """
 
     node: str
@@ -20,6 +21,7 @@ class Diversion:
     rule: RoutingRule | None
     line: Route | None
     prefix: str | None = None
+    otherwise: Route | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class Diversion:
             return (
                 f"ip addr del {self.prefix} dev {self.answer.device}, and give {self.answer.device} a network outside the pods' addresses"
             )
-        if self.line is None or self.line.destination == "default":
+        if self.line is None or (self.line.destination == "default" and self.otherwise is None):
             table = "" if self.answer.table is None else f" table {self.answer.table}"
             return f"ip route add {target} dev {self.answer.device}{table}"
         return f"ip route del {routes.line_text(self.line)}"
@@ -82,6 +84,29 @@ def outer_diversion(case: Case, node: str, outer: str) -> Diversion | None:
     if answer is None or answer.gateway in (None, outer) or not is_on_link(told[-1], answer, outer):
         return None
     return _of_answer(told[-1], node, answer)
+
+
+def tunnel_diversion(case: Case, node: str, taken: str, meant: str, target: str, sources: Sequence[str]) -> Diversion | None:
+    """What leads packets for `target` to the VXLAN device `taken` of `node`, whose routes else lead to the VXLAN device `meant`: a rule
+    or a line. None where not all looks say so, or where no route leads to `meant`."""
+    told, answers = node_facts.looks(case, node), routes.answers(case, node, target, sources)
+    if not answers or any(routes.is_refused(answer) or answer.device != taken for answer in answers):
+        return None
+    facts, answer = told[-1], answers[-1]
+    lines = (line for line in routes.lines_for(facts, target) if (line.table, line.device) == (answer.table, taken))
+    line, rule = next(lines, None), _rule(facts, answer, sources)
+    if (line is None and rule is None) or not any(_is_way(route, meant) for route in facts.routes):
+        return None
+    return Diversion(node=node, answer=answer, rule=rule, line=line, otherwise=_covered_by(facts, target, meant))
+
+
+def _is_way(route: Route, device: str) -> bool:
+    return route.device == device and route.gateway is not None and route.type == "unicast" and route.table is None
+
+
+def _covered_by(facts: NodeFacts, target: str, device: str) -> Route | None:
+    """The narrowest line of the table main that leads to `target` by that device."""
+    return next((line for line in routes.lines_for(facts, target) if _is_way(line, device)), None)
 
 
 def outer_detour(case: Case, node: str, nic: str, outer: str) -> Diversion | None:

@@ -22,9 +22,10 @@ POLICY_ROUTE = Cause(
     slug="policy-route",
     remediation=(
         "Look on {node}: ip route get {target} from {source}; ip rule; ip route show table {table}. Fix: {fix}. Then find what made it "
-        "(cloud agent, VPN client, container runtime), or it comes back."
+        "(cloud agent, VPN client, container runtime, a network plug-in of before), or it comes back."
     ),
     source="projectcalico/calico issue 4662; lf-edge/eve issue 4370; kontena/pharos-cluster issue 1330; ip-rule(8)",
+    admitted=True,
     stage=Stage.ROUTE_INPUT,
 )
 CAUSES = (POLICY_ROUTE,)
@@ -94,10 +95,10 @@ def diverted_outer(case: Case, loss: Loss, segment: Segment) -> Diversion | None
     return None
 
 
-def remedy(diverted: Diversion, target: str, source: str) -> str:
-    """How to look at a diversion, and what takes exactly it away."""
+def remedy(diverted: Diversion, target: str, source: str, fix: str | None = None) -> str:
+    """How to look at a diversion, and what mends it: `fix`, else what takes exactly it away."""
     table = diverted.answer.table or "main"
-    return POLICY_ROUTE.remedy(node=diverted.node, target=target, source=source, table=table, fix=diverted.fix(target))
+    return POLICY_ROUTE.remedy(node=diverted.node, target=target, source=source, table=table, fix=fix or diverted.fix(target))
 
 
 def check_case(case: LossCase) -> Iterator[Finding]:

@@ -6,14 +6,15 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
-from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
-from kubectl_vxtrace.model.path import Direction, Overlay
+from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice
+from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction, Overlay, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
 from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_paths
 from tests.diagnosis.frames import icmp
 from tests.diagnosis.nodes import facts, rule, ruled
-from tests.diagnosis.places import NIC_B, VX, A, B
+from tests.diagnosis.places import CLIENT, NIC_A, NIC_B, POD_A, SERVER, TAPS, VTEP_B, VX, A, B
 
 LOST = replace(HEALTHY, requests=(lost(24, 4, 5),), replies=())
 
@@ -167,3 +168,105 @@ def test_over_ipv6_the_kernel_counts_under_other_names(made: Link, counter: str,
     finding = diagnose(world.case())[0]
     assert (finding.cause, finding.confidence) == (cause, Confidence.CERTAIN)
     assert any(f"{counter} of {B} grew by 24" in proof.text for proof in finding.evidence)
+
+
+OLD = Link(name="flannel.1", index=9, kind="vxlan", vxlan=VxlanDevice(vni=1, port=8472, local=NIC_A))
+BLOCK = Route(destination="10.244.56.128/26", gateway=VTEP_B, device=VX)
+NARROW = Route(destination="10.244.56.128/27", gateway="10.42.2.0", device="flannel.1")
+ELSEWHERE = Route(destination="10.244.106.64/26", gateway="10.244.106.64", device=VX)
+
+
+def by_the_old_device(*routes: Route, carried: tuple[int, int] = (1, 8472), second: Link | None = None, rules: bool = False) -> World:
+    """The sender's route leads to a second VXLAN device, whose packets the receiver does not hear."""
+    vni, port = carried
+    looks = []
+    for later in (False, True):
+        look = facts(A, later=later)
+        made = replace(OLD, vxlan=VxlanDevice(vni=vni, port=port, local=NIC_A))
+        own = replace(look.links[1], vxlan=second.vxlan) if second is not None else look.links[1]
+        table = "7" if rules else None
+        answer = RouteLookup(destination=SERVER, source=CLIENT, input=POD_A, gateway="10.42.2.0", device="flannel.1", table=table)
+        asked = (RoutingRule(priority=500, source=CLIENT, table="7", text=f"from {CLIENT} lookup 7"),) if rules else ()
+        links = (look.links[0], own, made, look.links[2])
+        looks.append(replace(look, links=links, routes=routes, lookups=(answer, *look.lookups[1:]), routing_rules=asked))
+    grown = {"Udp.NoPorts": 24, "Udp.InDatagrams": 24}
+    receivers = facts(B), facts(B, later=True, counters=grown)
+    return replace(LOST, vni=vni, port=port, before=(looks[0], receivers[0]), after=(looks[1], receivers[1]))
+
+
+def of_the_old_device(world: World) -> Case:
+    """The case of that world, whose requests leave by the second device."""
+    case = world.case()
+    old = Tap(node=A, interface="flannel.1")
+    hops = tuple(replace(hop, tap=old) if hop.hop == 2 else hop for hop in case.paths[0].path.hops)
+    paths = (replace(case.paths[0].path, hops=hops), case.paths[1].path)
+    return with_paths(replace(case, tables={**case.tables, old: case.tables[TAPS[1]]}), path=paths)
+
+
+@pytest.mark.parametrize(
+    ("world", "reason", "fix", "dropped"),
+    [
+        pytest.param(
+            by_the_old_device(BLOCK, NARROW),
+            "route 10.244.56.128/27 via 10.42.2.0 dev flannel.1",
+            "ip route del 10.244.56.128/27 via 10.42.2.0 dev flannel.1",
+            24,
+            id="a narrower line",
+        ),
+        pytest.param(
+            by_the_old_device(ELSEWHERE, NARROW),
+            "route 10.244.56.128/27 via 10.42.2.0 dev flannel.1",
+            "until then: ip route replace 10.244.56.128/27 via 10.244.56.128 dev vxlan.calico onlink",
+            24,
+            id="the only line",
+        ),
+        pytest.param(
+            by_the_old_device(BLOCK, NARROW, carried=(7, 4789)),
+            "route 10.244.56.128/27 via 10.42.2.0 dev flannel.1",
+            "ip route del 10.244.56.128/27 via 10.42.2.0 dev flannel.1",
+            0,
+            id="another VNI on the same port",
+        ),
+        pytest.param(
+            by_the_old_device(BLOCK, replace(NARROW, table="7"), rules=True),
+            f"ip rule 500: from {CLIENT} lookup 7",
+            f"ip rule add to {SERVER} lookup main pref 499",
+            24,
+            id="a rule",
+        ),
+    ],
+)
+def test_a_route_to_another_device_of_the_sender_is_no_mismatch_of_the_network(world: World, reason: str, fix: str, dropped: int) -> None:
+    case = of_the_old_device(world)
+    findings = diagnose(case)
+    found = findings[0]
+    assert (found.cause, found.confidence, found.leg) == ("policy-route", Confidence.CERTAIN, Leg(from_=4, to=5))
+    assert found.summary.startswith("ada-ec-1 sends 24 requests for 10.244.56.129 by flannel.1, which ada-ec-2 does not hear")
+    assert found.summary.endswith(reason)
+    assert fix in (found.remediation or "")
+    assert "same port" not in (found.remediation or "")
+    assert any(
+        "has another VXLAN device, vxlan.calico, with the port and the VNI of the receiver" in proof.text for proof in found.evidence
+    )
+    assert dropped_packets(case, findings)[0].sum() == dropped
+
+
+def test_where_no_route_leads_to_the_fitting_device_no_setting_is_to_be_changed() -> None:
+    found = diagnose(of_the_old_device(by_the_old_device(NARROW)))[0]
+    assert (found.cause, found.confidence) == ("vxlan-port-mismatch", Confidence.LIKELY)
+    assert "which of the two networks is meant" in (found.remediation or "")
+    assert "Give all nodes" not in (found.remediation or "")
+
+
+@pytest.mark.parametrize(
+    ("world", "cause"),
+    [
+        pytest.param(by_the_old_device(BLOCK, NARROW, second=device(vni=4097)), "vxlan-port-mismatch", id="a device with another VNI"),
+        pytest.param(by_the_old_device(BLOCK, NARROW, second=device(port=4790)), "vxlan-port-mismatch", id="a device with another port"),
+        pytest.param(by_the_old_device(BLOCK, NARROW, second=device(external=True)), "vxlan-port-mismatch", id="metadata mode"),
+    ],
+)
+def test_a_device_that_the_receiver_does_not_hear_either_makes_no_route_wrong(world: World, cause: str) -> None:
+    found = diagnose(of_the_old_device(world))[0]
+    assert (found.cause, found.confidence) == (cause, Confidence.CERTAIN)
+    assert "Give all nodes the same port" in (found.remediation or "")
