@@ -3,9 +3,18 @@
 from collections.abc import Iterator
 
 from kubectl_vxtrace.diagnosis.cause import Cause
+from kubectl_vxtrace.diagnosis.causes.wire.underlay import UNDERLAY_LOSS
 from kubectl_vxtrace.diagnosis.evidence import nic, node_facts
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_on
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import address_texts, conversations_at, encapsulations, place_text, rows_at
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import (
+    address_texts,
+    conversations_at,
+    direction_noun,
+    encapsulations,
+    place_text,
+    rows_at,
+)
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import segment_packets
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, Segment
 from kubectl_vxtrace.model.facts import VxlanDevice
@@ -57,12 +66,17 @@ _OUTER_REMEDIATION = (
     "tx-udp_tnl-csum-segmentation off tx-udp_tnl-segmentation off. If that is not enough: tx-checksum-ip-generic off there as well, and "
     "a newer firmware and driver."
 )
+# Where the packets left whole.
+_DAMAGE = (
+    "Look at the error counters of NICs and switch ports on the way (ethtool -S NIC | grep -iE 'crc|err|fcs'; the switch's own), and "
+    "compare a damaged packet in both NICs' captures: where its bytes differ tells what changed them. No offload of the nodes is to blame."
+)
 _CHECKSUM_REASONS = ("UDP_CSUM", "TCP_CSUM", "ICMP_CSUM", "SKB_CSUM", "IP_CSUM")
 
 
 def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     """Findings `zero-udp-checksum-v6`, `vxlan-tx-checksum` and `nic-tunnel-offload`, where the receiver's UDP layer dropped the
-    outer packets for their checksum."""
+    outer packets for their checksum; and `underlay-loss`, where it did so with some of a flow only."""
     headers = encapsulations(case, loss, segment.start)
     if not headers:
         return
@@ -78,7 +92,11 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
     if version6 and sender is not None and _zero_checksum(case, sender, segment):
         yield _zero(case, loss, segment, sender, counter)
     elif sender is not None:
-        yield from _bad_checksum(case, loss, sender, counter)
+        intact, translated = _intact_beside(case, loss, segment), _from_the_node(case, loss, sender)
+        if intact and not translated:
+            yield _damaged(case, loss, sender, counter, intact)
+        else:
+            yield from _bad_checksum(case, loss, sender, counter, intact)
 
 
 def check_inner(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
@@ -120,7 +138,35 @@ def _zero(case: Case, loss: Loss, segment: Segment, sender: Hop, counter: Eviden
     )
 
 
-def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Iterator[Finding]:
+def _intact_beside(case: Case, loss: Loss, segment: Segment) -> int:
+    """How many packets of the loss's own path the receiver took, none of them smaller than all that it refused.
+
+    What a sender writes wrong is wrong in all packets of a flow that are alike; a NIC may do so in large ones alone (segmentation), and
+    of translated ones some pass in the end (kubernetes/kubernetes issue 88986).
+    """
+    packets = segment_packets(case, segment)
+    own = packets.flow == loss.flow.id
+    lost, passed = packets.wire_bytes[own & packets.lost], packets.wire_bytes[own & ~packets.lost]
+    return int(packets.weight[own & ~packets.lost].sum()) if len(lost) and len(passed) and passed.max() >= lost.min() else 0
+
+
+def _damaged(case: Case, loss: Loss, sender: Hop, counter: Evidence, intact: int) -> Finding:
+    """Outer checksums that are wrong in some packets of a flow and right in others: these were damaged on the way."""
+    noun, node = direction_noun(loss.path.direction, loss.packets), sender.tap.node
+    text = f"{intact} other packets of the flow, none of them smaller than all of these, arrived with a right checksum"
+    return error_finding(
+        case,
+        loss,
+        UNDERLAY_LOSS,
+        Confidence.LIKELY,
+        f"{loss.packets} encapsulated {noun} from {node} were damaged on the way: their checksum is wrong when they arrive, that of "
+        f"{intact} others of the flow is right, so that it is not the sender's",
+        [Evidence(kind=EvidenceKind.PACKETS, text=text), counter],
+        remediation=_DAMAGE,
+    )
+
+
+def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence, intact: int) -> Iterator[Finding]:
     """A wrong outer checksum: the VXLAN device of the sender left it wrong, or a NIC that makes it itself did; else nothing is known."""
     exit_nic = next((hop for hop in loss.path.hops if hop.tap.node == sender.tap.node and hop.role is Role.UNDERLAY), sender)
     offload = nic.feature(case, sender, "tx-checksum-ip-generic")
@@ -133,6 +179,9 @@ def _bad_checksum(case: Case, loss: Loss, sender: Hop, counter: Evidence) -> Ite
     if offload != "off" and (translated or not hardware):
         sure = Confidence.CERTAIN if translated and not hardware else Confidence.LIKELY
         doubts = [] if translated else ["damage on the way: packets that were not translated seldom have this fault"]
+        if intact:
+            sure = Confidence.LIKELY
+            doubts.append(f"damage on the way: {intact} other packets of the flow arrived with a right checksum")
         if nic.driver(case, exit_nic) is None:
             sure = Confidence.LIKELY
             doubts.append(f"a NIC that checksums inside tunnels: the driver of {place_text(exit_nic)} is not known")

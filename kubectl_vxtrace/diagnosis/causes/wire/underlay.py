@@ -35,6 +35,8 @@ UNDERLAY_LOSS = Cause(
     slug="underlay-loss",
     remediation="Look at errors and drops of NICs and switch ports on the way, and compare the sizes of lost packets with the MTU.",
     source="loss between two witnesses, without a counter of either node",
+    # of what arrives damaged: the receiver counts wrong checksums
+    admitted=True,
     gives_reason=False,
 )
 UNDERLAY_PATH_SUBSET = Cause(

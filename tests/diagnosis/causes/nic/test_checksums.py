@@ -7,8 +7,9 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.nic import checksums
+from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.facts import KernelDrop, Link, VxlanDevice
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.report import Confidence, Finding, Leg
 from tests.diagnosis.asked import asked
@@ -28,10 +29,10 @@ def looked(world: World, ethtool: Mapping[str, str], grown: int, *, counter: str
     return replace(world, before=(sender, facts(B, counters={counter: 0})), after=(sender, facts(B, counters={counter: grown})))
 
 
-def translated(case: Case) -> Case:
+def translated(case: Case, world: World = BAD) -> Case:
     """The case with the node's tunnel address as inner source where the outer packets arrive."""
     tap = TAPS[3]
-    frames = [replace(frame, source=VTEP_A) for frame in BAD.seen()[4]]
+    frames = [replace(frame, source=VTEP_A) for frame in world.seen()[4]]
     return replace(case, tables={**case.tables, tap: table(tap, frames)})
 
 
@@ -65,6 +66,29 @@ def test_what_is_known_of_the_sender_decides(ethtool: Mapping[str, str], cause: 
 def test_a_nic_that_offloads_as_well_lessens_the_confidence() -> None:
     (finding,) = found(translated(looked(BAD, {**HARDWARE, f"{VX}.tx-checksum-ip-generic": "on"}, 24).case()))
     assert (finding.cause, finding.confidence) == ("vxlan-tx-checksum", Confidence.LIKELY)
+
+
+@pytest.mark.parametrize("ethtool", [SOFTWARE, HARDWARE, {}])
+def test_where_others_of_the_flow_arrive_well_the_packets_were_damaged_on_the_way(ethtool: Mapping[str, str]) -> None:
+    some = replace(BAD, requests=(lost(9, 4, 5), Fate(count=18)))
+    case = looked(some, ethtool, 9).case()
+    findings = diagnose(case)
+    assert (findings[0].cause, findings[0].confidence, findings[0].packets) == ("underlay-loss", Confidence.LIKELY, 9)
+    assert "damaged on the way" in findings[0].summary
+    assert "ethtool -K" not in (findings[0].remediation or "")
+    assert dropped_packets(case, findings)[0].sum() == 9
+
+
+def test_of_translated_packets_some_pass_in_the_end() -> None:
+    some = replace(BAD, requests=(lost(24, 4, 5), Fate(count=1)))
+    (finding,) = diagnose(translated(looked(some, SOFTWARE, 24).case(), some))
+    assert (finding.cause, finding.confidence) == ("vxlan-tx-checksum", Confidence.LIKELY)
+    assert any("1 other packets of the flow" in doubt for doubt in finding.not_ruled_out)
+
+
+def test_what_a_nic_writes_wrong_into_large_packets_alone_is_no_damage() -> None:
+    some = replace(BAD, requests=(Fate(count=9, reach=4, leg=(4, 5), outcome=OutcomeCode.LOST, wire_bytes=1400), Fate(count=18)))
+    assert found(looked(some, HARDWARE, 9).case())[0].cause == "nic-tunnel-offload"
 
 
 @pytest.mark.parametrize(
