@@ -3,6 +3,7 @@
 pairing        equal keys of two hops joined one to one
 hop_by_hop     that, from one hop to the next over the whole path
 duplicates     packets that the network doubled, folded into one
+altered        packets that the network damaged, joined with what was sent
 trajectories   what comes out: where each packet was seen
 """
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.journeys.clock.offsets import Clocks
 from kubectl_vxtrace.journeys.judgement import UNRELATED_CLOCKS_NS
+from kubectl_vxtrace.journeys.match.altered import join_altered
 from kubectl_vxtrace.journeys.match.duplicates import CommonClock, fold_duplicates
 from kubectl_vxtrace.journeys.match.hop_by_hop import join_hops
 from kubectl_vxtrace.journeys.match.trajectories import Trajectories
@@ -31,7 +33,7 @@ def match_packets(frames: PathFrames, clocks: Clocks, witness: Sequence[bool]) -
 
     joined = join_hops(frames.packets, least_ns, steady, without_ip_id=frames.tcp)
     folded = fold_duplicates(joined, frames, witness, _common_clock(nodes, clocks))
-    packet = folded.packet
+    packet, remains = folded.packet, join_altered(folded.packet, frames)
     count, length = packet.shape
     frame, payload = np.empty((length, count), np.int32), np.empty((length, count), np.int32)
     smallest, weight = np.full(count, np.iinfo(np.int32).max, dtype=np.int32), np.zeros(count, dtype=np.int32)
@@ -42,7 +44,7 @@ def match_packets(frames: PathFrames, clocks: Clocks, witness: Sequence[bool]) -
         payload[hop] = np.append(frames.hops[hop].payload_bytes, np.int32(-1))[frame[hop]]
         finer = np.flatnonzero((at_hop >= 0) & (payload[hop] < smallest))
         smallest[finer], weight[finer] = payload[hop][finer], packets.weight[at_hop[finer]]
-    keep = np.flatnonzero(weight)
+    keep = np.flatnonzero((weight > 0) & remains)
     return _described(frames, frame[:, keep].T, payload[:, keep].T, packet[keep], weight[keep], folded.undecided[keep])
 
 
