@@ -11,7 +11,7 @@ from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.neighbours import looks_without, next_hops, usable_entry
 from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys, pod_interfaces
-from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
+from kubectl_vxtrace.diagnosis.evidence.pod_devices import foreign_interface, lacks_device
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, Segment, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts
@@ -48,6 +48,8 @@ def check(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         return
     if leads_to_pod(segment) and (lacks_device(case, loss, segment) or is_nobodys(case, loss.flow)):
         return  # nobody is there that could answer
+    if foreign_interface(case, loss, segment) is not None:
+        return  # who should answer is behind another interface
     for gateway in next_hops(case, loss, device):
 
         def present(facts: NodeFacts, gateway: str = gateway) -> bool:

@@ -7,14 +7,14 @@ from kubectl_vxtrace.diagnosis.causes.host.policy_route import POLICY_ROUTE
 from kubectl_vxtrace.diagnosis.causes.host.policy_route import remedy as policy_route_remedy
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
-from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, unresolved
+from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
 from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
 from kubectl_vxtrace.diagnosis.evidence.node_addresses import is_node_address
 from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames
 from kubectl_vxtrace.diagnosis.evidence.owners import is_nobodys
-from kubectl_vxtrace.diagnosis.evidence.pod_devices import lacks_device
+from kubectl_vxtrace.diagnosis.evidence.pod_devices import ForeignInterface, foreign_interface, lacks_device
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, is_routed, leads_to_pod
 from kubectl_vxtrace.model.facts import NodeFacts, RouteLookup
@@ -39,7 +39,7 @@ POD_ROUTE_MISSING = Cause(
         "Look on the pod's node: ip route get POD says 'Invalid argument'; ip link show of its cali interface. Fix: ip link set "
         "INTERFACE up, restart calico-node; delete the pod if its interface is gone."
     ),
-    source="projectcalico/calico issues 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
+    source="projectcalico/calico issues 1406, 2612, 4471; Linux net/ipv4/route.c (ip_error: EINVAL is silent)",
     admitted=True,
     stage=Stage.ROUTE_INPUT,
     of_table=True,
@@ -68,6 +68,12 @@ _OWN_POD = (
     "{pod} dev {device} scope link, or delete the pod so that its network is made anew; then find who removed the route (log of the CNI "
     "and of systemd-networkd)."
 )
+# What to do where it leads to another pod's interface.
+_FOREIGN = (
+    "Look on {node}: ip route get {pod}; ip -d link show {own}. Fix: ip route replace {pod} dev {own} scope link, or restart the network "
+    "agent of the node, which writes the route anew; then find what wrote the one by {taken} (a pod that had the address before, a second "
+    "CNI). No pod is to be deleted for it."
+)
 # RFC 792 and RFC 4443, 3.1: no route, host unreachable (an `unreachable` route), prohibited (a `prohibit` route).
 _NO_WAY = frozenset({(3, 0), (3, 1), (3, 13), (1, 0), (1, 1), (1, 3)})
 # Drops beside the routing table: the reverse path filter, and packets that are not forwarded.
@@ -84,6 +90,10 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         return
     if leads_to_pod(segment) and is_nobodys(case, loss.flow):
         return  # no pod is there that a route could lead to
+    foreign = foreign_interface(case, loss, segment)
+    if foreign is not None:
+        yield _foreign(case, loss, segment, foreign)
+        return
     node = segment.start.tap.node
     into_tunnel = segment.end is not None and segment.end.role is Role.VXLAN
     for target in loss.receivers:
@@ -96,6 +106,26 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         # Where programs steer packets, none of a healthy node's routes leads along the path: only what shows that they met one counts.
         if wrong and (_witnesses(case, loss, segment, wrong[-1])[0] or not node_facts.is_steered(case, node)):
             yield _finding(case, loss, segment, wrong[-1], always=len(wrong) == len(answers))
+
+
+def _foreign(case: Case, loss: Loss, segment: AnySegment, foreign: ForeignInterface) -> Finding:
+    """The route to the pod leads to the interface of another one."""
+    node, target = segment.start.tap.node, foreign.address
+    asked = unresolved(case, segment.end, target) if segment.end is not None else ()
+    errors = [error.evidence("host unreachable") for error in icmp_answers(case, loss) if error.is_one_of(HOST_UNREACHABLE)]
+    whose = f", to which {node} leads {', '.join(foreign.others)} as well" if foreign.others else ""
+    config = f"{node} on the way to {target}: dev {foreign.taken}{whose}; the interface whose other end has {target} is {foreign.own}"
+    witnessed = bool(asked or errors)
+    return error_finding(
+        case,
+        loss,
+        POD_ROUTE_MISSING,
+        Confidence.CERTAIN if foreign.always and witnessed else Confidence.LIKELY,
+        f"the route of {node} to its own pod {target} leads to {foreign.taken}, another pod's interface; the pod's is {foreign.own}",
+        [Evidence(kind=EvidenceKind.CONFIG, text=config), *asked, *errors],
+        remediation=_FOREIGN.format(node=node, pod=target, taken=foreign.taken, own=foreign.own),
+        not_ruled_out=() if witnessed else (f"an earlier drop on {node}: nothing but the routing table speaks of it",),
+    )
 
 
 def _is_device_gone(case: Case, segment: AnySegment) -> bool:

@@ -11,7 +11,7 @@ from kubectl_vxtrace.diagnosis.causes.host import next_hop
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
 from kubectl_vxtrace.model.address import mac_number
 from kubectl_vxtrace.model.datapath import PodInterface, PodNamespace
-from kubectl_vxtrace.model.facts import Neighbour, NodeFacts
+from kubectl_vxtrace.model.facts import Link, Neighbour, NodeFacts, Route
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.packets import Ethernets
 from kubectl_vxtrace.model.path import Direction, Endpoint
@@ -120,6 +120,65 @@ def test_a_pod_that_answers_no_arp_is_unreachable() -> None:
     )
     found = diagnose(world.case())[0]
     assert (found.cause, found.confidence, found.leg) == ("pod-unreachable", Confidence.CERTAIN, Leg(from_=5, to=6))
+
+
+OWN = "cali0000000000a"
+
+
+def elsewhere(*, own: str = OWN, kind: str = "veth", named: bool = True, asked: bool = True, once: bool = False) -> World:
+    """The server's pod answers no ARP at the interface that its node's route leads to; its namespace names `own` as the other end."""
+
+    def look(facts_of_b: NodeFacts, *, tells: bool) -> NodeFacts:
+        failed = Neighbour(address=SERVER, device=POD_B, states=("FAILED",))
+        links = [replace(link, kind=kind) if link.name == POD_B else link for link in facts_of_b.links]
+        index = 4 if own == POD_B else 9
+        end = PodInterface(name="eth0", index=3, host_index=index, prefixes=(f"{SERVER}/32",))
+        return replace(
+            facts_of_b,
+            links=(*links, *(() if own == POD_B else (Link(name=own, index=9, kind=kind),))),
+            routes=(Route(destination=SERVER, device=POD_B), Route(destination="10.244.56.133", device=POD_B)),
+            neighbours=(*(entry for entry in facts_of_b.neighbours if entry.address != SERVER), failed),
+            pod_namespaces=(PodNamespace(id=1, interfaces=(end,)),) if tells else (),
+        )
+
+    return replace(
+        HEALTHY,
+        requests=(lost(24, 5, 6),),
+        replies=(),
+        before=(facts(A), look(facts(B), tells=named and not once)),
+        after=(facts(A), look(facts(B, later=True), tells=named)),
+        extra={6: (arp("10.128.0.95", SERVER),)} if asked else {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("world", "confidence"),
+    [
+        pytest.param(elsewhere(), Confidence.CERTAIN, id="asked in vain"),
+        pytest.param(elsewhere(kind="netkit"), Confidence.CERTAIN, id="netkit"),
+        pytest.param(elsewhere(asked=False), Confidence.LIKELY, id="only the table speaks of it"),
+        pytest.param(elsewhere(once=True), Confidence.LIKELY, id="by one look"),
+    ],
+)
+def test_a_route_to_another_pods_interface_is_no_silent_pod(world: World, confidence: Confidence) -> None:
+    found = diagnose(world.case())[0]
+    assert (found.cause, found.confidence, found.leg) == ("pod-route-missing", confidence, Leg(from_=5, to=6))
+    assert f"leads to {POD_B}, another pod's interface; the pod's is {OWN}" in found.summary
+    assert f"ip route replace {SERVER} dev {OWN} scope link" in (found.remediation or "")
+    assert any("to which ada-ec-2 leads 10.244.56.133 as well" in proof.text for proof in found.evidence)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param(elsewhere(own=POD_B), id="its own interface"),
+        pytest.param(elsewhere(named=False), id="its namespace was not seen"),
+        pytest.param(elsewhere(kind="macvlan"), id="interfaces of which several belong to one"),
+    ],
+)
+def test_a_pod_behind_the_interface_that_the_route_leads_to_is_unreachable(world: World) -> None:
+    found = diagnose(world.case())[0]
+    assert (found.cause, found.confidence) == ("pod-unreachable", Confidence.CERTAIN)
 
 
 def test_a_pod_that_nobody_asked_for_is_not_unreachable() -> None:
