@@ -10,7 +10,18 @@ from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, fram
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
 from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
-from kubectl_vxtrace.model.packets import I32, Conversations, Kind, PacketTable, address_text, answered, answering, conversation_keys
+from kubectl_vxtrace.model.packets import (
+    I32,
+    U8,
+    U16,
+    Conversations,
+    Kind,
+    PacketTable,
+    address_text,
+    answered,
+    answering,
+    conversation_keys,
+)
 from kubectl_vxtrace.model.path import Direction, Hop, Tap
 from kubectl_vxtrace.model.protocol import TCP_RST, IpProtocol
 from kubectl_vxtrace.model.report import Evidence, EvidenceKind, FrameRef
@@ -155,6 +166,63 @@ def resets(case: Case, loss: Loss, hop: Hop) -> I32:
     known = table.conversation >= 0
     is_tcp[known] = table.conversations.protocol[table.conversation[known]] == IpProtocol.TCP
     return np.flatnonzero(is_tcp & np.isin(table.conversation, answers) & ((table.flags & TCP_RST) != 0)).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherAnswers:
+    """Datagrams to the sockets that asked, seen at the server's last hop, that come from elsewhere than what was asked.
+
+    ports, addresses: where they come from, other than asked; one of the two is empty. answered, asked: client's sockets. refused: ICMP port
+    unreachable with which the client refused them. taken: the client went on with one of these senders.
+    """
+
+    ports: tuple[int, ...]
+    addresses: tuple[str, ...]
+    rows: I32
+    answered: int
+    asked: int
+    refused: I32
+    taken: bool
+
+
+def answers_from_elsewhere(case: Case, loss: Loss) -> OtherAnswers | None:
+    """Datagrams of the server to the very address and port that asked, from another port; or from another address and the asked port. None
+    if there are none, and for other protocols than UDP, in which a socket gets only what comes from where it is connected to."""
+    table, server = case.tables.get(loss.start.tap), loss.flow.server
+    if table is None or server is None or loss.flow.protocol != "UDP" or loss.kind is not LossKind.SILENT:
+        return None
+    asked = np.unique(table.conversation[rows_at(loss, loss.start)])
+    asked, all_ = asked[asked >= 0], table.conversations
+    seen = np.unique(table.conversation[table.conversation >= 0])
+    to_client = {_end(all_.source, all_.source_port, number): number for number in asked}
+    found = [
+        number
+        for number in seen[all_.protocol[seen] == IpProtocol.UDP]
+        if (question := to_client.get(_end(all_.destination, all_.destination_port, number))) is not None
+        and (all_.source[number] == all_.destination[question]).all() != (all_.source_port[number] == all_.destination_port[question])
+    ]
+    rows = np.flatnonzero(np.isin(table.conversation, found)).astype(np.int32)
+    first_ns = table.time_ns[rows_at(loss, loss.start)].min(initial=np.iinfo(np.int64).max)
+    rows = rows[table.time_ns[rows] >= first_ns]
+    if not len(rows):
+        return None
+    numbers = np.unique(table.conversation[rows])
+    by_port = numbers[~np.isin(all_.source_port[numbers], all_.destination_port[asked])]
+    by_address = np.setdiff1d(numbers, by_port)
+    quotes = table.icmp_quotes
+    return OtherAnswers(
+        ports=tuple(np.unique(all_.source_port[by_port]).tolist()),
+        addresses=() if len(by_port) else tuple(address_text(raw) for raw in np.unique(all_.source[by_address], axis=0)),
+        rows=rows,
+        answered=len({_end(all_.destination, all_.destination_port, number) for number in numbers}),
+        asked=len(to_client),
+        refused=np.unique(quotes.row[np.isin(quotes.conversation, numbers)]).astype(np.int32),
+        taken=bool(np.isin(answering(table, rows), seen).any()),
+    )
+
+
+def _end(addresses: U8, ports: U16, number: int) -> tuple[bytes, int]:
+    return addresses[number].tobytes(), int(ports[number])
 
 
 def all_reset(case: Case, loss: Loss) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.drop_reasons import DropReason, drop_reason
+from kubectl_vxtrace.diagnosis.evidence.answers import answers_from_elsewhere
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import rows_at
 from kubectl_vxtrace.diagnosis.losses import Loss, SegmentKind
 from kubectl_vxtrace.model.facts import KernelDrop
@@ -24,6 +25,8 @@ from kubectl_vxtrace.model.report import Evidence, EvidenceKind
 
 # On the wire, a node can drop only behind the sender's tap or before the receiver's: drivers, XDP, the CPU's backlog.
 _WIRE = frozenset({"XDP", "CPU_BACKLOG", "FULL_RING", "NOMEM", "DEV_READY", "HDR_TRUNC"})
+
+_NOBODY = frozenset({"NO_SOCKET"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +80,14 @@ def match_kernel_drops(
     if table is None or not len(rows):
         return ()
     seen = np.sort(table.time_ns[rows])
+    # Where the server answers from another port, it is the client that has no socket for these answers.
+    foreign = _NOBODY if answers_from_elsewhere(case, loss) is not None else frozenset()
     matches = [
         KernelDropMatch(node=node, reason=fit.reason, location=fit.location, packets=fit.packets, lost=len(seen), within_ns=fit.within_ns)
         for node, ahead_ns, unsure_ns in _clocks(case, loss, hop)
-        for fit in fitting_drops(_drops_of(case, node, loss, reasons), seen + ahead_ns, case.recording.duration_s, unsure_ns=unsure_ns)
+        for fit in fitting_drops(
+            _drops_of(case, node, loss, reasons, foreign), seen + ahead_ns, case.recording.duration_s, unsure_ns=unsure_ns
+        )
     ]
     return tuple(sorted(matches, key=lambda match: (-match.packets, match.within_ns)))
 
@@ -126,11 +133,11 @@ def kernel_drop_on(case: Case, loss: Loss, node: str, reasons: Collection[str]) 
     return tuple(match.evidence for match in matches)[:1]
 
 
-def _drops_of(case: Case, node: str, loss: Loss, reasons: Collection[str] | None) -> Iterator[KernelDrop]:
-    """The node's drops that the leg can have."""
+def _drops_of(case: Case, node: str, loss: Loss, reasons: Collection[str] | None, foreign: Collection[str]) -> Iterator[KernelDrop]:
+    """The node's drops that the leg can have, without those for reasons that are known to speak of other packets."""
     kinds = {segment.kind for segment in loss.segments}
     for drop in case.recording.kernel_drops:
-        if drop.node == node and (drop.reason in reasons if reasons is not None else _can_be(drop, kinds)):
+        if drop.node == node and drop.reason not in foreign and (drop.reason in reasons if reasons is not None else _can_be(drop, kinds)):
             yield drop
 
 

@@ -6,7 +6,7 @@ from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.diagnosis.evidence.answers import icmp_answers, resets
+from kubectl_vxtrace.diagnosis.evidence.answers import answers_from_elsewhere, icmp_answers, resets
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
@@ -52,6 +52,17 @@ CAUSES = (
 _NO_LISTENER = frozenset({(3, 2), (3, 3), (1, 4)})
 # Linux include/net/dropreason-core.h; include/uapi/linux/snmp.h.
 _NO_ROOM = ("SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM")
+_MOST_SHOWN = 3
+# What to do where a server answers from elsewhere than where it was asked.
+_OTHER_PORT = (
+    "Let the server answer from the socket that it was asked at, or the client take answers from any port (a UDP socket that is not "
+    "connected). Of a protocol that changes ports by design (TFTP) conntrack has to know: modprobe nf_nat_tftp on the nodes."
+)
+_OTHER_ADDRESS = (
+    "Let the server answer from the address that it was asked at: bind its socket to it, or take it from the request (IP_PKTINFO). "
+    "Look in its pod: ss -lnu; ip addr; ip route get CLIENT."
+)
+_GOES_ON = "Nothing has to be done if the protocol changes ports by design (TFTP): trace {place} of the server as well."
 _OVERFLOWS = {"UDP": "Udp.RcvbufErrors", "TCP": "TcpExt.ListenOverflows"}
 
 
@@ -59,7 +70,7 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
     answer."""
     if loss.kind is LossKind.SILENT:
-        yield _handed_on(case, loss) or _overflow(case, loss, segment.start) or _silent(case, loss)
+        yield _handed_on(case, loss) or _overflow(case, loss, segment.start) or _from_elsewhere(case, loss) or _silent(case, loss)
     elif loss.path.direction is Direction.REQUEST and (proofs := _refusals(case, loss)):
         yield _nothing_listens(case, loss, proofs)
 
@@ -151,6 +162,34 @@ def _handed_on(case: Case, loss: Loss) -> Finding | None:
             f"Trace the Service itself (--to svc/{name}), and compare. Answers to a node port must go back through that node: look at its "
             "externalTrafficPolicy, and at what takes the masquerading away (iptables-save -t nat | grep -e KUBE-MARK-MASQ -e KUBE-EXT)."
         ),
+    )
+
+
+def _from_elsewhere(case: Case, loss: Loss) -> Finding | None:
+    """The server answers, from a port or an address that the client did not ask."""
+    answers = answers_from_elsewhere(case, loss)
+    if answers is None:
+        return None
+    ports, where = answers.ports, _server_text(loss)
+    places = [str(each) for each in ports or answers.addresses]
+    what = f"port{'s' if len(ports) > 1 else ''} " if ports else "address "
+    shown = what + ", ".join(places[:_MOST_SHOWN]) + (f" and {len(places) - _MOST_SHOWN} more" if len(places) > _MOST_SHOWN else "")
+    text = f"{len(answers.rows)} x UDP from {shown} to {answers.answered} of {answers.asked} sockets that asked {where}"
+    proofs = [Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frame_refs(case, loss.start.tap, answers.rows))]
+    if len(answers.refused):
+        frames = frame_refs(case, loss.start.tap, answers.refused)
+        text = f"{len(answers.refused)} x ICMP port unreachable, with which the client refuses these answers"
+        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text, frames=frames))
+    noun = direction_noun(loss.path.direction, loss.packets)
+    goes_on = "with which the client goes on" if answers.taken else "which a client that is connected to what it asked does not take"
+    return error_finding(
+        case,
+        loss,
+        UNKNOWN,
+        Confidence.LIKELY if answers.answered == answers.asked and not answers.taken else Confidence.POSSIBLE,
+        f"{loss.packets} {noun} reached {where}, which answers from {shown}, {goes_on}",
+        proofs,
+        remediation=_GOES_ON.format(place=shown) if answers.taken else _OTHER_PORT if ports else _OTHER_ADDRESS,
     )
 
 

@@ -15,7 +15,7 @@ from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
 from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
 from tests.diagnosis.frames import Frame, icmp
 from tests.diagnosis.nodes import rule, ruled
-from tests.diagnosis.places import CLIENT, NIC_B, SERVER, SERVER_END, SERVICE, TAPS, A, B
+from tests.diagnosis.places import CLIENT, NIC_B, SECOND_NS, SERVER, SERVER_END, SERVICE, START_NS, TAPS, A, B
 
 REFUSED = Fate(count=24, leg=(6, None), outcome=OutcomeCode.REJECTED)
 AT_SERVER = HEALTHY.frame(Direction.REQUEST, 5, 40000, Fate())
@@ -65,6 +65,57 @@ def test_requests_without_any_reply_find_a_silent_server() -> None:
     (found,) = diagnose(replace(HEALTHY, replies=()).case())
     assert (found.cause, found.confidence, found.leg) == ("server-silent", Confidence.LIKELY, Leg(from_=6, to=None))
     assert (found.direction, found.packets) == (Direction.REQUEST, 24)
+
+
+def answered_from(*, port: int = 40083, address: str = SERVER, to_port: int = 40000, protocol: int = 17) -> Frame:
+    at = START_NS + 60 * SECOND_NS
+    return Frame(source=address, destination=CLIENT, protocol=protocol, source_port=port, destination_port=to_port, time_ns=at)
+
+
+ONE_SOCKET = (Fate(count=4, port=40000),)
+HEARD_ELSEWHERE = [
+    pytest.param((answered_from(),), "port 40083, which a client", Confidence.LIKELY, id="another port"),
+    pytest.param(
+        (answered_from(address="10.244.56.140", port=53),), "address 10.244.56.140, which", Confidence.LIKELY, id="another address"
+    ),
+    pytest.param(
+        (answered_from(), replace(answered_from(), source=CLIENT, destination=SERVER, source_port=40000, destination_port=40083)),
+        "port 40083, with which the client goes on",
+        Confidence.POSSIBLE,
+        id="a protocol that changes ports",
+    ),
+]
+
+
+@pytest.mark.parametrize(("frames", "said", "confidence"), HEARD_ELSEWHERE)
+def test_a_server_that_answers_from_elsewhere_is_not_silent(frames: tuple[Frame, ...], said: str, confidence: Confidence) -> None:
+    world = replace(HEALTHY, requests=ONE_SOCKET, replies=(), extra={6: (*frames, icmp(CLIENT, 3, frames[0]))})
+    case = world.case()
+    at_server = case.tables[TAPS[5]]
+    rows = case.paths[0].journeys.row[:, -1]
+    drops = tuple(
+        KernelDrop(node=B, time_ns=int(at_server.time_ns[row]) + 1000, reason="NO_SOCKET", location="__udp4_lib_rcv") for row in rows
+    )
+    findings = diagnose(replace(case, recording=replace(case.recording, kernel_drops=drops)))
+    assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("unknown", confidence, Leg(from_=6, to=None))
+    assert said in findings[0].summary
+    assert any("the client refuses these answers" in proof.text for proof in findings[0].evidence)
+    assert "NO_SOCKET" not in str(findings[0])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(answered_from(to_port=41111), id="to another socket"),
+        pytest.param(answered_from(address="10.244.56.140"), id="from another address and port"),
+        pytest.param(answered_from(protocol=6), id="TCP"),
+        pytest.param(replace(answered_from(), destination="10.244.114.99"), id="to another client"),
+        pytest.param(replace(answered_from(), time_ns=1), id="before anything was asked"),
+    ],
+)
+def test_what_answers_nobodys_question_leaves_the_server_silent(frame: Frame) -> None:
+    (found,) = diagnose(replace(HEALTHY, requests=ONE_SOCKET, replies=(), extra={6: (frame,)}).case())
+    assert found.cause == "server-silent"
 
 
 @pytest.mark.parametrize(
