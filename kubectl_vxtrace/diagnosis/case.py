@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kubectl_vxtrace.diagnosis.losses import Loss, losses_of
 from kubectl_vxtrace.diagnosis.rules.droppers import Dropper, all_droppers
+from kubectl_vxtrace.diagnosis.rules.onward import with_onward
 from kubectl_vxtrace.model.journeys import Case
 
 
@@ -18,7 +19,7 @@ class LossCase(Case):
 
 def with_losses(case: Case) -> LossCase:
     """`case` with its losses, and the rules that may have dropped the packets."""
-    losses = losses_of(case)
+    losses = with_onward(case, losses_of(case))
     touched = {segment.start.tap.node for loss in losses for segment in loss.segments}
     return LossCase(
         recording=case.recording,

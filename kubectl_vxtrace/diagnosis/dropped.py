@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.diagnosis.arbitrate import is_admitted, is_kernels_word
 from kubectl_vxtrace.diagnosis.causes import CAUSES
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, losses_of
+from kubectl_vxtrace.diagnosis.rules.onward import with_onward
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32
-from kubectl_vxtrace.model.report import Finding, LegTally
+from kubectl_vxtrace.model.report import Confidence, Finding, LegTally
 
 
 def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np.bool_], ...]:
@@ -25,7 +26,7 @@ def dropped_packets(case: Case, findings: Sequence[Finding]) -> tuple[NDArray[np
     """
     admitted = {finding.place: finding for finding in findings if is_admitted(finding)}
     masks = tuple(np.zeros(len(traced.journeys), dtype=np.bool_) for traced in case.paths)
-    for loss in losses_of(case):
+    for loss in with_onward(case, losses_of(case)):
         if loss.place in admitted and (loss.kind is LossKind.VANISHED or _died_before_socket(loss, admitted[loss.place])):
             masks[case.paths.index(loss.traced)][_admitted_rows(loss, admitted[loss.place])] = True
     return masks
@@ -40,7 +41,12 @@ def _admitted_rows(loss: Loss, finding: Finding) -> I32:
 
 
 def _died_before_socket(loss: Loss, finding: Finding) -> bool:
-    """Whether requests that nobody answered were counted where the node takes packets for itself: its rules there see no answer."""
+    """Whether requests that nobody answered were counted where the node takes packets for itself: its rules there see no answer.
+
+    Where the node sends them on, their answers pass the same rules: only one that is certain to have taken the requests counts.
+    """
+    if loss.onward is not None and finding.confidence is not Confidence.CERTAIN:
+        return False
     return loss.kind is LossKind.SILENT and loss.path.ends_in_node(loss.flow) and CAUSES[finding.cause].admitted
 
 

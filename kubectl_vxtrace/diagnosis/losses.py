@@ -89,13 +89,33 @@ def leads_to_pod(segment: AnySegment) -> bool:
     return segment.end is not None and segment.end.role in _BRIDGED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onward:
+    """Where a node sends on requests to an address of its own.
+
+    targets: addresses with ports, None where the port stays; empty where they are not known. text: what says so. service: whose node port
+    was asked. devices: the interfaces by which the node sends there, none where that is not known.
+    """
+
+    targets: tuple[tuple[str, int | None], ...]
+    text: str
+    service: str | None = None
+    devices: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The targets' addresses."""
+        return tuple(dict.fromkeys(address for address, _ in self.targets))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Loss:
     """Packets of one path that met the same fate at the same leg.
 
     rows: of the path's JourneyTable. packets: what they stand for on the wire. answered: those
     of them that an ICMP error or RST answered. sent, arrived: of the same leg, in packets. presumed: one of the leg's captures has
-    no closing numbers, so that nothing about it is certain.
+    no closing numbers, so that nothing about it is certain. onward: where the node at which they end sends them on, None where it is
+    the server, or nothing says that it does.
     """
 
     kind: LossKind
@@ -108,6 +128,7 @@ class Loss:
     arrived: int
     segments: tuple[AnySegment, ...]
     presumed: bool
+    onward: Onward | None = None
 
     @property
     def flow(self) -> Flow:

@@ -92,7 +92,7 @@ def fit_on(segment: AnySegment, rule: Rule, traits: Traits) -> Fit:
         return Fit.EXCLUDES
     workload = _CALICO_WORKLOAD.search(rule.chain)
     if workload is not None and segment.kind in (SegmentKind.FORWARD, SegmentKind.DELIVER):
-        interfaces = {hop.tap.interface for hop in (segment.start, segment.end) if hop is not None}
+        interfaces = {hop.tap.interface for hop in (segment.start, segment.end) if hop is not None} | traits.outputs
         if workload["interface"] not in interfaces and "" not in interfaces:
             return Fit.EXCLUDES
         return Fit.EXCLUDES if fit(rule.text, traits) is Fit.EXCLUDES else Fit.NAMES

@@ -47,6 +47,11 @@ def _inner(case: Case, loss: Loss, segment: AnySegment) -> Traits:
     if flow.service is not None:
         servers |= {flow.service.address} if flow.service.address is not None else set()
         server_ports |= {flow.service.port} if flow.service.port is not None else set()
+    outputs = _interface(segment.end)
+    if loss.onward is not None:
+        servers |= set(loss.onward.addresses)
+        server_ports |= {port for _, port in loss.onward.targets if port is not None}
+        outputs = frozenset(loss.onward.devices)
     request = loss.path.direction is Direction.REQUEST
     seen = conversations_at(case, loss, loss.start)
     sources, destinations = (client, servers) if request else (servers, client)
@@ -63,7 +68,7 @@ def _inner(case: Case, loss: Loss, segment: AnySegment) -> Traits:
         source_ports=frozenset(source_ports) if has_ports else frozenset(),
         destination_ports=frozenset(destination_ports) if has_ports else frozenset(),
         inputs=_interface(segment.start),
-        outputs=_interface(segment.end),
+        outputs=outputs,
     )
 
 

@@ -13,8 +13,8 @@ from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, fram
 from kubectl_vxtrace.diagnosis.evidence.off_path import strayed
 from kubectl_vxtrace.diagnosis.evidence.places_to_look import look_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import Loss
-from kubectl_vxtrace.model.address import mac_text
+from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, Onward
+from kubectl_vxtrace.model.address import host_port, mac_text
 from kubectl_vxtrace.model.facts import Neighbour
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Flow
@@ -61,6 +61,8 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         where = f"vanished between {place_text(loss.start)} and {place_text(loss.end)}"
     else:
         where = f"vanished after {place_text(loss.start)}"
+    if loss.kind is LossKind.SILENT:
+        where = f"came to {place_text(loss.start)}, and no reply was seen there"
     doubts = [f"a drop at the blind hop {place_text(segment.start)}" for segment in loss.segments[1:]]
     word, neighbours = kernel_word(case, loss), list(_unresolved_neighbours(case, loss))
     why, look = "nothing that was read explains it", None
@@ -70,7 +72,11 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         node, entry = neighbours[0]
         why = f"{node} has no MAC address of {entry.address} on {entry.device} (its neighbour entry is {', '.join(entry.states)})"
         look = f"Look on {node}: ip -s neigh show dev {entry.device}; the requests for {entry.address} in a capture of ARP or ICMPv6."
-    proofs = [*([word.evidence] if word is not None else []), *_foreign_macs(case, loss, word)]
+    if loss.onward is not None:
+        where, sent_on = _sent_on(loss, loss.onward)
+        look = f"{look} {sent_on}" if look is not None else sent_on
+    proofs = [*([Evidence(kind=EvidenceKind.CONFIG, text=loss.onward.text)] if loss.onward is not None else [])]
+    proofs += [*([word.evidence] if word is not None else []), *_foreign_macs(case, loss, word)]
     proofs += [
         Evidence(
             kind=EvidenceKind.CONFIG, text=f"the neighbour entry of {entry.address} on {node}/{entry.device} is {', '.join(entry.states)}"
@@ -87,6 +93,27 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         [*proofs, *_telling(case, loss)],
         remediation=remedy,
         not_ruled_out=doubts,
+    )
+
+
+def _sent_on(loss: Loss, onward: Onward) -> tuple[str, str]:
+    """What became of requests that a node hands on, as far as it is known, and what to do about it."""
+    node, server = loss.start.tap.node, loss.flow.server
+    asked = host_port(server.address, server.port) if server is not None else node
+    named = f", the node port of {onward.service}," if onward.service is not None else ""
+    targets = ", ".join(host_port(address, port) for address, port in onward.targets[:3])
+    to = f"them on to {targets}" if targets else "them to a backend"
+    where = f"reached {asked}{named} and {node} hands {to}, which was not followed; no reply came back from there"
+    trace = f"Trace the Service itself (--to svc/{onward.service})" if onward.service is not None else "Trace what they are handed to"
+    remedy = (
+        f"{trace}{f' (--to {targets})' if onward.service is None and len(onward.targets) == 1 else ''}, and compare. Look on {node} at "
+        "what its FORWARD chain drops (iptables-save -c; nft list ruleset). Answers must go back through that node"
+    )
+    if onward.service is None:
+        return where, f"{remedy}."
+    return where, (
+        f"{remedy}: look at its externalTrafficPolicy, and at what takes the masquerading away (iptables-save -t nat | grep -e "
+        "KUBE-MARK-MASQ -e KUBE-EXT)."
     )
 
 

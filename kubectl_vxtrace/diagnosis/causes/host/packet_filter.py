@@ -12,9 +12,10 @@ from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, icmp_answers, unanswered_beside
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, SegmentKind
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, unread
+from kubectl_vxtrace.diagnosis.rules.onward import backwards, behind_translation
 from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, is_proxys, purpose_of
 from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING
 from kubectl_vxtrace.diagnosis.rules.traits import traits
@@ -81,7 +82,7 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
 def _suspects(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[_Suspect]:
     wanted = traits(case, loss, segment)
     for dropper in droppers_on(segment, case.droppers[segment.start.tap.node]):
-        fit = fit_on(segment, dropper.rule, wanted)
+        fit = fit_on(segment, dropper.rule, behind_translation(loss, wanted, dropper.hooks))
         # kube-proxy's checks match whole Service ranges and count nothing: that one fits says nothing of what it did.
         if fit is not Fit.EXCLUDES and not (is_proxys(dropper.rule) and dropper.growth.packets is None):
             yield _Suspect(dropper.rule, fit, dropper.growth)
@@ -105,6 +106,7 @@ def _counted(case: LossCase, loss: Loss, segment: AnySegment, full: list[_Suspec
     plausible = _plausible(case, loss, max(claimed, loss.packets) + beside)
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
+    doubts += _answers_doubt(case, loss, segment, best.rule)
     if best.fit is not Fit.NAMES and purpose_of(best.rule) is Purpose.FIREWALL and (more := unread(best.rule.text)):
         doubts.append(f"other traffic: the rule asks for more than the captures show ({', '.join(more)})")
     certain = best.growth.exact and not doubts
@@ -117,6 +119,16 @@ def _counted(case: LossCase, loss: Loss, segment: AnySegment, full: list[_Suspec
         packets=loss.packets + beside if growth >= taken + beside else loss.packets,
     )
     return _finding(case, loss, segment, account)
+
+
+def _answers_doubt(case: Case, loss: Loss, segment: AnySegment, rule: Rule) -> list[str]:
+    """Where a node sends requests on, their answers come back through the same chain: whether the rule may have taken these instead."""
+    if loss.onward is None or loss.kind is not LossKind.SILENT:
+        return []
+    back = backwards(behind_translation(loss, traits(case, loss, segment), ()))
+    if fit_on(segment, rule, back) is Fit.EXCLUDES:
+        return []
+    return [f"answers that came back to {segment.start.tap.node} and were dropped there in place of the requests"]
 
 
 def _count_text(loss: Loss, segment: AnySegment, suspect: _Suspect, *, claimed: int, taken: int, beside: int) -> str:
@@ -185,7 +197,7 @@ def _finding(case: LossCase, loss: Loss, segment: AnySegment, account: _Account)
             cause,
             max(account.confidence, verdict.max_confidence, key=_SUREST_FIRST.index),
             summary if verdict.note is None else f"{summary}: {verdict.note}",
-            [*account.proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
+            [*_sent_on(loss), *account.proofs, *verdict.proofs, *(answer.evidence() for answer in _refusals(case, loss))],
             remediation=look + (verdict.remediation or _what_to_allow(case, loss, segment, rule, cause)),
             not_ruled_out=[*account.doubts, *verdict.alternatives],
         ),
@@ -193,11 +205,16 @@ def _finding(case: LossCase, loss: Loss, segment: AnySegment, account: _Account)
     )
 
 
+def _sent_on(loss: Loss) -> list[Evidence]:
+    """That the node at which the requests end sends them on."""
+    return [] if loss.onward is None else [Evidence(kind=EvidenceKind.CONFIG, text=loss.onward.text)]
+
+
 def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule, cause: Cause) -> str:
     """What a firewall is to let through: the packets of the loss as they come to this rule; VXLAN itself only beside the NIC."""
     if cause != HOST_FIREWALL:
         return cause.remedy()
-    wanted = traits(case, loss, segment)
+    wanted = behind_translation(loss, traits(case, loss, segment), ())
     is_outer = segment.kind in (SegmentKind.ENCAPSULATE, SegmentKind.DECAPSULATE)
     from_server = loss.path.direction is Direction.REPLY and not is_outer
     ports, sources, targets = (

@@ -7,7 +7,7 @@ from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import answers_from_elsewhere, icmp_answers, resets
-from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence, kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
@@ -63,6 +63,7 @@ _OTHER_ADDRESS = (
     "Look in its pod: ss -lnu; ip addr; ip route get CLIENT."
 )
 _GOES_ON = "Nothing has to be done if the protocol changes ports by design (TFTP): trace {place} of the server as well."
+_FILTERED = frozenset({"NETFILTER_DROP"})
 _OVERFLOWS = {"UDP": "Udp.RcvbufErrors", "TCP": "TcpExt.ListenOverflows"}
 
 
@@ -70,9 +71,22 @@ def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
     answer."""
     if loss.kind is LossKind.SILENT:
-        yield _handed_on(case, loss) or _overflow(case, loss, segment.start) or _from_elsewhere(case, loss) or _silent(case, loss)
+        found = _overflow(case, loss, segment.start)
+        if found is None and not _is_taken_before(case, loss):
+            found = _from_elsewhere(case, loss) or _silent(case, loss)
+        if found is not None:
+            yield found
     elif loss.path.direction is Direction.REQUEST and (proofs := _refusals(case, loss)):
         yield _nothing_listens(case, loss, proofs)
+
+
+def _is_taken_before(case: Case, loss: Loss) -> bool:
+    """Whether requests to a node's own address never came to a socket there, or may not have: the node sends such on, or its packet filter
+    dropped a packet for each of them. In a pod's network namespace that may have been the answers."""
+    if loss.onward is not None:
+        return True
+    word = kernel_word(case, loss) if loss.path.ends_in_node(loss.flow) else None
+    return word is not None and word.reason in _FILTERED and word.packets == word.lost
 
 
 def _refusals(case: Case, loss: Loss) -> list[Evidence]:
@@ -137,31 +151,6 @@ def _overflow(case: Case, loss: Loss, last: Hop) -> Finding | None:
         f"the socket of {_server_text(loss)} had no room for {loss.packets} {noun}",
         proofs,
         not_ruled_out=() if counted else ("the socket of another process that got packets at the same time",),
-    )
-
-
-def _handed_on(case: Case, loss: Loss) -> Finding | None:
-    """What became of requests to a node port: the node hands them to a backend of the Service, and is not the server that is silent."""
-    server, snapshot = loss.flow.server, case.recording.snapshot
-    if server is None or server.pod is not None or server.port is None or loss.flow.service is not None or snapshot is None:
-        return None
-    asked = server.port, loss.flow.protocol
-    service = next((each for each in snapshot.services for port in each.ports if (port.node_port, port.protocol) == asked), None)
-    if service is None:
-        return None
-    noun, name = direction_noun(loss.path.direction, loss.packets), service.full_name
-    return error_finding(
-        case,
-        loss,
-        UNKNOWN,
-        Confidence.POSSIBLE,
-        f"{loss.packets} {noun} reached {_server_text(loss)}, the node port of {name}: {server.node or 'the node'} hands them to a "
-        "backend, which was not followed, and no reply came back from there",
-        [Evidence(kind=EvidenceKind.CONFIG, text=f"{server.port}/{loss.flow.protocol} is a node port of {name}")],
-        remediation=(
-            f"Trace the Service itself (--to svc/{name}), and compare. Answers to a node port must go back through that node: look at its "
-            "externalTrafficPolicy, and at what takes the masquerading away (iptables-save -t nat | grep -e KUBE-MARK-MASQ -e KUBE-EXT)."
-        ),
     )
 
 

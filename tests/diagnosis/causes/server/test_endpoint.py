@@ -288,6 +288,24 @@ def test_near_misses_of_a_full_socket(case: Case) -> None:
     assert diagnose(case)[0].cause == "server-silent"
 
 
+def on_the_node(case: Case) -> Case:
+    """`case`, whose server is in its node's own network."""
+    return with_flow(case, replace(case.flows[0], server=replace(SERVER_END, host_network=True)))
+
+
+@pytest.mark.parametrize("reason", ["NETFILTER_DROP", "NO_SOCKET"])
+def test_what_a_nodes_packet_filter_dropped_did_not_come_to_a_silent_server(reason: str) -> None:
+    found = diagnose(with_drops(on_the_node(SILENT.case()), reason))[0]
+    assert (found.cause, found.leg) == ("unknown" if reason == "NETFILTER_DROP" else "server-silent", Leg(from_=6, to=None))
+    assert reason in found.summary
+
+
+def test_drops_beside_some_of_the_requests_leave_a_nodes_server_silent() -> None:
+    case = with_drops(on_the_node(SILENT.case()), "NETFILTER_DROP")
+    few = replace(case, recording=replace(case.recording, kernel_drops=case.recording.kernel_drops[:6]))
+    assert diagnose(few)[0].cause == "server-silent"
+
+
 def to_node_port(*, node_port: int | None = 30_080, asked: int = 30_080, pod: str | None = None) -> Case:
     """Requests to a node's own address that got no answer, and a Service with a node port."""
     port = ServicePort(name="http", port=80, protocol="UDP", node_port=node_port)
