@@ -42,6 +42,8 @@ PORT_UNREACHABLE = frozenset({(3, 3), (1, 4)})
 """Type and code in ICMP (RFC 792) and ICMPv6 (RFC 4443, 3.1)."""
 HOST_UNREACHABLE = frozenset({(3, 1), (1, 3)})
 """The same; what ICMPv6 calls address unreachable."""
+PROHIBITED = frozenset({(3, 9), (3, 10), (3, 13), (1, 1)})
+"""Network, host and communication administratively prohibited (RFC 1812, 5.2.7.1; RFC 4443, 3.1): a firewall refused."""
 TOO_BIG = frozenset({(3, 4), (2, 0)})
 """Fragmentation needed (RFC 792, RFC 1191), packet too big (RFC 4443, 3.2)."""
 

@@ -2,15 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.losses import AnySegment, SegmentKind
+from kubectl_vxtrace.diagnosis.rules.chains import Chains, Ways, chain_of
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
 from kubectl_vxtrace.diagnosis.rules.queues import QUEUEING, takes_packets
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Role
 
 # Besides DROP and REJECT what xtables-addons(8) and nft(8) have that lets no packet go on its way.
 _DROPPING = frozenset({"DROP", "REJECT", "TARPIT", "DELUDE", "CHAOS", "STEAL", "FWD"})
@@ -22,6 +25,8 @@ _HOOKS = {
     SegmentKind.DECAPSULATE: frozenset({"ingress", "prerouting", "input"}),
     SegmentKind.DELIVER: frozenset({"ingress", "prerouting", "input"}),
 }
+_FROM_PORT, _TO_PORT = frozenset({"ingress", "prerouting", "input"}), frozenset({"output", "postrouting", "egress"})
+_FROM_PORT_TO_PORT = frozenset({"ingress", "prerouting", "forward", "postrouting", "egress"})
 _OTHER_FAMILY = {4: "ip6 ", 6: "ip "}
 # Chains that Felix makes for one workload: from it (fw) and to it (tw); the interface's name follows.
 _CALICO_WORKLOAD = re.compile(r"cali-[ft]w-(?P<interface>\S+)$")
@@ -40,11 +45,12 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Dropper:
-    """A rule that drops, how its counter grew, and the netfilter hooks from which packets come to it, in lower case."""
+    """A rule that drops, how its counter grew, the netfilter hooks from which packets come to it, in lower case, and its node's chains."""
 
     rule: Rule
     growth: Growth
     hooks: frozenset[str]
+    chains: Chains
 
 
 def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
@@ -59,8 +65,9 @@ def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
     earlier = {} if first is None else {rule.id: rule for rule in first.rules}
     grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if _can_drop(case, node, rule)]
     moved = [(rule, growth) for rule, growth in grown if growth.packets != 0]
-    hooks = _hooks(last.rules, {_chain(rule) for rule, _ in moved})
-    droppers = [Dropper(rule, growth, hooks[_chain(rule)]) for rule, growth in moved]
+    hooks = _hooks(last.rules, {chain_of(rule) for rule, _ in moved})
+    chains = Chains.of(last.rules, (value for one in last.sets for value in one.values))
+    droppers = [Dropper(rule, growth, hooks[chain_of(rule)], chains) for rule, growth in moved]
     return tuple(sorted(droppers, key=lambda dropper: dropper.rule.backend == "nft"))
 
 
@@ -73,7 +80,7 @@ def droppers_on(segment: AnySegment, known: Iterable[Dropper]) -> Iterator[Dropp
     listed: set[tuple[str, str | None, int]] = set()
     for dropper in known:
         rule = dropper.rule
-        if not dropper.hooks & _HOOKS[segment.kind]:
+        if not dropper.hooks & hooks_on(segment, rule.table):
             continue
         # What iptables-nft writes, nft lists as well, there without its comments; equal counts in one chain are one rule.
         if rule.packets is not None:
@@ -82,6 +89,50 @@ def droppers_on(segment: AnySegment, known: Iterable[Dropper]) -> Iterator[Dropp
                 continue
             listed.add(twin)
         yield dropper
+
+
+def hooks_on(segment: AnySegment, table: str = "") -> frozenset[str]:
+    """The netfilter hooks that packets pass on a segment, of the family of a rule's table.
+
+    Those of nft's family `bridge` are passed beside a bridge alone: to it from a port of its, from it to a port, from port to port
+    (nft(8), bridge address family; Linux net/bridge/br_input.c, br_forward.c, br_device.c).
+    """
+    if not table.startswith("bridge ") or segment.kind not in (SegmentKind.FORWARD, SegmentKind.DELIVER):
+        return _HOOKS[segment.kind]
+    start, end = segment.start.role, segment.end.role if segment.end is not None else None
+    if start is Role.POD and end is Role.POD:
+        return _FROM_PORT_TO_PORT
+    if start is Role.POD:
+        return _FROM_PORT if segment.kind is SegmentKind.FORWARD or segment.start.hop == 1 else frozenset()
+    return _TO_PORT if end is Role.POD else frozenset()
+
+
+def fits_on(segment: AnySegment, known: Iterable[Dropper], wanted: Callable[[Dropper], Traits]) -> Iterator[tuple[Dropper, Fit]]:
+    """How dropping rules fit packets of a segment, each by its own text, and by the rules that lead to it there."""
+    ways: dict[tuple[int, Traits, frozenset[str]], Ways] = {}
+    for dropper in known:
+        traits, hooks = wanted(dropper), hooks_on(segment, dropper.rule.table)
+        key = id(dropper.chains), traits, hooks
+        if key not in ways:
+            ways[key] = Ways(dropper.chains, partial(_fit, segment, traits), dropper.chains.bases(hooks))
+        yield dropper, ways[key].fit(dropper.rule)
+
+
+def _fit(segment: AnySegment, traits: Traits, rule: Rule) -> Fit:
+    return fit_on(segment, rule, traits)
+
+
+def met_on(segment: AnySegment, known: Iterable[Dropper], traits: Traits) -> tuple[tuple[Dropper, ...], ...]:
+    """For each base chain that ends with a rule without counter which takes all such packets: that rule last, and before it those of
+    the chain that may have taken some."""
+    droppers = {dropper.rule.id: dropper for dropper in known if dropper.growth.packets is None}
+    found = []
+    for chains in {id(dropper.chains): dropper.chains for dropper in droppers.values()}.values():
+        for base in sorted({base for dropper in droppers.values() for base in chains.bases(hooks_on(segment, dropper.rule.table))}):
+            met = [droppers.get(rule.id) for rule in chains.met(base, partial(_fit, segment, traits))]
+            if met and met[-1] is not None:
+                found.append(tuple(dropper for dropper in met if dropper is not None))
+    return tuple(found)
 
 
 def fit_on(segment: AnySegment, rule: Rule, traits: Traits) -> Fit:
@@ -108,16 +159,12 @@ def _growth(earlier: Rule | None, rule: Rule, first: NodeFacts | None) -> Growth
     return Growth(rule.packets - earlier.packets, earlier.target == rule.target)
 
 
-def _chain(rule: Rule) -> tuple[str, str, str]:
-    return rule.backend, rule.table, rule.chain
-
-
 def _hooks(rules: Iterable[Rule], wanted: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], frozenset[str]]:
     """For each `wanted` chain the netfilter hooks from which it can be reached, in lower case."""
     callers: dict[tuple[str, str, str], set[tuple[str, str, str]]] = defaultdict(set)
     own: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for rule in rules:
-        chain = _chain(rule)
+        chain = chain_of(rule)
         if rule.hook is not None:
             own[chain].add(rule.hook.lower())
         elif rule.chain.lower() in _HOOKS[SegmentKind.FORWARD] | _HOOKS[SegmentKind.ENCAPSULATE] | _HOOKS[SegmentKind.DECAPSULATE]:

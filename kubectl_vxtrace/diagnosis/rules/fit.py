@@ -107,6 +107,21 @@ def unread(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_NFT_MORE.findall(re.sub(r'"[^"]*"', "", text))))
 
 
+# What an nft rule does besides asking for something.
+_NFT_STATEMENTS = re.compile(
+    r"\b(?:counter(?: name \S+)?|log(?: (?:null|\{.*\}))?|drop|accept|return|(?:jump|goto) \S+|reject(?: with \S+(?: \S+)?)?)(?=\s|$)"
+)
+
+
+def is_literal(text: str) -> bool:
+    """Whether the literal matches that `fit` reads are all that a rule asks for, so that it takes whatever fits."""
+    if text == "policy":
+        return True
+    if re.search(r"(^|\s)-[-a-z]", text):
+        return not unread(text) and not re.search(r"--(?:tcp-flags|tcp-option|syn|icmp-type|icmpv6-type|dst-type|src-type|limit)\b", text)
+    return "@" not in text and not _NFT_STATEMENTS.sub("", _NFT_TEXT.sub("", text)).strip()
+
+
 def fit(text: str, traits: Traits) -> Fit:
     """How a rule's text fits packets with these traits. Accepts the words of iptables-save and of nft; never raises."""
     best = Fit.ALLOWS

@@ -7,6 +7,7 @@ import numpy as np
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.answers import PROHIBITED, icmp_answers
 from kubectl_vxtrace.diagnosis.evidence.asked_ends import frames_of_ends
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import KernelDropMatch, kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text, rows_at
@@ -77,6 +78,7 @@ def unexplained(case: Case, loss: Loss) -> Finding:
         look = f"{look} {sent_on}" if look is not None else sent_on
     proofs = [*([Evidence(kind=EvidenceKind.CONFIG, text=loss.onward.text)] if loss.onward is not None else [])]
     proofs += [*([word.evidence] if word is not None else []), *_foreign_macs(case, loss, word)]
+    proofs += [answer.evidence("administratively prohibited") for answer in icmp_answers(case, loss) if answer.is_one_of(PROHIBITED)]
     proofs += [
         Evidence(
             kind=EvidenceKind.CONFIG, text=f"the neighbour entry of {entry.address} on {node}/{entry.device} is {', '.join(entry.states)}"

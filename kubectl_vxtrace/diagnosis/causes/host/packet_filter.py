@@ -9,11 +9,12 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import HOST_FIREWALL, verdict_on
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.diagnosis.evidence.answers import IcmpAnswer, icmp_answers, unanswered_beside
+from kubectl_vxtrace.diagnosis.evidence.answers import PROHIBITED, IcmpAnswer, icmp_answers, unanswered_beside
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind, SegmentKind
-from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on
+from kubectl_vxtrace.diagnosis.rules.droppers import Growth, droppers_on, fit_on, fits_on, met_on
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, unread
 from kubectl_vxtrace.diagnosis.rules.onward import backwards, behind_translation
 from kubectl_vxtrace.diagnosis.rules.purpose import Purpose, is_proxys, purpose_of
@@ -25,8 +26,6 @@ from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 _SUREST_FIRST = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
-# RFC 792 and RFC 1812, 5.2.7.1: network, host and communication administratively prohibited.
-_PROHIBITED = frozenset({9, 10, 13})
 # What Felix knows its own rules by, a hash without a word (felix/iptables/table.go).
 _FINGERPRINT = re.compile(r"cali:[\w-]+")
 _COMMENT = re.compile(r'(?:-m comment )?--comment (?:"[^"]*"|\S+) ?')
@@ -59,7 +58,8 @@ class _Suspect:
 def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """Findings for every segment on which a dropping rule's counter grew by the lost packets, or whose text names them.
 
-    A rule whose counter cannot account for the packets is named only if it names an address or port of theirs.
+    A rule whose counter cannot account for the packets is named only if it names an address or port of theirs, or if the kernel says of
+    each that the packet filter dropped it, and they meet no other rule there that takes them all.
     """
     # From the interface of the client's pod, a path's first hop, the node itself takes them.
     if segment.kind is SegmentKind.DELIVER and segment.start.hop > 1 and not loss.path.ends_in_node(loss.flow):
@@ -75,14 +75,16 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
         yield _parts(case, loss, segment, sorted(partial, key=lambda suspect: -(suspect.growth.packets or 0)))
     elif silent:
         yield _uncounted(case, loss, segment, silent[0])
+    elif not counting and (only := _only_met(case, loss, segment)) is not None:
+        yield only
     elif segment.kind is SegmentKind.DECAPSULATE and (refusals := _refusals(case, loss)):
         yield _refused(case, loss, segment, refusals)
 
 
 def _suspects(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[_Suspect]:
     wanted = traits(case, loss, segment)
-    for dropper in droppers_on(segment, case.droppers[segment.start.tap.node]):
-        fit = fit_on(segment, dropper.rule, behind_translation(loss, wanted, dropper.hooks))
+    known = droppers_on(segment, case.droppers[segment.start.tap.node])
+    for dropper, fit in fits_on(segment, known, lambda dropper: behind_translation(loss, wanted, dropper.hooks)):
         # kube-proxy's checks match whole Service ranges and count nothing: that one fits says nothing of what it did.
         if fit is not Fit.EXCLUDES and not (is_proxys(dropper.rule) and dropper.growth.packets is None):
             yield _Suspect(dropper.rule, fit, dropper.growth)
@@ -176,6 +178,34 @@ def _uncounted(case: LossCase, loss: Loss, segment: AnySegment, suspect: _Suspec
     return _finding(case, loss, segment, account)
 
 
+def _only_met(case: LossCase, loss: Loss, segment: AnySegment) -> Finding | None:
+    """The one rule without counter that takes all such packets, where the kernel says that the packet filter of this node dropped each.
+
+    What may have taken some of them before it must stand for the same cause. None where there are several, or none.
+    """
+    node, word = segment.start.tap.node, kernel_word(case, loss)
+    if word is None or word.reason != "NETFILTER_DROP" or word.node != node or word.packets < word.lost:
+        return None
+    known = list(droppers_on(segment, case.droppers[node]))
+    wanted = behind_translation(loss, traits(case, loss, segment), ())
+    found = met_on(segment, (one for one in known if not is_proxys(one.rule)), wanted)
+    if len(found) != 1:
+        return None
+    *before, last = (one.rule for one in found[0])
+    # A datagram is INVALID only if it is damaged (net/netfilter/nf_conntrack_proto_udp.c).
+    others = [rule for rule in before if purpose_of(rule) is not Purpose.INVALID or loss.flow.protocol != "UDP"]
+    if any(purpose_of(rule) is not purpose_of(last) for rule in others):
+        return None
+    text = f"of the rules on {node} that these packets meet there, {describe(last)} is the one that takes all of them: {last.text}"
+    account = _Account(
+        rule=last,
+        confidence=Confidence.LIKELY,
+        proofs=[Evidence(kind=EvidenceKind.CONFIG, text=text), word.evidence],
+        doubts=[f"{describe(rule)}, which stands before it" for rule in others],
+    )
+    return _finding(case, loss, segment, account)
+
+
 def _refused(case: LossCase, loss: Loss, segment: AnySegment, refusals: Sequence[IcmpAnswer]) -> Finding:
     node = segment.start.tap.node
     summary = f"{node} answered {loss.packets} encapsulated {direction_noun(loss.path.direction, loss.packets)} with {refusals[0].text}"
@@ -223,7 +253,12 @@ def _what_to_allow(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule, 
     )
     what = f"{wanted.protocol.upper()}{' from port' if from_server and ports else ''} {ports or ('of VXLAN' if is_outer else '')}".rstrip()
     allowed = f"Allow {what} from {sources or 'the other nodes'} to {targets or 'this node'}"
-    return f"{allowed}. {cause.remedy()}" if is_outer else f"{allowed}, before {describe(rule)} or in its place."
+    # What firewalld does not know of its own table is gone with its next reload (firewalld(1)).
+    return (
+        f"{allowed}. {cause.remedy()}"
+        if is_outer or rule.table.endswith(" firewalld")
+        else f"{allowed}, before {describe(rule)} or in its place."
+    )
 
 
 def describe(rule: Rule) -> str:
@@ -235,7 +270,7 @@ def describe(rule: Rule) -> str:
 
 
 def _refusals(case: LossCase, loss: Loss) -> list[IcmpAnswer]:
-    return [answer for answer in icmp_answers(case, loss) if answer.code in _PROHIBITED]
+    return [answer for answer in icmp_answers(case, loss) if answer.is_one_of(PROHIBITED)]
 
 
 def _may_claim(case: Case, other: Loss, segment: AnySegment, rule: Rule) -> bool:
