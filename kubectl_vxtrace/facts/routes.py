@@ -121,6 +121,8 @@ def _words(record: Record) -> list[str]:
             value = f"{value}/{record['fwmask']}"
         if name in ("src", "dst"):
             value = _prefix(record, name) or "all"
+        if name == "action":
+            name, value = str(value), None
         words.append({"src": "from", "dst": "to", "table": "lookup"}.get(name, name) + (f" {value}" if value is not None else ""))
     return words
 

@@ -75,7 +75,7 @@ def test_routing_rules() -> None:
     local, prohibit, blackhole, mine = read_routing_rules(raw, family=4)
     assert (local.table, local.source, local.text) == ("local", None, "from all lookup local")
     assert (prohibit.protocol, prohibit.ports) == ("UDP", (53, 53))
-    assert (prohibit.action, prohibit.text) == ("prohibit", "from all ipproto udp dport 53 action prohibit")
+    assert (prohibit.action, prohibit.text) == ("prohibit", "from all ipproto udp dport 53 prohibit")
     assert (blackhole.inverted, blackhole.source) == (True, "10.3.0.1")
     assert (mine.priority, mine.source, mine.destination, mine.input, mine.mark) == (99, "10.1.0.0/16", "10.2.0.0/16", "ens4", "0x1/0xff")
     assert mine.text == "from 10.1.0.0/16 to 10.2.0.0/16 fwmark 0x1/0xff iif ens4 lookup 100"

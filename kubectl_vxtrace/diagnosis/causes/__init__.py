@@ -66,6 +66,7 @@ CHECKS: tuple[LossCheck, ...] = (
     OfAnySegment(fdb.check, (_ENCAPSULATE,)),
     OfAnySegment(destinations.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(interfaces.check, _BETWEEN_HOPS),
+    OfAnySegment(policy_route.check_refusal, (_FORWARD,)),
     OfAnySegment(routes.check, (_FORWARD,)),
     OfAnySegment(wrong_gateway.check, (_ENCAPSULATE, _WIRE)),
     OfSegment(policy_route.check, (_WIRE,)),

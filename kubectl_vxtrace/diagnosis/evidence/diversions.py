@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss
 from kubectl_vxtrace.model.facts import NodeFacts, Route, RouteLookup, RoutingRule
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.path import Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,8 @@ class Diversion:
         """The commands that take away what diverts the packets for `target`, and nothing else."""
         if self.rule is not None:
             before, delete = self.rule.priority - 1, f"ip rule del pref {self.rule.priority} {self.rule.text}"
-            return f"ip rule add to {target} lookup main pref {before} (keeps the rule for all else), or {delete}"
+            # Bundles of older versions have `action prohibit`, which ip(8) does not take.
+            return f"ip rule add to {target} lookup main pref {before} (keeps the rule for all else), or {delete}".replace(" action ", " ")
         if self.prefix is not None and self.answer.device is not None:
             return (
                 f"ip addr del {self.prefix} dev {self.answer.device}, and give {self.answer.device} a network outside the pods' addresses"
@@ -125,6 +128,42 @@ def _of_answer(facts: NodeFacts, node: str, answer: RouteLookup) -> Diversion:
     line = next((line for line in lines if (line.gateway, line.device) == (answer.gateway, answer.device)), None)
     rule = _refusing_rule(facts, answer, sources) if routes.is_refused(answer) else _rule(facts, answer, sources)
     return Diversion(node=node, answer=answer, rule=rule, line=line)
+
+
+def refusal(case: Case, loss: Loss, segment: AnySegment, target: str) -> Diversion | None:
+    """The rule of the node by which it refuses packets of a loss for `target`: it does so itself (`prohibit`), or asks a table of its own
+    with such a line. None where an earlier rule has a way for them, or where none is known to be for them."""
+    node, protocol = segment.start.tap.node, loss.flow.protocol
+    told = node_facts.looks(case, node)
+    if not told:
+        return None
+    facts, family = told[-1], 6 if ":" in target else 4
+    answer = routes.forwarded_lookup(facts, target, loss.senders) or RouteLookup(destination=target, error="not asked")
+    for rule in sorted(facts.routing_rules, key=lambda rule: rule.priority):
+        if rule.family != family or rule.table in _OF_EVERY_NODE or not _is_for(rule, target, loss.senders, segment.start.tap.interface):
+            continue
+        if rule.protocol not in (None, protocol) or (rule.ports is not None and not _asks_for(loss, *rule.ports)):
+            continue
+        if rule.action in routes.REFUSING:
+            return Diversion(node=node, answer=answer, rule=rule, line=None)
+        table = None if rule.table == "main" else rule.table
+        line = next((line for line in routes.lines_for(facts, target) if line.table == table), None) if rule.table is not None else None
+        if line is not None and line.type != "throw":
+            refuses = line.type in routes.REFUSING and table is not None
+            return Diversion(node=node, answer=answer, rule=rule, line=line) if refuses else None
+    return None
+
+
+def _is_for(rule: RoutingRule, target: str, sources: Sequence[str], device: str) -> bool:
+    """Whether a rule is for packets without a mark that come in by `device`. One that holds for others, or suppresses lines, is not."""
+    is_plain = rule.mark is None and rule.output is None and not rule.inverted and "suppress" not in rule.text
+    return is_plain and rule.input in (None, device) and _concerns(rule, target, sources)
+
+
+def _asks_for(loss: Loss, first: int, last: int) -> bool:
+    """Whether packets of a loss are for one of those ports; replies are for the client's, which no rule names."""
+    ends = (loss.flow.server, *loss.flow.candidates) if loss.path.direction is Direction.REQUEST else ()
+    return any(end is not None and end.port is not None and first <= end.port <= last for end in ends)
 
 
 def _refusing_rule(facts: NodeFacts, answer: RouteLookup, sources: Sequence[str]) -> RoutingRule | None:

@@ -6,14 +6,15 @@ from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
-from kubectl_vxtrace.diagnosis.evidence.answers import expired_outer_answers
-from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_detour, outer_diversion
+from kubectl_vxtrace.diagnosis.evidence.answers import expired_outer_answers, icmp_answers
+from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, outer_detour, outer_diversion, refusal
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import destination_macs, peer_macs
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text
 from kubectl_vxtrace.diagnosis.evidence.off_path import vanished_astray
 from kubectl_vxtrace.diagnosis.evidence.segment_packets import passing_destinations
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.losses import Loss, Segment
+from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment, is_routed
 from kubectl_vxtrace.model.journeys import Case, TracedPath
 from kubectl_vxtrace.model.path import Direction, Role
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding, HopCount, Leg, Severity
@@ -29,6 +30,11 @@ POLICY_ROUTE = Cause(
     stage=Stage.ROUTE_INPUT,
 )
 CAUSES = (POLICY_ROUTE,)
+
+# What the kernel says of packets that a route or rule refuses: Linux net/ipv4/route.c; net/ipv6/route.c.
+_REFUSERS, _NO_ROUTE = frozenset({"ip_error", "ip6_pkt_prohibit", "ip6_pkt_discard"}), "IP_INNOROUTES"
+# RFC 792 and RFC 4443, 3.1: no route, host unreachable (`unreachable`), prohibited (`prohibit`).
+_NO_WAY = frozenset({(3, 0), (3, 1), (3, 13), (1, 0), (1, 1), (1, 3)})
 
 
 def check(case: LossCase, loss: Loss, segment: Segment) -> Iterator[Finding]:
@@ -78,6 +84,43 @@ def check_exit(case: Case, loss: Loss, segment: Segment) -> Iterator[Finding]:
         [Evidence(kind=EvidenceKind.CONFIG, text=text) for text in texts],
         remediation=remedy(diverted, outer, diverted.answer.source or "NODE"),
     )
+
+
+def check_refusal(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
+    """Findings `policy-route`: packets that a rule of the node refuses (`prohibit`, `blackhole`, `unreachable`), or leads to a table whose
+    line does. The kernel may say so too; where it says another thing, they met something else.
+
+    What it refuses whoever sends it is a missing route's check.
+    """
+    word = kernel_word(case, loss)
+    refuses = word is not None and (word.location.partition(".")[0] in _REFUSERS or word.reason == _NO_ROUTE)
+    if not is_routed(segment) or (word is not None and not refuses):
+        return
+    node = segment.start.tap.node
+    for target in loss.receivers:
+        diverted = refusal(case, loss, segment, target)
+        asked = routes.forwarded_lookup(node_facts.looks(case, node)[-1], target, loss.senders) if diverted is not None else None
+        if diverted is None or (asked is not None and not routes.is_refused(asked)):
+            continue
+        answer = f"{node} on the way to {target} from {loss.senders[0]}: {routes.answer_text(asked)}" if asked is not None else None
+        texts = [*((answer,) if answer is not None else ()), *diverted.texts]
+        errors = [error.evidence() for error in icmp_answers(case, loss) if error.is_one_of(_NO_WAY)]
+        shown = asked is not None, word is not None or bool(errors)
+        noun = direction_noun(loss.path.direction, loss.packets)
+        yield error_finding(
+            case,
+            loss,
+            POLICY_ROUTE,
+            Confidence.CERTAIN if all(shown) else Confidence.LIKELY if any(shown) else Confidence.POSSIBLE,
+            f"{node} refuses {loss.packets} {noun} from {loss.senders[0]} to {target}: {diverted.reason}",
+            [
+                *(Evidence(kind=EvidenceKind.CONFIG, text=text) for text in texts),
+                *errors,
+                *((word.evidence,) if word is not None else ()),
+            ],
+            remediation=remedy(diverted, target, loss.senders[0]),
+            not_ruled_out=() if any(shown) else (f"an earlier drop on {node}: nothing but the rule speaks of it",),
+        )
 
 
 def diverted_outer(case: Case, loss: Loss, segment: Segment) -> Diversion | None:

@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis.causes.host.policy_route import remedy as policy_
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.evidence.answers import HOST_UNREACHABLE, icmp_answers, unresolved
-from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion
+from kubectl_vxtrace.diagnosis.evidence.diversions import Diversion, diversion, refusal
 from kubectl_vxtrace.diagnosis.evidence.loops import loops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import minimum_counter_growth
 from kubectl_vxtrace.diagnosis.evidence.node_addresses import is_node_address
@@ -169,7 +169,8 @@ def _stays(loss: Loss, target: str) -> Callable[[Case, AnySegment, RouteLookup],
 def _finding(case: Case, loss: Loss, segment: AnySegment, answer: RouteLookup, *, always: bool) -> Finding:
     node, target = segment.start.tap.node, answer.destination
     owners = _rival_claims(case, loss, node, target)
-    diverted = None if owners else diversion(case, answer, node, loss.senders)
+    refused = refusal(case, loss, segment, target) if routes.is_refused(answer) else None
+    diverted = None if owners else refused or diversion(case, answer, node, loss.senders)
     cause = _cause(segment, diverted, shared=bool(owners))
     proofs, witnessed = _witnesses(case, loss, segment, answer)
     config = [

@@ -11,7 +11,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.host import policy_route
 from kubectl_vxtrace.diagnosis.report.verdict import conclude, exit_code
 from kubectl_vxtrace.errors import ExitCode
-from kubectl_vxtrace.model.facts import Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice, WireguardPeer
+from kubectl_vxtrace.model.facts import KernelDrop, Link, NodeFacts, Route, RouteLookup, RoutingRule, VxlanDevice, WireguardPeer
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Direction, Endpoint, Role
 from kubectl_vxtrace.model.report import Confidence, HopCount, Impact, Leg, Severity, Verdict
@@ -197,6 +197,100 @@ def test_a_rule_keeps_encapsulated_packets_from_the_nic(case: Case, reason: str)
 )
 def test_no_rule_keeps_them(case: Case) -> None:
     assert asked(case, policy_route) == []
+
+
+NO_POD = RoutingRule(
+    priority=900, source=CLIENT, destination="10.244.0.0/16", action="prohibit", text=f"from {CLIENT} to 10.244.0.0/16 prohibit"
+)
+DENIED = RouteLookup(destination=SERVER, source=CLIENT, input=POD_A, error="RTNETLINK answers: Permission denied")
+LOCAL, MAIN = (
+    RoutingRule(priority=priority, table=table, text=f"from all lookup {table}") for priority, table in ((0, "local"), (32766, "main"))
+)
+OWN_TABLE = RoutingRule(priority=900, source=CLIENT, table="77", text=f"from {CLIENT} lookup 77")
+
+
+def refused(
+    *rules: RoutingRule,
+    asked: RouteLookup | None = DENIED,
+    lines: tuple[Route, ...] = (),
+    said: tuple[str, str] | None = ("NOT_SPECIFIED", "ip_error"),
+) -> Case:
+    """Requests that end between the client's pod and the VXLAN device of a node with such rules, and what its kernel said of each."""
+
+    def changed(look: NodeFacts) -> NodeFacts:
+        if look.node != A:
+            return look
+        others = tuple(lookup for lookup in look.lookups if lookup.destination != SERVER)
+        own = RouteLookup(destination=SERVER, gateway=VTEP_B, device=VX)
+        lookups = (*((asked,) if asked is not None else ()), own, *others)
+        return replace(look, routes=(OVERLAY_LINE, *lines), routing_rules=(LOCAL, *rules, MAIN), lookups=lookups)
+
+    looks = [tuple(changed(facts(node, later=later)) for node in (A, B)) for later in (False, True)]
+    case = replace(HEALTHY, requests=(lost(24, 1, 2),), replies=(), before=looks[0], after=looks[1]).case()
+    if said is None:
+        return case
+    times = case.tables[case.paths[0].path.hops[0].tap].time_ns
+    drops = tuple(KernelDrop(node=A, time_ns=int(time) + 100_000, reason=said[0], location=said[1]) for time in times)
+    return replace(case, recording=replace(case.recording, kernel_drops=drops))
+
+
+@pytest.mark.parametrize(
+    ("case", "confidence", "reason"),
+    [
+        pytest.param(refused(NO_POD), Confidence.CERTAIN, f"ip rule 900: from {CLIENT} to 10.244.0.0/16 prohibit", id="prohibit"),
+        pytest.param(refused(NO_POD, said=None), Confidence.LIKELY, "ip rule 900:", id="the kernel says nothing"),
+        pytest.param(refused(NO_POD, asked=None, said=None), Confidence.POSSIBLE, "ip rule 900:", id="nothing but the rule"),
+        pytest.param(refused(NO_POD, asked=None, said=("IP_INNOROUTES", "ip_route_input_slow")), Confidence.LIKELY, "900:", id="no route"),
+        pytest.param(
+            refused(OWN_TABLE, lines=(Route(destination="default", type="blackhole", table="77"),)),
+            Confidence.CERTAIN,
+            f"ip rule 900: from {CLIENT} lookup 77",
+            id="a table of its own with a blackhole",
+        ),
+        pytest.param(refused(replace(NO_POD, protocol="UDP", ports=(53, 53))), Confidence.CERTAIN, "ip rule 900", id="for that port"),
+        pytest.param(refused(replace(NO_POD, input=POD_A)), Confidence.CERTAIN, "ip rule 900", id="for that interface"),
+    ],
+)
+def test_a_rule_refuses_what_one_pod_sends(case: Case, confidence: Confidence, reason: str) -> None:
+    found = diagnose(case)[0]
+    assert (found.cause, found.confidence, found.leg, found.packets) == ("policy-route", confidence, Leg(from_=1, to=2), 24)
+    assert reason in found.summary
+    assert "ip rule del pref 900 from" in (found.remediation or "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(refused(replace(NO_POD, source="10.244.114.76")), id="another pod's"),
+        pytest.param(refused(replace(NO_POD, destination="10.9.0.0/16")), id="to elsewhere"),
+        pytest.param(refused(replace(NO_POD, input="eth9")), id="what comes in elsewhere"),
+        pytest.param(refused(replace(NO_POD, inverted=True)), id="all but these"),
+        pytest.param(refused(replace(NO_POD, mark="0x1")), id="marked packets"),
+        pytest.param(refused(replace(NO_POD, ports=(80, 80), protocol="UDP")), id="another port"),
+        pytest.param(refused(replace(NO_POD, protocol="TCP")), id="another protocol"),
+        pytest.param(refused(replace(NO_POD, priority=40_000)), id="behind a rule that has a way"),
+        pytest.param(refused(NO_POD, asked=replace(DENIED, error=None, gateway=VTEP_B, device=VX)), id="the kernel has a way"),
+        pytest.param(refused(NO_POD, said=("NETFILTER_DROP", "nft_do_chain")), id="a packet filter took them before"),
+        pytest.param(refused(OWN_TABLE, lines=(Route(destination="default", type="throw", table="77"),)), id="a table that hands back"),
+        pytest.param(refused(replace(NO_POD, family=6)), id="the other family's"),
+    ],
+)
+def test_rules_that_refuse_something_else(case: Case) -> None:
+    assert "policy-route" not in [found.cause for found in diagnose(case)]
+
+
+def test_a_rule_that_refuses_all_is_no_missing_route() -> None:
+    rule = replace(NO_POD, source=None, text="from all to 10.244.0.0/16 prohibit")
+    case = refused(rule, asked=None)
+    own = RouteLookup(destination=SERVER, error="RTNETLINK answers: Permission denied")
+    looks = [
+        tuple(replace(look, lookups=(own,)) if look.node == A else look for look in told)
+        for told in (case.recording.before, case.recording.after)
+    ]
+    found = diagnose(replace(case, recording=replace(case.recording, before=looks[0], after=looks[1])))
+    assert [one.cause for one in found if one.severity is not Severity.INFO] == ["policy-route"]
+    assert "ip rule del pref 900 from all to 10.244.0.0/16 prohibit" in (found[0].remediation or "")
+    assert "ip route replace" not in (found[0].remediation or "")
 
 
 def test_a_line_for_all_is_not_deleted() -> None:
