@@ -42,6 +42,17 @@ def frames_between(case: Case, node: str, sources: Sequence[str], destinations: 
     yield from _frames(case, node, {Role.UNDERLAY, Role.VXLAN}, sources, destinations)
 
 
+def sent_back(case: Case, tap: Tap, address: str) -> OffPathFrames | None:
+    """Frames at a pod's interface from its address to its address: the pod itself would not send such there; None if there are none."""
+    table = case.tables.get(tap)
+    if table is None:
+        return None
+    rows = np.flatnonzero(_between(table, (address,), (address,)) & (table.tunnel < 0) & (table.kind == Kind.IP)).astype(np.int32)
+    if not len(rows):
+        return None
+    return OffPathFrames(tap=tap, count=len(rows), text=f"{address} > {address}", frames=frame_refs(case, tap, rows))
+
+
 def strayed(case: Case, flow: Flow) -> tuple[HopCount, ...]:
     """Where requests of a flow were seen of which no hop of its path saw any; empty where one did, or nobody saw any."""
     requests = case.traced(flow.id, Direction.REQUEST)

@@ -9,6 +9,7 @@ from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
 from kubectl_vxtrace.model.facts import NodeFacts, Rule
 
 _ROOT = "KUBE-SERVICES"
+_MARK = "KUBE-MARK-MASQ"
 _DESTINATION = re.compile(r"--to-destination (?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?")
 # The chains of a Service's port: its endpoints, those of the node itself (policy Local), and of traffic from outside.
 _PORTAL = re.compile(r"KUBE-(?:SVC|SVL|EXT|FW|XLB)-[A-Z2-7]{16}")
@@ -79,6 +80,32 @@ def _destinations(rules: list[Rule]) -> Iterator[str]:
         match = _DESTINATION.search(rule.text) if rule.target == "DNAT" else None
         if match is not None:
             yield match["v6"] or match["v4"]
+
+
+def unmasqueraded(facts: NodeFacts, address: str, port: int | None) -> tuple[str, ...]:
+    """The chains of an endpoint that translate to it, where none of them marks what comes from itself to be masqueraded: such packets come
+    back to the pod with its own address as their source. Empty where a chain does, or none is known."""
+    chains: dict[tuple[str, str], list[Rule]] = defaultdict(list)
+    for rule in facts.rules:
+        if rule.table == "nat" and _ENDPOINT.fullmatch(rule.chain):
+            chains[rule.backend, rule.chain].append(rule)
+    own = Traits(protocol="", sources=frozenset({address}))
+    of_it = {chain: rules for (_, chain), rules in chains.items() if _leads_to(rules, address, port)}
+    if any(rule.target == _MARK and _is_from(rule, own) for rules in of_it.values() for rule in rules):
+        return ()
+    return tuple(of_it)
+
+
+def _is_from(rule: Rule, own: Traits) -> bool:
+    return fit(rule.text, own) is Fit.NAMES or not re.search(r"(^|\s)(-s|--source)\s", rule.text)
+
+
+def _leads_to(rules: list[Rule], address: str, port: int | None) -> bool:
+    found = (_DESTINATION.search(rule.text) for rule in rules if rule.target == "DNAT")
+    return any(
+        match is not None and (match["v6"] or match["v4"]) == address and (None in (port, match["port"]) or int(match["port"]) == port)
+        for match in found
+    )
 
 
 def managed_backends(facts: NodeFacts) -> frozenset[str]:

@@ -20,7 +20,8 @@ Asked = tuple[int, bytes, int]
 def with_direct_flows(recording: Recording, tables: Mapping[Tap, PacketTable]) -> Recording:
     """`recording` with a flow without Service for each backend of a planned Service to which the client's own interface saw requests.
 
-    Where that interface is blind, or the client has none of its own (the host's network), the two look alike everywhere.
+    Where that interface is blind, or the client has none of its own (the host's network), the two look alike everywhere. What a pod asks
+    of itself directly never comes to its interface: packets there from its address to its address are those that its node sent back to it.
     """
     planned = {_ends(flow, flow.server) for flow in recording.flows if not _through_service(flow) and flow.server is not None}
     asked: dict[tuple[Tap, str], frozenset[Asked]] = {}
@@ -30,7 +31,7 @@ def with_direct_flows(recording: Recording, tables: Mapping[Tap, PacketTable]) -
     for flow in recording.flows:
         of_flow = [path for path in recording.paths if path.flow == flow.id]
         tap, server = _own_tap(of_flow), flow.server
-        if not _through_service(flow) or server is None or tap is None or tap not in tables:
+        if not _through_service(flow) or server is None or server.address == flow.client.address or tap is None or tap not in tables:
             continue
         if _ends(flow, server) in planned or _ends(flow, replace(server, port=None)) in planned:
             continue

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from kubectl_vxtrace.journeys import follow
 from kubectl_vxtrace.journeys.attribute.direct_flows import with_direct_flows
+from kubectl_vxtrace.model.address import packed_address
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Hop, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
@@ -56,6 +59,21 @@ def test_only_what_was_asked_is_one() -> None:
     extended = with_direct_flows(recording, tables)
     assert [flow.server and flow.server.address for flow in extended.flows[len(recording.flows) :]] == [A]
     assert with_direct_flows(extended, tables) == extended
+
+
+def test_what_a_node_sends_back_to_the_pod_is_no_question_of_its_own() -> None:
+    """The Service's backend is the client itself, and its node does not masquerade: the second sighting is from and to its address."""
+    simulator = talking()
+    recording, tables = record(simulator), tables_of(simulator)
+    tap = Tap(node=wire.CLIENT_NODE, interface=wire.PODS[wire.CLIENT])
+    known, own = tables[tap].conversations, recording.flows[0].client
+    to_backend = (known.destination == np.frombuffer(packed_address(A) or b"", dtype=np.uint8)).all(axis=1)
+    back = np.where(to_backend[:, np.newaxis], known.source, known.destination)
+    seen = {**tables, tap: replace(tables[tap], conversations=replace(known, destination=back))}
+    flows = tuple(replace(flow, server=replace(flow.server, address=own.address) if flow.server else None) for flow in recording.flows)
+    itself = replace(recording, flows=flows)
+    assert with_direct_flows(itself, seen).flows == flows
+    assert len(with_direct_flows(recording, tables).flows) == len(flows) + 1
 
 
 def test_a_headless_service_is_asked_directly_as_it_is() -> None:

@@ -11,7 +11,7 @@ from kubectl_vxtrace.diagnosis.drop_reasons import Stage
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import PORT_UNREACHABLE, IcmpAnswer, icmp_answers
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, minimum_counter_growth, place_text
-from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames, frames_between
+from kubectl_vxtrace.diagnosis.evidence.off_path import bare_frames, frames_between, sent_back
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind
 from kubectl_vxtrace.diagnosis.rules import proxy
@@ -72,9 +72,11 @@ def check(case: Case, loss: Loss) -> Iterator[Finding]:
 
     `no-endpoints`: the node refuses them. `no-local-endpoints`: the Service's policy asks for a backend on that node. `stale-endpoint`:
     the node translates to an address that is no backend, or, of packets that the pod refused or left unanswered, to a port that is none.
-    `kube-proxy-rule-missing`: it does not translate. `nft-legacy-mix`: one of its two sets of rules does one of these, the other does not.
+    `kube-proxy-rule-missing`: it does not translate, or does not masquerade what it sends back to the pod that asked. `nft-legacy-mix`:
+    one of its two sets of rules does one of these, the other does not.
     """
     if loss.path.direction is Direction.REQUEST and loss.flow.server is not None and loss.flow.service is not None:
+        yield from _sent_back(case, loss, loss.flow.server, loss.flow.service)
         yield from _other_port(case, loss, loss.flow.server, loss.flow.service)
     is_request = loss.kind is LossKind.VANISHED and loss.path.direction is Direction.REQUEST
     if not is_request or loss.flow.server is not None or loss.flow.service is None:
@@ -201,6 +203,37 @@ def _stale(case: Case, loss: Loss, reference: ServiceRef, service: Service) -> I
         proofs,
         remediation=None if mixed else remedy,
         not_ruled_out=() if full else (f"a drop on {node} of packets to another endpoint",),
+    )
+
+
+def _sent_back(case: Case, loss: Loss, server: Endpoint, reference: ServiceRef) -> Iterator[Finding]:
+    """The pod asks itself by the Service, and its packets come back to it from its own address, which a host refuses.
+
+    kube-proxy masquerades such packets by a rule of the endpoint's chain (pkg/proxy/iptables/proxier.go, KUBE-MARK-MASQ); Linux takes none
+    from an address of its own (net/ipv4/fib_frontend.c, fib_validate_source; RFC 1812, 5.3.7).
+    """
+    client, node = loss.flow.client, loss.start.tap.node
+    if server.address != client.address or loss.kind is not LossKind.SILENT or loss.start.hop != 1:
+        return
+    looks = [facts for facts in node_facts.looks(case, node) if _tells(facts) and facts.proxy_mode != "ipvs"]
+    chains = proxy.unmasqueraded(looks[-1], server.address, server.port) if looks else ()
+    seen = sent_back(case, loss.start.tap, client.address)
+    if not chains or seen is None or seen.count < minimum_counter_growth(loss):
+        return
+    text = f"{node}: chain {', '.join(chains)} translates to {server.address} and has no rule -s {server.address}/32 -j KUBE-MARK-MASQ"
+    noun = direction_noun(loss.path.direction, loss.packets)
+    yield error_finding(
+        case,
+        loss,
+        KUBE_PROXY_RULE_MISSING,
+        Confidence.LIKELY,
+        f"{node} sends {loss.packets} {noun} of the pod to {_name(reference)} back to the pod itself without masquerading them: they come "
+        f"from its own address, {client.address}, and no host takes such packets",
+        [Evidence(kind=EvidenceKind.CONFIG, text=text), seen.evidence()],
+        remediation=(
+            f"Look on {node}: iptables-save -t nat | grep -e {server.address} -e KUBE-MARK-MASQ; kubectl -n kube-system logs of its "
+            f"kube-proxy. Fix: restart kube-proxy on {node}, which writes the rule anew; if something else takes rules away, find it first."
+        ),
     )
 
 

@@ -8,8 +8,8 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service
 from kubectl_vxtrace.model.facts import ConntrackEntry, IpvsBackend, IpvsService, NodeFacts, Rule
-from kubectl_vxtrace.model.journeys import OutcomeCode
-from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
+from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
 from tests.diagnosis.build import HEALTHY, Fate, World, lost
 from tests.diagnosis.frames import Frame, icmp
@@ -276,3 +276,43 @@ def test_a_service_without_endpoints_whose_packets_nothing_refuses() -> None:
 )
 def test_what_says_nothing_of_endpoints(case: World) -> None:
     assert [found.cause for found in diagnose(case.case())] == []
+
+
+MASQUERADE = nat(SEP_1, f"-s {CLIENT}/32", "KUBE-MARK-MASQ")
+BACK = Frame(source=CLIENT, destination=CLIENT, source_port=40_000, destination_port=53)
+
+
+def to_itself(*rules: Rule, back: int = 24, server: str = CLIENT, mode: str | None = "iptables") -> Case:
+    """24 requests of a pod to a Service that leads to itself, got no answer; so many frames came back from and to its own address."""
+    own = tuple(replace(facts(A, later=later), rules=rules, proxy_mode=mode) for later in (False, True))
+    end = Endpoint(address=server, port=53, pod="kotsadm/kotsadm-1", node=A)
+    made = replace(
+        HEALTHY, hops=1, server=end, requests=(Fate(count=24, reach=1),), replies=(), extra={1: (BACK,) * back},
+        before=(own[0], facts(B)), after=(own[1], facts(B, later=True)),
+    )  # fmt: skip
+    return made.case()
+
+
+def test_a_pod_that_is_sent_back_to_itself_without_masquerade() -> None:
+    found = diagnose(to_itself(dnat(SEP_1, CLIENT)))[0]
+    assert (found.cause, found.confidence, found.leg) == ("kube-proxy-rule-missing", Confidence.LIKELY, Leg(from_=1, to=None))
+    assert "without masquerading" in found.summary
+    assert any(f"chain {SEP_1} translates to {CLIENT} and has no rule" in one.text for one in found.evidence)
+    assert any(one.frames and f"{CLIENT} > {CLIENT}" in one.text for one in found.evidence)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(to_itself(MASQUERADE, dnat(SEP_1, CLIENT)), id="the rule is there"),
+        pytest.param(to_itself(nat(SEP_1, "", "KUBE-MARK-MASQ"), dnat(SEP_1, CLIENT)), id="all is masqueraded"),
+        pytest.param(to_itself(dnat(SEP_1, OTHER)), id="the chain of another endpoint"),
+        pytest.param(to_itself(), id="no rule was read"),
+        pytest.param(to_itself(dnat(SEP_1, CLIENT), back=0), id="nothing came back"),
+        pytest.param(to_itself(dnat(SEP_1, CLIENT), back=3), id="few came back"),
+        pytest.param(to_itself(dnat(SEP_1, CLIENT), mode="nftables"), id="kube-proxy's nftables"),
+        pytest.param(to_itself(dnat(SEP_1, SERVER), server=SERVER), id="another pod"),
+    ],
+)
+def test_near_misses_of_a_missing_masquerade(case: Case) -> None:
+    assert "kube-proxy-rule-missing" not in [found.cause for found in diagnose(case)]
