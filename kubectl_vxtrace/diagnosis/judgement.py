@@ -59,6 +59,10 @@ SOONEST_GIVEN_UP_NS = 900_000_000
 """No client gives up an answer sooner than a second (the least `timeout` in resolv.conf(5), less what clocks and queues blur). What it
 refuses before was a second answer to the same question, or its program was ended."""
 
+IDLE_NS = 1_000_000_000
+"""Where a node's time-out for connections was not read, a connection counts as idle that rested for a second: a sender that waits for an
+answer sends again after its round-trip time and 200 ms (Linux TCP_RTO_MIN), within a cluster a fifth of it."""
+
 
 def largest_by_chance(lost: int, passed: int) -> float:
     """How probable it is that of packets lost at random all lost ones are larger than all that passed."""

@@ -7,7 +7,7 @@ sysctls() {
         net/core/netdev_max_backlog net/core/rmem_default net/core/somaxconn net/ipv4/tcp_max_syn_backlog net/ipv4/tcp_syncookies
     for name in iptables ip6tables arptables; do set -- "$@" "net/bridge/bridge-nf-call-$name"; done
     for name in filter-vlan-tagged filter-pppoe-tagged pass-vlan-input-dev; do set -- "$@" "net/bridge/bridge-nf-$name"; done
-    for name in max count buckets tcp_be_liberal tcp_loose checksum udp_timeout udp_timeout_stream; do
+    for name in max count buckets tcp_be_liberal tcp_loose checksum tcp_timeout_established udp_timeout udp_timeout_stream; do
         set -- "$@" "net/netfilter/nf_conntrack_$name"
     done
     for name in gc_thresh1 gc_thresh2 gc_thresh3; do set -- "$@" "net/ipv4/neigh/default/$name" "net/ipv6/neigh/default/$name"; done

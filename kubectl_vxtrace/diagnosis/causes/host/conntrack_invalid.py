@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.nic.checksums import NIC_TUNNEL_OFFLOAD
@@ -18,7 +19,9 @@ from kubectl_vxtrace.diagnosis.rules.purpose import RuleVerdict
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.packets import answering
 from kubectl_vxtrace.model.path import Hop, Role
+from kubectl_vxtrace.model.protocol import TCP_SYN
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind
 
 CONNTRACK_INVALID = Cause(
@@ -36,6 +39,8 @@ CAUSES = (CONNTRACK_INVALID,)
 # iptables-extensions(8), conntrack and state; nft(8), ct: a rule may list several states, or all but some.
 _OTHER_STATES = re.compile(r"\b(NEW|ESTABLISHED|RELATED|UNTRACKED)\b", re.IGNORECASE)
 
+
+_KEPT, _LOOSE = "net.netfilter.nf_conntrack_tcp_timeout_established", "net.netfilter.nf_conntrack_tcp_loose"
 
 _WRITTEN_WRONG = RuleVerdict(
     cause=CONNTRACK_INVALID,
@@ -63,6 +68,9 @@ def invalid(case: LossCase, loss: Loss, segment: AnySegment, rule: Rule) -> Rule
     if one_way is not None:
         return one_way
     doubts = list(_lost_before(case, loss))
+    forgotten = None if doubts else _forgotten(case, loss, segment)
+    if forgotten is not None:
+        return forgotten
     if arrived and sender is not None and nic.offloads_tunnels(case, sender):
         doubts.append(
             f"{NIC_TUNNEL_OFFLOAD.slug}: a wrong inner checksum, {place_text(sender)} writes them (driver {nic.driver(case, sender)})"
@@ -103,6 +111,61 @@ def _tracked_one_way(case: Case, loss: Loss, segment: AnySegment) -> RuleVerdict
             ),
         )
     return None
+
+
+def _forgotten(case: Case, loss: Loss, segment: AnySegment) -> RuleVerdict | None:
+    """Connections that rested until the node had no entry of theirs: what comes then fits none.
+
+    Each rested for longer than the node keeps one (for a while, where that was not read), or began before the captures and has no entry in
+    the looks. Only without nf_conntrack_tcp_loose such packets are INVALID (net/netfilter/nf_conntrack_proto_tcp.c, tcp_new).
+    """
+    node, client, hop = segment.start.tap.node, loss.flow.client.address, loss.start
+    if node != hop.tap.node or loss.flow.protocol != "TCP" or "1" in node_facts.sysctls(case, node, _LOOSE):
+        return None
+    kept = [int(value) for value in node_facts.sysctls(case, node, _KEPT) if value.isdigit()]
+    least_ns = kept[-1] * 1_000_000_000 if kept else judgement.IDLE_NS
+    looks = [facts for facts in node_facts.looks(case, node) if node_facts.answered(facts, "conntrack")]
+    if not looks:
+        return None
+    known = {entry.original_source_port for facts in looks[-1:] for entry in facts.conntrack if entry.original_source == client}
+    rests = list(_rests(case, loss, hop))
+    if not rests or any(rest_ns is not None and rest_ns < least_ns for _, rest_ns in rests) or known & {port for port, _ in rests}:
+        return None
+    longest_ns = max((rest_ns for _, rest_ns in rests if rest_ns is not None), default=None)
+    if longest_ns is None and "0" not in node_facts.sysctls(case, node, _LOOSE):
+        return None
+    limit = f"{_KEPT} of {node} is {kept[-1]} s" if kept else f"{_KEPT} of {node} was not read"
+    rested = f"rested for up to {longest_ns / 1e9:.1f} s before" if longest_ns is not None else "began before the captures"
+    text = f"the {len(rests)} connections of the dropped packets {rested}; {limit}; {node} has no entry of theirs"
+    return RuleVerdict(
+        cause=CONNTRACK_INVALID,
+        proofs=(Evidence(kind=EvidenceKind.CONFIG, text=text),),
+        note=f"connection tracking of {node} has forgotten their connections",
+        alternatives=() if kept and longest_ns is not None else ("a table that was flushed, or connections that came another way before",),
+        max_confidence=Confidence.CERTAIN if kept and longest_ns is not None else Confidence.LIKELY,
+        remediation=(
+            f"An idle connection whose entry {node} has forgotten does not come back: its packets are INVALID there. Look: sysctl {_KEPT} "
+            f"{_LOOSE}; conntrack -L -p tcp --orig-src {client}. Fix: keepalives more often than that time-out (SO_KEEPALIVE, "
+            f"net.ipv4.tcp_keepalive_time in the pod, or the application's own), or a longer time-out: sysctl -w {_KEPT}=86400."
+        ),
+    )
+
+
+def _rests(case: Case, loss: Loss, hop: Hop) -> Iterator[tuple[int, int | None]]:
+    """For each connection of a loss its client's port, and how long it had rested before the first lost packet, in ns: None where none
+    was seen before. Nothing for a connection whose handshake was lost: that is no idle one."""
+    table, journeys = case.tables.get(hop.tap), loss.traced.journeys
+    if table is None:
+        return
+    for port in np.unique(journeys.client_port[loss.rows]).tolist():
+        rows = journeys.row[loss.rows[journeys.client_port[loss.rows] == port], hop.hop - 1]
+        rows = rows[rows >= 0]
+        if not len(rows) or np.any(table.flags[rows] & TCP_SYN):
+            continue
+        both = np.union1d(np.unique(table.conversation[rows]), answering(table, rows))
+        first = table.time_ns[rows].min()
+        earlier = table.time_ns[np.isin(table.conversation, both) & (table.time_ns < first)]
+        yield port, int(first - earlier.max()) if len(earlier) else None
 
 
 def _damaged(case: Case, segment: AnySegment, sender: Hop) -> RuleVerdict:

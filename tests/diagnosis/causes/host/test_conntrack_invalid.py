@@ -6,12 +6,12 @@ import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.dropped import dropped_packets
-from kubectl_vxtrace.model.facts import Rule
+from kubectl_vxtrace.model.facts import ConntrackEntry, Rule
 from kubectl_vxtrace.model.journeys import OutcomeCode
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Severity
 from tests.diagnosis.build import HEALTHY, Fate, World, lost
 from tests.diagnosis.nodes import rule, ruled
-from tests.diagnosis.places import NIC, POD_A, A, B
+from tests.diagnosis.places import CLIENT, NIC, POD_A, SERVER, SERVICE, A, B
 
 INVALID = rule("FORWARD", "-m conntrack --ctstate INVALID -j DROP", 0)
 
@@ -98,3 +98,58 @@ def test_other_rules_of_the_same_place_are_as_sure_as_before() -> None:
     other = rule("FORWARD", f"-i {POD_A} -j DROP", 0)
     found = error(world(gone(24, (1, 2)), node=A, dropping=other, protocol="UDP"))
     assert (found.cause, found.confidence) == ("host-firewall", Confidence.CERTAIN)
+
+
+KEPT, LOOSE = "net.netfilter.nf_conntrack_tcp_timeout_established", "net.netfilter.nf_conntrack_tcp_loose"
+ENTRY = ConntrackEntry(
+    protocol="TCP", original_source=CLIENT, original_source_port=40000, original_destination=SERVICE, reply_source=SERVER,
+    reply_destination=CLIENT,
+)  # fmt: skip
+
+
+def rested(
+    *, rest_s: float | None = 4.0, kept: str | None = "2", loose: str | None = "0", flags: int = 0x18, absent: bool = False, **facts: object
+) -> World:
+    """One connection of which a packet passed, and of which four are lost on the client's node after it rested; None: none passed."""
+    first = 0 if rest_s is None else round(rest_s * 5)  # packets of a world are 0.2 s apart
+    fates = (Fate(count=1, port=40000), *(Fate(count=1, port=41000 + n) for n in range(first - 1))) if first else ()
+    made = world(*fates, *(replace(gone(4, (1, 2), 40000), segment=(flags, 1, 1, 60)),), node=A, growth=4)
+    sysctls = {name: value for name, value in ((KEPT, kept), (LOOSE, loose)) if value is not None}
+    more = {"absent": {"conntrack": "not installed"}} if absent else {}
+    before, after = (tuple(replace(look, sysctls=sysctls, **facts, **more) for look in looks) for looks in (made.before, made.after))  # type: ignore[arg-type]
+    return replace(made, before=before, after=after)
+
+
+@pytest.mark.parametrize(
+    ("made", "confidence"),
+    [
+        pytest.param(rested(), Confidence.CERTAIN, id="longer than the time-out"),
+        pytest.param(rested(kept=None), Confidence.LIKELY, id="the time-out was not read"),
+        pytest.param(rested(rest_s=None), Confidence.LIKELY, id="since before the captures"),
+        pytest.param(rested(kept=None, loose=None), Confidence.LIKELY, id="no setting was read"),
+    ],
+)
+def test_an_idle_connection_that_the_node_has_forgotten(made: World, confidence: Confidence) -> None:
+    found = error(made)
+    assert (found.cause, found.confidence) == ("conntrack-invalid", confidence)
+    assert "has forgotten their connections" in found.summary
+    assert "keepalives more often" in (found.remediation or "")
+    assert "be_liberal" not in (found.remediation or "")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(rested(rest_s=1.0), id="shorter than the time-out"),
+        pytest.param(rested(rest_s=0.4, kept=None), id="no pause"),
+        pytest.param(rested(loose="1"), id="any packet makes a new entry"),
+        pytest.param(rested(conntrack=(ENTRY,)), id="the entry is there"),
+        pytest.param(rested(absent=True), id="the entries were not read"),
+        pytest.param(rested(flags=0x02), id="a handshake"),
+        pytest.param(rested(rest_s=None, loose=None), id="since before the captures, no setting was read"),
+    ],
+)
+def test_what_is_no_forgotten_connection(made: World) -> None:
+    found = error(made)
+    assert (found.cause, "forgotten" in found.summary) == ("conntrack-invalid", False)
+    assert "be_liberal" in (found.remediation or "")
