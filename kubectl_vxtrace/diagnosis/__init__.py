@@ -7,7 +7,7 @@ error for each loss; then the report.
     case.py          the case with its losses and the dropping rules of their nodes, computed once
     causes/          CHECKS: what is asked of each loss, a plain function for each question; the page of each cause beside its module
     arbitrate.py     one explanation for each loss, by the fields of its `Cause` (cause.py) and its evidence alone
-    annotate/        what is added then: the kernel's drops, the profile of a partial loss, sightings off the path
+    annotate/        what is added: the kernel's drops, rewritten outer addresses, the profile of a partial loss, sightings off the path
     dropped.py       which packets are `dropped` and not only `lost`: those that an admitted finding accounts for
     report/          verdict, impact, sections and the first line of the report
 
@@ -22,6 +22,7 @@ from dataclasses import replace
 from kubectl_vxtrace.diagnosis.annotate.kernel_drops import with_kernel_drops
 from kubectl_vxtrace.diagnosis.annotate.loss_profile import with_profiles
 from kubectl_vxtrace.diagnosis.annotate.off_path import with_off_path_sightings
+from kubectl_vxtrace.diagnosis.annotate.rewritten_outer import with_rewritten_outer
 from kubectl_vxtrace.diagnosis.arbitrate import arbitrate, comes_later, rests_on_table, said_by_kernel
 from kubectl_vxtrace.diagnosis.case import LossCase, with_losses
 from kubectl_vxtrace.diagnosis.causes import CASE_CHECKS, CHECKS
@@ -43,6 +44,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found = [*_errors(losing), *(finding for check in CASE_CHECKS for finding in check(losing))]
     findings = arbitrate([*found, *_away_from_path(losing, found)])
     findings = with_kernel_drops(case, findings, losing.losses)
+    findings = with_rewritten_outer(case, findings, losing.losses)
     findings = with_profiles(case, findings, losing.losses)
     findings = with_off_path_sightings(case, findings)
     if any(capture.status is CaptureStatus.PRESUMED for capture in case.recording.captures):
