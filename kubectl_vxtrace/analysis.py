@@ -15,6 +15,7 @@ from kubectl_vxtrace.diagnosis.dropped import with_dropped
 from kubectl_vxtrace.diagnosis.node_ends import with_deaths_in_nodes
 from kubectl_vxtrace.diagnosis.report.leg_sizes import fitting_bytes, size_notes
 from kubectl_vxtrace.diagnosis.report.notes import notes
+from kubectl_vxtrace.diagnosis.report.port_comparison import compared, comparison_notes
 from kubectl_vxtrace.diagnosis.report.sections import packet_lines
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.diagnosis.rules.reverse_path import without_unproven
@@ -26,7 +27,7 @@ from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.protocol import VXLAN_PORTS
-from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, PortComparison, Recording
 from kubectl_vxtrace.model.report import TraceReport, Verdict
 from kubectl_vxtrace.packets.dissect import dissect
 from kubectl_vxtrace.packets.summary import summarise
@@ -73,7 +74,9 @@ def examine(recording: Recording) -> Examined:
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
-    report = _naming_probes(_with_notes(report, recording, size_notes(settled, report.leg_sizes)), settled)
+    report = replace(report, ab=compared(recording.ab, _tables_between_nodes(recording.ab, recording.folder)))
+    more = (*size_notes(settled, report.leg_sizes), *comparison_notes(recording.ab, report.ab))
+    report = _naming_probes(_with_notes(report, recording, more), settled)
     return Examined(report=report, case=settled, picked=picked)
 
 
@@ -185,6 +188,17 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
                     judged = replace(capture, status=CaptureStatus.PARTIAL, reason=doubt)
         captures.append(judged)
     return replace(recording, captures=tuple(captures)), tables
+
+
+def _tables_between_nodes(ab: PortComparison | None, folder: str) -> dict[Tap, PacketTable]:
+    """Decode the captures of the datagrams that nodes were sent to compare ports. One that cannot be read is left out."""
+    kept = [capture for capture in ab.captures if capture.file is not None] if ab is not None else []
+    if ab is None or not kept:
+        return {}
+    ports = {port for pair in ab.pairs for port in (pair.vxlan_port, pair.other_port)}
+    found = packets.read_pcaps([(capture.task.tap, Path(folder) / str(capture.file)) for capture in kept], vxlan_ports=ports)
+    named = zip(kept, found, strict=True)
+    return {capture.task.tap: table for capture, table in named if isinstance(table, PacketTable) and _doubt(capture, table) is None}
 
 
 def _doubt(capture: CaptureResult, table: PacketTable) -> str | None:

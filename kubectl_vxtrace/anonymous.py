@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -60,18 +60,25 @@ def anonymous(recording: Recording, destination: Path) -> Anonymous:
 def _under(pseudonyms: Pseudonyms, recording: Recording, destination: Path) -> Anonymous:
     source, text = Path(recording.folder), pseudonyms.text
     text.learn(names_of(recording))
-    files = {capture.file: text(capture.file) for capture in recording.captures if capture.file is not None}
     destination.mkdir(mode=0o700, exist_ok=True)
-    captures = [
-        PcapToAnonymise(tap=capture.task.tap, path=source / capture.file, destination=destination / files[capture.file])
-        for capture in recording.captures
-        if capture.file is not None
-    ]
-    if (reason := anonymise(captures, pseudonyms, vxlan_ports=vxlan_ports(recording), inside=inside_tunnels(recording))) is not None:
+
+    def pcaps(captures: Iterable[CaptureResult]) -> list[PcapToAnonymise]:
+        kept = [(capture.task.tap, capture.file) for capture in captures if capture.file is not None]
+        return [PcapToAnonymise(tap=tap, path=source / file, destination=destination / text(file)) for tap, file in kept]
+
+    ports = vxlan_ports(recording)
+    reason = anonymise(pcaps(recording.captures), pseudonyms, vxlan_ports=ports, inside=inside_tunnels(recording))
+    if reason is None and recording.ab is not None:
+        ports |= {port for pair in recording.ab.pairs for port in (pair.vxlan_port, pair.other_port)}
+        reason = anonymise(pcaps(recording.ab.captures), pseudonyms, vxlan_ports=ports, inside=())
+    if reason is not None:
         raise CannotRunError(f"cannot anonymize the captures: {reason}", _HINT)
     plain = replace(recording, folder="", cnis=())
     hidden = replace(changed(plain, text), folder=str(destination), cnis=recording.cnis, anonymized=True)
     hidden = replace(hidden, captures=tuple(_measured(capture, destination) for capture in hidden.captures))
+    if hidden.ab is not None:
+        between = tuple(_measured(capture, destination) for capture in hidden.ab.captures)
+        hidden = replace(hidden, ab=replace(hidden.ab, captures=between))
     folder.write_recording(destination, hidden)
     if hidden.snapshot is not None:
         folder.write_snapshot(destination, hidden.snapshot)
@@ -123,7 +130,7 @@ def _as_numbers(pseudonyms: Pseudonyms) -> Iterator[str]:
 
 def check_same(original: TraceReport, hidden: TraceReport) -> None:
     """Raise CannotRunError where the report under pseudonyms does not say what the original says."""
-    for name, one, two in zip(("verdict", "flows", "findings", "packets"), _said(original), _said(hidden), strict=True):
+    for name, one, two in zip(("verdict", "flows", "findings", "packets", "comparison"), _said(original), _said(hidden), strict=True):
         if one != two:
             raise CannotRunError(f"cannot anonymize: the {name} of the report would not be the same", _HINT)
 
@@ -151,6 +158,7 @@ def _said(report: TraceReport) -> tuple[object, ...]:
         flows,
         findings,
         packets,
+        Counter((each.decides, each.variants, each.source_ports) for each in report.ab),
     )
 
 

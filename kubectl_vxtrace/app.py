@@ -111,7 +111,8 @@ def pod(
     from kubectl_vxtrace.topology.target import parse_source, parse_target
 
     start = parse_source(source, selector)
-    if trace.to is None and (dry_run is not None or trace.port is not None or trace.protocol is not None or trace.mtu or trace.all_pods):
+    needs_target = (dry_run is not None, trace.port is not None, trace.protocol is not None, trace.mtu, trace.ab, trace.all_pods)
+    if trace.to is None and any(needs_target):
         raise UsageError("whom the pod talks to is not named", "name a service, workload, pod, node or address: --to kube-dns")
     request = request_with(
         command="pod",
@@ -120,6 +121,7 @@ def pod(
         filter=trace.filter,
         payload=trace.payload,
         mtu=trace.mtu,
+        ab=trace.ab,
         all_pods=trace.all_pods,
         probe=trace.probe if trace.to is not None else ProbeKind.NONE,
     )
@@ -179,6 +181,7 @@ def node(
         source=parse_target(name),
         target=parse_target(to) if to is not None else None,
         mtu=trace.mtu,
+        ab=trace.ab,
     )
     _trace(request, progress, form, delivery, exits)
 
@@ -198,7 +201,7 @@ def mesh(
 ) -> None:
     """Trace the tunnels between all nodes, every pair both ways; the trace sends the packets."""
     request_with = _request_flags(cluster, trace, pods, delivery)
-    request = request_with(command="mesh", source=Target(kind="node", selector=selector or ""), mtu=trace.mtu)
+    request = request_with(command="mesh", source=Target(kind="node", selector=selector or ""), mtu=trace.mtu, ab=trace.ab)
     _trace(request, progress, form, delivery, exits)
 
 

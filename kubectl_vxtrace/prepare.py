@@ -28,6 +28,9 @@ Found = TypeVar("Found")
 # What a trace does besides capturing (pulling an image, fetching files); debug pods live no longer than this beyond the capture.
 MARGIN_S = 120.0
 
+_COMPARING_S = 10.0
+"""What --ab takes beyond for each node: 256 datagrams to every other one at 100 a second, and the next turn's beginning."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -59,7 +62,7 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
     if request.mtu:
         flows = echo_flows(flows)
     nodes, gaps = _path_nodes(seen, flows, request.limits.max_nodes)
-    lifetime_s = request.limits.duration_s + MARGIN_S
+    lifetime_s = request.limits.duration_s + MARGIN_S + (_COMPARING_S * len(nodes) if request.ab else 0.0)
     pods = DebugPods(
         connection, session=session, options=request.pod_options, lifetime_s=lifetime_s, stop=interruption.stop, tell=console.warn
     )

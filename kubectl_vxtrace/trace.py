@@ -18,6 +18,7 @@ from kubectl_vxtrace.capture.enough import questions
 from kubectl_vxtrace.capture.plan import own_taps, plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.capture.sizes import size_targets
+from kubectl_vxtrace.comparing import Comparer
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
 from kubectl_vxtrace.kube import details
@@ -236,7 +237,23 @@ class Trace:
                 recording = replace(recording, notes=(*recording.notes, f"the capture {said}"))
         whole = sum(capture.sha256 is not None for capture in captures)
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
-        return self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
+        recording = self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
+        return self._compared(nodes, plan, recording) if self._request.ab else recording
+
+    def _compared(self, nodes: DebugNodes, plan: CapturePlan, recording: Recording) -> Recording:
+        """The recording with what passes between the nodes of its paths, apart from all that was followed."""
+        comparer = Comparer(
+            session=self.session,
+            flows=recording.flows,
+            paths=recording.paths,
+            overlay=recording.overlay,
+            facts=recording.before,
+            tasks=plan.tasks,
+            directory=f"{CAPTURE_DIRECTORY}/ab",
+            folder=self._folder,
+            console=self._console,
+        )
+        return self._keep(replace(recording, ab=comparer.run(nodes, self._interruption.stop)))
 
     def _with_peers(self, nodes: DebugNodes, prepared: Prepared, before: tuple[NodeFacts, ...]) -> tuple[Prepared, tuple[str, ...]]:
         """Whom the pod talks to, or who asks the Service, where nobody said it; and what is not followed of that."""

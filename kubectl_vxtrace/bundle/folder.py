@@ -14,6 +14,7 @@
     nodes/NODE/before/KEY.txt, after/...    the same, as it was said
     nodes/NODE/drops.txt                    what its kernel said of the packets that it dropped
     NODE-pod.pcap ...     the captures
+    NODE-...-ab.pcap      those of the datagrams that --ab sends between nodes, and of nothing else
     manifest.json         SHA-256 and size of every other file
 
 A report is never read back: a verdict always comes from the recording.
@@ -33,7 +34,7 @@ from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.facts import KernelDrop, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay
 from kubectl_vxtrace.model.path import Path as HopPath
-from kubectl_vxtrace.model.recording import CaptureResult, Gap, Probe, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, Gap, PortComparison, Probe, Recording
 from kubectl_vxtrace.model.request import Request
 
 FORMAT = 1
@@ -57,6 +58,7 @@ result.json     the same for programs; schema.json is its JSON Schema
 handoff.md      one page for who runs the network between the nodes, where packets were lost there
 merged.pcapng   all packets in one file for Wireshark: an interface for each hop, one packet id at all hops, what became of it as comment
 *.pcap          the captures, one for each hop: headers and DNS; the rest of each payload was taken out, unless --payload was given
+*-ab.pcap       the datagrams that --ab had the nodes send each other, and nothing else
 nodes/          what each node said before and after: links, routes, neighbours, rules, counters, connections of the traced addresses
 cluster.json    what the Kubernetes API said of the traced pods, Services and nodes
 audit.jsonl     every request to the API and every command on a node: when, what, how it ended, how long it took
@@ -96,6 +98,7 @@ class Core:
     anonymized: bool = False
     probes: tuple[Probe, ...] = ()
     unprobed: tuple[str, ...] = ()
+    ab: PortComparison | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,7 @@ def write_recording(folder: Path, recording: Recording) -> None:
             anonymized=recording.anonymized,
             probes=recording.probes,
             unprobed=recording.unprobed,
+            ab=recording.ab,
         ),
     )
 

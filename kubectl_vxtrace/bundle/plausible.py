@@ -10,6 +10,7 @@ from math import isfinite
 
 from kubectl_vxtrace.model.path import Direction, Flow
 from kubectl_vxtrace.model.path import Path as HopPath
+from kubectl_vxtrace.model.recording import ComparedPair
 
 _MOST_NS = 1 << 62
 """Times and durations are 64-bit columns, sums and differences of two of them too; in Unix time this is the year 2116."""
@@ -37,6 +38,20 @@ def _parts(value: object, name: str) -> Iterator[tuple[object, str]]:
         yield from ((part, name) for part in value.values())
     elif isinstance(value, Collection):
         yield from ((part, name) for part in value)
+
+
+_MOST_DATAGRAMS = 1 << 16
+"""Of one pair of nodes; a trace sends 256."""
+
+
+def unfitting_pair(pair: ComparedPair) -> str | None:
+    """What cannot be of the datagrams of a pair of nodes; None if all can."""
+    where = f"the datagrams from {pair.sender} to {pair.receiver}"
+    if min(pair.copies, *pair.source_ports, *pair.sizes_bytes, pair.first_vni) < 0 or len(set(pair.source_ports)) != len(pair.source_ports):
+        return f"{where} have numbers that cannot be"
+    if not 0 < pair.count <= _MOST_DATAGRAMS or not all(0 <= number < pair.count for number in pair.sent):
+        return f"{where} cannot be so many"
+    return None
 
 
 def unfitting(flows: Collection[Flow], paths: Collection[HopPath]) -> str | None:

@@ -13,11 +13,11 @@ import msgspec
 from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle.folder import CLUSTER, FORMAT, MANIFEST, RECORDING, Core, ManifestEntry, file_name, sha256
 from kubectl_vxtrace.bundle.otherversion import Known, read_known
-from kubectl_vxtrace.bundle.plausible import implausible, unfitting
+from kubectl_vxtrace.bundle.plausible import implausible, unfitting, unfitting_pair
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import ClusterSnapshot
 from kubectl_vxtrace.model.facts import NodeFacts
-from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Gap, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, Gap, PortComparison, Recording
 
 T = TypeVar("T")
 
@@ -71,6 +71,9 @@ def read(folder: Path) -> Recording:
     core = _read_core(folder / RECORDING, head, said)
     if (trouble := unfitting(core.flows, core.paths)) is not None:
         raise CannotRunError(f"cannot read {folder / RECORDING}: {trouble}", _WHOLE_HINT)
+    for pair in core.ab.pairs if core.ab is not None else ():
+        if (trouble := unfitting_pair(pair)) is not None:
+            raise CannotRunError(f"cannot read {folder / RECORDING}: {trouble}", _WHOLE_HINT)
     nodes = folder / "nodes"
     before, after = (tuple(_read_facts(sorted(nodes.glob(f"*/{when}.json")), head, said)) for when in ("before", "after"))
     snapshot = _read_snapshot(folder / CLUSTER, head, said)
@@ -97,6 +100,7 @@ def read(folder: Path) -> Recording:
         anonymized=core.anonymized,
         probes=core.probes,
         unprobed=core.unprobed,
+        ab=_checked_comparison(folder, core.ab),
         folder=str(folder),
         notes=tuple(said.notes),
     )
@@ -169,6 +173,12 @@ def _changed(folder: Path) -> Iterator[str]:
     for name in wanted:
         if name.startswith("nodes/") and name.endswith(".json") and not (folder / name).is_file():
             yield f"{name} is missing in the bundle"
+
+
+def _checked_comparison(folder: Path, compared: PortComparison | None) -> PortComparison | None:
+    if compared is None:
+        return None
+    return replace(compared, captures=tuple(_checked(folder, capture) for capture in compared.captures))
 
 
 def _checked(folder: Path, capture: CaptureResult) -> CaptureResult:

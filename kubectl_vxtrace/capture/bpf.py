@@ -32,6 +32,10 @@ _IPV4_TYPE, _IPV6_TYPE = f"0x{ETHERTYPE_IPV4:04x}", f"0x{ETHERTYPE_IPV6:04x}"
 _LATER_FRAGMENT = f"ip[6:2]&0x{FRAGMENT_OFFSET:04x}!=0"
 # RFC 8200, 4.5: the Fragment header's number. What a fragment's later headers say cannot be asked for.
 _IPV6_FRAGMENT = "ip6[6]=44"
+VXLAN_VALID_VNI = 0x08
+"""The flag I (RFC 7348, 5)."""
+EXPERIMENTAL = 0x88B5
+"""An ethertype for experiments, of which no receiver makes anything (IEEE Std 802, 9.2.3)."""
 _TCP_SYN = f"tcp[13]&0x{TCP_SYN:02x}!=0"
 
 
@@ -121,6 +125,22 @@ def underlay(ends: Ends, *, ethernet: bool = True) -> str:
         "arp",
     ]
     return tagged_or_not(any_of(parts)) if ethernet else any_of(parts)
+
+
+def marked(first_vni: int, last_vni: int, *, six: bool, ethernet: bool = True) -> str:
+    """At a NIC: VXLAN packets of these VNIs, to whatever port and address, that hold a frame of no protocol; tagged or not."""
+
+    def over(at: Callable[[int, int], str]) -> str:
+        vni = at(UDP_BYTES + 4, 4)  # its last byte is reserved, and 0
+        flags = f"{at(UDP_BYTES, 4)}=0x{VXLAN_VALID_VNI << 24:08x}"
+        return all_of(
+            [flags, f"{vni}>=0x{first_vni << 8:08x}", f"{vni}<=0x{last_vni << 8:08x}", f"{at(_INNER_TYPE, 2)}=0x{EXPERIMENTAL:04x}"]
+        )
+
+    expression = over(_in_udp)
+    if six:
+        expression = any_of([expression, all_of([f"ip6[6]={IpProtocol.UDP.value}", over(_in_ip6)])])
+    return tagged_or_not(expression) if ethernet else expression
 
 
 def _encapsulated(ends: Ends) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubectl_vxtrace.capture import tcpdump
+from kubectl_vxtrace.capture import port_comparison, tcpdump
 from kubectl_vxtrace.capture.plan import plan_captures
 from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.commands.node_scripts import NodeScript, node_scripts
@@ -34,7 +34,7 @@ class DryRun:
 
     `pods` are the manifests; `captures` have an argv each, in which an interface that only its node knows is a word in angle brackets;
     `scripts` are the same captures for a shell on each node, and find those interfaces. `admitted` says that the API was asked to create
-    the pods with dryRun=All, and would.
+    the pods with dryRun=All, and would. `ab` says what --ab sends.
     """
 
     flows: tuple[Flow, ...]
@@ -44,6 +44,7 @@ class DryRun:
     scripts: tuple[NodeScript, ...]
     gaps: tuple[Gap, ...]
     admitted: bool
+    ab: str | None = None
 
 
 def run(request: Request, console: Console, output: Output | JsonPath, mode: DryRunMode) -> None:
@@ -75,6 +76,7 @@ def plan(request: Request, console: Console, *, server: bool) -> DryRun:
         scripts=node_scripts(tasks, finders, request.limits.duration_s),
         gaps=prepared.gaps,
         admitted=server,
+        ab=port_comparison.INTENT if request.ab else None,
     )
 
 
@@ -186,6 +188,7 @@ def _document(dry: DryRun) -> dict[str, Any]:
             for task in dry.captures
         ],
         "scripts": [{"node": script.node, "script": script.text} for script in dry.scripts],
+        **({"ab": dry.ab} if dry.ab is not None else {}),
         "gaps": [{"node": gap.node, "interface": gap.interface, "reason": gap.reason} for gap in dry.gaps],
     }
 
@@ -228,6 +231,8 @@ def _lines(dry: DryRun) -> Iterator[str]:
         yield "# VXLAN's UDP port stands nowhere in the API: the filters take the usual ones. A trace asks the nodes for theirs."
     if dry.overlay.backend is not None:
         yield f"# By the nodes' annotations the overlay is {dry.overlay.backend}."
+    if dry.ab is not None:
+        yield f"# {dry.ab}"
     for gap in dry.gaps:
         yield f"# not captured: {_clean(gap.node or '')}: {_clean(gap.reason)}"
     for script in dry.scripts:

@@ -19,6 +19,13 @@ Six packets of two ports lost, and no packet of the others: at a loss of a tenth
 ports.
 """
 
+FEW_COMPARED = 8
+"""So many of the datagrams that --ab sends must be lost, and to say that one kind is lost as many must arrive. Where half of all are lost
+at random, sixteen are divided by one kind once in 65,000 times; there are 26 kinds, and a whole trace sends 256 datagrams."""
+
+FEW_OF_A_SOURCE_PORT = 2
+"""So many datagrams of one kind must be lost from a source port before it is said to lose all of them."""
+
 LARGE_BYTES = 1280
 """What is larger may die of an MTU, also of one that nothing else shows. RFC 8200, 5: every IPv6 link carries so much; taken for frames,
 which are 14 bytes longer than their packets, so that it errs towards the doubt."""

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("", "kubectl vxtrace pod -l app=frontend -n shop --to api"),
         Example("All pods of a workload: which of them loses what?", "kubectl vxtrace pod deploy/frontend -n shop --to api --all-pods"),
         Example("Do small packets pass, and large ones hang?", "kubectl vxtrace pod shop/frontend-0 --to api --mtu"),
+        Example("Does the network between the nodes filter by port, size or path?", "kubectl vxtrace pod shop/frontend-0 --to api --ab"),
         Example("Everything that it says and hears on other nodes", "kubectl vxtrace pod shop/frontend-0"),
         Example("DNS, for a minute, as JSON", "kubectl vxtrace pod shop/frontend-0 --to kube-dns.kube-system:53/udp --duration 1m -o json"),
         Example("What would be made and run; nothing is", "kubectl vxtrace pod shop/frontend-0 --to api --dry-run client"),

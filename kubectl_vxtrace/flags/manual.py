@@ -14,7 +14,7 @@ from kubectl_vxtrace.flags.values import FORM, Output
 
 # Names of flags by what they are about, in the order of the help.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "What": ("selector", "all_pods", "to", "port", "protocol", "filter", "probe", "mtu", "everything"),
+    "What": ("selector", "all_pods", "to", "port", "protocol", "filter", "probe", "mtu", "ab", "everything"),
     "Where": ("node", "hop", "max_nodes"),
     "How long": ("duration", "count", "max_wall"),
     "Output": (

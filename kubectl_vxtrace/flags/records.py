@@ -48,6 +48,13 @@ Mtu = Annotated[
     bool,
     typer.Option("--mtu", help="Follow echoes of many sizes that this trace sends, none fragmented: the largest that arrives."),
 ]
+Ab = Annotated[
+    bool,
+    typer.Option(
+        "--ab",
+        help="Also send UDP datagrams between the nodes that differ in port, checksum, size and source port: which of these decides.",
+    ),
+]
 NODE = "NODE"
 """What a node's name is called in help, by which completion knows a flag that takes one."""
 
@@ -95,6 +102,7 @@ class TraceFlags:
         typer.Option("--probe", help="What to send in the pod's place; auto: what fits, where it sends nothing for 3 s."),
     ] = ProbeKind.AUTO
     mtu: Mtu = False
+    ab: Ab = False
     all_pods: Annotated[bool, typer.Option("--all-pods", help="Trace all pods of a workload or of --selector, not one of them.")] = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     payload: Annotated[bool, typer.Option("--payload", help="Keep what applications send, not only headers and DNS.")] = False
@@ -142,6 +150,7 @@ class NodeTraceFlags:
         str, typer.Option("--duration", help="How long to capture at most (15s, 2m); auto: until echoes were answered, 30 s at most.")
     ] = _AUTO
     mtu: Mtu = False
+    ab: Ab = False
     snaplen: Annotated[int, typer.Option("--snaplen", min=128, max=65535, help="Bytes to keep of each packet.")] = 512
     anonymize: Anonymize = False
     max_wall: MaxWall = None

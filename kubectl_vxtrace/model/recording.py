@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import product
 
 from kubectl_vxtrace.model.cluster import Cleanup, ClusterSnapshot
 from kubectl_vxtrace.model.cni import Cni
@@ -135,6 +136,64 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """How a datagram between two nodes differs from its likes. checksum: with an outer UDP checksum. size_bytes: of its IP packet."""
+
+    port: int
+    checksum: bool
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedPair:
+    """The datagrams that one node sends another to compare ports, checksums, sizes and outer source ports (--ab).
+
+    sender, receiver: the nodes; source, destination: their underlay addresses. vxlan_port: the overlay's; other_port: one that nothing
+    uses. checksums: those that are tried, with and without, or with alone. copies: of each variant and source port.
+    first_vni: of the first datagram; each has a VNI of its own, one more than the one before it, which no device has and by which it is
+    known wherever it is seen, whatever was translated. They are numbered from 0: copy by copy, in it variant by variant, in it by source
+    port, so that likes are far apart in time. sent: the numbers of those that the sender's kernel took.
+    """
+
+    sender: str
+    receiver: str
+    source: str
+    destination: str
+    vxlan_port: int
+    other_port: int
+    checksums: tuple[bool, ...]
+    sizes_bytes: tuple[int, ...]
+    source_ports: tuple[int, ...]
+    copies: int
+    first_vni: int
+    sent: tuple[int, ...] = ()
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All variants, in the order in which they are sent."""
+        ports = (self.vxlan_port, self.other_port)
+        return tuple(
+            Variant(port=port, checksum=checksum, size_bytes=size)
+            for port, checksum, size in product(ports, self.checksums, self.sizes_bytes)
+        )
+
+    @property
+    def count(self) -> int:
+        """How many datagrams there are."""
+        return self.copies * 2 * len(self.checksums) * len(self.sizes_bytes) * len(self.source_ports)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortComparison:
+    """What was sent between nodes to compare ports, checksums, sizes and source ports, and the captures of it at the nodes' NICs, which
+    are none of the trace's. missing: why something was not sent."""
+
+    pairs: tuple[ComparedPair, ...] = ()
+    captures: tuple[CaptureResult, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """Something that could not be seen; `interface` is None where the whole node is meant."""
 
@@ -154,7 +213,8 @@ class Recording:
     `cnis` is what this version knows of networks, which no bundle holds: all of them, for a node may still have rules of a former one.
     `loose` files become captures once they are read; `node_addresses` are the nodes' underlay addresses that the user named with them,
     `notes` what has to be said of them. `anonymized`: pseudonyms stand for addresses and names, everywhere (see the room pseudonyms).
-    `probes` were sent in the pod's place while captures ran; `unprobed` says why others were not.
+    `probes` were sent in the pod's place while captures ran; `unprobed` says why others were not. `ab` is what was sent between nodes, and
+    captured apart from all else, when these had ended; None where it was not asked for.
     """
 
     session: str
@@ -183,3 +243,4 @@ class Recording:
     anonymized: bool = False
     probes: tuple[Probe, ...] = ()
     unprobed: tuple[str, ...] = ()
+    ab: PortComparison | None = None

@@ -369,6 +369,67 @@ class LegSizes:
     smallest_lost_bytes: int | None
 
 
+class Decides(StrEnum):
+    """What tells datagrams between two nodes that arrive from those that are lost; see the field `ab`.
+
+    nothing: all arrive, or (nothing-arrives) none. port, checksum, size: it alone. combination: several of these together. source-port: all
+    from some outer source ports are lost, and none from the others. irregular: none of these. unknown: not all were to be seen.
+    not-sent: there were none.
+    """
+
+    NOTHING = "nothing"
+    NOTHING_ARRIVES = "nothing-arrives"
+    PORT = "port"
+    CHECKSUM = "checksum"
+    SIZE = "size"
+    COMBINATION = "combination"
+    SOURCE_PORT = "source-port"
+    IRREGULAR = "irregular"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not-sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantTally:
+    """What became of datagrams of one kind. checksum: whether they have an outer UDP checksum. bytes: of the IP packet. left: how many were
+    seen at the sender's NIC, arrived: at the receiver's; None where that is not known."""
+
+    port: int
+    checksum: bool
+    bytes: int
+    sent: int
+    left: int | None
+    arrived: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePortTally:
+    """The same by outer source port, and port."""
+
+    source_port: int
+    port: int
+    sent: int
+    left: int | None
+    arrived: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeComparison:
+    """What became of the datagrams that this trace sent from one node to another (--ab), which differ in UDP port, checksum, size and
+    source port. `from_`, `to`: the nodes; `source`, `destination`: their underlay addresses."""
+
+    from_: str
+    to: str
+    source: str
+    destination: str
+    vxlan_port: int
+    other_port: int
+    decides: Decides
+    summary: str
+    variants: tuple[VariantTally, ...]
+    source_ports: tuple[SourcePortTally, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupReport:
     """Whether the debug pods are gone."""
@@ -379,7 +440,8 @@ class CleanupReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceReport:
-    """The whole report, without the envelope's `apiVersion` and `kind`. `leg_sizes`: of a trace that sent many sizes (--mtu)."""
+    """The whole report, without the envelope's `apiVersion` and `kind`. `leg_sizes`: of a trace that sent many sizes (--mtu).
+    `ab`: of one that sent datagrams between the nodes to compare ports, checksums, sizes and source ports (--ab)."""
 
     verdict: Verdict
     impact: Impact
@@ -396,6 +458,7 @@ class TraceReport:
     captures: tuple[CaptureLine, ...]
     cleanup: CleanupReport | None
     leg_sizes: tuple[LegSizes, ...] = ()
+    ab: tuple[NodeComparison, ...] = ()
 
     @property
     def main_finding(self) -> Finding | None:

@@ -101,8 +101,9 @@ class Request:
 
     `filter` is a libpcap expression applied at the client's first hop. `show` is the number of delivered packets to list. `ticket` is where
     the report belongs to. `payload` keeps what applications send in the captures. `anonymize` puts pseudonyms into what is given away.
-    `probe` says what may be sent in the pod's place. `mtu`: echoes of many sizes are sent, and nothing else is followed. `all_pods`: of a
-    workload, or of what a selector picks.
+    `probe` says what may be sent in the pod's place. `mtu`: echoes of many sizes are sent, and nothing else is followed. `ab`: datagrams
+    that differ in port, checksum, size and source port are sent between the nodes afterwards. `all_pods`: of a workload, or of what a
+    selector picks.
     """
 
     command: str
@@ -118,4 +119,5 @@ class Request:
     anonymize: bool = False
     probe: ProbeKind = ProbeKind.NONE
     mtu: bool = False
+    ab: bool = False
     all_pods: bool = False

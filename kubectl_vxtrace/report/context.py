@@ -38,7 +38,7 @@ def command(request: Request) -> str:
         words += ["--filter", shlex.quote(request.filter)]
     if request.probe not in (ProbeKind.AUTO, ProbeKind.NONE):
         words += ["--probe", request.probe.value]
-    words += [flag for flag, given in (("--mtu", request.mtu), ("--all-pods", request.all_pods)) if given]
+    words += [flag for flag, given in (("--mtu", request.mtu), ("--ab", request.ab), ("--all-pods", request.all_pods)) if given]
     return " ".join(words)
 
 

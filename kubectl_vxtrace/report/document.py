@@ -12,17 +12,20 @@ from kubectl_vxtrace.report import table, words
 
 API_VERSION = "vxtrace/v1alpha1"
 KIND = "TraceReport"
-_ONLY_WHERE_ANY = frozenset({"notes", "leg_sizes"})
+_ONLY_WHERE_ANY = frozenset({"notes", "leg_sizes", "ab"})
 _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def to_builtins(report: TraceReport) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers, with its envelope. Notes and `leg_sizes` are only there if there are any."""
+    """The report as plain dicts, lists, strings and numbers, with its envelope. Notes, `leg_sizes` and `ab` are only there where there are
+    any."""
     body = _without_underscores(msgspec.to_builtins(report))
     if not report.completeness.notes:
         del body["completeness"]["notes"]
     if not report.leg_sizes:
         del body["leg_sizes"]
+    if not report.ab:
+        del body["ab"]
     return {"apiVersion": API_VERSION, "kind": KIND, **body}
 
 

@@ -14,7 +14,7 @@ from kubectl_vxtrace.model.report import (
     TraceReport,
     Verdict,
 )
-from kubectl_vxtrace.report import words
+from kubectl_vxtrace.report import between_nodes, words
 from kubectl_vxtrace.report.layout import Fitted, noted, one_line, wrapped
 from kubectl_vxtrace.report.mesh import mesh_of
 from kubectl_vxtrace.report.paint import Paint
@@ -46,6 +46,7 @@ def body(report: TraceReport, *, width: int | None, color: bool) -> str:
         _matrix(report, paint, fitted) or _flow_table(report, paint, fitted),
         *(_hop_block(report, flow, direction, paint, fitted) for flow, direction in _drawn(report)),
         _packet_table(report, fitted),
+        _comparison(report, fitted),
         "\n".join(["names in full", *fitted.names()]) if fitted.whole else "",
         "\n".join(verdict_lines(report, paint, width)),
     ]
@@ -68,6 +69,15 @@ def opening(report: TraceReport, paint: Paint, width: int | None) -> Iterator[st
     said = words.context_text(report) if report.metadata.context is not None else ""
     for text in filter(None, (said, words.payload_text(report), words.anonymized_text(report))):
         yield from wrapped(one_line(text), width, 0)
+
+
+def _comparison(report: TraceReport, fitted: Fitted) -> str:
+    """What was sent between nodes to compare ports, checksums and sizes, where not all of it arrives."""
+    rows = between_nodes.rows(between_nodes.telling(report.ab))
+    if not rows:
+        return ""
+    lines = fitted.table(rows, between_nodes.HEADERS, set(between_nodes.NUMBERS), {0, 1}, indent=2)
+    return "\n".join([between_nodes.TITLE, *(f"  {line}" for line in lines)])
 
 
 def _matrix(report: TraceReport, paint: Paint, fitted: Fitted) -> str:

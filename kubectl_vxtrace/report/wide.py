@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from kubectl_vxtrace.model.report import DirectionReport, FlowReport, HopCount, Latency, PacketLine, TraceReport, Verdict
-from kubectl_vxtrace.report import words
+from kubectl_vxtrace.report import between_nodes, words
 from kubectl_vxtrace.report.layout import one_line, table
 from kubectl_vxtrace.report.paint import Paint
 from kubectl_vxtrace.report.table import ending, opening, verdict_lines
@@ -29,7 +29,14 @@ def body(report: TraceReport, *, width: int | None, color: bool) -> str:
         for direction in flow.directions:
             if direction.hops and direction.verdict is not Verdict.NOT_APPLICABLE:
                 blocks += [_hops(flow, direction, paint), _legs(direction)]
-    blocks += [_packets(report, paint), _clocks(report, paint), _captures(report, paint), verdict_lines(report, paint, width)]
+    compared = _titled(paint, between_nodes.TITLE, between_nodes.rows(report.ab), between_nodes.HEADERS, set(between_nodes.NUMBERS))
+    blocks += [
+        _packets(report, paint),
+        compared,
+        _clocks(report, paint),
+        _captures(report, paint),
+        verdict_lines(report, paint, width),
+    ]
     texts = ["\n".join(block) for block in blocks]
     return "\n\n".join(filter(None, texts)) + "\n"
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import DirectionReport, Finding, FlowReport, FrameRef, HopCount, Latency, TraceReport, Verdict
-from kubectl_vxtrace.report import words
+from kubectl_vxtrace.report import between_nodes, words
 from kubectl_vxtrace.report.changes import NodeChanges
 from kubectl_vxtrace.report.html import ladder, nodes, path
 from kubectl_vxtrace.report.html.markup import Child, Content, Element, document, tag
@@ -41,6 +41,7 @@ def render(report: TraceReport, changed: Sequence[NodeChanges] = ()) -> str:
         _section("Path", _paths(report)),
         _section("Packets", ladder.ladder(report)),
         _section("Findings", [_finding(first, more) for first, *more in words.alike(report.findings)]),
+        _section("Datagrams between the nodes", _compared(report)),
         _section("What could not be seen", _unseen(report)),
         _section("Clocks", _clocks(report)),
         _section("Captures", _captures(report)),
@@ -248,6 +249,15 @@ def _frames(frames: Sequence[FrameRef]) -> Child:
         for capture, numbers in by_capture.items()
     ]
     return tag("small", f" ({'; '.join(texts)})") if texts else None
+
+
+def _compared(report: TraceReport) -> list[Child]:
+    """What was sent between nodes to compare ports, checksums, sizes and source ports."""
+    if not report.ab:
+        return []
+    rows: list[list[Child]] = [list(row) for row in between_nodes.rows(report.ab)]
+    said = tag("ul", [tag("li", way.summary) for way in report.ab])
+    return [said, _table("datagrams between the nodes", between_nodes.HEADERS, rows, between_nodes.NUMBERS)]
 
 
 def _unseen(report: TraceReport) -> list[Element]:
