@@ -36,7 +36,7 @@ PAUSE_MS: Final = 10
 """Between two datagrams of a sender: at most a hundred of them a second."""
 
 INTENT: Final = (
-    f"--ab: when these captures have ended, each node sends every node that it has a path to {COPIES * 8 * len(SOURCE_PORTS)} UDP datagrams, "
+    f"--ab: when these captures have ended, each node sends each that it has a path to {COPIES * 8 * len(SOURCE_PORTS)} UDP datagrams, "
     f"{1000 // PAUSE_MS} a second, to VXLAN's port and to {OTHER_PORT}, with and without an outer checksum, of {SMALL_BYTES} bytes and as "
     f"large as the tunnel's, from {len(SOURCE_PORTS)} source ports, with VNIs that no device has; and both capture them at their NICs."
 )

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address
 from typing import Final
 
 from kubectl_vxtrace.model.protocol import rfc3339
-from kubectl_vxtrace.model.report import TraceReport
+from kubectl_vxtrace.model.report import Decides, TraceReport
 from kubectl_vxtrace.report import words
 from kubectl_vxtrace.report.crossing import Crossing, Packets, nic
 from kubectl_vxtrace.report.document import one_line
@@ -33,6 +33,7 @@ def render(report: TraceReport, found: Sequence[Crossing]) -> str:
         *([_what(lost)] if lost else _nothing(report, found)),
         _table(lost or found),
         *map(_details, lost[:_MOST_ASKED]),
+        _compared(report),
         *([_commands(lost), _asked(report, lost)] if lost else []),
         words.anonymized_text(report),
         one_line(words.context_text(report)),
@@ -123,6 +124,18 @@ def _ports(packets: Packets) -> str:
     named = ", ".join(f"{port} ({count})" for port, count in packets.ports[:_MOST_PORTS])
     more = f" and {len(packets.ports) - _MOST_PORTS} more" if len(packets.ports) > _MOST_PORTS else ""
     return f"; outer source ports: {named}{more}"
+
+
+def _compared(report: TraceReport) -> str:
+    """Which datagrams of those that the hosts sent each other in variants are lost; empty where none are, or none were sent."""
+    said = [way.summary for way in report.ab if way.decides not in (Decides.NOTHING, Decides.NOT_SENT)]
+    if not said:
+        return ""
+    text = (
+        "Afterwards the hosts sent each other the same UDP datagram in variants: to VXLAN's port and to another one, with and without a UDP "
+        "checksum, small and as large as the tunnel's, unfragmented, from several source ports. Both captured them at their NICs."
+    )
+    return "\n".join(["## What decides", "", *textwrap.wrap(text, 120), "", *(f"- {one_line(text)}" for text in said)])
 
 
 def _commands(lost: Sequence[Crossing]) -> str:

@@ -192,7 +192,9 @@ def test_counts_by_kind_and_by_source_port() -> None:
         (port, checksum, size) for port in (4789, 64789) for checksum in (True, False) for size in (128, 1460)
     ]
     assert [(each.sent, each.left, each.arrived) for each in found.variants] == [(32, 30, 30), (32, 30, 0)] * 4
-    assert [(each.port, each.source_port) for each in found.source_ports] == [(port, source) for port in (4789, 64789) for source in SOURCE_PORTS]
+    assert [(each.port, each.source_port) for each in found.source_ports] == [
+        (port, source) for port in (4789, 64789) for source in SOURCE_PORTS
+    ]
     assert [(each.sent, each.left, each.arrived) for each in found.source_ports] == [(8, 0, 0), *[(8, 8, 4)] * 15] * 2
 
 
@@ -208,8 +210,8 @@ SENTENCES: list[tuple[Loses, str]] = [
     ),
     (
         lambda port, check, size, source: port != 4789,
-        "all 128 datagrams to port 64789 are lost, and all 128 others arrive: VXLAN's port (4789) passes, and one that nothing uses does not; "
-        "what is lost leaves node-a's NIC and does not come to node-b's",
+        "all 128 datagrams to port 64789 are lost, and all 128 others arrive: VXLAN's port (4789) passes, and one that nothing "
+        "uses does not; what is lost leaves node-a's NIC and does not come to node-b's",
     ),
     (
         lambda port, check, size, source: size > 1000 or port == 4789,
