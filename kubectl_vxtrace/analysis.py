@@ -74,7 +74,7 @@ def examine(recording: Recording) -> Examined:
     settled = with_dropped(case, findings)
     picked = shown(settled, delivered=recording.request.show if recording.request is not None else _SHOW_BY_DEFAULT)
     report = replace(conclude(case, findings), packets=packet_lines(picked, settled.tables, _summaries(settled, picked)))
-    report = replace(report, ab=compared(recording.ab, _tables_between_nodes(recording.ab, recording.folder)))
+    report = replace(report, ab=compared(recording.ab, _tables_between_nodes(recording.ab, recording.folder), recording.before))
     more = (*size_notes(settled, report.leg_sizes), *comparison_notes(recording.ab, report.ab))
     report = _naming_probes(_with_notes(report, recording, more), settled)
     return Examined(report=report, case=settled, picked=picked)

@@ -45,7 +45,7 @@ class Comparer:
         """Capture, send, collect. Nothing once `stop` is set. Never raises for a cluster's failure."""
         pairs, missing = port_comparison.compared_pairs(self.flows, self.paths, self.overlay, self.facts, self.session)
         for why in missing:
-            self.console.step(f"no datagrams to compare: {why}")
+            self.console.step(f"--ab: {why}")
         if not pairs:
             return PortComparison(missing=missing)
         plan = port_comparison.capture_plan(pairs, self.tasks, self.facts)

@@ -126,4 +126,4 @@ def test_without_captures_nothing_is_sent() -> None:
 
 def test_where_there_is_nobody_to_send_to_it_is_said() -> None:
     assert _run(replace(COMPARER, flows=[_flow(1, "node-a", "node-a")])).missing == ("the ends are not known to be on two nodes",)
-    assert Session.did == ["no datagrams to compare: the ends are not known to be on two nodes"]
+    assert Session.did == ["--ab: the ends are not known to be on two nodes"]

@@ -42,15 +42,20 @@ def _parts(value: object, name: str) -> Iterator[tuple[object, str]]:
 
 _MOST_DATAGRAMS = 1 << 16
 """Of one pair of nodes; a trace sends 256."""
+_MOST_PORT, _MOST_VNI = 0xFFFF, 1 << 24
+"""A port, and the length of an IP packet, has 16 bits (RFC 768, RFC 791); a VNI has 24 (RFC 7348, 5)."""
 
 
 def unfitting_pair(pair: ComparedPair) -> str | None:
     """What cannot be of the datagrams of a pair of nodes; None if all can."""
     where = f"the datagrams from {pair.sender} to {pair.receiver}"
-    if min(pair.copies, *pair.source_ports, *pair.sizes_bytes, pair.first_vni) < 0 or len(set(pair.source_ports)) != len(pair.source_ports):
-        return f"{where} have numbers that cannot be"
+    numbers = (pair.copies, pair.vxlan_port, pair.other_port, *pair.source_ports, *pair.sizes_bytes)
+    if not all(0 <= number <= _MOST_PORT for number in numbers) or len(set(pair.source_ports)) != len(pair.source_ports):
+        return f"{where} have a port, a size or a number that cannot be"
     if not 0 < pair.count <= _MOST_DATAGRAMS or not all(0 <= number < pair.count for number in pair.sent):
         return f"{where} cannot be so many"
+    if not 0 <= pair.first_vni <= _MOST_VNI - pair.count:
+        return f"{where} have VNIs that cannot be"
     return None
 
 

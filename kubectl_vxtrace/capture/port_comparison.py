@@ -102,7 +102,8 @@ def _unfit(sender: Vtep | None, receiver: Vtep | None, facts: NodeFacts | None) 
             return f"the {which}'s underlay address and VXLAN port are not known"
     if sender is None or receiver is None or (":" in (sender.underlay_address or "")) != (":" in (receiver.underlay_address or "")):
         return "their underlay addresses are of different families"
-    takers = [link.name for link in (facts.links if facts is not None else ()) if link.vxlan is not None and link.vxlan.external]
+    devices = [(link.name, link.vxlan) for link in (facts.links if facts is not None else ()) if link.vxlan is not None]
+    takers = [name for name, device in devices if device.external and device.port in (None, receiver.port)]
     if takers:
         return f"{takers[0]} of {receiver.node} takes every VNI: what is sent there would not be dropped before it"
     return None

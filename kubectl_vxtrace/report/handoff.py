@@ -132,7 +132,7 @@ def _compared(report: TraceReport) -> str:
     if not said:
         return ""
     text = (
-        "Afterwards the hosts sent each other the same UDP datagram in variants: to VXLAN's port and to another one, with and without a UDP "
+        "Afterwards the hosts sent each other the same UDP datagram in variants: to VXLAN's port and another one, with and without a UDP "
         "checksum, small and as large as the tunnel's, unfragmented, from several source ports. Both captured them at their NICs."
     )
     return "\n".join(["## What decides", "", *textwrap.wrap(text, 120), "", *(f"- {one_line(text)}" for text in said)])

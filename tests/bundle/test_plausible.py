@@ -13,7 +13,7 @@ from kubectl_vxtrace.bundle.plausible import implausible, unfitting
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap
 from kubectl_vxtrace.model.path import Path as HopPath
-from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, Recording
+from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, ComparedPair, PortComparison, Recording
 
 TAP = Tap(node="node-a", interface="eth0")
 FLOW = Flow(id=1, protocol="UDP", client=Endpoint(address="10.0.0.1"))
@@ -24,9 +24,27 @@ CAPTURE = CaptureResult(
 )
 
 
+BETWEEN = replace(CAPTURE, task=replace(CAPTURE.task, file="node-a-ab.pcap"), file="node-a-ab.pcap")
+PAIR = ComparedPair(
+    sender="node-a",
+    receiver="node-b",
+    source="192.0.2.1",
+    destination="192.0.2.2",
+    vxlan_port=4789,
+    other_port=64789,
+    checksums=(True, False),
+    sizes_bytes=(128, 1500),
+    source_ports=(61001, 61002),
+    copies=2,
+    first_vni=1 << 23,
+    sent=(0, 31),
+)
+
+
 def written(place: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """A trace folder whose recording.json somebody changed."""
     recording = Recording(session="7f3a", version="0", started_ns=1, overlay=Overlay(), flows=(FLOW,), paths=(PATH,), captures=(CAPTURE,))
+    recording = replace(recording, ab=PortComparison(pairs=(PAIR,), captures=(BETWEEN,), missing=("no perl",)))
     folder.write_recording(place, recording)
     document = json.loads((place / folder.RECORDING).read_bytes())
     change(document)
@@ -35,7 +53,10 @@ def written(place: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    assert reading.read(written(tmp_path, lambda _: None)).paths == (PATH,)
+    read = reading.read(written(tmp_path, lambda _: None))
+    assert read.paths == (PATH,)
+    lost = replace(BETWEEN, status=CaptureStatus.FAILED, file=None, reason="the file is missing in the bundle")
+    assert read.ab == PortComparison(pairs=(PAIR,), captures=(lost,), missing=("no perl",))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +71,12 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         pytest.param(lambda said: said["flows"].append(said["flows"][0]), "two flows have one id", id="two flows of one id"),
         pytest.param(lambda said: said["paths"].append(said["paths"][0]), "is there twice", id="one path twice"),
         pytest.param(lambda said: said["paths"][0].update(flow=7), "belongs to no flow", id="a path of no flow"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(copies=10**4), "cannot be so many", id="datagrams without end"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(source_ports=[]), "cannot be so many", id="no datagrams"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(sent=[32]), "cannot be so many", id="a datagram that there is not"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(first_vni=(1 << 24) - 31), "VNIs that cannot be", id="a VNI of 25 bits"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(source_ports=[7, 7]), "a port, a size", id="a source port twice"),
+        pytest.param(lambda said: said["ab"]["pairs"][0].update(sizes_bytes=[65536]), "a port, a size", id="a size that no packet has"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:

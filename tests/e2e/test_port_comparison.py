@@ -57,7 +57,7 @@ def test_on_a_healthy_network_all_arrive_and_the_bundle_says_the_same(place: Lab
         files = {Path(name).name: name for name in bundle.namelist()}
         assert {"ada-ec-1-primary-interface-ab.pcap", "ada-ec-2-primary-interface-ab.pcap"} <= files.keys()
         audit = [json.loads(line) for line in bundle.read(files["audit.jsonl"]).splitlines()]
-    assert sum("vxtrace-ab" in json.dumps(line) for line in audit) == 2
+    assert sum('"vxtrace-ab"' in json.dumps(line) for line in audit) == 2
 
 
 @pytest.mark.lab_only

@@ -40,6 +40,7 @@ def test_a_filter_is_quoted() -> None:
 def test_what_was_sent_is_said() -> None:
     asked = replace(request(POD), probe=ProbeKind.UDP, mtu=True)
     assert command(asked).endswith(" --duration 2.5s --probe udp --mtu")
+    assert command(replace(asked, ab=True)).endswith(" --probe udp --mtu --ab")
 
 
 def recording(asked: Request | None) -> Recording:

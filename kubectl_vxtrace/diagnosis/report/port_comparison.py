@@ -3,6 +3,7 @@
 Only what the counts prove is concluded; it is no finding, and changes neither verdict nor cause.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -11,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.judgement import FEW_COMPARED, FEW_OF_A_SOURCE_PORT
+from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, ComparedPair, PortComparison
-from kubectl_vxtrace.model.report import Decides, NodeComparison, SourcePortTally, VariantTally
+from kubectl_vxtrace.model.report import BEFORE_TAP, Decides, NodeComparison, SourcePortTally, VariantTally
 
 Bools = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _MANY = 4
 """More pairs of nodes of which nothing is to be said but that all arrives are said together."""
 
@@ -148,22 +151,57 @@ class _Seen:
     blind: str | None
 
 
-def _seen(pair: ComparedPair, node: str, captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable]) -> _Seen:
-    found = np.zeros(pair.count, np.bool_)
-    here = [capture for capture in captures if capture.task.tap.node == node]
-    blind = None if here else f"no NIC of {node} was captured"
+def _seen_leaving(pair: ComparedPair, ab: PortComparison, tables: Mapping[Tap, PacketTable]) -> _Seen:
+    here = [capture for capture in ab.captures if capture.task.tap.node == pair.sender]
+    found, blind = np.zeros(pair.count, np.bool_), None if here else f"no NIC of {pair.sender} was captured"
     for capture in here:
         table = tables.get(capture.task.tap)
-        if table is not None:
-            vnis = table.tunnels.vni[np.unique(table.tunnel[table.tunnel >= 0])].astype(np.int64) - pair.first_vni
-            found[vnis[(vnis >= 0) & (vnis < pair.count)]] = True
-        if (why := _blindness(capture, table)) is not None:
-            blind = f"{node}/{capture.task.tap.interface}: {why}"
+        found |= _in(pair, table, ())
+        blind = _blindness(capture, table) or blind
     return _Seen(found, blind)
 
 
+def _seen_arriving(pair: ComparedPair, ab: PortComparison, tables: Mapping[Tap, PacketTable], facts: NodeFacts | None) -> _Seen:
+    """facts: what the receiver said of itself. Its own NICs' addresses tell what arrives from what is flooded past it, and where a program
+    is at XDP it may take what arrives before it is seen."""
+    here = [capture for capture in ab.captures if capture.task.tap.node == pair.receiver]
+    links = facts.links if facts is not None else ()
+    macs = tuple(int(link.mac.replace(":", ""), 16) for link in links if link.mac is not None and _MAC.fullmatch(link.mac))
+    found, blind = np.zeros(pair.count, np.bool_), None if here else f"no NIC of {pair.receiver} was captured"
+    for capture in here:
+        tap, table = capture.task.tap, tables.get(capture.task.tap)
+        found |= _in(pair, table, macs)
+        blind = _blindness(capture, table) or blind
+        if any(link.xdp for link in links if tap.interface in (link.name, link.master) or link.name == _lower(links, tap.interface)):
+            blind = f"{tap.node}/{tap.interface}: an XDP program {BEFORE_TAP}"
+    return _Seen(found, blind)
+
+
+def _lower(links: Sequence[Link], name: str) -> str | None:
+    return next((link.lower for link in links if link.name == name), None)
+
+
+def _in(pair: ComparedPair, table: PacketTable | None, macs: Sequence[int]) -> Bools:
+    """Which datagrams a capture holds; where `macs` are known, only in frames to one of them."""
+    found = np.zeros(pair.count, np.bool_)
+    if table is None:
+        return found
+    rows = np.flatnonzero(table.tunnel >= 0)
+    if macs and len(table.ethernets):
+        destination = table.ethernets.destination[np.maximum(table.ethernet[rows], 0)]
+        rows = rows[(table.ethernet[rows] < 0) | np.isin(destination, np.array(macs, np.uint64))]
+    number = table.tunnels.vni[table.tunnel[rows]].astype(np.int64) - pair.first_vni
+    found[number[(number >= 0) & (number < pair.count)]] = True
+    return found
+
+
 def _blindness(capture: CaptureResult, table: PacketTable | None) -> str | None:
-    """Why a capture may lack packets that passed."""
+    """Why a capture may lack packets that passed, with its place."""
+    why = _why_blind(capture, table)
+    return None if why is None else f"{capture.task.tap.node}/{capture.task.tap.interface}: {why}"
+
+
+def _why_blind(capture: CaptureResult, table: PacketTable | None) -> str | None:
     if capture.status is CaptureStatus.ZERO:
         return None
     if capture.status is not CaptureStatus.COMPLETE:
@@ -175,16 +213,17 @@ def _blindness(capture: CaptureResult, table: PacketTable | None) -> str | None:
     return None
 
 
-def compared(ab: PortComparison | None, tables: Mapping[Tap, PacketTable]) -> tuple[NodeComparison, ...]:
-    """What became of the datagrams of each pair of nodes; `tables`: of the captures of these, by their taps."""
-    return tuple(_of_pair(pair, ab.captures, tables) for pair in ab.pairs) if ab is not None else ()
+def compared(ab: PortComparison | None, tables: Mapping[Tap, PacketTable], facts: Sequence[NodeFacts]) -> tuple[NodeComparison, ...]:
+    """What became of the datagrams of each pair of nodes. tables: of the captures of these, by their taps. facts: what nodes said."""
+    told = {each.node: each for each in facts}
+    return tuple(_of_pair(pair, ab, tables, told.get(pair.receiver)) for pair in ab.pairs) if ab is not None else ()
 
 
-def _of_pair(pair: ComparedPair, captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable]) -> NodeComparison:
+def _of_pair(pair: ComparedPair, ab: PortComparison, tables: Mapping[Tap, PacketTable], facts: NodeFacts | None) -> NodeComparison:
     columns = _columns(pair)
     sent = np.zeros(pair.count, np.bool_)
     sent[list(pair.sent)] = True
-    leaving, arriving = (_seen(pair, node, captures, tables) for node in (pair.sender, pair.receiver))
+    leaving, arriving = _seen_leaving(pair, ab, tables), _seen_arriving(pair, ab, tables, facts)
     left = _known(leaving, sent)
     arrived = _known(arriving, sent)
     conclusion = conclude(pair, sent, arrived) if arrived is not None else Conclusion(decides=Decides.UNKNOWN)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis.report.port_comparison import Bools, Conclusion, Like, compared, comparison_notes, conclude
+from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, CaptureTask, ComparedPair, PortComparison
@@ -166,6 +167,18 @@ class _Table:
         self.tunnels = self
         self.vni = np.array(vnis, np.uint32)
         self.tunnel = np.array([-1, *range(len(vnis)), len(vnis) - 1], np.int32)
+        # Every frame to the one address, but the last copy of all, which goes to the other.
+        self.ethernet = np.array([*[0] * (len(vnis) + 1), 1], np.int32)
+        self.ethernets = _Ethernets()
+
+
+class _Ethernets:
+    """The receiver's own address, and another."""
+
+    destination = np.array([0x020000000001, 0x020000000002], np.uint64)
+
+    def __len__(self) -> int:
+        return 2
 
 
 def _table(pair: ComparedPair, seen: Bools) -> Any:
@@ -174,14 +187,19 @@ def _table(pair: ComparedPair, seen: Bools) -> Any:
 
 
 def _compared(
-    loses: Loses, *, captures: Sequence[CaptureResult] | None = None, keeps: Loses | None = None, without: Sequence[str] = ()
+    loses: Loses,
+    *,
+    captures: Sequence[CaptureResult] | None = None,
+    keeps: Loses | None = None,
+    without: Sequence[str] = (),
+    links: Sequence[Link] = (),
 ) -> NodeComparison:
-    """keeps: what does not even leave the sender's NIC; without: nodes whose files cannot be read."""
+    """keeps: what does not even leave the sender's NIC; without: nodes whose files cannot be read; links: the receiver's."""
     left = _arrived(PAIR, keeps or (lambda *_: False))
     seen = {"node-a": left, "node-b": left & _arrived(PAIR, loses)}
     tables: dict[Tap, PacketTable] = {TAPS[node]: _table(PAIR, which) for node, which in seen.items() if node not in without}
     ab = PortComparison(pairs=(PAIR,), captures=tuple(captures if captures is not None else map(_capture, TAPS)))
-    (found,) = compared(ab, tables)
+    (found,) = compared(ab, tables, [NodeFacts(node="node-b", links=tuple(links))])
     assert comparison_notes(ab, [found]) == (f"--ab: {found.summary}",)
     return found
 
@@ -284,6 +302,34 @@ def test_without_a_capture_nothing_is_known() -> None:
     assert "cannot be read" in _compared(lambda *_: True, without=["node-b"]).summary
     gone = [_capture("node-a"), _capture("node-b", status=CaptureStatus.ZERO, reason="it is down", file=None)]
     assert _compared(lambda *_: True, captures=gone, without=["node-b"]).decides is Decides.NOTHING_ARRIVES
+
+
+NIC = Link(name="ens4", index=2, mac="02:00:00:00:00:01")
+
+
+def test_what_is_flooded_past_a_node_has_not_arrived() -> None:
+    assert _compared(lambda *_: False, links=[NIC]).decides is Decides.NOTHING
+    flooded = _compared(lambda *_: False, links=[replace(NIC, mac="02:00:00:00:00:99")])
+    assert (flooded.decides, {each.left for each in flooded.variants}) == (Decides.NOTHING_ARRIVES, {32})
+    assert _compared(lambda *_: False, links=[replace(NIC, mac="10.9.0.1"), replace(NIC, mac=None)]).decides is Decides.NOTHING
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [replace(NIC, xdp=True)],
+        [replace(NIC, lower="eth0"), replace(NIC, name="eth0", xdp=True)],
+        [NIC, replace(NIC, name="eth0", master="ens4", xdp=True)],
+    ],
+    ids=["its own", "its parent's", "its member's"],
+)
+def test_a_program_before_the_capture_may_take_what_arrives(links: Sequence[Link]) -> None:
+    found = _compared(lambda port, check, size, source: port == 4789, links=links)
+    assert found.decides is Decides.UNKNOWN
+    assert found.summary.endswith("node-b/ens4: an XDP program can take packets before they are seen here")
+    assert _compared(lambda *_: False, links=links).decides is Decides.NOTHING
+    other = _compared(lambda port, check, size, source: port == 4789, links=[NIC, replace(NIC, name="ens9", xdp=True)])
+    assert other.decides is Decides.PORT
 
 
 def test_of_many_ways_without_losses_one_sentence_is_enough() -> None:
