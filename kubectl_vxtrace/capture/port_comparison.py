@@ -105,7 +105,7 @@ def _unfit(sender: Vtep | None, receiver: Vtep | None, facts: NodeFacts | None) 
     devices = [(link.name, link.vxlan) for link in (facts.links if facts is not None else ()) if link.vxlan is not None]
     takers = [name for name, device in devices if device.external and device.port in (None, receiver.port)]
     if takers:
-        return f"{takers[0]} of {receiver.node} takes every VNI: what is sent there would not be dropped before it"
+        return f"{takers[0]} of {receiver.node} takes every VNI, so that none could be dropped at once: nothing is sent there"
     return None
 
 

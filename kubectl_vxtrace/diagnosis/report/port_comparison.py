@@ -344,7 +344,7 @@ def _by_source_port(pair: ComparedPair, conclusion: Conclusion) -> str:
     named = "; ".join(f"to port {port} from {', '.join(map(str, ports))} ({len(ports)} of {of})" for port, ports in conclusion.source_ports)
     return (
         f"all datagrams{kind} from some outer source ports are lost, none from the others: {named}: as where one of several paths (ECMP, "
-        "LAG) loses them"
+        "LAG), or a filter, takes them"
     )
 
 

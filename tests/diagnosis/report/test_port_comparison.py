@@ -239,7 +239,7 @@ SENTENCES: list[tuple[Loses, str]] = [
     (
         lambda port, check, size, source: check and source in SOURCE_PORTS[:2],
         "all datagrams with an outer checksum from some outer source ports are lost, none from the others: to port 4789 from 61001, 61002 "
-        "(2 of 16); to port 64789 from 61001, 61002 (2 of 16): as where one of several paths (ECMP, LAG) loses them; "
+        "(2 of 16); to port 64789 from 61001, 61002 (2 of 16): as where one of several paths (ECMP, LAG), or a filter, takes them; "
         "what is lost leaves node-a's NIC and does not come to node-b's",
     ),
     (
