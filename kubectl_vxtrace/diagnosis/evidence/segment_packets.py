@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.fragments import outer_fragmented
-from kubectl_vxtrace.diagnosis.evidence.outer_headers import outer_headers
+from kubectl_vxtrace.diagnosis.evidence.outer_headers import outer_headers, rows_between
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, Segment
 from kubectl_vxtrace.model.journeys import Case, JourneyTable, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import I32, I64, U8, PacketTable, address_text
@@ -75,6 +75,32 @@ def passed_meanwhile(case: Case, loss: Loss) -> bool:
         if not {*loss.receivers} <= {address for traced in of_direction if traced.flow.id in passed for address in _receivers(traced)}:
             return False
     return bool(loss.receivers)
+
+
+def passed_beside(case: Case, loss: Loss, segment: Segment) -> I32:
+    """The lengths of other flows' frames with the loss's outer addresses that the wire's far end saw between the first and the last one
+    lost; by the middle of what is known of the clocks, in the whole file where nothing is."""
+    near, far = case.tables.get(segment.start.tap), case.tables.get(segment.end.tap)
+    lost = loss.traced.journeys.row[loss.rows, segment.start.hop - 1]
+    lost = lost[lost >= 0]
+    if near is None or far is None or not len(lost):
+        return np.zeros(0, dtype=np.int32)
+    others = np.setdiff1d(rows_between(far, outer_headers(near, lost)), loss.traced.journeys.row[:, segment.end.hop - 1])
+    ahead_ns = _ahead_ns(case, segment)
+    if ahead_ns is not None:
+        first_ns, last_ns = near.time_ns[lost].min() + ahead_ns, near.time_ns[lost].max() + ahead_ns
+        others = others[(far.time_ns[others] >= first_ns) & (far.time_ns[others] <= last_ns)]
+    return far.wire_bytes[others]
+
+
+def _ahead_ns(case: Case, segment: Segment) -> int | None:
+    """How far the clock at a segment's end is ahead of the one at its start."""
+    ends = (segment.start.tap.node, segment.end.tap.node)
+    for bound in case.clocks:
+        low, high = bound.offset_ns.low, bound.offset_ns.high
+        if low is not None and high is not None and {bound.reference, bound.node} == set(ends):
+            return (low + high) // 2 if bound.node == ends[1] else -((low + high) // 2)
+    return None
 
 
 def _receivers(traced: TracedPath) -> set[str]:

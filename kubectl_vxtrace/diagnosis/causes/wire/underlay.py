@@ -14,12 +14,19 @@ from kubectl_vxtrace.diagnosis.evidence.answers import all_reset, expired_outer_
 from kubectl_vxtrace.diagnosis.evidence.frame_macs import next_hop_doubt
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, encapsulations, place_text, rows_at
 from kubectl_vxtrace.diagnosis.evidence.outer_headers import Encapsulation, outer_headers
-from kubectl_vxtrace.diagnosis.evidence.segment_packets import SegmentPackets, passing_destinations, segment_packets
+from kubectl_vxtrace.diagnosis.evidence.segment_packets import (
+    SegmentPackets,
+    passed_beside,
+    passing_destinations,
+    segment_packets,
+)
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import Loss, Segment
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.packets import I32
 from kubectl_vxtrace.model.path import Hop
+from kubectl_vxtrace.model.protocol import ETHERNET_BYTES
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 UNDERLAY_UDP_BLOCKED = Cause(
@@ -33,7 +40,7 @@ UNDERLAY_UDP_BLOCKED = Cause(
 )
 UNDERLAY_LOSS = Cause(
     slug="underlay-loss",
-    remediation="Look at errors and drops of NICs and switch ports on the way, and compare the sizes of lost packets with the MTU.",
+    remediation="Look at errors and drops of NICs and switch ports on the way{sizes}.",
     source="loss between two witnesses, without a counter of either node",
     # of what arrives damaged: the receiver counts wrong checksums
     admitted=True,
@@ -54,6 +61,12 @@ CAUSES = (
     UNDERLAY_PATH_SUBSET,
 )
 
+# What to do where all packets of a flow are lost on a way that others pass.
+_SELECTIVE = (
+    "Look for what tells these packets from the others between {sender} and {receiver}: a firewall, an intrusion detection or a shaper "
+    "that looks into VXLAN, rules of the hypervisor or the cloud, a program below the NICs' taps. It has to let UDP {port} pass, whatever "
+    "is inside."
+)
 
 _MOST_PORTS_SHOWN = 8
 
@@ -79,7 +92,7 @@ def check(case: LossCase, loss: Loss, segment: Segment) -> Iterator[Finding]:
     if ports is not None:
         yield _subset(case, loss, segment, headers[0], ports, list(_look_alikes(packets)))
     else:
-        yield _partial(case, loss, segment, headers[0])
+        yield _partial(case, loss, segment, headers[0], packets)
 
 
 def _elsewhere(case: Case, segment: Segment, headers: tuple[Encapsulation, ...]) -> bool:
@@ -218,20 +231,44 @@ def _shown(ports: list[int]) -> str:
     return shown if len(ports) <= _MOST_PORTS_SHOWN else f"{shown} and {len(ports) - _MOST_PORTS_SHOWN} more"
 
 
-def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation) -> Finding:
+def _partial(case: Case, loss: Loss, segment: Segment, header: Encapsulation, packets: SegmentPackets) -> Finding:
     counters, unread = _nic_evidence(case, segment)
     noun = direction_noun(loss.path.direction, loss.packets)
     outer = f"{header.source} > {host_port(header.destination, header.port)}"
     summary = f"{loss.packets} of {loss.sent} encapsulated {noun} {outer} were lost on the way"
+    proofs, doubts = [_wire_evidence(segment, counters, unread)], [*counters, *unread, *_programs(case, segment)]
+    beside = passed_beside(case, loss, segment)
+    larger = _is_larger(case, segment, packets, beside)
+    remediation = UNDERLAY_LOSS.remedy(sizes=", and compare the sizes of lost packets with the MTU" if larger else "")
+    sender, receiver = segment.start.tap.node, segment.end.tap.node
+    if not loss.arrived and not larger and min(loss.packets, len(beside)) >= judgement.FEW_PACKETS:
+        passed = f"{len(beside)} other VXLAN packets from {sender} to {receiver} passed meanwhile"
+        summary += f", and {passed}: something on the way looks at ports or contents"
+        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=f"{passed}, and none of this flow"))
+        remediation = _SELECTIVE.format(sender=sender, receiver=receiver, port=header.port)
+        ports = np.unique(packets.outer_port[packets.lost & (packets.flow == loss.flow.id)])
+        if len(ports) < judgement.FEW_PACKETS:
+            doubts.append(f"a broken path of several: they have {len(ports)} outer source port{'s' if len(ports) > 1 else ''} only")
     return error_finding(
         case,
         loss,
         UNDERLAY_LOSS,
         Confidence.POSSIBLE if counters or unread else Confidence.LIKELY,
         summary,
-        [_wire_evidence(segment, counters, unread)],
-        not_ruled_out=[*counters, *unread, *_programs(case, segment)],
+        proofs,
+        remediation=remediation,
+        not_ruled_out=doubts,
     )
+
+
+def _is_larger(case: Case, segment: Segment, packets: SegmentPackets, beside: I32) -> bool:
+    """Whether some lost frame is larger than all that passed, those `beside` among them, and may so die of an MTU; a merged one's size is
+    that of no packet."""
+    mtu_bytes = node_facts.mtu_bytes(case, segment.end)
+    most_bytes = judgement.LARGE_BYTES if mtu_bytes is None else mtu_bytes + ETHERNET_BYTES
+    lost = packets.wire_bytes[packets.lost & ~packets.merged]
+    passed = np.concatenate([packets.wire_bytes[~packets.lost & ~packets.merged], beside[beside <= most_bytes]])
+    return bool(lost.max(initial=0) > max(passed.max(initial=0), judgement.LARGE_BYTES))
 
 
 def _smallest_bytes(case: Case, loss: Loss, segment: Segment) -> int:

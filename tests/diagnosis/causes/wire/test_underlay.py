@@ -7,7 +7,7 @@ import pytest
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.causes.wire import underlay
 from kubectl_vxtrace.model.facts import NodeFacts
-from kubectl_vxtrace.model.journeys import Case
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, FrameRef, Leg, Severity
@@ -83,6 +83,46 @@ def test_other_vxlan_packets_of_the_same_sender_speak_against_a_block() -> None:
     other = BLOCKED.frame(Direction.REQUEST, 3, 999, Fate())
     (finding,) = diagnose(replace(BLOCKED, extra={4: (other,)}).case())
     assert finding.cause == "underlay-loss"
+
+
+def beside(world: World, count: int, *, wire_bytes: int = 132) -> World:
+    """With VXLAN frames of other flows between the same nodes, which the receiver saw."""
+    other = replace(world.frame(Direction.REQUEST, 3, 41111, Fate()), destination="10.244.56.131", wire_bytes=wire_bytes)
+    return replace(world, extra={4: (other,) * count})
+
+
+def with_mtu(look: NodeFacts, mtu_bytes: int = 1460) -> NodeFacts:
+    return replace(look, links=tuple(replace(link, mtu_bytes=mtu_bytes) if link.name == NIC else link for link in look.links))
+
+
+LARGE = Fate(count=24, reach=3, leg=(3, 4), outcome=OutcomeCode.LOST, wire_bytes=1474)
+KNOWN = replace(BLOCKED, requests=(LARGE,), before=(facts(A), with_mtu(facts(B))), after=(facts(A), with_mtu(facts(B, later=True))))
+
+
+@pytest.mark.parametrize(
+    ("world", "selective", "mtu"),
+    [
+        pytest.param(beside(BLOCKED, 40), True, False, id="small, beside others"),
+        pytest.param(beside(KNOWN, 40, wire_bytes=1474), True, False, id="large, beside others as large"),
+        pytest.param(beside(KNOWN, 40), False, True, id="larger than what passes"),
+        pytest.param(beside(KNOWN, 40, wire_bytes=9000), False, True, id="beside what came merged"),
+        pytest.param(beside(replace(BLOCKED, requests=(LARGE,)), 40, wire_bytes=1474), False, True, id="what came merged is not known"),
+        pytest.param(beside(BLOCKED, 2), False, False, id="beside two"),
+        pytest.param(beside(replace(BLOCKED, requests=(lost(2, 3, 4),)), 40), False, False, id="two of them"),
+        pytest.param(replace(BLOCKED, requests=(lost(12, 3, 4), Fate(count=12))), False, False, id="some of a flow"),
+    ],
+)
+def test_a_flow_that_is_lost_as_a_whole_beside_others_is_picked_out(world: World, selective: bool, mtu: bool) -> None:
+    found = asked(world.case(), underlay)[0]
+    assert found.cause == "underlay-loss"
+    assert ("other VXLAN packets from ada-ec-1 to ada-ec-2 passed meanwhile: something on the way" in found.summary) == selective
+    assert ("what tells these packets from the others" in (found.remediation or "")) == selective
+    assert ("sizes of lost packets with the MTU" in (found.remediation or "")) == mtu
+
+
+def test_one_outer_source_port_may_be_a_path_of_its_own() -> None:
+    (found,) = diagnose(beside(BLOCKED, 40).case())
+    assert any("they have 1 outer source port only" in doubt for doubt in found.not_ruled_out)
 
 
 def test_packets_sent_to_a_foreign_address_are_not_the_wires_fault() -> None:
