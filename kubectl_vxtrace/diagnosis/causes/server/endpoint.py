@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
@@ -53,6 +56,13 @@ _NO_LISTENER = frozenset({(3, 2), (3, 3), (1, 4)})
 # Linux include/net/dropreason-core.h; include/uapi/linux/snmp.h.
 _NO_ROOM = ("SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM")
 _MOST_SHOWN = 3
+# RFC 1035, 4.2.
+_DNS = 53
+# What to do where it is not known whether there is anything to be done.
+_ONE_WAY = (
+    "If the protocol does not answer (StatsD, syslog, NetFlow), nothing is wrong here: what the server counts tells whether it takes the "
+    "packets. Else: {else_}"
+)
 # What to do where a server answers from elsewhere than where it was asked.
 _OTHER_PORT = (
     "Let the server answer from the socket that it was asked at, or the client take answers from any port (a UDP socket that is not "
@@ -184,20 +194,39 @@ def _from_elsewhere(case: Case, loss: Loss) -> Finding | None:
 
 def _silent(case: Case, loss: Loss) -> Finding:
     noun = direction_noun(loss.path.direction, loss.packets)
-    absence = Evidence(kind=EvidenceKind.ABSENCE, text=f"no reply of {_server_text(loss)} at {place_text(loss.start)}")
+    proofs = [Evidence(kind=EvidenceKind.ABSENCE, text=f"no reply of {_server_text(loss)} at {place_text(loss.start)}")]
+    one_way = _waits_for_nothing(loss) and kernel_word(case, loss) is None
+    if one_way:
+        text = "the client sends on from the same socket without a pause in which it could have waited for an answer"
+        proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text))
     return error_finding(
         case,
         loss,
         SERVER_SILENT,
-        Confidence.LIKELY,
-        f"{loss.packets} {noun} reached {_server_text(loss)}, no reply was seen there",
-        [absence],
+        Confidence.POSSIBLE if one_way else Confidence.LIKELY,
+        f"{loss.packets} {noun} reached {_server_text(loss)}, no reply was seen there"
+        + (", and the client waits for none: the server is silent if the protocol answers at all" if one_way else ""),
+        proofs,
+        remediation=_ONE_WAY.format(else_=SERVER_SILENT.remediation) if one_way else None,
         not_ruled_out=(
             "a packet filter or a full socket queue inside the pod",
             "no return route in the pod",
             "a protocol that does not answer",
         ),
     )
+
+
+def _waits_for_nothing(loss: Loss) -> bool:
+    """Whether each socket of the client sends datagram after datagram, never with a pause as long as clients wait for an answer.
+
+    Questions for a name are always answered (RFC 1035, 4.1), however fast they come.
+    """
+    server, journeys = loss.flow.server, loss.traced.journeys
+    if loss.flow.protocol != "UDP" or server is None or server.port == _DNS:
+        return False
+    ports, times_ns = journeys.client_port[loss.rows], journeys.time_ns[loss.rows]
+    gaps_ns = [np.diff(np.sort(times_ns[ports == port])) for port in np.unique(ports)]
+    return all(len(gaps) >= judgement.FEW_PACKETS and gaps.max() < judgement.SOONEST_GIVEN_UP_NS for gaps in gaps_ns)
 
 
 def _server_text(loss: Loss) -> str:

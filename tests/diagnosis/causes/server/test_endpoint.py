@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
@@ -12,7 +13,7 @@ from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Endpoint
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
-from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow
+from tests.diagnosis.build import HEALTHY, Fate, World, lost, with_flow, with_paths
 from tests.diagnosis.frames import Frame, icmp
 from tests.diagnosis.nodes import rule, ruled
 from tests.diagnosis.places import CLIENT, NIC_B, SECOND_NS, SERVER, SERVER_END, SERVICE, START_NS, TAPS, A, B
@@ -67,6 +68,13 @@ def test_requests_without_any_reply_find_a_silent_server() -> None:
     assert (found.direction, found.packets) == (Direction.REQUEST, 24)
 
 
+def unsocketed(case: Case) -> Case:
+    """The case in which the kernel says with each packet that it has no socket for one."""
+    times_ns = case.tables[TAPS[5]].time_ns[case.paths[0].journeys.row[:, -1]].tolist()
+    drops = tuple(KernelDrop(node=B, time_ns=time_ns + 1000, reason="NO_SOCKET", location="__udp4_lib_rcv") for time_ns in times_ns)
+    return replace(case, recording=replace(case.recording, kernel_drops=drops))
+
+
 def answered_from(*, port: int = 40083, address: str = SERVER, to_port: int = 40000, protocol: int = 17) -> Frame:
     at = START_NS + 60 * SECOND_NS
     return Frame(source=address, destination=CLIENT, protocol=protocol, source_port=port, destination_port=to_port, time_ns=at)
@@ -91,12 +99,7 @@ HEARD_ELSEWHERE = [
 def test_a_server_that_answers_from_elsewhere_is_not_silent(frames: tuple[Frame, ...], said: str, confidence: Confidence) -> None:
     world = replace(HEALTHY, requests=ONE_SOCKET, replies=(), extra={6: (*frames, icmp(CLIENT, 3, frames[0]))})
     case = world.case()
-    at_server = case.tables[TAPS[5]]
-    rows = case.paths[0].journeys.row[:, -1]
-    drops = tuple(
-        KernelDrop(node=B, time_ns=int(at_server.time_ns[row]) + 1000, reason="NO_SOCKET", location="__udp4_lib_rcv") for row in rows
-    )
-    findings = diagnose(replace(case, recording=replace(case.recording, kernel_drops=drops)))
+    findings = diagnose(unsocketed(case))
     assert (findings[0].cause, findings[0].confidence, findings[0].leg) == ("unknown", confidence, Leg(from_=6, to=None))
     assert said in findings[0].summary
     assert any("the client refuses these answers" in proof.text for proof in findings[0].evidence)
@@ -116,6 +119,49 @@ def test_a_server_that_answers_from_elsewhere_is_not_silent(frames: tuple[Frame,
 def test_what_answers_nobodys_question_leaves_the_server_silent(frame: Frame) -> None:
     (found,) = diagnose(replace(HEALTHY, requests=ONE_SOCKET, replies=(), extra={6: (frame,)}).case())
     assert found.cause == "server-silent"
+
+
+STATSD = replace(
+    HEALTHY, requests=(Fate(count=9, port=40000), Fate(count=9, port=40001)), replies=(), server=replace(SERVER_END, port=8125)
+)
+
+
+def paced(world: World, *gaps_ms: int) -> Case:
+    """The case of that world, with these gaps between the packets of each of its sockets, again and again."""
+    case = world.case()
+    journeys = case.paths[0].journeys
+    times_ns = journeys.time_ns.copy()
+    for port in set(journeys.client_port.tolist()):
+        mine = np.flatnonzero(journeys.client_port == port)
+        gaps = np.resize(np.array(gaps_ms), len(mine))
+        times_ns[mine] = START_NS + np.cumsum(gaps) * 1_000_000
+    return with_paths(case, journeys=(replace(journeys, time_ns=times_ns), case.paths[1].journeys))
+
+
+def test_where_the_client_waits_for_no_answer_the_server_is_only_possibly_silent() -> None:
+    (found,) = diagnose(paced(STATSD, 200, 400))
+    assert (found.cause, found.confidence, found.packets) == ("server-silent", Confidence.POSSIBLE, 18)
+    assert "if the protocol answers at all" in found.summary
+    assert (found.remediation or "").startswith("If the protocol does not answer (StatsD, syslog, NetFlow), nothing is wrong here")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(paced(STATSD, 200, 200, 200, 1000), id="a pause in which it may have waited"),
+        pytest.param(paced(replace(STATSD, requests=(Fate(count=18),)), 200), id="a socket for each packet"),
+        pytest.param(
+            paced(replace(STATSD, requests=(Fate(count=9, port=40000), Fate(count=2, port=40001))), 200), id="one socket sent two"
+        ),
+        pytest.param(paced(replace(STATSD, server=SERVER_END), 200), id="DNS"),
+        pytest.param(paced(replace(STATSD, protocol="TCP"), 200), id="TCP"),
+        pytest.param(unsocketed(paced(STATSD, 200)), id="the kernel says that nobody listens"),
+    ],
+)
+def test_a_client_that_may_wait_for_answers_makes_a_silent_server_likely(case: Case) -> None:
+    found = diagnose(case)[0]
+    assert (found.cause, found.confidence) == ("server-silent", Confidence.LIKELY)
+    assert "if the protocol answers" not in found.summary
 
 
 @pytest.mark.parametrize(
