@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 
@@ -51,6 +51,12 @@ class Nodes:
     """A node that sends what it is told."""
 
     def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         pass
 
     def ask(self, commands: Sequence[NodeCommand]) -> tuple[NodeAnswer, ...]:
