@@ -18,6 +18,7 @@ from kubectl_vxtrace.kube.nodes import DebugNodes
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.path import Flow, Overlay
+from kubectl_vxtrace.model.protocol import echo_headers_bytes
 from kubectl_vxtrace.model.recording import Probe
 from kubectl_vxtrace.model.request import ProbeKind, Request
 from kubectl_vxtrace.report.probed import WORDS
@@ -128,7 +129,6 @@ SMALL_ECHOES, LARGE_ECHOES = 8, 4
 """Of each size that is sent between two nodes."""
 
 _BEFORE_S = 1.0
-_ECHO_HEADERS_BYTES = 28  # IPv4 20, ICMP 8 (RFC 791, RFC 792)
 
 
 def between_nodes(nodes: DebugNodes, targets: Sequence[probes.ProbeTarget], over: threading.Event) -> Probed:
@@ -155,4 +155,4 @@ def _echoes(flow: Flow, mtu_bytes: int | None) -> Iterator[probes.ProbeTarget]:
     )
     yield small
     if mtu_bytes is not None:
-        yield replace(small, count=LARGE_ECHOES, payload_bytes=mtu_bytes - _ECHO_HEADERS_BYTES)
+        yield replace(small, count=LARGE_ECHOES, payload_bytes=mtu_bytes - echo_headers_bytes(flow.server.address))

@@ -6,7 +6,7 @@ from typing import Final
 from kubectl_vxtrace.capture.probes import ProbeTarget
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Direction, Flow, Hop, Path, Role
-from kubectl_vxtrace.model.protocol import IPV4_BYTES, IPV6_BYTES, overhead_bytes
+from kubectl_vxtrace.model.protocol import echo_headers_bytes, overhead_bytes
 from kubectl_vxtrace.model.request import ProbeKind
 
 SMALLEST_BYTES: Final = 576
@@ -19,7 +19,6 @@ _COUNT: Final = 2
 """Of each size: one that is lost for another reason is no limit."""
 
 _USUAL_BYTES: Final = 1500  # IEEE 802.3, where the sender's interface is not known
-_ECHO_BYTES: Final = 8  # RFC 792, RFC 4443
 
 
 def sizes_to_try(largest_bytes: int, mtus_bytes: Iterable[int]) -> tuple[int, ...]:
@@ -45,7 +44,6 @@ def _of_flow(flow: Flow, path: Path, facts: Sequence[NodeFacts]) -> Iterator[Pro
         return
     mtus = [_mtu_bytes(hop, path, facts) for hop in path.hops]
     largest = (mtus[0] if mtus else None) or _USUAL_BYTES
-    headers = _ECHO_BYTES + (IPV6_BYTES if ":" in flow.server.address else IPV4_BYTES)
     for size in sizes_to_try(largest, [mtu for mtu in mtus if mtu is not None]):
         yield ProbeTarget(
             node=flow.client.node,
@@ -54,7 +52,7 @@ def _of_flow(flow: Flow, path: Path, facts: Sequence[NodeFacts]) -> Iterator[Pro
             address=flow.server.address,
             port=0,
             count=_COUNT,
-            payload_bytes=size - headers,
+            payload_bytes=size - echo_headers_bytes(flow.server.address),
         )
 
 

@@ -28,14 +28,19 @@ ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
 
 ETHERNET_BYTES, TAG_BYTES = 14, 4
 """An Ethernet header without a preamble or checksum, and an 802.1Q tag in it (IEEE 802.3, 802.1Q)."""
-IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES = 20, 40, 8, 8
-"""Headers without options (RFC 791, 3.1; RFC 8200, 3; RFC 768; RFC 7348, 5)."""
+IPV4_BYTES, IPV6_BYTES, UDP_BYTES, VXLAN_BYTES, ECHO_BYTES = 20, 40, 8, 8, 8
+"""Headers without options (RFC 791, 3.1; RFC 8200, 3; RFC 768; RFC 7348, 5; RFC 792 and RFC 4443, 4.1)."""
 
 
 def overhead_bytes(outer: str) -> int:
     """What VXLAN adds to a packet between nodes with such addresses, of which the inner Ethernet header counts for the device's MTU: 50
     over IPv4, 70 over IPv6 (RFC 7348, 5)."""
     return (IPV6_BYTES if ":" in outer else IPV4_BYTES) + UDP_BYTES + VXLAN_BYTES + ETHERNET_BYTES
+
+
+def echo_headers_bytes(address: str) -> int:
+    """What the packet of an echo to such an address holds before the echo's payload: 28 over IPv4, 48 over IPv6."""
+    return (IPV6_BYTES if ":" in address else IPV4_BYTES) + ECHO_BYTES
 
 
 FRAGMENT_OFFSET = 0x1FFF

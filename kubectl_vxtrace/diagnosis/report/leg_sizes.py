@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import place_text
 from kubectl_vxtrace.model.journeys import VANISHED, Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.path import Direction
-from kubectl_vxtrace.model.protocol import IPV4_BYTES, IPV6_BYTES
+from kubectl_vxtrace.model.protocol import echo_headers_bytes
 from kubectl_vxtrace.model.report import LegSizes
-
-_ECHO_BYTES = 8  # RFC 792, RFC 4443: the header of an echo
 
 
 def leg_sizes(case: Case) -> tuple[LegSizes, ...]:
@@ -42,7 +40,7 @@ def _of_path(case: Case, traced: TracedPath) -> Iterator[LegSizes]:
 
 def _packet_bytes(case: Case, traced: TracedPath) -> NDArray[np.int64]:
     """Of each packet of a path how long it is inside the tunnel, with its IP header."""
-    header = _ECHO_BYTES + (IPV6_BYTES if ":" in traced.flow.client.address else IPV4_BYTES)
+    header = echo_headers_bytes(traced.flow.client.address)
     found = np.zeros(len(traced.journeys), dtype=np.int64)
     for hop, rows in zip(traced.path.hops, traced.journeys.row.T, strict=True):
         table = case.tables.get(hop.tap)
