@@ -15,6 +15,10 @@ from kubectl_vxtrace.model.facts import Rule
 Chain = tuple[str, str, str]
 FitOf = Callable[[Rule], Fit]
 
+MOST_NESTED = 64
+"""Chains that call one another so deep are none of a kernel's: nft takes 16 (include/net/netfilter/nf_tables.h, NFT_JUMP_STACK_SIZE). A
+file that says otherwise is not followed any further."""
+
 _DROPPING = frozenset({"DROP", "REJECT"})
 _GOTO = re.compile(r"\bgoto \S+$|(^|\s)-g \S+")
 _IN_MAP = re.compile(r"\b(?:jump|goto) ([\w.-]+)")
@@ -69,6 +73,7 @@ class Ways:
     fit_of: FitOf
     bases: Collection[Chain]
     known: dict[Chain, Fit] = field(default_factory=dict)
+    _nested: int = 0
 
     def fit(self, rule: Rule) -> Fit:
         """How packets fit a rule and those that lead to it, by the way that fits best."""
@@ -76,12 +81,14 @@ class Ways:
         return Fit.EXCLUDES if Fit.EXCLUDES in (own, way) else max(own, way)
 
     def _to(self, chain: Chain) -> Fit:
-        if chain in self.bases or chain in self.chains.mapped:
+        if chain in self.bases or chain in self.chains.mapped or self._nested >= MOST_NESTED:
             return Fit.ALLOWS
         if chain not in self.known:
             self.known[chain] = Fit.EXCLUDES  # for chains in a circle, which no kernel takes
             callers = self.chains.callers.get(chain, ())
+            self._nested += 1
             self.known[chain] = max((self.fit(caller) for caller in callers), default=Fit.EXCLUDES)
+            self._nested -= 1
         return self.known[chain]
 
 
@@ -99,9 +106,9 @@ class _Walk:
     accepted: bool = False
     entered: set[Chain] = field(default_factory=set)
 
-    def through(self, chain: Chain) -> bool:
+    def through(self, chain: Chain, nested: int = 0) -> bool:
         """Whether no packet leaves the chain by its end."""
-        if chain in self.entered:
+        if chain in self.entered or nested >= MOST_NESTED:
             self.accepted = True  # what it did with packets that came the other way is not told apart
             return True
         self.entered.add(chain)
@@ -121,7 +128,7 @@ class _Walk:
                 if is_whole:
                     return False
             elif rule.target is not None and (*chain[:2], rule.target) in self.chains.rules:
-                ended = self.through((*chain[:2], rule.target))
+                ended = self.through((*chain[:2], rule.target), nested + 1)
                 if is_whole and ended:
                     return True
                 if is_whole and _GOTO.search(rule.text):

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, Onward, OpenSegment, SegmentKind
+from kubectl_vxtrace.diagnosis.rules.chains import MOST_NESTED
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Service
@@ -108,7 +109,7 @@ def _reached(
             yield rule, told
         elif rule.target is not None:
             called = (*chain[:2], rule.target)
-            if called not in above and called != chain:
+            if called not in above and called != chain and len(above) < MOST_NESTED:
                 yield from _reached(chains, called, wanted, before, named=told, above=above | {chain})
 
 

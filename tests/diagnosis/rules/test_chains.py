@@ -182,3 +182,9 @@ def test_what_routes_does_not_come_to_output_of_other_families() -> None:
 )
 def test_rules_whose_conditions_are_all_read(text: str, whole: bool) -> None:
     assert is_literal(text) is whole
+
+
+def test_chains_that_call_one_another_without_end_are_followed_no_further() -> None:
+    links = [nft(f"c{number}", f"jump c{number + 1}") for number in range(3000)]
+    found = diagnose(case(base(), first("jump c0"), *links, nft("c3000", "reject")))
+    assert found[0].cause == "unknown"
