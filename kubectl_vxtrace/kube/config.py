@@ -14,6 +14,7 @@ from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
 
 from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.kube import authorities
 from kubectl_vxtrace.kube.audit import Audit, Teller
 from kubectl_vxtrace.kube.connection import Connection, Credentials
 from kubectl_vxtrace.kube.credentials import PluginCredential, run_plugin
@@ -61,6 +62,7 @@ def connect(access: Access, *, environ: Mapping[str, str] | None = None, tell: T
         context_namespace = selected.namespace or "default"
         credentials = _load(configuration, selected)
     configuration.host = configuration.host.rstrip("/")
+    configuration.ssl_ca_cert = configuration.ssl_ca_cert or authorities.packed_program_s(environ)
     _authenticate_to_proxy(configuration)
     # Our own retries (rest.py) know which requests may be repeated; urllib3's would repeat a refused connection three times.
     configuration.retries = False
