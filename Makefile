@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew dist workflows release clean cluster-build cluster-up cluster-down cluster-test cluster-status
+.PHONY: help setup debian demo test check docs style format lint types contracts unit bench bench-smoke truth fresh promises krew standalone dist workflows release clean cluster-build cluster-up cluster-down cluster-test cluster-status
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,32 +81,18 @@ fresh: setup ## whether docs/truth.md was written by the diagnosis that is here
 promises: debian cluster-build ## signals in every phase, failing APIs, sick clusters, traces in a row, on the lab and on Kubernetes: docs/promises.md (root)
 	$(BIN)/python -m tests.promises
 
-# krew's archive: the plugin with its own Python, so that it runs where there is none. It runs on systems whose C library is at least as new
-# as this machine's. PyInstaller does not see what kubernetes imports by name, nor files beside modules. GNU readline's licence is not ours.
-KREW := build/krew
-WORK := $(KREW)/work
-VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' kubectl_vxtrace/__init__.py)
-PLATFORM = $(shell uname -sm | tr A-Z a-z | sed 's/ x86_64$$/_amd64/; s/ aarch64$$/_arm64/; s/ /_/')
-ARCHIVE = kubectl-vxtrace_v$(VERSION)_$(PLATFORM).tar.gz
-PACK := --onedir --noconfirm --log-level ERROR --distpath $(WORK)/dist --workpath $(WORK)/build --specpath $(WORK) \
-	--collect-data kubectl_vxtrace --collect-data pyshark --collect-submodules kubernetes.client --recursive-copy-metadata kubectl-vxtrace \
-	--exclude-module kubernetes.aio --exclude-module kubernetes.client.apis --exclude-module readline \
-	--exclude-module setuptools
+# krew's archive: the plugin with its own Python, so that it runs where there is none.
+PACKED := $(BIN)/python -m pytest tests/e2e/test_packed.py tests/dist tests/test_krew_manifest.py
 
-krew: setup ## the archive for krew of the machine this runs on, and the manifest with its SHA-256
+krew: setup ## that archive for systems as new as the machine this runs on, and the manifest with its SHA-256
 	@tests/lab/debian.sh krew
-	@rm -rf build/krew build/lib
-	@$(PYTHON) -m venv $(WORK)/venv
-	@$(WORK)/venv/bin/pip install --quiet '.[krew]'
-	@PYTHONWARNINGS=ignore $(WORK)/venv/bin/pyinstaller $(PACK) $(WORK)/venv/bin/kubectl-vxtrace
-	@# numpy finds its own libraries; krew refuses links.
-	@find $(WORK)/dist -type l -lname 'numpy.libs/*' -delete
-	@mkdir $(WORK)/archive && cp -RL $(WORK)/dist/kubectl-vxtrace LICENSE $(WORK)/archive/
-	@tar -C $(WORK)/archive -czf $(KREW)/$(ARCHIVE) kubectl-vxtrace LICENSE
-	@digest=$$($(BIN)/python -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' $(KREW)/$(ARCHIVE)) && \
-		sed '/_$(PLATFORM)\.tar\.gz$$/{n;s/"0*"/"'$$digest'"/;}' krew-manifest.yaml >$(KREW)/vxtrace.yaml
-	@rm -rf $(WORK)
-	$(BIN)/python -m pytest tests/e2e/test_packed.py tests/test_krew_manifest.py -m "not lab"
+	@$(BIN)/python -m tests.dist.krew $(PYTHON)
+	$(PACKED) -m "not lab and not root"
+
+standalone: setup ## the same for Linux on amd64 from glibc 2.28 on, with a Python that is built in an older Debian (root, half an hour once)
+	@tests/lab/debian.sh standalone
+	@$(BIN)/python -m tests.dist.krew older
+	$(PACKED) -m "not lab"
 
 # The builders have an environment of their own, and so has what they build, so that the bill of materials lists what it needs alone.
 DIST := build/dist-venv
@@ -126,7 +112,9 @@ $(DIST)/.installed: setup.cfg constraints.txt
 workflows: ## actionlint on the workflows (Go)
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes= .github/workflows/*.yml
 
-release: fresh krew ## the same for a release: refused where docs/truth.md is older than what reaches the verdicts
+RELEASED = $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),standalone,krew)
+
+release: fresh $(RELEASED) ## the archive for a release: refused where docs/truth.md is older than what reaches the verdicts
 
 CNI ?= flannel
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the Debian packages that are missing: `debian.sh venv` for the virtual environment, `debian.sh lab` for the lab, `debian.sh krew`
-# for the packed plugin. PYTHON names the interpreter (python3).
+# for the packed plugin, `debian.sh standalone` for the one that is packed in an older Debian. PYTHON names the interpreter (python3).
 set -eu
 
 python=${PYTHON:-python3}
@@ -54,8 +54,13 @@ krew)
     *.so*) "$python" -c "import ctypes; ctypes.CDLL('$library')" 2>/dev/null || missing="$missing ${library%%.so*}" ;;
     esac
     ;;
+standalone)
+    need debootstrap debootstrap
+    need objdump binutils
+    need unshare util-linux
+    ;;
 *)
-    echo "usage: debian.sh venv|lab|krew" >&2
+    echo "usage: debian.sh venv|lab|krew|standalone" >&2
     exit 2
     ;;
 esac
