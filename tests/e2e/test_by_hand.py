@@ -82,9 +82,10 @@ ON_BOTH = [
         name="a rule that counts nothing and names nothing",
         make=NAMELESS_DROP[0],
         undo=NAMELESS_DROP[1],
-        verdict="dropped",  # by the kernel's own word alone
+        verdict="dropped",  # by the kernel's own word alone, and by that it is the only rule that takes all of them
         or_verdict="lost",
-        cause="unknown",
+        cause="host-firewall",
+        or_cause="unknown",
         legs=leg("request", f"{N2}/vxlan", f"{N2}/pod", f"{N2}/bridge"),
     ),
     Break(

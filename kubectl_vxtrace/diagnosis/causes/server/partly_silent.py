@@ -32,6 +32,8 @@ def _partly(case: LossCase, requests: TracedPath, replies: TracedPath) -> Iterat
     if table is None or first.tap != last.tap or count is None or not count.witness or server is None:
         return
     came = np.flatnonzero((requests.journeys.outcome == OutcomeCode.DELIVERED) & (requests.journeys.row[:, -1] >= 0))
+    if not len(came):
+        return
     rows = requests.journeys.row[came, -1]
     rows = rows[table.time_ns[rows] <= table.time_ns.max() - SOONEST_GIVEN_UP_NS]
     is_tcp = requests.flow.protocol == "TCP"

@@ -1,13 +1,18 @@
 """A warning `server-silent`: a server that answers some questions and leaves others."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
+from kubectl_vxtrace.diagnosis.case import with_losses
+from kubectl_vxtrace.diagnosis.causes.server.partly_silent import check_case
 from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Finding, Severity
+from kubectl_vxtrace.packets import read_pcap
 from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.wire.frames import pcap_header
 
 PARTLY = replace(HEALTHY, requests=(Fate(count=20),), replies=(Fate(count=8),))
 
@@ -42,3 +47,12 @@ def test_connections_that_nobody_took_beside_others() -> None:
 )
 def test_what_looks_like_it(world: World) -> None:
     assert warnings(world) == []
+
+
+def test_a_tap_that_saw_nothing_at_all_says_nothing(tmp_path: Path) -> None:
+    """What came back was the node's own: it reset the connections before they came to the pod."""
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes(pcap_header())
+    case = replace(PARTLY, requests=(lost(20, 5, 6),)).case()
+    last = case.paths[0].path.hops[-1].tap
+    assert list(check_case(with_losses(replace(case, tables={**case.tables, last: read_pcap(empty)})))) == []
