@@ -46,9 +46,9 @@ def pack_older(wheel: Path, into: Path) -> None:
     root, wheels = older.root(_say), older.wheels(_say)
     work = into.parent
     argv = ["env", "-C", "/checkout", "PYTHONDONTWRITEBYTECODE=1", "/opt/python/bin/python3"]
-    argv += ["-m", "tests.dist.packing", "--wheel", f"/work/{wheel.relative_to(work)}", "--into", f"/work/{into.name}"]
+    argv += ["-m", "tests.dist.packing", "--wheel", f"/scratch/{wheel.relative_to(work)}", "--into", f"/scratch/{into.name}"]
     argv += ["--strip", "--licences", "/opt/licences", *(word for each in sorted(wheels.iterdir()) for word in ("--first", f"/wheels/{each.name}"))]
-    older.run_in(root, argv, log=BUILT / "packing.log", what="packing", shown={"/checkout": building.ROOT, "/work": work, "/wheels": wheels})
+    older.run_in(root, argv, log=BUILT / "packing.log", what="packing", shown={"/checkout": building.ROOT, "/scratch": work, "/wheels": wheels})
 
 
 def write_manifest(archive: Path) -> None:

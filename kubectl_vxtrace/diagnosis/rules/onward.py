@@ -5,13 +5,12 @@ translate the node forwards (Linux net/netfilter/nf_nat_core.c; netfilter's hook
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts, routes
 from kubectl_vxtrace.diagnosis.losses import Loss, LossKind, Onward, OpenSegment, SegmentKind
-from kubectl_vxtrace.diagnosis.rules.chains import MOST_NESTED
+from kubectl_vxtrace.diagnosis.rules.chains import MOST_NESTED, Chain, Chains
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
 from kubectl_vxtrace.diagnosis.rules.traits import traits
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Service
@@ -21,7 +20,6 @@ from kubectl_vxtrace.model.path import Direction, Endpoint
 
 _IPTABLES = re.compile(r"--to-destination (?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?(?:\s|$)")
 _NFT_ADDRESS, _NFT_PORT = re.compile(r'"addr":"(?P<address>[0-9a-fA-F:.]+)"'), re.compile(r'"port":(?P<port>[0-9]{1,5})\b')
-_Chain = tuple[str, str, str]
 _Target = tuple[str, int | None]
 
 
@@ -80,14 +78,10 @@ def _service(snapshot: ClusterSnapshot | None, server: Endpoint, protocol: str) 
 def _by_rules(first: NodeFacts | None, last: NodeFacts, wanted: Traits) -> list[tuple[_Target, str]]:
     """The targets of rules that translate such packets at PREROUTING, each with the rule; what stood still translated none of them."""
     before = {} if first is None else {rule.id: rule.packets for rule in first.rules}
-    chains: dict[_Chain, list[Rule]] = defaultdict(list)
-    for rule in last.rules:
-        if rule.backend == "nft" or rule.table == "nat":
-            chains[rule.backend, rule.table, rule.chain].append(rule)
-    roots = [chain for chain, rules in chains.items() if any((rule.hook or "").lower() == "prerouting" for rule in rules)]
-    roots += [chain for chain in chains if chain[0] != "nft" and chain[2] == "PREROUTING" and chain not in roots]
+    chains = Chains.of(rule for rule in last.rules if rule.backend == "nft" or rule.table == "nat")
+    roots = chains.bases({"prerouting"})
     found: list[tuple[_Target, str]] = []
-    for root in roots:
+    for root in sorted((chain for chain in chains.rules if chain in roots), key=lambda chain: chain[0] != "nft"):
         for rule, named in _reached(chains, root, wanted, before, named=False, above=frozenset()):
             target = _target(rule) if named else None
             if target is not None:
@@ -96,10 +90,10 @@ def _by_rules(first: NodeFacts | None, last: NodeFacts, wanted: Traits) -> list[
 
 
 def _reached(
-    chains: dict[_Chain, list[Rule]], chain: _Chain, wanted: Traits, before: dict[str, int | None], *, named: bool, above: frozenset[_Chain]
+    chains: Chains, chain: Chain, wanted: Traits, before: dict[str, int | None], *, named: bool, above: frozenset[Chain]
 ) -> Iterator[tuple[Rule, bool]]:
     """The translating rules to which such packets can come from a chain; whether a rule on the way names an address or port of theirs."""
-    for rule in chains.get(chain, ()):
+    for rule in chains.rules.get(chain, ()):
         has_stood_still = rule.packets is not None and rule.packets == before.get(rule.id)
         how = fit(rule.text, wanted)
         if how is Fit.EXCLUDES or has_stood_still:
