@@ -33,6 +33,7 @@ from kubectl_vxtrace.journeys.attribute.bare_replies import with_bare_replies
 from kubectl_vxtrace.journeys.attribute.direct_flows import with_direct_flows
 from kubectl_vxtrace.journeys.attribute.foreign_sources import with_foreign_sources
 from kubectl_vxtrace.journeys.clock import common_window, related_clocks
+from kubectl_vxtrace.journeys.clock.window import Window
 from kubectl_vxtrace.journeys.judge import judge_flow
 from kubectl_vxtrace.journeys.judge.context import Context
 from kubectl_vxtrace.journeys.judge.counted import ended_before_others, frames_in_window
@@ -46,9 +47,9 @@ from kubectl_vxtrace.journeys.unpack import unpack_path
 from kubectl_vxtrace.journeys.witness import testimonies
 from kubectl_vxtrace.journeys.witness.doubled import doubled_taps
 from kubectl_vxtrace.journeys.witness.programs import passage_of, taking_programs
-from kubectl_vxtrace.model.journeys import Case, TracedPath
+from kubectl_vxtrace.model.journeys import Case, OutcomeCode, TracedPath
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Tap
+from kubectl_vxtrace.model.path import Direction, Tap
 from kubectl_vxtrace.model.recording import Recording
 
 __all__ = ["every", "follow", "shown", "with_foreign_sources"]
@@ -82,7 +83,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         testimonies=_without(witnesses, window.over if window is not None else frozenset()),
         clocks=clocks,
         window=window,
-        frames_in_window={tap: frames_in_window(window, tap, table) for tap, table in tables.items()},
+        frames_in_window=_frames_in(window, tables),
         memberships=attributed.memberships,
         quoted=quoted_requests(tables, attributed.memberships, clocks, recording.overlay),
         undecided=attributed.undecided,
@@ -90,7 +91,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         entered=_entered(paths),
     )
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
-    judged = _judged(context, paths_of)
+    context, judged = _judged(context, paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
     sending = {traced[0].flow.client.address for traced in seen}
     ids = {flow.id for flow in (*recording.flows, *(candidate.flow for candidate in attributed.candidates))}
@@ -138,8 +139,39 @@ def _entered(paths: Sequence[CandidatePath]) -> frozenset[tuple[Tap, Hook]]:
     )
 
 
-def _judged(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> list[list[TracedPath]]:
-    """The paths of each flow."""
+def _frames_in(window: Window | None, tables: Mapping[Tap, PacketTable]) -> dict[Tap, int]:
+    return {tap: frames_in_window(window, tap, table) for tap, table in tables.items()}
+
+
+def _judged(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> tuple[Context, list[list[TracedPath]]]:
+    """The paths of each flow, and the window in which their packets were counted.
+
+    Captures of little more than a second leave nothing of it before the margin at its end. That margin is for what may be under way when
+    the first capture stops: where nothing is missing until then, all arrived, and all of it is counted.
+    """
+    judged = _judged_in_window(context, paths_of)
+    if context.window is None or _journeys_of(judged):
+        return context, judged
+    window = context.window.to_first_stop()
+    longer = replace(context, window=window, frames_in_window=_frames_in(window, context.tables))
+    whole = _judged_in_window(longer, paths_of)
+    return (longer, whole) if _nothing_is_missing(whole) else (context, judged)
+
+
+def _journeys_of(judged: Sequence[Sequence[TracedPath]]) -> list[TracedPath]:
+    return [path for traced in judged for path in traced if len(path.journeys)]
+
+
+def _nothing_is_missing(judged: Sequence[Sequence[TracedPath]]) -> bool:
+    """Whether every packet arrived, and every flow with requests has replies."""
+    return all(
+        {path.path.direction for path in _journeys_of([traced])} in (set(), set(Direction))
+        and all((path.journeys.outcome == OutcomeCode.DELIVERED).all() for path in traced)
+        for traced in judged
+    )
+
+
+def _judged_in_window(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> list[list[TracedPath]]:
     if context.window is None or not context.window.last_ns:
         return in_threads(lambda paths: judge_flow(context, paths, _matched(context, paths)), paths_of)
     # Files of others do not say when they end: what any flow shows of that counts for all.

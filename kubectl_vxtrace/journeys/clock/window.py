@@ -1,7 +1,7 @@
 """The common window: when all captures ran, in each node's own clock."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubectl_vxtrace.journeys.clock.offsets import Clocks, Interval
 from kubectl_vxtrace.journeys.judgement import LIVELY_FRAMES, WINDOW_MARGIN_NS
@@ -42,6 +42,12 @@ class Window:
     end_ns: Mapping[str, int]
     last_ns: Mapping[str, Mapping[Tap, int]] = field(default_factory=dict)
     over: frozenset[Tap] = frozenset()
+
+    def to_first_stop(self) -> "Window":
+        """The same until the first capture stopped, with what may have been under way then; itself where nobody stopped the captures."""
+        if self.last_ns:
+            return self
+        return replace(self, end_ns={node: end_ns + WINDOW_MARGIN_NS for node, end_ns in self.end_ns.items()})
 
 
 def capture_spans(captures: Sequence[CaptureResult], tables: Mapping[Tap, PacketTable], traced: Set[Tap]) -> tuple[CaptureSpan, ...]:
