@@ -76,7 +76,8 @@ Missed: 0 a clock with fewer steps (derived); time daemons step a few times at m
 """
 WINDOW_MARGIN_NS = 1_000_000_000
 """Packets of the last so many nanoseconds before the first capture stops are not counted: they may be under way. On a path that is seen
-to take longer than half of it, twice that (judge/counted.py, under_way).
+to take longer than half of it, twice that (judge/counted.py, under_way). Of captures that leave nothing else, all is counted if nothing
+is missing.
 
 False: 0 a packet that takes less than a second over its path, or not longer than others of its path (derived).
 Missed: 1 / T of the packets of a trace of T seconds (derived).

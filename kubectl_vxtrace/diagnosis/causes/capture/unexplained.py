@@ -51,6 +51,8 @@ _TELLING = (
     "conntrack.drop",
     "conntrack.invalid",
 )
+# Twice what lies between the last packet that is counted and the end (journeys/judgement.py, WINDOW_MARGIN_NS).
+_BRIEF_NS = 2_000_000_000
 # What holds the rules that most often drop packets; not read with --profile netraw.
 _RULE_QUESTIONS = ("iptables", "nft")
 
@@ -150,7 +152,20 @@ def check_case(case: LossCase) -> Iterator[Finding]:
             packets=max(one.count for one in frames),
             summary="frames between the ends were seen in a form, or at a time, in which they cannot be followed over the hops",
             evidence=tuple(one.evidence() for one in frames),
+            remediation=_longer(case),
         )
+
+
+def _longer(case: Case) -> str | None:
+    """What to do where the captures ran too briefly for packets to be counted; None where that is not why."""
+    ran = [(one.started_ns, one.stopped_ns) for one in case.recording.captures if one.started_ns is not None and one.stopped_ns is not None]
+    lasted_ns = min((stopped_ns - started_ns for started_ns, stopped_ns in ran), default=_BRIEF_NS)
+    if lasted_ns >= _BRIEF_NS:
+        return None
+    return (
+        f"A capture ran for {lasted_ns / 1e9:.1f} s; packets of its last second may have been under way and are not counted. Trace longer "
+        "(--duration 5s)."
+    )
 
 
 def _of(word: KernelDropMatch) -> str:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Leg, Severity
 from tests.diagnosis.build import HEALTHY, World, lost
@@ -50,6 +52,15 @@ def test_frames_between_the_ends_that_are_of_no_flow_are_noted_with_each_tap() -
         (EvidenceKind.PACKETS, f"3 x {CLIENT} > {SERVICE} at ada-ec-1/cali9d8b6a7d855"),
         (EvidenceKind.PACKETS, f"1 x {SERVER} > {CLIENT} at ada-ec-1/ens4"),
     ]
+
+
+@pytest.mark.parametrize(("lasted_ns", "longer"), [(1_200_000_000, True), (5_000_000_000, False)])
+def test_a_capture_that_was_too_brief_to_count_is_to_be_longer(lasted_ns: int, longer: bool) -> None:
+    asked = Frame(source=CLIENT, destination=SERVICE, source_port=40000, destination_port=8080)
+    case = silent(replace(HEALTHY, extra={1: (asked,)})).case()
+    captures = tuple(replace(capture, started_ns=0, stopped_ns=lasted_ns) for capture in case.recording.captures)
+    (note,) = diagnose(replace(case, paths=(), recording=replace(case.recording, captures=captures)))
+    assert (note.remediation is not None and "1.2 s" in note.remediation and "--duration" in note.remediation) == longer
 
 
 def test_frames_of_others_are_not_noted() -> None:
