@@ -72,6 +72,7 @@ class Trace:
         self._interruption = interruption
         self._meanwhile = meanwhile
         self._pods: DebugPods | None = None
+        self._captures: CaptureSession | None = None
         self._audit: Audit | None = None
         self._settled = False
 
@@ -99,11 +100,13 @@ class Trace:
             self._interruption.phase = Phase.FINISHING
 
     def clean_up(self) -> Cleanup | None:
-        """Remove the debug pods; None if none was asked for. Never raises for a cluster's failure."""
+        """Remove the debug pods; nothing is fetched after that. None if none was asked for. Never raises for a cluster's failure."""
         if self._pods is None:
             return None
         cleanup = self._pods.delete()
         self._settled = cleanup.state is not CleanupState.UNCONFIRMED
+        if self._captures is not None:
+            self._captures.give_up()
         return cleanup
 
     def audit(self) -> Iterable[str]:
@@ -183,7 +186,7 @@ class Trace:
 
     def _capture(self, nodes: DebugNodes, prepared: Prepared, plan: CapturePlan, recording: Recording) -> Recording:
         """Steps 6 and 7. A signal ends the waiting early; what was captured is fetched all the same."""
-        session = CaptureSession(nodes, plan, CAPTURE_DIRECTORY, self._console.warn)
+        session = self._captures = CaptureSession(nodes, plan, CAPTURE_DIRECTORY, self._console.warn)
         # Whatever becomes of this trace, the first process of each debug pod ends its log.
         drops = self._drop_session(nodes, plan)
         logging = _beside(drops.start)

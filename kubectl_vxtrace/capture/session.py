@@ -6,7 +6,7 @@ Captures do not depend on the connection that started them. Any step may be cut 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,8 @@ _SHOWN_BYTES = 1 << 20
 # The last second of a capture is not counted, as its packets may still have been on their way; those that were asked for must come before.
 _TAIL_S = 1.25
 _THREADS = 16
+# So long a transfer is waited for that nobody wants any more: its debug pod is gone, and its stream broken.
+_GIVEN_UP_S = 5.0
 # What a file may exceed its limit by: the record that was being written.
 _SLACK_BYTES = 64 * 1024
 
@@ -159,6 +161,12 @@ class CaptureSession:
             for future in self._fetching.values():
                 future.cancel()
         return tuple(got[task.id] if task.id in got else judge(self._course(task)) for task in self._plan.tasks)
+
+    def give_up(self) -> None:
+        """Begin to fetch nothing more, and wait a few seconds for what is being fetched: its thread writes into the folder until then."""
+        for future in self._fetching.values():
+            future.cancel()
+        wait(self._fetching.values(), timeout=_GIVEN_UP_S)
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}

@@ -135,6 +135,25 @@ def test_files_are_fetched_while_another_node_is_waited_for(tmp_path: FilePath) 
     assert [result.file for result in session.collect(tmp_path)] == ["fc-left-pod.pcap", "fc-right-pod.pcap"]
 
 
+def test_nothing_is_written_any_more_when_fetching_was_given_up(tmp_path: FilePath) -> None:
+    begun = threading.Event()
+
+    class Slow(Actor):
+        def fetch(self, node: str, remote_path: str, destination: FilePath, **more: Any) -> FetchResult:
+            begun.set()
+            time.sleep(0.2)
+            return super().fetch(node, remote_path, destination, **more)
+
+    session = CaptureSession(Slow(_all_well), ping_plan(), "/capture")
+    session.start()
+    session.stop(tmp_path)
+    assert begun.wait(10)
+    session.give_up()
+    there = sorted(tmp_path.iterdir())
+    time.sleep(0.5)
+    assert sorted(tmp_path.iterdir()) == there != []
+
+
 @pytest.mark.parametrize("step", ["capture-start", "capture-stop"])
 @pytest.mark.parametrize("lost", [LOST, _report(2, "listening", _LISTENING)[:-3], b""])
 def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: FilePath, step: str, lost: bytes) -> None:
