@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kubectl_vxtrace.facts.reading import Record, child, children, number, text
+from kubectl_vxtrace.facts.reading import Record, child, children, number, text, whole
 from kubectl_vxtrace.facts.sets import verdict
 from kubectl_vxtrace.model.datapath import ServiceTranslation
 from kubectl_vxtrace.model.facts import IpvsService, Link, Rule
@@ -100,8 +100,9 @@ def _key(value: object) -> tuple[tuple[str | None, str, int] | None, str | None]
     parts = value.get("concat") if isinstance(value, dict) else None
     if not isinstance(parts, list) or len(parts) not in (2, 3):
         return None, comment
-    *address, protocol, port = parts
-    if not isinstance(port, int) or not 0 <= port <= _MOST_PORT or not all(isinstance(part, str) for part in (protocol, *address)):
+    *address, protocol, last = parts
+    port = whole(last)
+    if port is None or not 0 <= port <= _MOST_PORT or not all(isinstance(part, str) for part in (protocol, *address)):
         return None, comment
     return (address[0] if address else None, protocol, port), comment
 

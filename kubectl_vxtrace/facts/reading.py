@@ -89,8 +89,12 @@ def text(record: Record, *names: str) -> str | None:
 
 
 def number(record: Record, name: str) -> int | None:
-    """The named field if it is a whole number (JSON's true and false are none) that 64 bits can hold."""
-    value = record.get(name)
+    """The named field if it is a whole number; see `whole`."""
+    return whole(record.get(name))
+
+
+def whole(value: object) -> int | None:
+    """A value of JSON if it is a whole number (true and false are none) that 64 bits can hold."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_NUMBER else None
 
 

@@ -73,6 +73,7 @@ def test_verdict_maps_in_words() -> None:
         "10.96.0.10",
         ["10.96.0.10"],
         [{"concat": ["10.96.0.10", "udp", "dns"]}, {"drop": None}],
+        [{"concat": ["10.96.0.10", "udp", True]}, {"drop": None}],
         [{"concat": ["10.96.0.10", 17, 53]}, {"drop": None}],
         [{"concat": [3, "udp", 53]}, {"drop": None}],
         [{"concat": "x"}, {"drop": None}],
