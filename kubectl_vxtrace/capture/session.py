@@ -6,7 +6,7 @@ Captures do not depend on the connection that started them. Any step may be cut 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,9 @@ class CaptureSession:
         self._started: dict[str, NodeReport] = {}
         self._stopped: dict[str, NodeReport] = {}
         self._fetching: dict[int, Future[CaptureResult]] = {}
+        self._writing = threading.Condition()
+        self._writers = 0
+        self._is_given_up = False
 
     def start(self) -> None:
         """Start all captures; returns once each listens or has failed. A node whose answer is lost is asked again.
@@ -163,10 +166,13 @@ class CaptureSession:
         return tuple(got[task.id] if task.id in got else judge(self._course(task)) for task in self._plan.tasks)
 
     def give_up(self) -> None:
-        """Begin to fetch nothing more, and wait a few seconds for what is being fetched: its thread writes into the folder until then."""
-        for future in self._fetching.values():
-            future.cancel()
-        wait(self._fetching.values(), timeout=_GIVEN_UP_S)
+        """Begin to fetch nothing more, and wait a few seconds for what is being fetched: its thread writes into the folder until then.
+
+        The threads themselves are counted: Ctrl-C may come between the start of one and the moment when its future is known.
+        """
+        with self._writing:
+            self._is_given_up = True
+            self._writing.wait_for(lambda: not self._writers, _GIVEN_UP_S)
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
@@ -205,6 +211,18 @@ class CaptureSession:
         pool.shutdown(wait=False)
 
     def _fetch(self, result: CaptureResult, destination: Path) -> CaptureResult:
+        with self._writing:
+            if self._is_given_up:
+                raise CancelledError
+            self._writers += 1
+        try:
+            return self._fetched(result, destination)
+        finally:
+            with self._writing:
+                self._writers -= 1
+                self._writing.notify_all()
+
+    def _fetched(self, result: CaptureResult, destination: Path) -> CaptureResult:
         outcome = self._nodes.fetch(
             result.task.tap.node,
             f"{self._directory}/{result.task.file}",
