@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kubectl_vxtrace.capture.asking import stream_is_lost
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
 
 _HEAD = re.compile(rb"vxtrace-capture 1 (\d{19})((?: -[A-Za-z-]+(?:=[a-z]+)?| root)*)\n")
@@ -81,6 +82,8 @@ def read_report(answer: NodeAnswer) -> NodeReport:
     if head is None:
         return NodeReport(reason=_why(answer), is_lost=answer.status not in _FINAL)
     records, whole = _records(answer.stdout, head.end())
+    # What was cut between two records looks whole.
+    whole = whole and not stream_is_lost(answer)
     return NodeReport(
         node_ns=int(head[1]),
         options=tuple(head[2].decode("ascii").split()),

@@ -149,7 +149,7 @@ class CaptureSession:
         """
         missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
         questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
-        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures have ended"):
+        for answer in answers(self._nodes, questions, self._is_silent_of_some, tell=self._tell, what="whether captures have ended"):
             self._stopped[answer.command.node] = read_report(answer)
             if folder is not None:
                 self._fetch_of([answer.command.node], folder)
@@ -199,6 +199,13 @@ class CaptureSession:
             said = [tcpdump.complaint(record.said) for record in report.records.values()]
             lines.append(f"{node}: {next((text for text in said if text), report.reason or 'no reason given')}")
         return lines or ["there is no interface to capture at"]
+
+    def _is_silent_of_some(self, answer: NodeAnswer) -> bool:
+        """Whether the answer to `stop` was lost, or ends before each capture was told of, as where something on the way calls half of it
+        the whole."""
+        report = read_report(answer)
+        asked = {task.id for task in self._tasks[answer.command.node]}
+        return report.is_lost or (report.node_ns is not None and not asked <= report.records.keys())
 
     def _fetch_of(self, nodes: Iterable[str], folder: Path) -> None:
         """Begin to fetch the files of nodes, in parallel: most are small, and what takes time is to begin."""

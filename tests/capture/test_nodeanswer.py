@@ -34,6 +34,12 @@ def test_a_cut_report_keeps_what_is_whole() -> None:
     assert report.reason == "the node's answer ended early"
 
 
+def test_a_report_that_is_cut_between_two_records_is_lost() -> None:
+    report = read_report(_answer(_HEAD + b"1 running unknown - - 0\n\n", status=AnswerStatus.TRUNCATED))
+    assert report.records == {1: Record(state=State.RUNNING)}
+    assert report.is_lost
+
+
 @pytest.mark.parametrize(
     ("stderr", "status", "reason", "expected"),
     [

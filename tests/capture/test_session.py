@@ -168,6 +168,18 @@ def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: 
     assert all(result.captured == 1 for result in session.collect(tmp_path))
 
 
+def test_an_end_of_which_one_capture_is_missing_is_asked_again(tmp_path: FilePath) -> None:
+    """Cut between two records by what calls that the whole."""
+    halves = iter([_report(1, "stopped", _DONE, number="24", digest="a" * 64)])
+    actor = Actor(
+        lambda command: next(halves, _all_well_on_both(command.key)) if command.key == "capture-stop" else _all_well_on_both(command.key)
+    )
+    session = CaptureSession(actor, ping_plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
+    session.start()
+    session.stop()
+    assert all(result.captured == 1 for result in session.collect(tmp_path))
+
+
 def test_an_answer_that_is_always_lost_is_given_up_and_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubectl_vxtrace.capture.asking.PATIENCE_S", 1.0)
     monkeypatch.setattr("kubectl_vxtrace.capture.asking._TELL_AFTER_S", 0.1)
