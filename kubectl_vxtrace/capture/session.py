@@ -77,7 +77,7 @@ class CaptureSession:
             CannotRunError: not one capture runs.
         """
         questions = [commands.start(node, tasks, self._plan, self._directory) for node, tasks in self._tasks.items()]
-        for answer in answers(self._nodes, questions, _is_lost, tell=self._tell, what="whether captures run"):
+        for answer in answers(self._nodes, questions, self._is_silent_of_some, tell=self._tell, what="whether captures run"):
             self._started[answer.command.node] = read_report(answer)
         records = [record for report in self._started.values() for record in report.records.values()]
         refused = next((record for record in records if record.state is State.FILTER), None)
@@ -201,8 +201,7 @@ class CaptureSession:
         return lines or ["there is no interface to capture at"]
 
     def _is_silent_of_some(self, answer: NodeAnswer) -> bool:
-        """Whether the answer to `stop` was lost, or ends before each capture was told of, as where something on the way calls half of it
-        the whole."""
+        """Whether an answer was lost, or ends before each capture was told of, as where something on the way calls half of it the whole."""
         report = read_report(answer)
         asked = {task.id for task in self._tasks[answer.command.node]}
         return report.is_lost or (report.node_ns is not None and not asked <= report.records.keys())
@@ -239,7 +238,3 @@ class CaptureSession:
             max_bytes=result.task.file_bytes + _SLACK_BYTES,
         )
         return fetched(result, outcome, there=destination.exists() and outcome.size_bytes > 0)
-
-
-def _is_lost(answer: NodeAnswer) -> bool:
-    return read_report(answer).is_lost
