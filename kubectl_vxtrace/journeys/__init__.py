@@ -91,7 +91,7 @@ def follow(recording: Recording, tables: dict[Tap, PacketTable]) -> Case:
         entered=_entered(paths),
     )
     paths_of = [[path for path in paths if path.candidate is candidate] for candidate in attributed.candidates]
-    context, judged = _judged(context, paths_of)
+    judged = _judged(context, paths_of)
     seen = [traced for traced in judged if _was_seen(traced)]
     sending = {traced[0].flow.client.address for traced in seen}
     ids = {flow.id for flow in (*recording.flows, *(candidate.flow for candidate in attributed.candidates))}
@@ -143,19 +143,19 @@ def _frames_in(window: Window | None, tables: Mapping[Tap, PacketTable]) -> dict
     return {tap: frames_in_window(window, tap, table) for tap, table in tables.items()}
 
 
-def _judged(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> tuple[Context, list[list[TracedPath]]]:
-    """The paths of each flow, and the window in which their packets were counted.
+def _judged(context: Context, paths_of: Sequence[Sequence[CandidatePath]]) -> list[list[TracedPath]]:
+    """The paths of each flow.
 
     Captures of little more than a second leave nothing of it before the margin at its end. That margin is for what may be under way when
     the first capture stops: where nothing is missing until then, all arrived, and all of it is counted.
     """
     judged = _judged_in_window(context, paths_of)
     if context.window is None or _journeys_of(judged):
-        return context, judged
+        return judged
     window = context.window.to_first_stop()
     longer = replace(context, window=window, frames_in_window=_frames_in(window, context.tables))
     whole = _judged_in_window(longer, paths_of)
-    return (longer, whole) if _nothing_is_missing(whole) else (context, judged)
+    return whole if _journeys_of(whole) and _nothing_is_missing(whole) else judged
 
 
 def _journeys_of(judged: Sequence[Sequence[TracedPath]]) -> list[TracedPath]:
