@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from kubectl_vxtrace.journeys import follow, shown
 from kubectl_vxtrace.model.facts import ConntrackEntry, NodeFacts
@@ -384,3 +385,11 @@ def test_only_what_the_user_s_filter_picked_at_the_first_hop_is_followed() -> No
     case = follow(replace(record(simulator), request=request), tables_of(simulator))
     assert [hop.packets for hop in case.paths[0].hops] == [1] * 6
     assert case.connections == {1: 1}
+
+
+@pytest.mark.parametrize("mtu_bytes", [-1, (1 << 63) - 40])
+def test_an_mtu_that_no_device_can_have_is_none(mtu_bytes: int) -> None:
+    simulator = wire.Simulator()
+    simulator.bulk(A, time_ns=AT, client_port=40_000, seq=1, segments=4, mss=1000, ident=1, merge=(1, 1, 1, 1, 1, 1))
+    case = follow_all(simulator, record(simulator, protocol="TCP", port=80, mtu_bytes=mtu_bytes))
+    assert hop_packets(case, A) == [4] * 6

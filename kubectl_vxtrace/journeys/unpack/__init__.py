@@ -29,6 +29,9 @@ from kubectl_vxtrace.model.packets import PacketTable
 from kubectl_vxtrace.model.path import Direction, Path, Role, Tap
 from kubectl_vxtrace.model.recording import Recording
 
+_MOST_MTU_BYTES = (1 << 31) - 1
+"""A device's MTU is a C int where it is set (net/core/dev.c, dev_set_mtu); what a node or a bundle says may be anything."""
+
 
 def unpack_path(
     candidate: Candidate,
@@ -67,4 +70,4 @@ def _overlay_mtu(recording: Recording, path: Path) -> int | None:
     """The largest MTU of the VXLAN devices on the path, None where unknown or where the path has none."""
     taps = {hop.tap for hop in path.hops if hop.role is Role.VXLAN}
     mtus = [vtep.mtu_bytes for vtep in recording.overlay.vteps if Tap(node=vtep.node, interface=vtep.interface) in taps]
-    return max((mtu for mtu in mtus if mtu), default=None)
+    return max((mtu for mtu in mtus if mtu and 0 < mtu <= _MOST_MTU_BYTES), default=None)
