@@ -1,6 +1,7 @@
 """What the capture scripts of a node answer: one clock reading, and a record for each capture."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -74,6 +75,10 @@ class NodeReport:
     records: dict[int, Record] = field(default_factory=dict)
     reason: str | None = None
     is_lost: bool = False
+
+    def tells_of(self, captures: Set[int]) -> bool:
+        """Whether it says of each of these captures, by their ids, or of the whole node, what became of it."""
+        return 0 in self.records or captures <= self.records.keys()
 
 
 def read_report(answer: NodeAnswer) -> NodeReport:

@@ -204,7 +204,7 @@ class CaptureSession:
         """Whether an answer was lost, or ends before each capture was told of, as where something on the way calls half of it the whole."""
         report = read_report(answer)
         asked = {task.id for task in self._tasks[answer.command.node]}
-        return report.is_lost or (report.node_ns is not None and not asked <= report.records.keys())
+        return report.is_lost or (report.node_ns is not None and not report.tells_of(asked))
 
     def _fetch_of(self, nodes: Iterable[str], folder: Path) -> None:
         """Begin to fetch the files of nodes, in parallel: most are small, and what takes time is to begin."""

@@ -10,7 +10,7 @@ import pytest
 
 from kubectl_vxtrace.capture.enough import Place, Question, Questions
 from kubectl_vxtrace.capture.session import CaptureSession
-from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.path import Role
 from kubectl_vxtrace.model.recording import CaptureStatus
@@ -178,6 +178,13 @@ def test_an_end_of_which_one_capture_is_missing_is_asked_again(tmp_path: FilePat
     session.start()
     session.stop()
     assert all(result.captured == 1 for result in session.collect(tmp_path))
+
+
+def test_a_refusal_of_the_whole_node_is_a_whole_answer() -> None:
+    actor = Actor(lambda _: _report(0, "filter", b"tcpdump: syntax error\n"))
+    with pytest.raises(UsageError, match="--filter"):
+        CaptureSession(actor, ping_plan(user_filter="bad"), "/capture").start()
+    assert sorted(command.node for command in actor.asked) == [LEFT, RIGHT]
 
 
 def test_an_answer_that_is_always_lost_is_given_up_and_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
