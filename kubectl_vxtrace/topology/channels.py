@@ -15,15 +15,19 @@ Bools = NDArray[np.bool_]
 # A column of whatever integers.
 Column = NDArray[Any]
 
-PROTOCOL_NAMES: Final = {IpProtocol.TCP.value: "TCP", IpProtocol.UDP.value: "UDP", IpProtocol.ICMP.value: "ICMP"}
+PROTOCOL_NAMES: Final = {
+    IpProtocol.TCP.value: "TCP",
+    IpProtocol.UDP.value: "UDP",
+    IpProtocol.ICMP.value: "ICMP",
+    IpProtocol.ICMPV6.value: "ICMP",
+}
 _SYN_ACK: Final = TCP_SYN | TCP_ACK
-_ECHO_REQUEST, _ECHO_REPLY = ECHO_TYPES[IpProtocol.ICMP]
 # Below: needs a privilege to listen on (RFC 6335, system ports). From the second on: Linux' ip_local_port_range, where clients sit.
 _SYSTEM_PORTS: Final = 1024
 _EPHEMERAL_PORTS: Final = 32768
 _MAPPED: Final = np.frombuffer(IPV4_MAPPED_PREFIX, dtype=np.uint8)
-# Multicast and broadcast begin at 224.0.0.0 (RFC 5771).
-_MULTICAST: Final = 224
+# Multicast and broadcast begin at 224.0.0.0 (RFC 5771); IPv6 multicast at ff00:: (RFC 4291, 2.7).
+_MULTICAST, _MULTICAST_6 = 224, 0xFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -40,7 +44,7 @@ class Channel:
 class Channels:
     """All channels over all tables, and each table's rows by channel.
 
-    channels: c distinct ones. row_channel: for each table its rows' channel, -1 for none (ARP, IPv6, multicast, errors, later fragments).
+    channels: c distinct ones. row_channel: for each table its rows' channel, -1 for none (ARP, multicast, errors, later fragments).
     row_forward: whether the client sent the row. row_client: a number for each client's protocol, address and port.
     """
 
@@ -72,15 +76,15 @@ def find_channels(tables: Sequence[PacketTable]) -> Channels:
     destination_port = _joined([table.conversations.destination_port for table in tables], np.uint16)
     evidence = [_sender_is_client(table) for table in tables]
     usable = np.isin(protocol, list(PROTOCOL_NAMES)) & ((source_port != 0) | (destination_port != 0))
-    usable |= (protocol == IpProtocol.ICMP) & (_joined(evidence, np.int64) != 0)
-    usable &= is_mapped(source) & is_mapped(destination) & (source[:, 12] < _MULTICAST) & (destination[:, 12] < _MULTICAST)
+    usable |= _is_icmp(protocol) & (_joined(evidence, np.int64) != 0)
+    usable &= is_unicast(source) & is_unicast(destination)
     ends = numbered(_packed(np.tile(protocol, 2), np.vstack([source, destination]), np.concatenate([source_port, destination_port])))
     sender, receiver = ends[: len(protocol)], ends[len(protocol) :]
     forward = _forward(sender, receiver, source_port, destination_port, evidence, _first_ns(tables), starts)
     client = np.where(forward[:, None], source, destination)
     server = np.where(forward[:, None], destination, source)
     port = np.where(forward, destination_port, source_port)
-    port = np.where(protocol == IpProtocol.ICMP, 0, port).astype(np.uint16)
+    port = np.where(_is_icmp(protocol), 0, port).astype(np.uint16)
     packed = _packed(protocol, np.hstack([client, server]), port)
     first, channel = unique_rows(packed[usable])
     numbers = np.full(len(protocol), -1, dtype=np.int64)
@@ -100,6 +104,17 @@ def is_mapped(addresses: U8) -> Bools:
     """Which rows of 16-byte addresses are IPv4."""
     mapped: Bools = np.all(addresses[:, :12] == _MAPPED, axis=1)
     return mapped
+
+
+def is_unicast(addresses: U8) -> Bools:
+    """Which rows of 16-byte addresses are those of hosts, of either IP version; no multicast, no broadcast."""
+    unicast: Bools = np.where(is_mapped(addresses), addresses[:, 12] < _MULTICAST, addresses[:, 0] != _MULTICAST_6)
+    return unicast
+
+
+def _is_icmp(protocol: Column) -> Bools:
+    found: Bools = np.isin(protocol, list(ECHO_TYPES))
+    return found
 
 
 def as_bytes(numbers: Column) -> U8:
@@ -148,10 +163,11 @@ def _sender_is_client(table: PacketTable) -> I64:
     has = (table.conversation >= 0) & (table.fragment & FRAGMENT_OFFSET == 0)
     protocol = np.zeros(len(table), dtype=np.uint8)
     protocol[has] = table.conversations.protocol[table.conversation[has]]
-    tcp, icmp = has & (protocol == IpProtocol.TCP), has & (protocol == IpProtocol.ICMP)
-    syn = table.flags & _SYN_ACK
-    opens = (tcp & (syn == TCP_SYN)) | (icmp & (table.flags >> 8 == _ECHO_REQUEST))
-    answers = (tcp & (syn == _SYN_ACK)) | (icmp & (table.flags >> 8 == _ECHO_REPLY))
+    tcp, syn = has & (protocol == IpProtocol.TCP), table.flags & _SYN_ACK
+    opens, answers = tcp & (syn == TCP_SYN), tcp & (syn == _SYN_ACK)
+    for version, (request, reply) in ECHO_TYPES.items():
+        opens |= has & (protocol == version) & (table.flags >> 8 == request)
+        answers |= has & (protocol == version) & (table.flags >> 8 == reply)
     size = len(table.conversations)
     return np.bincount(table.conversation[opens], minlength=size) - np.bincount(table.conversation[answers], minlength=size)
 

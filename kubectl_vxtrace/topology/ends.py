@@ -1,5 +1,6 @@
-"""Ends of flows: the IPv4 address, pod and node of what a name stands for."""
+"""Ends of flows: the address, pod and node of what a name stands for, in one family of addresses."""
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
@@ -7,28 +8,39 @@ from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Pod, Service
 from kubectl_vxtrace.model.path import Endpoint
 
-# The hint wherever an address of the other family stands.
-IPV4_ONLY: Final = "only IPv4 can be traced so far"
+IP_VERSIONS: Final = (4, 6)
+"""In the order in which they are tried where nothing names one: as addresses are chosen by RFC 6724, 2.1, which prefers IPv4 to the unique
+local addresses of most clusters' IPv6."""
 
 
-def is_ipv4(text: str) -> bool:
-    """Whether `text` is an IPv4 address."""
+class NoSuchAddressError(UsageError):
+    """An end has no address of the family that is asked for."""
+
+
+def version_of(text: str) -> int | None:
+    """4 or 6; None for what is no address."""
     try:
-        return ip_address(text).version == 4
+        return ip_address(text).version
     except ValueError:
-        return False
+        return None
 
 
-def first_ipv4(addresses: tuple[str, ...]) -> str | None:
-    """The first IPv4 address, or None."""
-    return next((address for address in addresses if is_ipv4(address)), None)
+def first_of(addresses: Sequence[str], version: int) -> str | None:
+    """The first address of IP version 4 or 6, or None."""
+    return next((address for address in addresses if version_of(address) == version), None)
 
 
-def pod_endpoint(pod: Pod, port: int | None = None) -> Endpoint:
-    """The end that a running pod is.
+def first_address(addresses: Sequence[str]) -> str | None:
+    """The first IPv4 address, else the first IPv6 one, or None."""
+    return next((address for version in IP_VERSIONS if (address := first_of(addresses, version)) is not None), None)
+
+
+def pod_endpoint(pod: Pod, version: int, port: int | None = None) -> Endpoint:
+    """The end that a running pod is, with its address of IP version 4 or 6.
 
     Raises:
-        UsageError: the pod does not run, has no node, no address or no IPv4 address.
+        UsageError: the pod does not run, has no node or no address.
+        NoSuchAddressError: it has only addresses of the other version.
     """
     look = f"kubectl -n {pod.namespace} describe pod {pod.name}"
     if pod.phase != "Running":
@@ -38,22 +50,22 @@ def pod_endpoint(pod: Pod, port: int | None = None) -> Endpoint:
         raise UsageError(f"pod {pod.full_name} has no node yet", look)
     if not pod.addresses:
         raise UsageError(f"pod {pod.full_name} has no IP address yet", look)
-    address = first_ipv4(pod.addresses)
+    address = first_of(pod.addresses, version)
     if address is None:
-        raise UsageError(f"pod {pod.full_name} has no IPv4 address, only {', '.join(pod.addresses)}", IPV4_ONLY)
+        raise NoSuchAddressError(f"pod {pod.full_name} has no IPv{version} address, only {', '.join(pod.addresses)}")
     return Endpoint(address=address, port=port, pod=pod.full_name, node=pod.node, host_network=pod.host_network)
 
 
-def node_endpoint(node: Node, port: int | None = None) -> Endpoint:
-    """The end that a node's own address is.
+def node_endpoint(node: Node, version: int, port: int | None = None) -> Endpoint:
+    """The end that a node's own address of IP version 4 or 6 is.
 
     Raises:
-        UsageError: the node has no IPv4 address.
+        NoSuchAddressError: it has none.
     """
-    address = first_ipv4(node.addresses)
+    address = first_of(node.addresses, version)
     if address is None:
         said = f", only {', '.join(node.addresses)}" if node.addresses else ""
-        raise UsageError(f"node {node.name} has no IPv4 address{said}", IPV4_ONLY)
+        raise NoSuchAddressError(f"node {node.name} has no IPv{version} address{said}")
     return Endpoint(address=address, port=port, node=node.name, host_network=True)
 
 
@@ -86,14 +98,3 @@ def node_at(address: str, snapshot: ClusterSnapshot) -> Node | None:
 def service_at(address: str, snapshot: ClusterSnapshot) -> Service | None:
     """The Service whose ClusterIP or external address `address` is."""
     return next((service for service in snapshot.services if address in (*service.addresses, *service.external_addresses)), None)
-
-
-def checked_ipv4(address: str) -> str:
-    """`address` itself.
-
-    Raises:
-        UsageError: it is an IPv6 address.
-    """
-    if not is_ipv4(address):
-        raise UsageError(f"{address} is an IPv6 address", IPV4_ONLY)
-    return address

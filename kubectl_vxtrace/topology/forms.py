@@ -6,7 +6,7 @@ from dataclasses import replace
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Service, ServicePort
 from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
 from kubectl_vxtrace.model.request import Target
-from kubectl_vxtrace.topology.ends import backend_endpoint, first_ipv4, is_ipv4
+from kubectl_vxtrace.topology.ends import backend_endpoint, first_of, version_of
 
 
 def through_services(client: Endpoint, servers: Sequence[Endpoint], target: Target, snapshot: ClusterSnapshot) -> Iterator[Flow]:
@@ -19,7 +19,7 @@ def through_services(client: Endpoint, servers: Sequence[Endpoint], target: Targ
     asked = {server.address for server in servers if server.address != client.address}
     for service in sorted(snapshot.services, key=lambda service: service.full_name):
         for port in service.ports:
-            candidates = servers_of(service, port, snapshot)
+            candidates = servers_of(service, port, snapshot, version_of(client.address))
             named = [end for end in candidates if end.address in asked and target.port in (None, end.port)]
             if not named or target.protocol not in (None, port.protocol):
                 continue
@@ -38,18 +38,19 @@ def forms(service: Service, port: ServicePort, client: Endpoint, snapshot: Clust
     """
     if service.type == "ExternalName":
         return
-    for address in (first_ipv4(service.addresses), *service.external_addresses):
-        if address is not None and is_ipv4(address):
+    version = version_of(client.address) or 4
+    for address in (first_of(service.addresses, version), *service.external_addresses):
+        if address is not None and version_of(address) == version:
             yield ServiceRef(address=address, port=port.port, name=service.full_name)
-    own = first_ipv4(next((node.addresses for node in snapshot.nodes if node.name == client.node), ()))
+    own = first_of(next((node.addresses for node in snapshot.nodes if node.name == client.node), ()), version)
     if port.node_port is not None and own is not None:
         yield ServiceRef(address=own, port=port.node_port, name=service.full_name)
 
 
-def servers_of(service: Service, port: ServicePort, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:
-    """The IPv4 ends that a Service leads to on a port: the ready ones; all if none is ready (as kube-proxy then sends nothing, any may be
-    what was meant)."""
-    usable = [backend for backend in backends_of(service, port) if is_ipv4(backend.address)]
+def servers_of(service: Service, port: ServicePort, snapshot: ClusterSnapshot, version: int | None) -> tuple[Endpoint, ...]:
+    """The ends of an IP version that a Service leads to on a port: the ready ones; all if none is ready (as kube-proxy then sends nothing,
+    any may be what was meant)."""
+    usable = [backend for backend in backends_of(service, port) if version_of(backend.address) == version]
     ends = (backend_endpoint(backend, service, snapshot) for backend in [each for each in usable if each.ready] or usable)
     # EndpointSlices have no order, and lists of them come in another each time: the same trace is to read the same.
     return tuple(sorted(ends, key=lambda server: (server.node or "", server.address)))

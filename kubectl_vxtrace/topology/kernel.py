@@ -31,8 +31,8 @@ def lookup(facts: NodeFacts, destination: str, *, source: str | None = None) -> 
 
 
 def host_route_device(facts: NodeFacts, address: str) -> str | None:
-    """The device of a route to exactly this IPv4 address without a gateway: how CNIs with one route for each pod name its interface."""
-    exact = (address, f"{address}/32")
+    """The device of a route to exactly this address without a gateway: how CNIs with one route for each pod name its interface."""
+    exact = (address, f"{address}/{128 if ':' in address else 32}")
     found = (route for route in facts.routes if route.destination in exact and route.type == "unicast" and route.gateway is None)
     return next((route.device for route in found if route.device is not None), None)
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
-from kubectl_vxtrace.topology.channels import Bools, as_bytes, is_mapped, unique_rows
+from kubectl_vxtrace.topology.channels import Bools, as_bytes, is_unicast, unique_rows
 
 INITIAL_TTLS: Final = (64, 128, 255)
 """Of common systems (Linux and BSD, Windows, network gear): a pod's own packets still have them at its interface."""
@@ -23,9 +24,8 @@ _NEARLY_ALL: Final = 0.9
 _TELLING: Final = 100_000
 """As many packets at the beginning of a capture tell whether copies are among them, which lie near to one another."""
 
-_MULTICAST: Final = 224
-# No pod has such an address: loopback (RFC 1122, 3.2.1.3), link-local (RFC 3927).
-_NO_PODS: Final = ((127,), (169, 254))
+# No pod has such an address: loopback (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3), link-local (RFC 3927; RFC 4291, 2.5.6).
+_NO_PODS: Final = tuple(map(ip_network, ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10")))
 
 
 class Look(StrEnum):
@@ -121,10 +121,8 @@ def layers_of(table: PacketTable) -> dict[str, Rows]:
 
 
 def _unicast(table: PacketTable) -> Bools:
-    """For each conversation whether both ends are IPv4 hosts'."""
-    of = table.conversations
-    mapped: Bools = is_mapped(of.source) & is_mapped(of.destination)
-    return mapped & (of.source[:, 12] < _MULTICAST) & (of.destination[:, 12] < _MULTICAST)
+    """For each conversation whether both ends are hosts."""
+    return is_unicast(table.conversations.source) & is_unicast(table.conversations.destination)
 
 
 def _at_pod(table: PacketTable, rows: Rows) -> Looks | None:
@@ -138,10 +136,10 @@ def _at_pod(table: PacketTable, rows: Rows) -> Looks | None:
     for best in np.argsort(-share, kind="stable")[:2].tolist():
         own = source == best
         judged = fresh[own] if own.any() else twice[destination == best]
-        raw = np.vstack([of.source, of.destination])[addresses[best]]
-        pod = not any(bytes(raw[12 : 12 + len(none)]) == bytes(none) for none in _NO_PODS)
+        address = address_text(np.vstack([of.source, of.destination])[addresses[best]])
+        pod = not any(ip_address(address) in none for none in _NO_PODS)
         if pod and share[best] >= _NEARLY_ALL * len(rows) and np.count_nonzero(judged) >= _NEARLY_ALL * len(judged):
-            return Looks(look=Look.POD, address=address_text(raw))
+            return Looks(look=Look.POD, address=address)
     return None
 
 

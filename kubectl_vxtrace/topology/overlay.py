@@ -11,11 +11,12 @@ from kubectl_vxtrace.model.cni import Cni
 from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Vtep
 from kubectl_vxtrace.topology.cni import CNIS, backend_of, is_known_device
-from kubectl_vxtrace.topology.ends import first_ipv4, is_ipv4
+from kubectl_vxtrace.topology.ends import first_address, first_of, version_of
 from kubectl_vxtrace.topology.kernel import bare_address, hears, lookup, vxlan_links
 from kubectl_vxtrace.topology.resolve import flow_nodes
 
 # Tunnels of other kinds, for the message where there is no VXLAN device (`ip -d link`, info_kind).
+_LINK_LOCAL: Final = "fe80:"
 _OTHER_TUNNELS: Final = ("geneve", "ipip", "wireguard", "gre", "sit")
 
 
@@ -70,7 +71,7 @@ def _published_device(node: Node | None) -> str:
     """The name of the VXLAN device that goes with a node's annotations; empty where they name none."""
     said = node.annotations if node is not None else {}
     for cni in CNIS:
-        if is_ipv4(bare_address(_said(said, cni.annotations.tunnel))):
+        if version_of(bare_address(_said(said, cni.annotations.tunnel))) == 4:
             return cni.device
         vni = _said_of_device(said, cni).get("VNI")
         # A VNI has 24 bits (RFC 7348, 5).
@@ -104,7 +105,7 @@ def _device_in_use(facts: NodeFacts, flows: Sequence[Flow]) -> Link | None:
 
     def rank(link: Link) -> tuple[int, bool, bool, bool, str]:
         local = link.vxlan.local if link.vxlan is not None else None
-        foreign = local is not None and not is_ipv4(local)
+        foreign = local is not None and version_of(local) != 4
         return (-routed[link.name], used[link.name] == 0, foreign, not is_known_device(link.name), link.name)
 
     return min(vxlan_links(facts), key=rank, default=None)
@@ -130,13 +131,20 @@ def _vtep(link: Link, facts: NodeFacts, node: Node | None, flows: Sequence[Flow]
     return Vtep(
         node=facts.node,
         interface=link.name,
-        address=first_ipv4(tuple(map(bare_address, link.addresses))),
-        underlay_address=(device.local if device is not None else None) or (first_ipv4(node.addresses) if node is not None else None),
+        address=_own_address(link, flows),
+        underlay_address=(device.local if device is not None else None) or (first_address(node.addresses) if node is not None else None),
         mac=link.mac,
         vni=device.vni if device is not None and not is_external else None,
         port=device.port if device is not None else None,
         mtu_bytes=min(routed, default=link.mtu_bytes) if is_external else link.mtu_bytes,
     )
+
+
+def _own_address(link: Link, flows: Sequence[Flow]) -> str | None:
+    """A VXLAN device's address of the flows' IP version, else any but a link-local one, which each IPv6 device has."""
+    addresses = [address for address in map(bare_address, link.addresses) if not address.startswith(_LINK_LOCAL)]
+    version = version_of(flows[0].client.address) if flows else None
+    return (first_of(addresses, version) if version is not None else None) or first_address(addresses)
 
 
 def _published(name: str, node: Node | None, interface: str) -> Vtep:
@@ -148,8 +156,8 @@ def _published(name: str, node: Node | None, interface: str) -> Vtep:
     return Vtep(
         node=name,
         interface=interface,
-        address=next(filter(is_ipv4, tunnels), None),
-        underlay_address=next(filter(is_ipv4, underlay), None) or (first_ipv4(node.addresses) if node is not None else None),
+        address=first_address(tuple(tunnels)),
+        underlay_address=first_address(tuple(underlay)) or (first_address(node.addresses) if node is not None else None),
         mac=next((mac for mac in macs if isinstance(mac, str)), None),
     )
 

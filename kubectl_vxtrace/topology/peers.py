@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final
 
 import numpy as np
@@ -13,14 +14,14 @@ from kubectl_vxtrace.model.packets import Kind, PacketTable, address_text
 from kubectl_vxtrace.model.path import Endpoint, Flow
 from kubectl_vxtrace.model.protocol import IpProtocol
 from kubectl_vxtrace.model.request import Target
-from kubectl_vxtrace.topology.ends import first_ipv4, is_ipv4, node_at, node_endpoint, pod_at, pod_endpoint
+from kubectl_vxtrace.topology.ends import first_of, node_at, node_endpoint, pod_at, pod_endpoint, version_of
 from kubectl_vxtrace.topology.forms import backends_of
 from kubectl_vxtrace.topology.resolve import flow_nodes, flows_to
 
 MOST_PEERS: Final = 8
 """So many exchanges are followed, those with most packets first."""
 
-_PROTOCOLS: Final[dict[int, str]] = {IpProtocol.TCP: "TCP", IpProtocol.UDP: "UDP", IpProtocol.ICMP: "ICMP"}
+_PROTOCOLS: Final[dict[int, str]] = {IpProtocol.TCP: "TCP", IpProtocol.UDP: "UDP", IpProtocol.ICMP: "ICMP", IpProtocol.ICMPV6: "ICMP"}
 
 _Side = tuple[str, int]
 
@@ -56,7 +57,7 @@ def peers_of(table: PacketTable, address: str, snapshot: ClusterSnapshot) -> tup
     one with the lower port. Of ICMP it is the side that was asked first.
     """
     talks = [_Talk(table, number, count) for number, count in _counts(table)]
-    mine = [talk for talk in talks if talk.protocol and address in (talk.source[0], talk.destination[0])]
+    mine = [talk for talk in talks if talk.protocol and address in (talk.source[0], talk.destination[0]) and talk.is_unicast]
     roles = _Roles(mine, snapshot)
     found: Counter[tuple[str, str, str, int | None]] = Counter()
     for talk in mine:
@@ -100,11 +101,13 @@ class _Talk:
         self.source = (address_text(of.source[number]), int(of.source_port[number]))
         self.destination = (address_text(of.destination[number]), int(of.destination_port[number]))
         self.packets = packets
+        self.is_unicast = not ip_address(self.destination[0]).is_multicast
 
 
 def _counts(table: PacketTable) -> list[tuple[int, int]]:
-    """The conversations of a capture in the order in which they were first seen, each with its packets."""
+    """The conversations of a capture in the order in which they were first seen, each with its packets; neighbour discovery is none."""
     rows = np.flatnonzero((table.kind == Kind.IP) & (table.conversation >= 0))
+    rows = np.setdiff1d(rows, table.neighbours.row, assume_unique=True)
     numbers, first, counts = np.unique(table.conversation[rows], return_index=True, return_counts=True)
     return [(int(numbers[at]), int(counts[at])) for at in np.argsort(first, kind="stable")]
 
@@ -143,7 +146,7 @@ def _asked_of(service: Service, peer: Peer) -> Target | None:
     """What of a Service somebody asks who asks a backend so; None where the Service does not lead there."""
     for port in service.ports:
         if any((each.address, each.port, each.protocol) == (peer.server, peer.port, peer.protocol) for each in backends_of(service, port)):
-            address = first_ipv4(service.addresses)
+            address = first_of(service.addresses, version_of(peer.server) or 0)
             if address is not None:
                 return Target(address=address, port=port.port, protocol=port.protocol)
             return Target(address=peer.server, port=peer.port, protocol=peer.protocol)
@@ -162,6 +165,8 @@ def _chosen(candidates: Sequence[tuple[Peer, list[Flow], str | None]], most_node
             why = f"more than {MOST_PEERS} exchanges are not followed at once"
         if why is None and len(flow_nodes((*flows, *more))) > most_nodes:
             why = f"it would take more nodes than --max-nodes {most_nodes}"
+        if why is None and flows and version_of(more[0].client.address) != version_of(next(iter(flows)).client.address):
+            why = "IPv4 and IPv6 are not followed at once; name the other end by its address"
         if why is not None:
             notes.append(f"{peer.text} ({peer.packets} packets were heard) is not followed: {why}")
             continue
@@ -180,8 +185,6 @@ def _flows_of(peer: Peer, pod: Endpoint, snapshot: ClusterSnapshot) -> tuple[lis
 def _flows_to(asking: Endpoint | str, target: Target, snapshot: ClusterSnapshot) -> tuple[list[Flow], str | None]:
     """The flows from an end, or from whoever has an address, to a target by its address; or why there are none."""
     address = target.address or ""
-    if not is_ipv4(address) or not (isinstance(asking, Endpoint) or is_ipv4(asking)):
-        return [], "only IPv4 can be traced so far"
     try:
         client = _end_at(asking, snapshot) if isinstance(asking, str) else asking
         if client is None:
@@ -199,7 +202,8 @@ def _flows_to(asking: Endpoint | str, target: Target, snapshot: ClusterSnapshot)
 
 def _end_at(address: str, snapshot: ClusterSnapshot) -> Endpoint | None:
     """The pod or node with that address."""
+    version = version_of(address) or 0
     if (pod := pod_at(address, snapshot)) is not None:
-        return pod_endpoint(pod)
+        return pod_endpoint(pod, version)
     node = node_at(address, snapshot)
-    return node_endpoint(node) if node is not None else None
+    return node_endpoint(node, version) if node is not None else None

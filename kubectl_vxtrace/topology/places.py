@@ -9,11 +9,13 @@ import numpy as np
 
 from kubectl_vxtrace.model.packets import PacketTable, address_text
 from kubectl_vxtrace.model.path import Role, Tap
-from kubectl_vxtrace.topology.channels import as_bytes, is_mapped, unique_rows
+from kubectl_vxtrace.topology.channels import as_bytes, is_mapped, is_unicast, unique_rows
 from kubectl_vxtrace.topology.looks import INITIAL_TTLS
 
-# 169.254.0.0/16 (RFC 3927): servers on the node itself, as NodeLocal DNSCache, never pods.
+# Servers on the node itself, as NodeLocal DNSCache, never pods: 169.254.0.0/16 (RFC 3927), fe80::/10 (RFC 4291, 2.5.6), whose other bits
+# up to the 64th are zero.
 _LINK_LOCAL: Final = np.array([169, 254], dtype=np.uint8)
+_LINK_LOCAL_6: Final = np.array([0xFE, 0x80], dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,21 +94,23 @@ def pods_of(sights: Sequence[Sight]) -> dict[Tap, str]:
 
 
 def _pod_of(table: PacketTable) -> str | None:
-    """The IPv4 address that most packets share; of equals the one whose own packets have not been forwarded yet, else who sent first."""
+    """The address that most packets share; of equals the one whose own packets have not been forwarded yet, else who sent first."""
     of = table.conversations
     size = len(of)
-    mapped = (is_mapped(of.source) & is_mapped(of.destination) & (of.protocol != 0)).astype(np.int64)
+    hosts = (is_unicast(of.source) & is_unicast(of.destination) & (of.protocol != 0)).astype(np.int64)
     has = table.conversation >= 0
-    frames = np.bincount(table.conversation[has], minlength=size) * mapped
-    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, INITIAL_TTLS)], minlength=size) * mapped
+    frames = np.bincount(table.conversation[has], minlength=size) * hosts
+    fresh = np.bincount(table.conversation[has & np.isin(table.ttl, INITIAL_TTLS)], minlength=size) * hosts
     if not frames.any():
         return None
     first, number = unique_rows(np.ascontiguousarray(np.vstack([of.source, of.destination])))
     share = np.bincount(number, weights=np.tile(frames, 2)).astype(np.int64)
     own = np.bincount(number[:size], weights=2 * fresh - frames, minlength=len(first)).astype(np.int64)
     addresses = np.vstack([of.source, of.destination])[first]
-    began = number[table.conversation[np.flatnonzero(has)[np.argmax(mapped[table.conversation[has]])]]]
-    routable = np.any(addresses[:, 12:14] != _LINK_LOCAL, axis=1)
+    began = number[table.conversation[np.flatnonzero(has)[np.argmax(hosts[table.conversation[has]])]]]
+    routable = np.where(
+        is_mapped(addresses), np.any(addresses[:, 12:14] != _LINK_LOCAL, axis=1), np.any(addresses[:, :2] != _LINK_LOCAL_6, axis=1)
+    )
     best = np.lexsort((np.arange(len(first)) == began, routable, own, share))[-1]
     return address_text(addresses[best])
 

@@ -1,22 +1,24 @@
 """From what was asked for to planned flows: one for each port of a Service and each of its backends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from kubectl_vxtrace.errors import UsageError
+from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Pod, Scope, Service, ServicePort, Workload
 from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
 from kubectl_vxtrace.model.request import Request, Target
 from kubectl_vxtrace.topology.ends import (
-    IPV4_ONLY,
-    checked_ipv4,
-    first_ipv4,
+    IP_VERSIONS,
+    NoSuchAddressError,
+    first_of,
     node_at,
     node_endpoint,
     pod_at,
     pod_endpoint,
     service_at,
+    version_of,
 )
 from kubectl_vxtrace.topology.forms import backends_of, servers_of, through_services
 from kubectl_vxtrace.topology.search import WORKLOAD_KINDS, NotFoundError, find
@@ -41,6 +43,8 @@ _TARGET_KINDS: Final = ("service", *WORKLOAD_KINDS, "pod", "node")
 _WITH_PORT: Final = ("TCP", "UDP")
 _WITHOUT_PORT: Final = ("TCP", "UDP", "ICMP")
 
+_Found = TypeVar("_Found")
+
 
 def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     """The flows that a request asks to follow, numbered from 1, in the order of ports and backends.
@@ -50,16 +54,48 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     `server.port` is None, which stands for every port. Pods are also followed in every form in which a Service leads to them (see
     `forms`). `client.port` is None always. Of a workload one pod is the client, or each with `all_pods`.
 
+    All are of one IP version: that of the address that was given, else the first of `IP_VERSIONS` in which both ends have addresses.
+
     Raises:
         NotFoundError: a name or address is not in `snapshot`; a wider one may hold it.
-        UsageError: several things match, a pod does not run or has no IPv4 address, a port is not the Service's.
+        UsageError: several things match, a pod does not run, the ends have no IP version in common, a port is not the Service's.
     """
     if request.target is None:
         raise UsageError("nothing was said about where the traffic goes", "name the other end with --to, for example --to kube-dns")
     home = _home(request, snapshot)
-    clients = source_ends(request.source, snapshot, home) if request.all_pods else (source_end(request.source, snapshot, home),)
-    flows = [flow for client in clients for flow in _flows(_Ends(client=client, snapshot=snapshot, target=request.target), home)]
+    target = request.target
+
+    def of_version(version: int) -> list[Flow]:
+        clients = (source_ends if request.all_pods else _only_end)(request.source, snapshot, home, version)
+        return [flow for client in clients for flow in _flows(_Ends(client=client, snapshot=snapshot, target=target), home)]
+
+    return _numbered(_in_one_version((request.source, target), of_version))
+
+
+def _only_end(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> tuple[Endpoint, ...]:
+    return (source_end(target, snapshot, namespace, version),)
+
+
+def _numbered(flows: Iterable[Flow]) -> tuple[Flow, ...]:
     return tuple(replace(flow, id=number) for number, flow in enumerate(flows, start=1))
+
+
+def _in_one_version(targets: Sequence[Target], find: Callable[[int], _Found]) -> _Found:
+    """What `find` finds for the IP version of the addresses among `targets`, else for the first version in which all have addresses.
+
+    Raises:
+        UsageError: there is none; else as `find` does.
+    """
+    named = dict.fromkeys(version_of(target.address) or 0 for target in targets if target.address is not None)
+    if len(named) > 1:
+        raise UsageError("one end is an IPv4 address, the other an IPv6 one: no packet goes from one to the other", "name both in one form")
+    without: list[NoSuchAddressError] = []
+    for version in named or IP_VERSIONS:
+        try:
+            return find(version)
+        except NoSuchAddressError as error:
+            without.append(error)
+    raise UsageError("; ".join(dict.fromkeys(error.message for error in without)), "name ends that have addresses of one family")
 
 
 def flows_to(client: Endpoint, target: Target, snapshot: ClusterSnapshot) -> list[Flow]:
@@ -68,10 +104,13 @@ def flows_to(client: Endpoint, target: Target, snapshot: ClusterSnapshot) -> lis
 
 
 def resolve_alone(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
-    """Flows of the source to nobody, one for each protocol: what is planned before it is known whom it talks to. Raises as `resolve`
-    does."""
-    client = resolve_source(request, snapshot)
-    return tuple(Flow(id=number, protocol=protocol, client=client) for number, protocol in enumerate(_WITHOUT_PORT, start=1))
+    """Flows of the source to nobody, one for each of its addresses and protocol: what is planned before it is known whom it talks to.
+    Raises as `resolve` does."""
+    first = resolve_source(request, snapshot)
+    pod = next((pod for pod in snapshot.pods if pod.full_name == first.pod), None)
+    addresses = unique((first.address, *(pod.addresses if pod is not None and request.source.address is None else ())))
+    clients = (replace(first, address=address) for address in addresses)
+    return _numbered(Flow(id=0, protocol=protocol, client=client) for client in clients for protocol in _WITHOUT_PORT)
 
 
 def resolve_service(request: Request, snapshot: ClusterSnapshot) -> Service:
@@ -90,7 +129,7 @@ def resolve_backends(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow,
     """
     service = resolve_service(request, snapshot)
     _refuse_unreadable(service, snapshot)
-    servers = [server for port in service.ports for server in servers_of(service, port, snapshot)]
+    servers = [end for version in IP_VERSIONS for port in service.ports for end in servers_of(service, port, snapshot, version)]
     ends = dict.fromkeys(replace(server, port=None) for server in servers if not server.host_network and server.pod is not None)
     if not ends:
         raise UsageError(
@@ -102,12 +141,16 @@ def resolve_backends(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow,
 
 def resolve_source(request: Request, snapshot: ClusterSnapshot) -> Endpoint:
     """The pod that a request starts at. Raises as `resolve` does."""
-    return source_end(request.source, snapshot, _home(request, snapshot))
+    home = _home(request, snapshot)
+    return _in_one_version((request.source,), lambda version: source_end(request.source, snapshot, home, version))
 
 
 def source_choice(request: Request, snapshot: ClusterSnapshot) -> str | None:
     """Which of several pods a request starts at, in a sentence; None where only one was meant. Raises as `resolve` does."""
-    return choice(request.source, snapshot, _home(request, snapshot)) if not request.all_pods else None
+    if request.all_pods:
+        return None
+    home = _home(request, snapshot)
+    return _in_one_version((request.source,), lambda version: choice(request.source, snapshot, home, version))
 
 
 def _home(request: Request, snapshot: ClusterSnapshot) -> str:
@@ -130,6 +173,7 @@ class _Ends:
         self.client = client
         self.snapshot = snapshot
         self.target = target
+        self.version = version_of(client.address) or 0
 
     def flow(self, protocol: str, server: Endpoint | None, service: ServiceRef | None = None) -> Flow:
         return Flow(id=0, protocol=protocol, client=self.client, service=service, server=server)
@@ -139,7 +183,7 @@ def _flows(ends: _Ends, namespace: str) -> list[Flow]:
     target, snapshot = ends.target, ends.snapshot
     found: Service | Workload | Pod | Node | None
     if target.address is not None:
-        address = checked_ipv4(target.address)
+        address = target.address
         found = service_at(address, snapshot) or pod_at(address, snapshot) or node_at(address, snapshot)
         if found is None:
             return _to_address(ends, address)
@@ -149,8 +193,9 @@ def _flows(ends: _Ends, namespace: str) -> list[Flow]:
         return _to_service(ends, found)
     if isinstance(found, Node):
         _refuse_port_name(target)
-        return _to_ends(ends, [node_endpoint(found)])
-    return _to_pods(ends, ends_of(found, snapshot) if isinstance(found, Workload) else [pod_endpoint(found)])
+        return _to_ends(ends, [node_endpoint(found, ends.version)])
+    version = ends.version
+    return _to_pods(ends, ends_of(found, snapshot, version) if isinstance(found, Workload) else [pod_endpoint(found, version)])
 
 
 def _to_address(ends: _Ends, address: str) -> list[Flow]:
@@ -189,14 +234,14 @@ def _to_service(ends: _Ends, service: Service) -> list[Flow]:
         raise UsageError(
             f"Service {service.full_name} is a name for something outside the cluster (ExternalName)", "name an address or a pod"
         )
-    address = ends.target.address or first_ipv4(service.addresses)
+    address = ends.target.address or first_of(service.addresses, ends.version)
     if service.addresses and address is None:
-        raise UsageError(f"Service {service.full_name} has no IPv4 address", IPV4_ONLY)
+        raise NoSuchAddressError(f"Service {service.full_name} has no IPv{ends.version} address, only {', '.join(service.addresses)}")
     _refuse_unreadable(service, ends.snapshot)
     flows: list[Flow] = []
     for port in _chosen_ports(service, ends.target):
         reference = ServiceRef(address=address, port=port.port, name=service.full_name)
-        servers = _servers(service, port, ends.snapshot)
+        servers = _servers(service, port, ends)
         flows += [ends.flow(port.protocol, server, reference) for server in servers]
         if not servers:
             flows.append(ends.flow(port.protocol, None, reference))
@@ -227,13 +272,13 @@ def _chosen_ports(service: Service, target: Target) -> list[ServicePort]:
     return chosen
 
 
-def _servers(service: Service, port: ServicePort, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:
+def _servers(service: Service, port: ServicePort, ends: _Ends) -> tuple[Endpoint, ...]:
     """The ends behind a port of the Service that is asked for.
 
     Raises:
-        UsageError: they have no IPv4 address.
+        NoSuchAddressError: none of them has an address of the client's IP version.
     """
-    servers = servers_of(service, port, snapshot)
+    servers = servers_of(service, port, ends.snapshot, ends.version)
     if not servers and backends_of(service, port):
-        raise UsageError(f"Service {service.full_name} has only IPv6 backends on port {port.port}/{port.protocol}", IPV4_ONLY)
+        raise NoSuchAddressError(f"Service {service.full_name} has no IPv{ends.version} backend on port {port.port}/{port.protocol}")
     return servers

@@ -6,7 +6,7 @@ from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Pod, Service, Workload
 from kubectl_vxtrace.model.path import Endpoint
 from kubectl_vxtrace.model.request import Target
-from kubectl_vxtrace.topology.ends import checked_ipv4, first_ipv4, pod_at, pod_endpoint
+from kubectl_vxtrace.topology.ends import first_of, pod_at, pod_endpoint
 from kubectl_vxtrace.topology.search import NotFoundError, find, pods_of
 from kubectl_vxtrace.topology.selector import parse_selector, selects
 
@@ -16,32 +16,34 @@ MOST_PODS = 20
 _LISTED = 5
 
 
-def source_end(target: Target, snapshot: ClusterSnapshot, namespace: str) -> Endpoint:
-    """The pod that sends. Of a workload, or of those that a selector picks, the first ready one by name is taken.
+def source_end(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> Endpoint:
+    """The pod that sends, with its address of IP version 4 or 6. Of a workload, or of those that a selector picks, the first ready one by
+    name is taken.
 
     Raises:
         NotFoundError: there is none in the snapshot.
         UsageError: it does not run, several match a name, or the name is that of a Service or a node.
+        NoSuchAddressError: it has only addresses of the other version.
     """
-    several = _several(target, snapshot, namespace)
+    several = _several(target, snapshot, namespace, version)
     if several is not None:
         return several[1][0]
     if target.address is None:
         named = _named(target, snapshot, namespace)
-        return pod_endpoint(named) if isinstance(named, Pod) else ends_of(named, snapshot)[0]
-    pod = pod_at(checked_ipv4(target.address), snapshot)
+        return pod_endpoint(named, version) if isinstance(named, Pod) else ends_of(named, snapshot, version)[0]
+    pod = pod_at(target.address, snapshot)
     if pod is None:
         raise NotFoundError(f"no pod has the address {target.address}", "kubectl get pods --all-namespaces -o wide")
-    return pod_endpoint(pod)
+    return pod_endpoint(pod, version)
 
 
-def source_ends(target: Target, snapshot: ClusterSnapshot, namespace: str) -> tuple[Endpoint, ...]:
+def source_ends(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> tuple[Endpoint, ...]:
     """All running pods of a workload, or of those that a selector picks, ready ones first, then by name.
 
     Raises:
         UsageError: one pod is named, or there are too many; else as `source_end` does.
     """
-    several = _several(target, snapshot, namespace)
+    several = _several(target, snapshot, namespace, version)
     if several is None:
         raise UsageError("--all-pods: one pod is named", "name a workload (deploy/NAME), or labels (-l app=web)")
     what, ends = several
@@ -50,18 +52,18 @@ def source_ends(target: Target, snapshot: ClusterSnapshot, namespace: str) -> tu
     return ends
 
 
-def _several(target: Target, snapshot: ClusterSnapshot, namespace: str) -> tuple[str, tuple[Endpoint, ...]] | None:
+def _several(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> tuple[str, tuple[Endpoint, ...]] | None:
     """What may mean several pods, and the ends of those that run; None where one pod is named."""
     if target.selector is not None:
-        return target.selector, _ends(_selected(target.selector, snapshot, namespace), f"with {target.selector}", namespace)
+        return target.selector, _ends(_selected(target.selector, snapshot, namespace), f"with {target.selector}", namespace, version)
     if target.address is None and isinstance(found := _named(target, snapshot, namespace), Workload):
-        return f"{found.kind}/{found.name}", ends_of(found, snapshot)
+        return f"{found.kind}/{found.name}", ends_of(found, snapshot, version)
     return None
 
 
-def choice(target: Target, snapshot: ClusterSnapshot, namespace: str) -> str | None:
+def choice(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> str | None:
     """Which of several pods `source_end` takes, in a sentence; None where only one can be meant. Raises as it does."""
-    several = _several(target, snapshot, namespace)
+    several = _several(target, snapshot, namespace, version)
     if several is None:
         return None
     what, ends = several
@@ -72,18 +74,19 @@ def choice(target: Target, snapshot: ClusterSnapshot, namespace: str) -> str | N
     return f"{len(ends)} pods run for {what}: tracing {first}; to trace another, name it: {more} (--all-pods: all of them)"
 
 
-def ends_of(workload: Workload, snapshot: ClusterSnapshot) -> tuple[Endpoint, ...]:
-    """The ends of a workload's running pods, ready ones first, then by name.
+def ends_of(workload: Workload, snapshot: ClusterSnapshot, version: int) -> tuple[Endpoint, ...]:
+    """The ends of a workload's running pods with their addresses of IP version 4 or 6, ready ones first, then by name.
 
     Raises:
         NotFoundError: none of its pods is in the snapshot.
-        UsageError: none of them runs, or has an IPv4 address.
+        UsageError: none of them runs.
+        NoSuchAddressError: those that run have only addresses of the other version.
     """
     what = f"{workload.kind} {workload.namespace}/{workload.name}"
     pods = pods_of(snapshot, workload)
     if not pods:
         raise NotFoundError(f"{what} has no pods", f"kubectl -n {workload.namespace} describe {workload.kind} {workload.name}")
-    return _ends(pods, f"of {what}", workload.namespace)
+    return _ends(pods, f"of {what}", workload.namespace, version)
 
 
 def _selected(selector: str, snapshot: ClusterSnapshot, namespace: str) -> tuple[Pod, ...]:
@@ -96,15 +99,15 @@ def _selected(selector: str, snapshot: ClusterSnapshot, namespace: str) -> tuple
     return pods
 
 
-def _ends(pods: Sequence[Pod], what: str, namespace: str) -> tuple[Endpoint, ...]:
+def _ends(pods: Sequence[Pod], what: str, namespace: str, version: int) -> tuple[Endpoint, ...]:
     """The ends of those pods that run, ready ones first, then by name. Raises UsageError where none does."""
     ordered = sorted(pods, key=lambda pod: (not pod.ready, pod.name))
     alive = [pod for pod in ordered if pod.phase == "Running" and pod.node is not None and pod.addresses]
     if not alive:
         states = "\n".join(f"  {pod.full_name}: {pod.phase}{f' ({pod.reason})' if pod.reason else ''}" for pod in ordered[:20])
         raise UsageError(f"no pod {what} runs:\n{states}", f"kubectl -n {namespace} describe pods")
-    usable = [pod for pod in alive if first_ipv4(pod.addresses)]
-    return tuple(pod_endpoint(pod) for pod in usable or alive)
+    usable = [pod for pod in alive if first_of(pod.addresses, version)]
+    return tuple(pod_endpoint(pod, version) for pod in usable or alive)
 
 
 def _named(target: Target, snapshot: ClusterSnapshot, namespace: str) -> Pod | Workload:

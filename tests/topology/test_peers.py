@@ -92,7 +92,7 @@ def test_a_pod_that_asks_is_a_client_of_its_own() -> None:
         (asks("10.244.114.74", 4001, "TCP"), "both ends are on one node"),
         (asks("192.0.2.7", 443, "TCP"), "192.0.2.7 is outside the cluster"),
         (asks(POD, 80, "TCP", client="192.0.2.7"), "192.0.2.7 is no pod and no node"),
-        (asks("fd00::7", 443, "TCP"), "only IPv4 can be traced so far"),
+        (asks("fd00::7", 443, "TCP"), "fd00::7 is outside the cluster"),
         (asks(DNS, 54), "has no port 54/UDP"),
     ],
 )
@@ -102,6 +102,20 @@ def test_what_is_not_followed_is_said(peer: Peer, why: str) -> None:
     (note,) = found.notes
     assert note.startswith(peer.text)
     assert why in note
+
+
+def test_one_ip_version_is_followed_at_once() -> None:
+    both = snapshot()
+    six = replace(both, pods=tuple(replace(each, addresses=(*each.addresses, f"fd00::{n}")) for n, each in enumerate(both.pods, start=1)))
+    own, others = (
+        (at, f"fd00::{n}")
+        for n, at in ((n, each.addresses[0]) for n, each in enumerate(both.pods, start=1))
+        if at in (CLIENT.address, BACKEND)
+    )
+    first, second = sorted((own, others), key=lambda pair: pair[0] != CLIENT.address)
+    found = followed([asks(BACKEND), asks(second[1], client=first[1])], CLIENT, six, 10)
+    assert {flow.client.address for flow in found.flows} == {CLIENT.address}
+    assert "IPv4 and IPv6 are not followed at once" in found.notes[0]
 
 
 def test_nodes_and_exchanges_are_bounded_and_what_is_left_out_is_said() -> None:

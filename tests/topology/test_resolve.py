@@ -11,6 +11,7 @@ from kubectl_vxtrace.topology.resolve import (
     flow_nodes,
     parse_target,
     resolve,
+    resolve_alone,
     resolve_backends,
     resolve_service,
 )
@@ -304,11 +305,11 @@ def test_a_source_that_cannot_send_is_refused(changed: Pod, said: str) -> None:
     ("target", "said"),
     [
         (KOTSADM, "same"),
-        ("fd00::1", "IPv6"),
+        ("fd00::1", "no IPv6 address"),
         ("external", "ExternalName"),
-        ("six", "no IPv4 address"),
+        ("six", "no IPv4 address, only fd00::10; pod .* has no IPv6 address"),
         ("empty", "no ports"),
-        ("sixes", "IPv6 backends"),
+        ("sixes", "no IPv4 backend on port 1/TCP; pod .* has no IPv6 address"),
         (None, "where the traffic goes"),
     ],
 )
@@ -327,6 +328,61 @@ def test_targets_that_cannot_be_traced_are_refused(target: str | None, said: str
     )
     with pytest.raises(UsageError, match=said):
         ask(KOTSADM, target, snapshot(services=services))
+
+
+def _both_families() -> ClusterSnapshot:
+    """Pods and a Service with an address of each family, a Service of IPv6 alone."""
+    port = (ServicePort(port=80),)
+    fours, sixes = Backend(address="10.244.56.130", port=8080), Backend(address="fd00:10:244::56:2", port=8080)
+    return snapshot(
+        pods=(
+            replace(pod(KOTSADM, "ada-ec-1", "10.244.114.75"), addresses=("10.244.114.75", "fd00:10:244::114:b")),
+            replace(pod("shop/web-0", "ada-ec-2", "10.244.56.130"), addresses=("10.244.56.130", "fd00:10:244::56:2")),
+            pod("shop/old-0", "ada-ec-2", "10.244.56.131"),
+        ),
+        services=(
+            Service(
+                namespace="shop", name="web", addresses=("fd00:10:96::7", "10.96.0.7"), ports=port, backends=(sixes, fours), selector={}
+            ),
+            Service(namespace="shop", name="web6", addresses=("fd00:10:96::8",), ports=port, backends=(sixes,), selector={}),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "service", "server"),
+    [
+        ("shop/web", "10.96.0.7", "10.244.56.130"),
+        ("[fd00:10:96::7]:80", "fd00:10:96::7", "fd00:10:244::56:2"),
+        ("shop/web6", "fd00:10:96::8", "fd00:10:244::56:2"),
+    ],
+)
+def test_a_trace_is_of_one_ip_version_which_an_address_chooses(target: str, service: str, server: str) -> None:
+    (flow,) = ask(KOTSADM, target, _both_families())
+    assert flow.service is not None
+    assert flow.server is not None
+    assert (flow.service.address, flow.server.address, flow.server.pod) == (service, server, "shop/web-0")
+    assert (":" in flow.client.address) == (":" in service)
+
+
+def test_a_pod_s_ipv6_address_leads_through_the_services_of_that_version_alone() -> None:
+    flows = ask(KOTSADM, "[fd00:10:244::56:2]:8080/tcp", _both_families())
+    assert {flow.client.address for flow in flows} == {"fd00:10:244::114:b"}
+    assert [flow.service and flow.service.address for flow in flows] == [None, "fd00:10:96::7", "fd00:10:96::8"]
+
+
+def test_ends_without_an_ip_version_in_common_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"has no IPv6 address, only 10\.244\.56\.131"):
+        ask("[fd00:10:244::114:b]", "pod/shop/old-0", _both_families())
+    with pytest.raises(UsageError, match="no packet goes from one to the other"):
+        ask("10.244.114.75", "fd00:10:96::7", _both_families())
+
+
+def test_alone_a_pod_is_listened_to_at_all_its_addresses() -> None:
+    request = Request(command="pod", source=parse_target(KOTSADM), target=None, access=Access())
+    flows = resolve_alone(request, _both_families())
+    assert [flow.client.address for flow in flows] == ["10.244.114.75"] * 3 + ["fd00:10:244::114:b"] * 3
+    assert [flow.id for flow in flows] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("source", ["svc/kube-system/kube-dns", "node/ada-ec-1"])
