@@ -5,6 +5,7 @@ packets a second), so the packets are first cut out into a small file, and tshar
 memory nor its output, and its event loop fails where tshark does.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ _SNAPLEN_BYTES = 1024
 _MOST_CHARACTERS = 400
 _MOST_FIELD_CHARACTERS = 80
 _MOST_VALUES = 4
+_NUMBER_BEHIND = re.compile(r" \(\d+\)$")
 
 
 class DissectError(CannotRunError):
@@ -98,13 +100,15 @@ def _show(layer: "XmlLayer", name: str) -> str:
 
 
 def _named(layer: "XmlLayer", name: str) -> str:
-    """A field as Wireshark spells it out, without its label: `Echo (ping) request` of `Type: 8 (Echo (ping) request)`."""
+    """A field as Wireshark spells it out, without its label: `Echo (ping) request` of `Type: 8 (Echo (ping) request)`, and of ICMPv6's
+    `Type: Echo (ping) request (128)`."""
     field = layer.get_field(name)
     if field is None or not field.showname:
         return ""
     said = str(field.showname).partition(": ")[2] or str(field.showname)
-    inside = said.partition(" (")[2]
-    return (inside[:-1] if inside.endswith(")") else said)[:_MOST_FIELD_CHARACTERS]
+    if said[:1].isdigit() and said.endswith(")"):
+        return (said.partition(" (")[2][:-1] or said)[:_MOST_FIELD_CHARACTERS]
+    return _NUMBER_BEHIND.sub("", said)[:_MOST_FIELD_CHARACTERS]
 
 
 def _worded(layer: "XmlLayer", name: str) -> str:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 
 from . import proxy_rules
+from .family import alone, is_six
 from .proxy_rules import Table, comment
 from .records import Lab, LabNode, LabPod
 
@@ -89,7 +90,7 @@ def _host(lab: Lab, node: LabNode, table: Table) -> None:
     vxlan = f"-m multiport --dports {node.vxlan_port}"
     hosts = [peer.address for peer in lab.nodes if peer.name != node.name]
     for host in hosts:
-        rule = f"-s {host}/32 -p udp {vxlan} -m addrtype --dst-type LOCAL -j ACCEPT"
+        rule = f"-s {alone(host)} -p udp {vxlan} -m addrtype --dst-type LOCAL -j ACCEPT"
         add(table, "cali-INPUT", rule, "Allow IPv4 VXLAN packets from allowed hosts")
     add(table, "cali-INPUT", f"-p udp {vxlan} -m addrtype --dst-type LOCAL -j DROP", "Drop IPv4 VXLAN packets from non-allowed hosts")
     add(table, "cali-INPUT", "-i cali+ -g cali-wl-to-host")
@@ -99,7 +100,7 @@ def _host(lab: Lab, node: LabNode, table: Table) -> None:
     add(table, "cali-OUTPUT", f"-m mark --mark {ACCEPTED} -j ACCEPT")
     add(table, "cali-OUTPUT", "-o cali+ -j RETURN")
     for host in hosts:
-        rule = f"-d {host}/32 -p udp {vxlan} -m addrtype --src-type LOCAL -j ACCEPT"
+        rule = f"-d {alone(host)} -p udp {vxlan} -m addrtype --src-type LOCAL -j ACCEPT"
         add(table, "cali-OUTPUT", rule, "Allow IPv4 VXLAN packets to other allowed hosts")
 
 
@@ -124,7 +125,8 @@ def workload(table: Table, node: LabNode, pod: LabPod, direction: str, *, policy
     if direction == "egress":
         vxlan = f"-p udp -m multiport --dports {node.vxlan_port}"
         add(table, chain, f"{vxlan} -j DROP", "Drop VXLAN encapped packets originating in workloads")
-        add(table, chain, "-p ipencap -j DROP", "Drop IPinIP encapped packets originating in workloads")
+        if not is_six(node.address):
+            add(table, chain, "-p ipencap -j DROP", "Drop IPinIP encapped packets originating in workloads")
     if policy is not None:
         add(table, chain, "-j MARK --set-xmark 0x0/0x20000", "Start of tier default")
         add(table, chain, f"-m mark --mark 0x0/0x20000 -j {policy}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from . import calico_rules, flannel_rules, servers, tools, wiring
+from .family import alone, iptables, is_six
 from .fault_record import Action, peer
 from .proxy_rules import Table
 from .records import Lab, LabNode, LabPod
@@ -12,7 +13,7 @@ RuleMaker = Callable[[LabNode], list[str]]
 
 WRONG_VNI_STEP = 1
 WRONG_PORT_STEP = 1
-NOBODYS_NETWORK = "192.0.2.0/24"  # TEST-NET-1 (RFC 5737)
+NOBODYS_NETWORKS = {"4": "192.0.2.0/24", "6": "2001:db8::/32"}  # RFC 5737, 3; RFC 3849
 
 
 def block_underlay(lab: Lab, node: LabNode, percent: int) -> None:
@@ -48,7 +49,8 @@ def drop_vxlan(node: LabNode) -> list[str]:
 
 def reject_vxlan(node: LabNode) -> list[str]:
     """iptables: one that refuses it as the firewalls of Red Hat's and Oracle's images do."""
-    return [*_vxlan_match(node), "-j", "REJECT", "--reject-with", "icmp-host-prohibited"]
+    kind = "icmp6-adm-prohibited" if is_six(node.address) else "icmp-host-prohibited"
+    return [*_vxlan_match(node), "-j", "REJECT", "--reject-with", kind]
 
 
 def _vxlan_match(node: LabNode) -> list[str]:
@@ -61,12 +63,12 @@ def input_rule(make: RuleMaker) -> tuple[Action, Action]:
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         spec = _spec(node, percent)
         if not has_rule(node, "INPUT", spec):
-            tools.run_inside(node.netns, ["iptables", "-w", "-I", "INPUT", "1", *spec])
+            tools.run_inside(node.netns, [iptables(node.address), "-w", "-I", "INPUT", "1", *spec])
 
     def undo(lab: Lab, node: LabNode, percent: int) -> None:
         spec = _spec(node, percent)
         if has_rule(node, "INPUT", spec):
-            tools.run_inside(node.netns, ["iptables", "-w", "-D", "INPUT", *spec])
+            tools.run_inside(node.netns, [iptables(node.address), "-w", "-D", "INPUT", *spec])
 
     def _spec(node: LabNode, percent: int) -> list[str]:
         part = ["-m", "statistic", "--mode", "random", "--probability", f"{percent / 100:.2f}"] if percent < 100 else []
@@ -77,7 +79,7 @@ def input_rule(make: RuleMaker) -> tuple[Action, Action]:
 
 def has_rule(node: LabNode, chain: str, spec: list[str], *, table: str = "filter") -> bool:
     """Whether the rule is there; a chain it would jump to may be missing, the namespace may not."""
-    done = tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-C", chain, *spec], check=False)
+    done = tools.run_inside(node.netns, [iptables(node.address), "-w", "-t", table, "-C", chain, *spec], check=False)
     if done.stderr.startswith("nsenter:"):
         raise tools.LabError(f"{node.name}: {done.stderr.strip()}")
     return done.returncode == 0
@@ -167,7 +169,7 @@ def policy(direction: str, choose: Callable[[Lab, LabNode], LabPod], *, but_clie
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         pod = choose(lab, node)
-        allowed = f"{servers.client(lab).address}/32" if but_client else NOBODYS_NETWORK
+        allowed = alone(servers.client(lab).address or "") if but_client else NOBODYS_NETWORKS[lab.family]
         if lab.backend == "calico":
             _calico_policy(node, pod, direction, allowed)
         else:
@@ -183,7 +185,7 @@ def policy(direction: str, choose: Callable[[Lab, LabNode], LabPod], *, but_clie
         else:
             jump = _words(flannel_rules.policy_jump(pod, direction))
             if has_rule(node, "FORWARD", jump):
-                tools.run_inside(node.netns, ["iptables", "-w", "-D", "FORWARD", *jump])
+                tools.run_inside(node.netns, [iptables(node.address), "-w", "-D", "FORWARD", *jump])
             _delete_chain(node, flannel_rules.policy_chain(pod))
 
     return apply, undo
@@ -206,19 +208,19 @@ def _flannel_policy(node: LabNode, pod: LabPod, direction: str, allowed: str) ->
     restore(node, table)
     jump = _words(flannel_rules.policy_jump(pod, direction))
     if not has_rule(node, "FORWARD", jump):
-        tools.run_inside(node.netns, ["iptables", "-w", "-I", "FORWARD", "1", *jump])
+        tools.run_inside(node.netns, [iptables(node.address), "-w", "-I", "FORWARD", "1", *jump])
 
 
 def restore(node: LabNode, table: Table) -> None:
     """Replace the chains that the table declares, leave all others."""
-    tools.run_inside(node.netns, ["iptables-restore", "-w", "--noflush"], text=table.text("filter"))
+    tools.run_inside(node.netns, [f"{iptables(node.address)}-restore", "-w", "--noflush"], text=table.text("filter"))
 
 
 def _delete_chain(node: LabNode, chain: str) -> None:
     """Declared first, so that there is one to delete."""
     table = Table(chains=[chain])
     restore(node, table)
-    tools.run_inside(node.netns, ["iptables", "-w", "-X", chain])
+    tools.run_inside(node.netns, [iptables(node.address), "-w", "-X", chain])
 
 
 def _words(rule: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Faults of packet filters and translations on the nodes: somebody's rule takes the packets, or writes a source that others refuse."""
 
 from . import calico_rules, node_rules, proxy_rules, servers, tools, wiring
+from .family import alone, iptables
 from .fault_actions import policy
 from .fault_record import ENTRY, EXIT, PEERS_TO_TUNNEL, TO_POD, TO_TUNNEL, Action, at_peer, both, fault, peer
 from .node_rules import insert, load, reload, take_out
@@ -17,7 +18,7 @@ _CALICO = ("calico",)
 
 def _unknown_vtep(lab: Lab, node: LabNode, percent: int) -> None:
     """Felix does not know the peer's address, as where it was detected wrongly."""
-    take_out(node, "filter", "cali-INPUT", f"-s {peer(lab, node).address}/32")
+    take_out(node, "filter", "cali-INPUT", f"-s {alone(peer(lab, node).address)}")
 
 
 def _policy_drop(lab: Lab, node: LabNode, percent: int) -> None:
@@ -25,12 +26,12 @@ def _policy_drop(lab: Lab, node: LabNode, percent: int) -> None:
     if node.bridge is None:
         take_out(node, "filter", "FORWARD", "Policy explicitly accepted packet")
     else:
-        tools.run_inside(node.netns, ["iptables", "-w", "-F", "FLANNEL-FWD"])
-    tools.run_inside(node.netns, ["iptables", "-w", "-P", "FORWARD", "DROP"])
+        tools.run_inside(node.netns, [iptables(node.address), "-w", "-F", "FLANNEL-FWD"])
+    tools.run_inside(node.netns, [iptables(node.address), "-w", "-P", "FORWARD", "DROP"])
 
 
 def _policy_accept(lab: Lab, node: LabNode, percent: int) -> None:
-    tools.run_inside(node.netns, ["iptables", "-w", "-P", "FORWARD", "ACCEPT"])
+    tools.run_inside(node.netns, [iptables(node.address), "-w", "-P", "FORWARD", "ACCEPT"])
     load(lab, node)
 
 
@@ -122,18 +123,18 @@ _UNKNOWN = (_unknown_vtep, reload)
 _FORWARD = (_policy_drop, _policy_accept)
 _REJECT = insert("FORWARD", "-i {device} -j REJECT --reject-with icmp-admin-prohibited")
 _OUTPUT = insert("OUTPUT", "-p udp -m udp --dport {port} -j DROP")
-_MASQUERADE = insert("POSTROUTING", "-s {client}/32 -o {device} -j MASQUERADE", table="nat")
+_MASQUERADE = insert("POSTROUTING", "-s {client} -o {device} -j MASQUERADE", table="nat")
 _KNOWS_CLIENT = policy("ingress", servers.dns_pod, but_client=True)
 _TO_VXLAN_PORT = insert(
-    "POSTROUTING", f"-s {{client}}/32 -o {{device}} -p udp -m udp --sport {_ITS_PORT} -j MASQUERADE --to-ports {{port}}", table="nat"
+    "POSTROUTING", f"-s {{client}} -o {{device}} -p udp -m udp --sport {_ITS_PORT} -j MASQUERADE --to-ports {{port}}", table="nat"
 )
-_TO_ONE_PORT = insert("POSTROUTING", "-s {client}/32 -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
+_TO_ONE_PORT = insert("POSTROUTING", "-s {client} -o {device} -p udp -m udp --dport 53 -j MASQUERADE --to-ports 40000", table="nat")
 _UNSEEN_SYN = insert("PREROUTING", "-i {device} -p tcp -m tcp --dport 9153 --tcp-flags SYN,ACK SYN -j NOTRACK", table="raw")
 
 _MASQUERADED_SO = both(_TO_VXLAN_PORT, (_new_connection, _new_connection))
 # All of them to one server, whose node is then known.
 _TO_ONE_SERVER = insert(
-    "PREROUTING", f"-s {{client}}/32 -p udp -m udp --sport {_ITS_PORT} --dport 53 -j DNAT --to-destination {{server}}", table="nat"
+    "PREROUTING", f"-s {{client}} -p udp -m udp --sport {_ITS_PORT} --dport 53 -j DNAT --to-destination {{server}}", table="nat"
 )
 _CLASH_AT_SERVER = both(_TO_ONE_SERVER, _MASQUERADED_SO)
 _CLASH = both((_trust_workloads, _distrust_workloads), _MASQUERADED_SO)

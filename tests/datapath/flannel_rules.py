@@ -3,6 +3,7 @@
 import hashlib
 
 from . import proxy_rules
+from .family import alone, is_six
 from .proxy_rules import Table, comment
 from .records import Lab, LabNode, LabPod
 
@@ -30,12 +31,13 @@ def _nat(lab: Lab, node: LabNode) -> str:
     table.chain("FLANNEL-POSTRTG")
     proxy_rules.nat(lab, table)
     title, chain, pods, own = comment("flanneld masq"), "FLANNEL-POSTRTG", lab.pod_cidr, node.pod_cidr
+    multicast = "ff00::/8" if is_six(node.address) else "224.0.0.0/4"
     table.add("POSTROUTING", f"{title} -j {chain}")
     table.add(chain, f"-m mark --mark 0x4000/0x4000 {title} -j RETURN")
     table.add(chain, f"-s {own} -d {pods} {title} -j RETURN")
     table.add(chain, f"-s {pods} -d {own} {title} -j RETURN")
     table.add(chain, f"! -s {pods} -d {own} {title} -j RETURN")
-    table.add(chain, f"-s {pods} ! -d 224.0.0.0/4 {title} -j MASQUERADE --random-fully")
+    table.add(chain, f"-s {pods} ! -d {multicast} {title} -j MASQUERADE --random-fully")
     table.add(chain, f"! -s {pods} -d {pods} {title} -j MASQUERADE --random-fully")
     return table.text("nat")
 
@@ -60,4 +62,4 @@ def policy_jump(pod: LabPod, direction: str) -> str:
     """The match and jump in FORWARD that leads what goes to a pod ("ingress") or comes from it ("egress") into its chain."""
     side, preposition = ("-d", "to") if direction == "ingress" else ("-s", "from")
     words = f"rule to jump traffic {preposition} POD name:{pod.name} namespace: {pod.namespace} to chain {policy_chain(pod)}"
-    return f"{side} {pod.address}/32 {comment(words)} -j {policy_chain(pod)}"
+    return f"{side} {alone(pod.address or '')} {comment(words)} -j {policy_chain(pod)}"

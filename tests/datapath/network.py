@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import faults, processes, records, servers, steering, tools, wiring
+from .family import iptables
 from .node_rules import RULESETS
 from .records import Lab, LabNode
 
@@ -61,7 +62,7 @@ def _commands(lab: Lab, netns: str) -> list[str]:
 def _node_rules(item: tuple[Lab, LabNode]) -> None:
     lab, node = item
     ruleset = RULESETS[lab.backend]
-    tools.run_inside(node.netns, ["iptables-restore"], text=ruleset(lab, node))
+    tools.run_inside(node.netns, [f"{iptables(node.address)}-restore"], text=ruleset(lab, node))
 
 
 def _in_parallel(function: Callable[[_Item], None], items: Iterable[_Item]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 
 from . import calico_rules, flannel_rules, proxy_rules, servers, tools, wiring
+from .family import iptables
 from .fault_actions import has_rule
 from .fault_record import Action, peer
 from .records import Lab, LabNode
@@ -15,7 +16,7 @@ RULESETS = {"calico": calico_rules.ruleset, "flannel": flannel_rules.ruleset, "c
 def load(lab: Lab, node: LabNode) -> None:
     """Every rule of a node as these records ask for; what else stood in the tables of iptables is gone."""
     ruleset = RULESETS[lab.backend]
-    tools.run_inside(node.netns, ["iptables-restore", "-w"], text=ruleset(lab, node))
+    tools.run_inside(node.netns, [f"{iptables(node.address)}-restore", "-w"], text=ruleset(lab, node))
 
 
 def with_dead_dns(lab: Lab) -> Lab:
@@ -48,18 +49,18 @@ def insert(chain: str, words: str, *, table: str = "filter") -> tuple[Action, Ac
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         if not has_rule(node, chain, spec(lab, node), table=table):
-            tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-I", chain, "1", *spec(lab, node)])
+            tools.run_inside(node.netns, [iptables(node.address), "-w", "-t", table, "-I", chain, "1", *spec(lab, node)])
 
     def undo(lab: Lab, node: LabNode, percent: int) -> None:
         if has_rule(node, chain, spec(lab, node), table=table):
-            tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-D", chain, *spec(lab, node)])
+            tools.run_inside(node.netns, [iptables(node.address), "-w", "-t", table, "-D", chain, *spec(lab, node)])
 
     return apply, undo
 
 
 def take_out(node: LabNode, table: str, chain: str, text: str) -> None:
     """Delete the rules of a chain in whose text this stands."""
-    listed = tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-S", chain]).stdout
+    listed = tools.run_inside(node.netns, [iptables(node.address), "-w", "-t", table, "-S", chain]).stdout
     for line in listed.splitlines():
         if line.startswith("-A ") and text in line:
-            tools.run_inside(node.netns, ["iptables", "-w", "-t", table, "-D", *shlex.split(line)[1:]])
+            tools.run_inside(node.netns, [iptables(node.address), "-w", "-t", table, "-D", *shlex.split(line)[1:]])

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from . import fault_actions as actions
 from . import records, servers, shape, tools, wiring
+from .family import alone, lab_address, on_device
 from .fault_record import ENTRY, EXIT, PEERS_ENTRY, PEERS_TO_POD, TO_POD, TO_TUNNEL, WIRE_OUT, Action, fault, peer
 from .records import Lab, LabNode
 
 STALE_MAC = "66:0d:0d:0d:0d:0d"
 _MORE_BYTES = 20  # an IPv6 header has 40 bytes (RFC 8200, 3), IPv4's 20
-NOBODY = "10.128.0.200"  # on the underlay; no node has it
+NOBODY = "10.128.0.200"  # in IPv4; on the underlay; no node has it
 
 
 def mend_overlay(lab: Lab, node: LabNode) -> None:
@@ -62,7 +63,7 @@ def _fdb_to(address_of: str) -> Action:
 
     def apply(lab: Lab, node: LabNode, percent: int) -> None:
         other = peer(lab, node)
-        wrong = NOBODY if address_of == "nobody" else lab.nodes[2].address
+        wrong = lab_address(lab.family, NOBODY) if address_of == "nobody" else lab.nodes[2].address
         tools.bridge_batch(node.netns, [wiring.fdb_entry(node, other).replace(other.address, wrong)])
 
     return apply
@@ -84,7 +85,7 @@ def _publish(lab: Lab, node: LabNode, address: str | None) -> None:
 
 
 def _wrong_address(lab: Lab, node: LabNode, percent: int) -> None:
-    _publish(lab, node, NOBODY)
+    _publish(lab, node, lab_address(lab.family, NOBODY))
 
 
 def _right_address(lab: Lab, node: LabNode, percent: int) -> None:
@@ -106,24 +107,24 @@ def _gone(lab: Lab, node: LabNode, percent: int) -> None:
 
 def _take_pods_address(lab: Lab, node: LabNode, percent: int) -> None:
     """IPAM gave the tunnel an address that a pod has."""
-    tools.ip_batch(node.netns, [f"addr replace {servers.dns_pod(lab, node).address}/32 dev {node.vtep_interface}"])
+    tools.ip_batch(node.netns, [f"addr replace {on_device(servers.dns_pod(lab, node).address or '')} dev {node.vtep_interface}"])
 
 
 def _give_pods_address(lab: Lab, node: LabNode, percent: int) -> None:
-    address = f"{servers.dns_pod(lab, node).address}/32"
+    address = alone(servers.dns_pod(lab, node).address or "")
     tools.run(["ip", "-n", node.netns, "addr", "delete", address, "dev", node.vtep_interface], check=False)
 
 
 def _second_owner(lab: Lab, node: LabNode, percent: int) -> None:
     """The third node has this node's underlay address as well, and answered its peer's ARP request first."""
     third, other = lab.nodes[2], peer(lab, node)
-    tools.ip_batch(third.netns, [f"addr replace {node.address}/32 dev {third.underlay_interface}"])
+    tools.ip_batch(third.netns, [f"addr replace {on_device(node.address)} dev {third.underlay_interface}"])
     tools.ip_batch(other.netns, [f"neigh replace {node.address} lladdr {third.underlay_mac} dev {other.underlay_interface} nud permanent"])
 
 
 def _one_owner(lab: Lab, node: LabNode, percent: int) -> None:
     third, other = lab.nodes[2], peer(lab, node)
-    tools.run(["ip", "-n", third.netns, "addr", "delete", f"{node.address}/32", "dev", third.underlay_interface], check=False)
+    tools.run(["ip", "-n", third.netns, "addr", "delete", alone(node.address), "dev", third.underlay_interface], check=False)
     tools.run(["ip", "-n", other.netns, "neigh", "delete", node.address, "dev", other.underlay_interface], check=False)
 
 

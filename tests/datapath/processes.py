@@ -170,8 +170,10 @@ def _pid_file(state_dir: str, name: str) -> Path:
 def listening(running: Running, protocol: str, port: int) -> bool:
     """Whether a socket in the process's namespace is bound ("udp") or listens ("tcp") on a port (proc(5), /proc/PID/net/udp and tcp)."""
     state = "07" if protocol == "udp" else "0A"
-    try:
-        lines = Path(f"/proc/{running.pid}/net/{protocol}").read_text().splitlines()[1:]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    lines: list[str] = []
+    for name in (protocol, f"{protocol}6"):
+        try:
+            lines += Path(f"/proc/{running.pid}/net/{name}").read_text().splitlines()[1:]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == state for line in lines)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 
+from .family import alone, host_port
 from .records import Lab, LabNode, LabPod, LabService, LabServicePort
 
 
@@ -76,18 +77,18 @@ def nat(lab: Lab, table: Table) -> None:
 def _service_port(lab: Lab, table: Table, service: LabService, port: LabServicePort, backends: tuple[LabPod, ...]) -> None:
     name, protocol = port_name(service, port), port.protocol.lower()
     chain = chain_name("SVC", name, protocol)
-    match = f"-d {service.cluster_ip}/32 -p {protocol} {comment(f'{name} cluster IP')} -m {protocol} --dport {port.port}"
+    match = f"-d {alone(service.cluster_ip)} -p {protocol} {comment(f'{name} cluster IP')} -m {protocol} --dport {port.port}"
     table.chain(chain)
     table.add("KUBE-SERVICES", f"{match} -j {chain}")
     table.add(chain, f"! -s {lab.pod_cidr} {match} -j KUBE-MARK-MASQ")
     for index, pod in enumerate(backends):
-        endpoint = f"{pod.address}:{port.target_port}"
+        endpoint = host_port(pod.address or "", port.target_port)
         target = chain_name("SEP", name, protocol, endpoint)
         left = len(backends) - index
         choice = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
         table.chain(target)
         table.add(chain, f"{comment(f'{name} -> {endpoint}')} {choice}-j {target}")
-        table.add(target, f"-s {pod.address}/32 {comment(name)} -j KUBE-MARK-MASQ")
+        table.add(target, f"-s {alone(pod.address or '')} {comment(name)} -j KUBE-MARK-MASQ")
         table.add(target, f"-p {protocol} {comment(name)} -m {protocol} -j DNAT --to-destination {endpoint}")
 
 
@@ -95,11 +96,13 @@ def filter_chains(lab: Lab, table: Table) -> None:
     """The chains that a service without endpoints, and everything forwarded, runs through. `filter_hooks` leads there."""
     for chain in ("KUBE-EXTERNAL-SERVICES", "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL", "KUBE-SERVICES"):
         table.chain(chain)
-    local = "block incoming localnet connections"
-    table.add(
-        "KUBE-FIREWALL",
-        f"! -s 127.0.0.0/8 -d 127.0.0.0/8 {comment(local)} -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
-    )
+    six = lab.family == "6"
+    if not six:
+        local = "block incoming localnet connections"
+        table.add(
+            "KUBE-FIREWALL",
+            f"! -s 127.0.0.0/8 -d 127.0.0.0/8 {comment(local)} -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+        )
     table.add("KUBE-FORWARD", "-m conntrack --ctstate INVALID -j DROP")
     table.add("KUBE-FORWARD", f"{comment('kubernetes forwarding rules')} -m mark --mark 0x4000/0x4000 -j ACCEPT")
     table.add("KUBE-FORWARD", f"{comment('kubernetes forwarding conntrack rule')} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
@@ -109,8 +112,8 @@ def filter_chains(lab: Lab, table: Table) -> None:
                 protocol = port.protocol.lower()
                 table.add(
                     "KUBE-SERVICES",
-                    f"-d {service.cluster_ip}/32 -p {protocol} {comment(f'{port_name(service, port)} has no endpoints')}"
-                    f" -m {protocol} --dport {port.port} -j REJECT --reject-with icmp-port-unreachable",
+                    f"-d {alone(service.cluster_ip)} -p {protocol} {comment(f'{port_name(service, port)} has no endpoints')}"
+                    f" -m {protocol} --dport {port.port} -j REJECT --reject-with {'icmp6' if six else 'icmp'}-port-unreachable",
                 )
 
 

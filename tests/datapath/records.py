@@ -155,7 +155,7 @@ class Lab:
 
     Attributes:
         backend: "calico", "flannel" or "cilium".
-        family: "4".
+        family: "4" or "6": the IP version of the underlay, the pods and the services.
         cluster_uid: the uid of the namespace kube-system, by which a cluster is recognised.
         pod_cidr: the network all pods' addresses come from.
         fabric: name of the underlay's network namespace.

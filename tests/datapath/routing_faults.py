@@ -3,6 +3,7 @@
 import ipaddress
 
 from . import servers, tools, wiring
+from .family import alone, is_six, lab_address, nth, on_device, prefix_bits
 from .fault_record import TO_POD, TO_TUNNEL, WIRE, WIRE_OUT, Action, at_peer, both, fault, peer
 from .node_rules import insert
 from .overlay_faults import mend_overlay
@@ -10,27 +11,34 @@ from .records import Lab, LabNode, LabPod
 from .wiring import GATEWAY
 
 _FORWARD = "net.ipv4.ip_forward"
+_FORWARD_6 = "net.ipv6.conf.all.forwarding"
 _LOOK_ELSEWHERE = 52  # a routing table that nobody else uses
 _MARK = "0x10000000/0x10000000"  # a bit that neither kube-proxy nor Calico uses
 _PAST_MAIN = 53  # another one, and the priority of the rule that leads there
 _CONTAINERS = "docker0"
-_MASQUERADING = insert("POSTROUTING", "-s {client}/32 -d {server}/32 -o {device} -j MASQUERADE", table="nat")
-_MARKING = insert("PREROUTING", f"-s {{client}}/32 -j MARK --set-xmark {_MARK}", table="mangle")
+_MASQUERADING = insert("POSTROUTING", "-s {client} -d {server} -o {device} -j MASQUERADE", table="nat")
+_MARKING = insert("PREROUTING", f"-s {{client}} -j MARK --set-xmark {_MARK}", table="mangle")
+
+
+def _version(node: LabNode) -> list[str]:
+    """ip(8): which routing tables and rules, where no address says it."""
+    return ["-6"] if is_six(node.address) else []
 
 
 def _route(node: LabNode, *words: str) -> None:
-    tools.run(["ip", "-n", node.netns, "route", *words])
+    tools.run(["ip", *_version(node), "-n", node.netns, "route", *words])
 
 
 def _unroute(node: LabNode, *words: str) -> None:
     """Delete a route that may be gone already."""
-    tools.run(["ip", "-n", node.netns, "route", "delete", *words], check=False)
+    tools.run(["ip", *_version(node), "-n", node.netns, "route", "delete", *words], check=False)
 
 
 def mend_routes(lab: Lab, node: LabNode) -> None:
     """Every route of a node as it was made at first; what is extra stays."""
     mend_overlay(lab, node)
-    default = f"route replace default via {GATEWAY} dev {node.underlay_interface} proto dhcp src {node.address} metric 100"
+    gateway = lab_address(lab.family, GATEWAY)
+    default = f"route replace default via {gateway} dev {node.underlay_interface} proto dhcp src {node.address} metric 100"
     lines = [default]
     if node.bridge is None:
         lines += [
@@ -38,8 +46,7 @@ def mend_routes(lab: Lab, node: LabNode) -> None:
         ]
         lines = [line for line in lines if not line.startswith("link ")]
     else:
-        own = ipaddress.IPv4Network(node.pod_cidr)
-        lines.append(f"route replace {own} dev {node.bridge} proto kernel scope link src {own[1]}")
+        lines.append(f"route replace {node.pod_cidr} dev {node.bridge} proto kernel scope link src {nth(node.pod_cidr, 1)}")
     tools.ip_batch(node.netns, lines)
 
 
@@ -64,7 +71,7 @@ def _pod(lab: Lab, node: LabNode) -> LabPod:
 
 def _no_pod_route(lab: Lab, node: LabNode, percent: int) -> None:
     """Calico: the pod's /32 is gone, its block's blackhole stays. Flannel: the block's route to the bridge is gone."""
-    _unroute(node, *([f"{_pod(lab, node).address}/32"] if node.bridge is None else [node.pod_cidr, "dev", node.bridge]))
+    _unroute(node, *([alone(_pod(lab, node).address or "")] if node.bridge is None else [node.pod_cidr, "dev", node.bridge]))
 
 
 def _unplug(lab: Lab, node: LabNode, percent: int) -> None:
@@ -86,15 +93,16 @@ def _claim(lab: Lab, node: LabNode, owner: LabNode) -> None:
         _route(node, "replace", "blackhole", owner.pod_cidr, "proto", "80")
     else:
         _unroute(node, owner.pod_cidr)
-        address = ipaddress.IPv4Network(owner.pod_cidr)[1]
-        tools.ip_batch(node.netns, [f"addr replace {address}/{wiring.PREFIX_BITS} brd + dev {node.bridge}"])
+        address = nth(owner.pod_cidr, 1)
+        tools.ip_batch(node.netns, [f"addr replace {on_device(address, prefix_bits(address))} dev {node.bridge}"])
 
 
 def _disclaim(lab: Lab, node: LabNode, owner: LabNode) -> None:
     if node.bridge is None:
         _unroute(node, "blackhole", owner.pod_cidr)
     else:
-        address = f"{ipaddress.IPv4Network(owner.pod_cidr)[1]}/{wiring.PREFIX_BITS}"
+        address = nth(owner.pod_cidr, 1)
+        address = f"{address}/{prefix_bits(address)}"
         tools.run(["ip", "-n", node.netns, "addr", "delete", address, "dev", node.bridge], check=False)
     mend_routes(lab, node)
 
@@ -122,13 +130,13 @@ def _third_disclaims(lab: Lab, node: LabNode, percent: int) -> None:
 def _send_back(lab: Lab, node: LabNode, percent: int) -> None:
     """The node believes that its pod is behind the peer, the peer that it is here."""
     other = peer(lab, node)
-    pod = f"{_pod(lab, node).address}/32"
+    pod = alone(_pod(lab, node).address or "")
     _route(node, "replace", pod, "via", other.vtep_address, "dev", node.vtep_interface, "onlink")
 
 
 def _keep(lab: Lab, node: LabNode, percent: int) -> None:
     if node.bridge is not None:
-        _unroute(node, f"{_pod(lab, node).address}/32")
+        _unroute(node, alone(_pod(lab, node).address or ""))
     mend_routes(lab, node)
 
 
@@ -141,12 +149,20 @@ def _device_setting(node: LabNode, device: str, name: str, value: str) -> None:
 def _strict(lab: Lab, node: LabNode, percent: int) -> None:
     """Strict reverse path filter, while the way back to the peer's pod leads through the NIC."""
     _device_setting(node, node.vtep_interface, "rp_filter", "1")
-    _route(node, "replace", f"{_pod(lab, peer(lab, node)).address}/32", "via", GATEWAY, "dev", node.underlay_interface)
+    _route(
+        node,
+        "replace",
+        alone(_pod(lab, peer(lab, node)).address or ""),
+        "via",
+        lab_address(lab.family, GATEWAY),
+        "dev",
+        node.underlay_interface,
+    )
 
 
 def _lax(lab: Lab, node: LabNode, percent: int) -> None:
     _device_setting(node, node.vtep_interface, "rp_filter", "0")
-    _unroute(node, f"{_pod(lab, peer(lab, node)).address}/32")
+    _unroute(node, alone(_pod(lab, peer(lab, node)).address or ""))
 
 
 def _strict_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
@@ -155,9 +171,9 @@ def _strict_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
     _lax_for_replies(lab, node, percent)
     way = ["via", other.vtep_address, "dev", node.vtep_interface, "onlink"]
     _route(node, "replace", other.pod_cidr, *way, "table", table)
-    tools.run(["ip", "-n", node.netns, "rule", "add", "fwmark", _MARK, "lookup", table, "priority", table])
+    tools.run(["ip", *_version(node), "-n", node.netns, "rule", "add", "fwmark", _MARK, "lookup", table, "priority", table])
     _MARKING[0](lab, node, percent)
-    _route(node, "replace", other.pod_cidr, "via", GATEWAY, "dev", node.underlay_interface)
+    _route(node, "replace", other.pod_cidr, "via", lab_address(lab.family, GATEWAY), "dev", node.underlay_interface)
     _device_setting(node, node.vtep_interface, "rp_filter", "1")
 
 
@@ -165,14 +181,14 @@ def _lax_for_replies(lab: Lab, node: LabNode, percent: int) -> None:
     table = str(_LOOK_ELSEWHERE)
     _device_setting(node, node.vtep_interface, "rp_filter", "0")
     _MARKING[1](lab, node, percent)
-    tools.run(["ip", "-n", node.netns, "rule", "delete", "lookup", table], check=False)
-    tools.run(["ip", "-n", node.netns, "route", "flush", "table", table], check=False)
+    tools.run(["ip", *_version(node), "-n", node.netns, "rule", "delete", "lookup", table], check=False)
+    tools.run(["ip", *_version(node), "-n", node.netns, "route", "flush", "table", table], check=False)
     mend_routes(lab, node)
 
 
 def _forwarding(value: str) -> Action:
     def act(lab: Lab, node: LabNode, percent: int) -> None:
-        tools.run_inside(node.netns, ["sysctl", "-q", "-w", f"{_FORWARD}={value}"])
+        tools.run_inside(node.netns, ["sysctl", "-q", "-w", f"{_FORWARD_6 if is_six(node.address) else _FORWARD}={value}"])
 
     return act
 
@@ -221,23 +237,30 @@ def _past_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
     """An agent's rule sends what the node itself sends to its peer, encapsulated packets too, to a table that knows the gateway only."""
     _to_the_peer(lab, node, percent)
     table = str(_PAST_MAIN)
-    _route(node, "replace", "default", "via", GATEWAY, "dev", node.underlay_interface, "table", table)
+    _route(node, "replace", "default", "via", lab_address(lab.family, GATEWAY), "dev", node.underlay_interface, "table", table)
     ends = ["from", node.address, "to", peer(lab, node).address]
-    tools.run(["ip", "-n", node.netns, "rule", "add", *ends, "lookup", table, "priority", table])
+    tools.run(["ip", *_version(node), "-n", node.netns, "rule", "add", *ends, "lookup", table, "priority", table])
 
 
 def _to_the_peer(lab: Lab, node: LabNode, percent: int) -> None:
     table = str(_PAST_MAIN)
-    tools.run(["ip", "-n", node.netns, "rule", "delete", "lookup", table], check=False)
-    tools.run(["ip", "-n", node.netns, "route", "flush", "table", table], check=False)
+    tools.run(["ip", *_version(node), "-n", node.netns, "rule", "delete", "lookup", table], check=False)
+    tools.run(["ip", *_version(node), "-n", node.netns, "route", "flush", "table", table], check=False)
 
 
 def _containers(lab: Lab, node: LabNode, percent: int) -> None:
     """A container runtime's bridge is in a network that holds the peer's pod, and is narrower than its block."""
     _no_containers(lab, node, percent)
-    network = ipaddress.IPv4Network(f"{_pod(lab, peer(lab, node)).address}/27", strict=False)
+    address = _pod(lab, peer(lab, node)).address or ""
+    bits = 123 if is_six(address) else 27
+    network = ipaddress.ip_network(f"{address}/{bits}", strict=False)
     tools.ip_batch(
-        node.netns, [f"link add {_CONTAINERS} type bridge", f"addr add {network[-2]}/27 dev {_CONTAINERS}", f"link set {_CONTAINERS} up"]
+        node.netns,
+        [
+            f"link add {_CONTAINERS} type bridge",
+            f"addr add {network[-2]}/{bits}{' nodad' if is_six(address) else ''} dev {_CONTAINERS}",
+            f"link set {_CONTAINERS} up",
+        ],
     )
 
 
@@ -248,21 +271,21 @@ def _no_containers(lab: Lab, node: LabNode, percent: int) -> None:
 def _foreign_tunnel_address(lab: Lab, node: LabNode, percent: int) -> None:
     """The VXLAN device has an address of the third node's block, and what the client's pod sends to the peer has it as its source."""
     _own_tunnel_address(lab, node, percent)
-    tools.ip_batch(node.netns, [f"addr replace {_spare(lab)}/32 dev {node.vtep_interface}"])
-    tools.run(["ip", "-n", node.netns, "addr", "delete", f"{node.vtep_address}/32", "dev", node.vtep_interface])
+    tools.ip_batch(node.netns, [f"addr replace {on_device(_spare(lab))} dev {node.vtep_interface}"])
+    tools.run(["ip", "-n", node.netns, "addr", "delete", alone(node.vtep_address), "dev", node.vtep_interface])
     _MASQUERADING[0](lab, node, percent)
 
 
 def _own_tunnel_address(lab: Lab, node: LabNode, percent: int) -> None:
     _MASQUERADING[1](lab, node, percent)
-    tools.ip_batch(node.netns, [f"addr replace {node.vtep_address}/32 dev {node.vtep_interface}"])
-    tools.run(["ip", "-n", node.netns, "addr", "delete", f"{_spare(lab)}/32", "dev", node.vtep_interface], check=False)
+    tools.ip_batch(node.netns, [f"addr replace {on_device(node.vtep_address)} dev {node.vtep_interface}"])
+    tools.run(["ip", "-n", node.netns, "addr", "delete", alone(_spare(lab)), "dev", node.vtep_interface], check=False)
     mend_routes(lab, node)
 
 
 def _spare(lab: Lab) -> str:
     """An address of the third node's block that nobody has."""
-    return str(ipaddress.IPv4Network(lab.nodes[2].pod_cidr)[26])
+    return nth(lab.nodes[2].pod_cidr, 26)
 
 
 _OFF = (_forwarding("0"), _forwarding("1"))

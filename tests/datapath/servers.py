@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from . import processes, tools
+from .family import host_port
 from .records import Lab, LabNode, LabPod
 from .shape import CLIENT
 from .tools import LabError, LabUsageError
@@ -46,7 +47,7 @@ def dns_pod(lab: Lab, node: LabNode) -> LabPod:
 def service_address(lab: Lab, namespace: str, name: str) -> str:
     """ClusterIP:port of a service's first port."""
     service = next(service for service in lab.services if (service.namespace, service.name) == (namespace, name))
-    return f"{service.cluster_ip}:{service.ports[0].port}"
+    return host_port(service.cluster_ip, service.ports[0].port)
 
 
 def targets(lab: Lab) -> dict[str, tuple[str, str]]:
@@ -187,7 +188,7 @@ def wait_answered(lab: Lab, pod: LabPod, inside: Callable[[LabPod, Sequence[str]
     Raises:
         LabError: no answer within 20 s.
     """
-    argv = program("ask", "dns", f"{pod.address}:53", QUESTION, "--rate", "20", "--seconds", "20", "--until-answered")
+    argv = program("ask", "dns", host_port(pod.address or "", 53), QUESTION, "--rate", "20", "--seconds", "20", "--until-answered")
     if tools.run(inside(client(lab), argv), check=False).returncode != 0:
         raise LabError(f"the network is made, but no answer comes from {pod.namespace}/{pod.name} ({pod.address}) to {client(lab).name}")
 

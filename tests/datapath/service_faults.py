@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from . import processes, records, servers, tools, wiring
+from .family import alone, iptables
 from .fault_record import TO_POD, TO_TUNNEL, Action, fault
 from .node_rules import load, reload, take_out, with_dead_dns
 from .records import Lab, LabNode
@@ -60,8 +61,8 @@ def _local_only(lab: Lab, node: LabNode, percent: int) -> None:
     _show(lab, local=True)
     take_out(node, "nat", "KUBE-SERVICES", f"{_TITLE}:dns cluster IP")
     address = servers.service_address(lab, *_DNS).partition(":")[0]
-    rule = ["-d", f"{address}/32", "-p", "udp", "-m", "comment", "--comment", f"{_TITLE}:dns has no local endpoints", "-m", "udp"]
-    tools.run_inside(node.netns, ["iptables", "-w", "-A", "KUBE-SERVICES", *rule, "--dport", "53", "-j", "DROP"])
+    rule = ["-d", alone(address), "-p", "udp", "-m", "comment", "--comment", f"{_TITLE}:dns has no local endpoints", "-m", "udp"]
+    tools.run_inside(node.netns, [iptables(node.address), "-w", "-A", "KUBE-SERVICES", *rule, "--dport", "53", "-j", "DROP"])
 
 
 def _anywhere(lab: Lab, node: LabNode, percent: int) -> None:

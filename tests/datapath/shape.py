@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .family import lab_address, lab_network, nth
 from .records import Lab, LabContainer, LabNode, LabPod, LabPort, LabService, LabServicePort, LabWorkload
 
 POD_NETWORK = "10.244.0.0/16"
@@ -13,6 +14,7 @@ SERVICE_NETWORK = "10.96.0.0/12"
 FABRIC = "vxlab-fabric"
 NODE_MTU_BYTES = 1460  # Google Cloud's default, as on the procedure's machines
 OVERHEAD_BYTES = 50  # IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348, section 5)
+OVERHEAD_6_BYTES = 70  # with IPv6's 40
 CLIENT = ("kotsadm", "kotsadm-58f859745b-x4nh8")
 
 NODE_ADDRESSES = tuple(f"10.128.0.{number}" for number in (72, 95, 96, 97, 98, 99, 100, 101, 102, 103))
@@ -40,6 +42,9 @@ _DEVICES = {
     "flannel": ("flannel.1", "7a", 1, 8472),
     "cilium": ("cilium_vxlan", "8e", 0, 8472),
 }
+# Calico and flannel make a device of its own for IPv6.
+_DEVICES_6 = {"calico": "vxlan-v6.calico", "flannel": "flannel-v6.1"}
+BACKENDS_6 = tuple(_DEVICES_6)
 _AGENTS = {"calico": ("kube-system", "calico-node"), "flannel": ("kube-flannel", "kube-flannel-ds"), "cilium": ("kube-system", "cilium")}
 
 _UIDS = uuid.UUID("6b1f2f5e-7f0c-4d61-9d0f-5a4c6f8f1e10")
@@ -63,24 +68,24 @@ def container(namespace: str, name: str) -> str:
     return hashlib.sha256(f"container {namespace}/{name}".encode()).hexdigest()
 
 
-def design(backend: str, nodes: int) -> tuple[LabNode, ...]:
-    """The nodes of a lab; backend "calico", "flannel" or "cilium"."""
-    return tuple(_node(backend, index) for index in range(nodes))
+def design(backend: str, nodes: int, family: str = "4") -> tuple[LabNode, ...]:
+    """The nodes of a lab; backend "calico", "flannel" or "cilium", family "4", or but for Cilium "6"."""
+    return tuple(_node(backend, index, family) for index in range(nodes))
 
 
-def lab(backend: str, nodes: int, state_dir: str) -> Lab:
+def lab(backend: str, nodes: int, state_dir: str, family: str = "4") -> Lab:
     """The records of a lab of `nodes` (2 to 5) nodes that is to be made."""
-    members = design(backend, nodes)
+    members = design(backend, nodes, family)
     pods = tuple(_pod(backend, members, plan) for plan in _plans(backend, nodes))
     return Lab(
         backend=backend,
-        family="4",
+        family=family,
         cluster_uid=uid("namespace", "", "kube-system"),
-        pod_cidr=POD_NETWORK,
+        pod_cidr=lab_network(family, POD_NETWORK),
         fabric=FABRIC,
         nodes=members,
         pods=pods,
-        services=_services(),
+        services=_services(family),
         workloads=_workloads(backend, pods),
         state_dir=state_dir,
     )
@@ -107,25 +112,25 @@ def host_interface(backend: str, namespace: str, name: str) -> str:
     return f"cali{digest[:11]}" if backend == "calico" else f"veth{digest[:8]}"
 
 
-def _node(backend: str, index: int) -> LabNode:
+def _node(backend: str, index: int, family: str) -> LabNode:
     name = f"ada-ec-{index + 1}"
-    address = NODE_ADDRESSES[index]
+    four = NODE_ADDRESSES[index]
     device, prefix, vni, port = _DEVICES[backend]
-    cidr = CALICO_BLOCKS[index] if backend == "calico" else f"10.244.{index + 1}.0/24"
+    cidr = lab_network(family, CALICO_BLOCKS[index] if backend == "calico" else f"10.244.{index + 1}.0/24")
     return LabNode(
         name=name,
         uid=uid("node", "", name),
         netns=name,
-        address=address,
+        address=lab_address(family, four),
         underlay_interface="ens4",
-        underlay_mac="42:01:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(address).packed),
-        vtep_interface=device,
+        underlay_mac="42:01:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(four).packed),
+        vtep_interface=_DEVICES_6[backend] if family == "6" else device,
         # Cilium's is that of cilium_host, anywhere in the block.
         vtep_address=f"10.244.{index + 1}.223" if backend == "cilium" else cidr.partition("/")[0],
         vtep_mac=mac(prefix, f"{backend} {name}"),
         vni=vni,
         vxlan_port=port,
-        mtu_bytes=NODE_MTU_BYTES - OVERHEAD_BYTES,
+        mtu_bytes=NODE_MTU_BYTES - (OVERHEAD_6_BYTES if family == "6" else OVERHEAD_BYTES),
         pod_cidr=cidr,
         fabric_port=f"to-{name}",
         bridge="cni0" if backend == "flannel" else None,
@@ -143,7 +148,7 @@ def _pod(backend: str, nodes: tuple[LabNode, ...], plan: _Plan) -> LabPod:
     else:
         # In a bridge's block the first address is the bridge's.
         offset = plan.offset + (node.bridge is not None)
-        address, netns = str(ipaddress.IPv4Network(node.pod_cidr)[offset]), f"pod-{plan.name}"
+        address, netns = nth(node.pod_cidr, offset), f"pod-{plan.name}"
     return LabPod(
         namespace=plan.namespace,
         name=plan.name,
@@ -217,15 +222,15 @@ def _labels(app: str) -> dict[str, str]:
     return {"k8s-app": "kube-dns"} if app == "coredns" else {"app": app}
 
 
-def _services() -> tuple[LabService, ...]:
+def _services(family: str) -> tuple[LabService, ...]:
     dns = (("dns", 53, "UDP", 53), ("dns-tcp", 53, "TCP", 53), ("metrics", 9153, "TCP", 9153))
     return (
-        _service("kube-system", "kube-dns", "10.96.0.10", _labels("coredns"), *dns),
-        _service("kotsadm", "kotsadm", "10.99.230.140", _labels("kotsadm"), ("", 3000, "TCP", 3000)),
-        _service("kotsadm", "kotsadm-rqlite", "10.97.116.105", _labels("kotsadm-rqlite"), ("", 4001, "TCP", 4001)),
+        _service("kube-system", "kube-dns", lab_address(family, "10.96.0.10"), _labels("coredns"), *dns),
+        _service("kotsadm", "kotsadm", lab_address(family, "10.99.230.140"), _labels("kotsadm"), ("", 3000, "TCP", 3000)),
+        _service("kotsadm", "kotsadm-rqlite", lab_address(family, "10.97.116.105"), _labels("kotsadm-rqlite"), ("", 4001, "TCP", 4001)),
         _service("kotsadm", "kotsadm-rqlite-headless", "None", _labels("kotsadm-rqlite"), ("", 4001, "TCP", 4001)),
-        _service("kotsadm", "slackernews", "10.106.0.218", _labels("slackernews"), ("", 3000, "TCP", 3000)),
-        _service("kotsadm", "postgres", "10.105.80.214", _labels("postgres"), ("", 5432, "TCP", 5432)),
+        _service("kotsadm", "slackernews", lab_address(family, "10.106.0.218"), _labels("slackernews"), ("", 3000, "TCP", 3000)),
+        _service("kotsadm", "postgres", lab_address(family, "10.105.80.214"), _labels("postgres"), ("", 5432, "TCP", 5432)),
     )
 
 

@@ -15,6 +15,7 @@ TOOLS = {
     "nsenter": "util-linux",
     "iptables": "iptables",
     "iptables-restore": "iptables",
+    "ip6tables": "iptables",
     "nft": "nftables",
     "dnsmasq": "dnsmasq-base",
     "tcpdump": "tcpdump",

@@ -185,7 +185,7 @@ _HALF = _fabric_rule("path", "oifname", "udp dport {port} @th,15,1 1 counter dro
 _QUEUE = (_slow_queue, _no_queue)
 _LARGE_PODS = both(both(_FRESH_PATHS, (_deaf, _hearing)), (_pod_mtu(POD_MTU_BYTES), _pod_mtu(None)))
 _VERIFIED = (_checksums("off"), _checksums("on"))
-_MASQUERADE = insert("POSTROUTING", "-s {client}/32 -o {device} -j MASQUERADE", table="nat")
+_MASQUERADE = insert("POSTROUTING", "-s {client} -o {device} -j MASQUERADE", table="nat")
 # Bits of the transport header: UDP 64, VXLAN 64, Ethernet 112; inner IPv4's source at 12 bytes; inner UDP's checksum at 20 + 6 bytes.
 _BAD_OUTER = _fabric_rule("outer", "iifname", "udp dport {port} @th,336,32 {vtep} @th,48,16 set 0xdead")
 _BAD_INNER = _fabric_rule("inner", "iifname", "udp dport {port} @th,312,8 17 @th,448,16 set 0xdead")

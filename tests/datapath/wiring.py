@@ -2,16 +2,18 @@
 
 import ipaddress
 
+from .family import iptables, is_six, lab_address, nth, on_device, prefix_bits
 from .records import Lab, LabNode, LabPod
 from .shape import NODE_MTU_BYTES, mac
 
-GATEWAY = "10.128.0.1"  # owned by the underlay's bridge; it forwards nothing, so nothing leaves the lab
+PREFIX_BITS = 24
+GATEWAY = "10.128.0.1"  # in IPv4; owned by the underlay's bridge; it forwards nothing, so nothing leaves the lab
 UNDERLAY_BRIDGE = "br0"
 STEERED_HOST, STEERED_NET = "cilium_host", "cilium_net"
-PREFIX_BITS = 24
 CALICO_POD_GATEWAY = (
     "169.254.1.1"  # answered by proxy ARP on the node's end (Calico's documentation, "Why does my container have a route to 169.254.1.1?")
 )
+CALICO_POD_GATEWAY_6 = "fe80::ecee:eeff:feee:eeee"  # what the kernel makes of that MAC (RFC 4291, appendix A)
 CALICO_HOST_MAC = "ee:ee:ee:ee:ee:ee"  # the same on every cali* device; a point-to-point link needs no other
 
 
@@ -44,7 +46,7 @@ def links(lab: Lab) -> list[str]:
 
 def pod_mac(node: LabNode, pod: LabPod) -> str:
     """The MAC of a pod's eth0; the bridge plug-in of CNI makes it from the address (0a:58 + IPv4)."""
-    if node.bridge is not None and pod.address is not None:
+    if node.bridge is not None and pod.address is not None and not is_six(pod.address):
         return "0a:58:" + ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(pod.address).packed)
     return mac("02", f"{pod.namespace}.{pod.name}")
 
@@ -58,16 +60,17 @@ def fabric(lab: Lab) -> list[str]:
     """ip, in the fabric: the bridge that is the network between the nodes."""
     lines = [f"link add {UNDERLAY_BRIDGE} mtu {NODE_MTU_BYTES} type bridge mcast_snooping 0 forward_delay 0"]
     lines += [f"link set {node.fabric_port} master {UNDERLAY_BRIDGE} up" for node in lab.nodes]
-    return [*lines, f"addr add {GATEWAY}/{PREFIX_BITS} dev {UNDERLAY_BRIDGE}", f"link set {UNDERLAY_BRIDGE} up"]
+    gateway = lab_address(lab.family, GATEWAY)
+    return [*lines, f"addr add {on_device(gateway, prefix_bits(gateway))} dev {UNDERLAY_BRIDGE}", f"link set {UNDERLAY_BRIDGE} up"]
 
 
 def node(lab: Lab, node: LabNode) -> list[str]:
     """ip, in a node: NIC, default route, VXLAN device, routes to all pods."""
     nic = node.underlay_interface
     lines = [
-        f"addr add {node.address}/{PREFIX_BITS} brd + dev {nic}",
+        f"addr add {on_device(node.address, prefix_bits(node.address))} dev {nic}",
         f"link set {nic} up",
-        f"route add default via {GATEWAY} dev {nic} proto dhcp src {node.address} metric 100",
+        f"route add default via {lab_address(lab.family, GATEWAY)} dev {nic} proto dhcp src {node.address} metric 100",
     ]
     if lab.backend == "cilium":
         return [*lines, *_steered(lab, node)]
@@ -100,7 +103,7 @@ def overlay(lab: Lab, node: LabNode, *, vni: int | None = None, port: int | None
     lines = [
         f"link add {device} address {node.vtep_mac} mtu {node.mtu_bytes} type vxlan id {node.vni if vni is None else vni}"
         f" local {node.address} dev {node.underlay_interface} dstport {node.vxlan_port if port is None else port} nolearning",
-        f"addr add {node.vtep_address}/32 dev {device}",
+        f"addr add {on_device(node.vtep_address)} dev {device}",
         f"link set {device} up",
     ]
     for peer in _peers(lab, node):
@@ -132,7 +135,7 @@ def _peers(lab: Lab, node: LabNode) -> list[LabNode]:
 
 
 def _routed_pods(lab: Lab, node: LabNode) -> list[str]:
-    """Calico: a /32 per pod; what of the own block belongs to no pod goes nowhere."""
+    """Calico: a route per pod; what of the own block belongs to no pod goes nowhere."""
     lines = [f"route add blackhole {node.pod_cidr} proto 80"]  # 80: Felix's mark of its own routes
     for pod in lab.pods_on(node.name):
         lines += [f"link set {pod.host_interface} up", f"route add {pod.address} dev {pod.host_interface} scope link"]
@@ -141,11 +144,11 @@ def _routed_pods(lab: Lab, node: LabNode) -> list[str]:
 
 def _bridged_pods(lab: Lab, node: LabNode) -> list[str]:
     """Flannel: the pods' veths are ports of a bridge that owns the block's first address."""
-    address = ipaddress.IPv4Network(node.pod_cidr)[1]
+    address = nth(node.pod_cidr, 1)
     lines = [f"link add {node.bridge} address {mac('5e', node.name)} mtu {node.mtu_bytes} type bridge mcast_snooping 0 forward_delay 0"]
     for pod in lab.pods_on(node.name):
         lines += [f"link set {pod.host_interface} master {node.bridge} up", f"link set {pod.host_interface} type bridge_slave hairpin on"]
-    return [*lines, f"addr add {address}/{PREFIX_BITS} brd + dev {node.bridge}", f"link set {node.bridge} up"]
+    return [*lines, f"addr add {on_device(address, prefix_bits(address))} dev {node.bridge}", f"link set {node.bridge} up"]
 
 
 def pod(lab: Lab, pod: LabPod) -> list[str]:
@@ -161,17 +164,19 @@ def pod(lab: Lab, pod: LabPod) -> list[str]:
             f"route add {gateway} dev eth0 scope link",
             f"route add default via {gateway} dev eth0 mtu {host.mtu_bytes}",
         ]
+    own = pod.address or ""
     if host.bridge is None:
+        gateway = CALICO_POD_GATEWAY_6 if is_six(own) else CALICO_POD_GATEWAY
         return [
             "link set eth0 up",
-            f"addr add {pod.address}/32 dev eth0",
-            f"route add {CALICO_POD_GATEWAY} dev eth0 scope link",
-            f"route add default via {CALICO_POD_GATEWAY} dev eth0",
+            f"addr add {on_device(own)} dev eth0",
+            *([] if is_six(own) else [f"route add {gateway} dev eth0 scope link"]),
+            f"route add default via {gateway} dev eth0",
         ]
-    gateway = str(ipaddress.IPv4Network(host.pod_cidr)[1])
+    gateway = nth(host.pod_cidr, 1)
     return [
         "link set eth0 up",
-        f"addr add {pod.address}/{PREFIX_BITS} brd + dev eth0",
+        f"addr add {on_device(own, prefix_bits(own))} dev eth0",
         f"route add {lab.pod_cidr} via {gateway} dev eth0",
         f"route add default via {gateway} dev eth0",
     ]
@@ -179,16 +184,19 @@ def pod(lab: Lab, pod: LabPod) -> list[str]:
 
 def settings(lab: Lab, netns: str) -> dict[str, str]:
     """Paths below /proc/sys -> values, for a namespace. Nothing here is left to the machine's defaults, which new namespaces inherit."""
-    values = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
+    six = lab.family == "6"
+    values = {f"net/ipv6/conf/{which}/disable_ipv6": "0" if six else "1" for which in ("all", "default")}
     values |= {"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0"}
     hosts = {node.netns: node for node in lab.nodes}
     values["net/ipv4/ip_forward"] = "1" if netns in hosts else "0"
+    if six:
+        values |= _settings_6(lab, netns)
     if netns == lab.fabric:
         values["net/bridge/bridge-nf-call-iptables"] = "0"
     if netns not in hosts:
         return values
-    values["net/bridge/bridge-nf-call-iptables"] = "1"
-    if lab.backend == "calico":
+    values[f"net/bridge/bridge-nf-call-{iptables(hosts[netns].address)}"] = "1"
+    if lab.backend == "calico" and not six:
         for pod in lab.pods_on(hosts[netns].name):
             values[f"net/ipv4/conf/{pod.host_interface}/proxy_arp"] = "1"
             # The kernel delays a proxy's answer by up to 0.8 s otherwise (arp(7), proxy_delay).
@@ -196,6 +204,18 @@ def settings(lab: Lab, netns: str) -> dict[str, str]:
     return values
 
 
+def _settings_6(lab: Lab, netns: str) -> dict[str, str]:
+    """The same for IPv6: who forwards, and addresses that count at once (ip-sysctl.rst, accept_dad) and come from no router."""
+    nodes = [node for node in lab.nodes if node.netns == netns]
+    devices = [pod.host_interface or "" for node in nodes for pod in lab.pods_on(node.name)] + [node.underlay_interface for node in nodes]
+    if netns == lab.fabric:
+        devices = [node.fabric_port for node in lab.nodes]
+    elif not nodes:
+        devices = ["eth0"]
+    values = {f"net/ipv6/conf/{name}/{key}": "0" for name in ("all", "default", *devices) for key in ("accept_dad", "accept_ra")}
+    return values | {"net/ipv6/conf/all/forwarding": "1" if nodes else "0"}
+
+
 def address_in(node: LabNode, place: int) -> str:
     """An address of a node's block by its place, from the end if negative."""
-    return str(ipaddress.IPv4Network(node.pod_cidr)[place])
+    return nth(node.pod_cidr, place)

@@ -256,3 +256,27 @@ def direction_of(flow: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def hop_packets(direction: Mapping[str, Any]) -> Sequence[int]:
     """Packets at the expected hops."""
     return [hop["packets"] for hop in direction["hops"] if hop["expected"]]
+
+
+def wrong_with(line: FaultLine, code: int, report: dict[str, object]) -> str | None:
+    """What is wrong with the report of a trace where a fault was on, or None."""
+    if code != 3:
+        return f"exit {code}, {report['summary']}"
+    if report["cause"] != line.cause:
+        return f"cause {report['cause']}, {report['summary']}"
+    expected = (line.direction, line.leg_from, line.leg_to)
+    found = _legs(report, line.cause)
+    return None if expected in found else f"leg {found}, expected {expected}"
+
+
+def _legs(report: dict[str, object], cause: str) -> list[tuple[str, str | None, str | None]]:
+    flows, findings = report["flows"], report["findings"]
+    assert isinstance(flows, list)
+    assert isinstance(findings, list)
+    legs = []
+    for finding in findings:
+        if finding["cause"] == cause and finding["severity"] == "error" and finding["leg"] is not None:
+            flow = next(flow for flow in flows if flow["id"] == finding["flow"])
+            direction = direction_of(flow, finding["direction"])
+            legs.append((finding["direction"], place_of(direction, finding["leg"]["from"]), place_of(direction, finding["leg"]["to"])))
+    return legs

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.datapath.fault_table import BASIC
-from tests.e2e.place import FaultLine, Lab, direction_of, place_of
+from tests.e2e.place import Lab, direction_of, place_of, wrong_with
 
 pytestmark = [pytest.mark.lab]
 
@@ -28,7 +28,7 @@ def test_each_fault_is_named_with_its_leg(place: Lab, backend: str, tmp_path: Pa
         place.fault(line.name)
         run = place.trace("--bundle", "none", cwd=tmp_path)
         place.heal()
-        if (text := _wrong(line, run.code, run.report)) is not None:
+        if (text := wrong_with(line, run.code, run.report)) is not None:
             wrong.append(f"{line.name}: {text}")
     assert wrong == []
 
@@ -40,30 +40,6 @@ def test_healed_it_is_delivered_again(place: Lab, tmp_path: Path) -> None:
     place.heal()
     run = place.trace("--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered")
-
-
-def _wrong(line: FaultLine, code: int, report: dict[str, object]) -> str | None:
-    """What is wrong with the report of a fault, or None."""
-    if code != 3:
-        return f"exit {code}, {report['summary']}"
-    if report["cause"] != line.cause:
-        return f"cause {report['cause']}, {report['summary']}"
-    expected = (line.direction, line.leg_from, line.leg_to)
-    found = _legs(report, line.cause)
-    return None if expected in found else f"leg {found}, expected {expected}"
-
-
-def _legs(report: dict[str, object], cause: str) -> list[tuple[str, str | None, str | None]]:
-    flows, findings = report["flows"], report["findings"]
-    assert isinstance(flows, list)
-    assert isinstance(findings, list)
-    legs = []
-    for finding in findings:
-        if finding["cause"] == cause and finding["severity"] == "error" and finding["leg"] is not None:
-            flow = next(flow for flow in flows if flow["id"] == finding["flow"])
-            direction = direction_of(flow, finding["direction"])
-            legs.append((finding["direction"], place_of(direction, finding["leg"]["from"]), place_of(direction, finding["leg"]["to"])))
-    return legs
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.datapath import faults, lock, network, processes, records, servers, shape, tools
+from tests.datapath.family import FAMILIES
 from tests.datapath.records import Lab
 from tests.datapath.tools import LabError, LabUsageError
 
@@ -53,13 +54,15 @@ def _recorded(directory: Path) -> Lab | None:
 
 def up(options: argparse.Namespace) -> None:
     """Make the lab, unless the same is up; print the kubeconfig's path."""
-    if options.family != "4":
-        raise LabUsageError(f"--family {options.family} is not built; the lab's underlay, pods and services have IPv4 only (--family 4)")
+    if options.family not in FAMILIES or (options.family == "6" and options.backend not in shape.BACKENDS_6):
+        raise LabUsageError(
+            f"--family {options.family} with --backend {options.backend} is not built; there are --family 4, and but for cilium --family 6"
+        )
     if not shape.MIN_NODES <= options.nodes <= shape.MAX_NODES:
         raise LabUsageError(f"--nodes {options.nodes}: from {shape.MIN_NODES} to {shape.MAX_NODES}")
     require_machine()
     directory = records.state_dir()
-    wanted = shape.lab(options.backend, options.nodes, str(directory))
+    wanted = shape.lab(options.backend, options.nodes, str(directory), options.family)
     with lock.held():
         _refuse_foreign(directory, wanted)
         present = _recorded(directory)
@@ -205,7 +208,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--backend", choices=("calico", "flannel", "cilium"), default="calico", help="whose shape the nodes have (default calico)"
     )
-    sub.add_argument("--family", choices=("4", "6", "dual"), default="4", help="IP family (default 4, the only one built)")
+    sub.add_argument("--family", choices=("4", "6", "dual"), default="4", help="IP version (default 4; dual is not built)")
     command("down", down, "take everything down")
     command("status", status, "say what is up")
     sub = command("traffic", traffic, "send more traffic from the kotsadm pod, and print how much was answered")

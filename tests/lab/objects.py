@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 
-from tests.datapath import steering
+from tests.datapath import family, steering
 from tests.datapath.records import Lab, LabNode, LabPod, LabService, LabWorkload
 from tests.datapath.shape import container
 from tests.lab import resources
@@ -70,15 +70,15 @@ def _cni_annotations(lab: Lab, node: LabNode) -> dict[str, str]:
         return {}
     if lab.backend == "calico":
         return {
-            "projectcalico.org/IPv4Address": f"{node.published or node.address}/24",
-            "projectcalico.org/IPv4VXLANTunnelAddr": node.vtep_address,
+            f"projectcalico.org/IPv{lab.family}Address": f"{node.published or node.address}/{family.prefix_bits(node.address)}",
+            f"projectcalico.org/IPv{lab.family}VXLANTunnelAddr": node.vtep_address,
         }
-    prefix = "flannel.alpha.coreos.com/"
+    prefix, six = "flannel.alpha.coreos.com/", lab.family == "6"
     return {
-        prefix + "backend-data": json.dumps({"VNI": node.vni, "VtepMAC": node.vtep_mac}),
+        prefix + ("backend-v6-data" if six else "backend-data"): json.dumps({"VNI": node.vni, "VtepMAC": node.vtep_mac}),
         prefix + "backend-type": "vxlan",
         prefix + "kube-subnet-manager": "true",
-        prefix + "public-ip": node.published or node.address,
+        prefix + ("public-ipv6" if six else "public-ip"): node.published or node.address,
     }
 
 
@@ -195,7 +195,7 @@ def _pod(lab: Lab, pod: LabPod) -> JsonObject:
     return found | {"status": _pod_status(lab, pod)}
 
 
-def _service(service: LabService) -> JsonObject:
+def _service(lab: Lab, service: LabService) -> JsonObject:
     found = _object(resources.SERVICES, service.uid, service.name, service.namespace, service.selector)
     ports = [{"name": port.name, "port": port.port, "protocol": port.protocol, "targetPort": port.target_port} for port in service.ports]
     if service.node_port:
@@ -204,7 +204,7 @@ def _service(service: LabService) -> JsonObject:
         "type": "LoadBalancer" if service.load_balancer else "NodePort" if service.node_port else "ClusterIP",
         "clusterIP": service.cluster_ip,
         "clusterIPs": [service.cluster_ip],
-        "ipFamilies": ["IPv4"],
+        "ipFamilies": [f"IPv{lab.family}"],
         "ipFamilyPolicy": "SingleStack",
         "internalTrafficPolicy": "Local" if service.local else "Cluster",
         "sessionAffinity": "None",
@@ -233,7 +233,7 @@ def _endpoint_slice(lab: Lab, service: LabService) -> JsonObject:
         if pod.address
     ]
     ports = [{"name": port.name, "port": port.target_port, "protocol": port.protocol} for port in service.ports]
-    return found | {"addressType": "IPv4", "endpoints": endpoints, "ports": ports}
+    return found | {"addressType": f"IPv{lab.family}", "endpoints": endpoints, "ports": ports}
 
 
 def _workload(lab: Lab, workload: LabWorkload) -> JsonObject:
@@ -260,7 +260,7 @@ def objects(lab: Lab, not_ready: Collection[str] = ()) -> Iterator[tuple[Kind, J
         linked = (pod for pod in lab.pods if pod.host_interface is not None)
         yield from ((resources.CILIUM_ENDPOINTS, _cilium_endpoint(lab, pod)) for pod in linked)
     for service in lab.services:
-        yield resources.SERVICES, _service(service)
+        yield resources.SERVICES, _service(lab, service)
         if service.selector:
             yield resources.ENDPOINT_SLICES, _endpoint_slice(lab, service)
     yield from ((_WORKLOADS[workload.kind], _workload(lab, workload)) for workload in lab.workloads)

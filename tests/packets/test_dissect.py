@@ -67,6 +67,16 @@ def test_tunnels_on_a_port_that_nobody_told_and_on_links_without_ethernet(tmp_pa
 
 
 @oracle.needs_tshark
+def test_an_icmpv6_echo_reads_as_one_of_icmp(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    one, two = "fd00::1", "fd00::2"
+    echo = frames.icmp(128, rest=b"\0\7\0\3", payload=bytes(8))  # its checksum is not one of ICMPv6, which the dissection leaves aside
+    frames.write_pcap(path, [(0, frames.ethernet(frames.ipv6(echo, source=one, destination=two, protocol=58), ethertype=frames.IPV6))])
+    lines = dissect(path, read_pcap(path), [0], vxlan_ports=(4789,))
+    assert lines[0] == f"eth / ipv6 {one} > {two} / icmpv6 Echo (ping) request seq 3"
+
+
+@oracle.needs_tshark
 def test_rows_keep_their_numbers(sample: tuple[Path, PacketTable]) -> None:
     path, table = sample
     lines = dissect(path, table, [4, 1, 4], vxlan_ports=(4789,))

@@ -44,11 +44,22 @@ class Exchange:
         self.sock.close()
 
 
+def family(address: str) -> socket.AddressFamily:
+    """Of an address as text."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def socket_address(target: str) -> tuple[str, int]:
+    """What ADDRESS:PORT names, in which an IPv6 address stands in brackets."""
+    address, _, port = target.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
 class Lookup(Exchange):
     """A DNS question over UDP (RFC 1035, section 4.1)."""
 
     def __init__(self, server: tuple[str, int], name: str, kept: socket.socket | None, *, twins: bool) -> None:
-        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if kept is None else kept)
+        super().__init__(socket.socket(family(server[0]), socket.SOCK_DGRAM) if kept is None else kept)
         self.kept = kept is not None
         self.identifier = os.urandom(2)
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
@@ -79,10 +90,11 @@ class Fetch(Exchange):
     """A GET on a connection of its own."""
 
     def __init__(self, server: tuple[str, int], path: str, source: str = "") -> None:
-        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        super().__init__(socket.socket(family(server[0]), socket.SOCK_STREAM))
         if source:
             self.sock.bind((source, 0))
-        self.request = f"GET {path} HTTP/1.1\r\nHost: {server[0]}\r\nConnection: close\r\n\r\n".encode()
+        name = f"[{server[0]}]" if ":" in server[0] else server[0]
+        self.request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
         self.first = b""
         self.events = select.POLLOUT
         error = self.sock.connect_ex(server)
@@ -109,17 +121,24 @@ class Fetch(Exchange):
 
 
 class Echo(Exchange):
-    """An ICMP echo (RFC 792) from a raw socket, connected so that it sees one address only."""
+    """An ICMP echo (RFC 792; RFC 4443, 4) from a raw socket, connected so that it sees one address only.
+
+    Of ICMPv6 the kernel computes the checksum, and gives the message without an IP header (RFC 3542, 3.1, 3.2).
+    """
 
     identifier = os.getpid() & 0xFFFF
     sequence = 0
 
     def __init__(self, address: str) -> None:
-        super().__init__(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+        self.six = ":" in address
+        super().__init__(socket.socket(family(address), socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if self.six else socket.IPPROTO_ICMP))
         Echo.sequence = (Echo.sequence + 1) & 0xFFFF
         self.key = struct.pack(">HH", self.identifier, Echo.sequence)
         body = self.key + b"vxtrace lab echo" + bytes(40)
         self.sock.connect((address, 0))
+        if self.six:
+            self.sock.send(b"\x80\x00\x00\x00" + body)
+            return
         self.sock.send(b"\x08\x00" + struct.pack(">H", checksum(b"\x08\x00\x00\x00" + body)) + body)
 
     def ready(self) -> bool | None:
@@ -130,8 +149,8 @@ class Echo(Exchange):
             return None
         except OSError:
             return False
-        message = packet[(packet[0] & 15) * 4 :]
-        return True if message[0] == 0 and message[4:8] == self.key else None
+        message = packet if self.six else packet[(packet[0] & 15) * 4 :]
+        return True if message[0] == (129 if self.six else 0) and message[4:8] == self.key else None
 
 
 def checksum(data: bytes) -> int:
@@ -156,11 +175,11 @@ class Asker:
         self.running = True
         self.kept: list[socket.socket] = []
         for number in range(options.ports):
-            self.kept.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            self.kept[-1].bind(("0.0.0.0", options.first_port + number))
+            server = socket_address(options.target)
+            self.kept.append(socket.socket(family(server[0]), socket.SOCK_DGRAM))
+            self.kept[-1].bind(("", options.first_port + number))
             # Once: each connect(2) draws another hash, and with it another outer port (net/ipv4/datagram.c, sk_set_txhash).
-            address, _, port = options.target.rpartition(":")
-            self.kept[-1].connect((address, int(port)))
+            self.kept[-1].connect(server)
 
     def question(self) -> Exchange:
         """The next one."""
@@ -168,14 +187,14 @@ class Asker:
         if kind == "ping":
             addresses = target.split(",")
             return Echo(addresses[self.sent % len(addresses)])
-        address, _, port = target.rpartition(":")
+        server = socket_address(target)
         kept = self.kept[self.sent % len(self.kept)] if self.kept else None
         if kept is not None and kept.fileno() in self.waiting:
             self.silent += 1
             self.forget(kept.fileno())
         if kind == "dns":
-            return Lookup((address, int(port)), what, kept, twins=self.options.twins)
-        return Fetch((address, int(port)), what, self.options.source)
+            return Lookup(server, what, kept, twins=self.options.twins)
+        return Fetch(server, what, self.options.source)
 
     def ask(self, now: float) -> None:
         """Send one question; what the own kernel refuses at once counts as sent and refused."""

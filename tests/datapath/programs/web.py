@@ -1,5 +1,6 @@
 """An HTTP/1.1 server: "/" says which pod answers, "/bytes/N" answers with N bytes. Usage: web.py NAME PORT."""
 
+import socket
 import socketserver
 import sys
 
@@ -47,6 +48,7 @@ class Exchange(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     """A thread for each connection."""
 
+    address_family = socket.AF_INET6  # of both versions: IPv4 comes as ::ffff:0:0/96 (ipv6(7))
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
@@ -56,7 +58,7 @@ def main() -> None:
     """Serve for ever."""
     name, port = sys.argv[1], int(sys.argv[2])
     Exchange.name = name
-    with Server(("0.0.0.0", port), Exchange) as server:
+    with Server(("::", port), Exchange) as server:
         server.serve_forever()
 
 
