@@ -44,7 +44,7 @@ from kubectl_vxtrace.topology.cni import attached_interface, network, publishing
 from kubectl_vxtrace.topology.homes import with_homes
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
-from kubectl_vxtrace.topology.resolve import flow_nodes, resolve_service
+from kubectl_vxtrace.topology.resolve import flow_nodes, other_version, resolve_service
 
 Found = TypeVar("Found")
 
@@ -150,7 +150,7 @@ class Trace:
         started_ns = time.time_ns()
         before = self._look(nodes, prepared, "before")
         nodes.require_reached()
-        notes: tuple[str, ...] = ()
+        notes = unique((other_version(self._request, prepared.snapshot, prepared.flows),))
         if self._request.command in nodepairs.COMMANDS:
             flows, gaps = nodepairs.between_tunnels(prepared.flows, read_overlay(prepared.snapshot, before, prepared.flows))
             prepared = replace(prepared, flows=flows, gaps=prepared.gaps + gaps)

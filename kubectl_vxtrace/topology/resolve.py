@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from kubectl_vxtrace.errors import UsageError
-from kubectl_vxtrace.model.address import unique
+from kubectl_vxtrace.model.address import host_port, unique
 from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node, Pod, Scope, Service, ServicePort, Workload
 from kubectl_vxtrace.model.path import Endpoint, Flow, ServiceRef
 from kubectl_vxtrace.model.request import Request, Target
@@ -29,6 +29,7 @@ __all__ = [
     "NotFoundError",
     "flow_nodes",
     "flows_to",
+    "other_version",
     "parse_target",
     "resolve",
     "resolve_alone",
@@ -62,14 +63,32 @@ def resolve(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
     """
     if request.target is None:
         raise UsageError("nothing was said about where the traffic goes", "name the other end with --to, for example --to kube-dns")
-    home = _home(request, snapshot)
     target = request.target
+    return _numbered(_in_one_version((request.source, target), lambda version: _of_version(request, target, snapshot, version)))
 
-    def of_version(version: int) -> list[Flow]:
-        clients = (source_ends if request.all_pods else _only_end)(request.source, snapshot, home, version)
-        return [flow for client in clients for flow in _flows(_Ends(client=client, snapshot=snapshot, target=target), home)]
 
-    return _numbered(_in_one_version((request.source, target), of_version))
+def _of_version(request: Request, target: Target, snapshot: ClusterSnapshot, version: int) -> list[Flow]:
+    home = _home(request, snapshot)
+    clients = (source_ends if request.all_pods else _only_end)(request.source, snapshot, home, version)
+    return [flow for client in clients for flow in _flows(_Ends(client=client, snapshot=snapshot, target=target), home)]
+
+
+def other_version(request: Request, snapshot: ClusterSnapshot, flows: Sequence[Flow]) -> str | None:
+    """That the ends of `flows`, which a request named without an address, may talk over the other IP version as well, in a sentence."""
+    followed = version_of(flows[0].client.address) if flows else None
+    target = request.target
+    if target is None or followed is None or (target.address, request.source.address) != (None, None):
+        return None
+    version = next(each for each in IP_VERSIONS if each != followed)
+    try:
+        first = next(iter(_of_version(request, target, snapshot, version)), None)
+    except UsageError:
+        return None
+    asked = first and (first.service or first.server)
+    if not asked or asked.address is None:
+        return None
+    name = host_port(asked.address, asked.port)
+    return f"both ends have IPv{version} addresses too, and what they say over these was not followed: --to {name} does"
 
 
 def _only_end(target: Target, snapshot: ClusterSnapshot, namespace: str, version: int) -> tuple[Endpoint, ...]:

@@ -40,7 +40,7 @@ def test_the_table_of_faults_is_tab_separated(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["up", "--family", "6"], "not built"),
+        (["up", "--family", "6", "--backend", "cilium"], "not built"),
         (["up", "--family", "dual"], "not built"),
         (["up", "--nodes", "1"], "from 2 to 10"),
         (["up", "--nodes", "11"], "from 2 to 10"),

@@ -9,6 +9,7 @@ from kubectl_vxtrace.model.request import Access, Request
 from kubectl_vxtrace.topology.resolve import (
     NotFoundError,
     flow_nodes,
+    other_version,
     parse_target,
     resolve,
     resolve_alone,
@@ -376,6 +377,21 @@ def test_ends_without_an_ip_version_in_common_are_refused() -> None:
         ask("[fd00:10:244::114:b]", "pod/shop/old-0", _both_families())
     with pytest.raises(UsageError, match="no packet goes from one to the other"):
         ask("10.244.114.75", "fd00:10:96::7", _both_families())
+
+
+def test_what_is_not_followed_of_ends_with_two_versions_is_said() -> None:
+    def said(target: str, cluster: ClusterSnapshot) -> str | None:
+        request = Request(command="pod", source=parse_target(KOTSADM), target=parse_target(target), access=Access())
+        return other_version(request, cluster, resolve(request, cluster))
+
+    both = _both_families()
+    assert said("shop/web", both) == (
+        "both ends have IPv6 addresses too, and what they say over these was not followed: --to [fd00:10:96::7]:80 does"
+    )
+    assert said("[fd00:10:96::7]:80", both) is None
+    assert said("shop/web6", both) is None
+    assert said("pod/shop/old-0", both) is None
+    assert said("kube-dns", snapshot()) is None
 
 
 def test_alone_a_pod_is_listened_to_at_all_its_addresses() -> None:
