@@ -1,6 +1,7 @@
 """Traces where pods, Services and nodes have IPv6 alone: by name, by address, of echoes and probes, healthy and broken."""
 
 import ipaddress
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_a_healthy_network_is_seen_whole(place: Lab, tmp_path: Path) -> None:
     assert run.report["completeness"]["complete"] is True
     assert {ipaddress.ip_address(each).version for each in addresses(run.report)} == {6}
     assert {device["mtu"] for device in run.report["overlay"]["devices"]} == {1390}
+
+
+def test_its_captures_alone_say_the_same(place: Lab, tmp_path: Path) -> None:
+    assert place.trace("--bundle", "whole/", cwd=tmp_path).code == 0
+    (tmp_path / "alone").mkdir()
+    for file in (tmp_path / "whole").rglob("*.pcap"):
+        shutil.copy(file, tmp_path / "alone")
+    run = place.vxtrace("analyze", "alone", "-o", "json", cwd=tmp_path)
+    assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
+    assert {flow["server"]["node"] for flow in run.report["flows"]} == place.dns_nodes()
 
 
 def test_by_its_address_in_brackets(place: Lab, tmp_path: Path) -> None:
