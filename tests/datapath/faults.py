@@ -24,6 +24,15 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
+# Those that say something of IPv4 itself: its addresses in frames, its header, a setting or a tool that IPv6 lacks. Nor are those made
+# that need traffic of their own.
+_OF_IPV4 = {
+    *("arp-unanswered", "asymmetric-return", "cloud-anti-spoofing", "duplicate-pod-cidr@third", "host-firewall@forward", "nft-legacy-mix"),
+    *("nic-tunnel-offload", "no-local-endpoints", "outer-ttl-expired", "pod-firewall", "policy-sees-snat", "rp-filter"),
+    *("snat-port-collision", "vxlan-tx-checksum", "workload-anti-spoofing", "xdp-drop", "zero-udp-checksum-v6"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Active:
     """A fault that is on."""
@@ -45,6 +54,15 @@ def find(name: str) -> Fault:
     raise LabUsageError(f"no fault is called {name!r}; there are: " + ", ".join(fault.name for fault in FAULTS))
 
 
+def of(lab: Lab) -> tuple[Fault, ...]:
+    """The faults that can be made on a lab of this shape and IP version."""
+    return tuple(fault for fault in FAULTS if lab.backend in fault.backends and not (lab.family == "6" and _is_of_ipv4(fault)))
+
+
+def _is_of_ipv4(fault: Fault) -> bool:
+    return bool(fault.traffic) or not _OF_IPV4.isdisjoint({fault.name, fault.cause})
+
+
 def active(directory: Path) -> tuple[Active, ...]:
     """The faults that are on, in the order in which they were switched on."""
     path = directory / STATE_FILE
@@ -64,6 +82,8 @@ def switch_on(lab: Lab, name: str, node: str | None, percent: int | None) -> tup
         raise LabUsageError(f"--percent {percent}: " + ("from 1 to 100" if fault.partial else f"{name} is all or nothing"))
     if lab.backend not in fault.backends:
         raise LabUsageError(f"{name} cannot be made on nodes of {lab.backend}'s shape")
+    if fault not in of(lab):
+        raise LabUsageError(f"{name} is not made with IPv6")
     if fault.needs is not None:
         fault.needs(lab, target)
     wanted = Active(name=name, node=target.name, percent=percent or 100)

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from tests.datapath import family, shape
+from tests.datapath import family, faults, shape, tools
 
 
 def test_in_ipv4_nothing_is_changed() -> None:
@@ -34,6 +34,16 @@ def test_all_addresses_of_such_a_lab_are_ipv6_and_nobody_s_are_the_same(backend:
         if pod.host_interface is not None:
             assert ipaddress.ip_address(pod.address or "") in ipaddress.ip_network(lab.node(pod.node or "").pod_cidr)
     assert {node.mtu_bytes for node in lab.nodes} == {1390}
+
+
+@pytest.mark.parametrize("backend", shape.BACKENDS_6)
+def test_what_is_of_ipv4_alone_is_no_fault_there(backend: str) -> None:
+    six, four = (faults.of(shape.lab(backend, 3, "/nowhere", version)) for version in family.FAMILIES[::-1])
+    assert set(six) < set(four)
+    assert {"underlay-udp-blocked", "route-missing", "policy-route"} <= {fault.name for fault in six}
+    assert not {"xdp-drop@reply", "rp-filter", "pod-mtu"} & {fault.name for fault in six}
+    with pytest.raises(tools.LabUsageError, match="not made with IPv6"):
+        faults.switch_on(shape.lab(backend, 3, "/nowhere", "6"), "rp-filter", None, None)
 
 
 def test_words_of_tools() -> None:

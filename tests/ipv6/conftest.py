@@ -9,7 +9,14 @@ from tests.datapath.shape import BACKENDS_6
 from tests.e2e.place import Lab, lab
 
 
-@pytest.fixture(scope="package", params=BACKENDS_6)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `one_backend` runs on the first shape alone."""
+    if "backend" in metafunc.fixturenames:
+        one = metafunc.definition.get_closest_marker("one_backend") is not None
+        metafunc.parametrize("backend", BACKENDS_6[:1] if one else BACKENDS_6, indirect=True, scope="package")
+
+
+@pytest.fixture(scope="package")
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -34,6 +34,7 @@ def test_a_healthy_network_is_seen_whole(place: Lab, tmp_path: Path) -> None:
     assert {device["mtu"] for device in run.report["overlay"]["devices"]} == {1390}
 
 
+@pytest.mark.one_backend
 def test_its_captures_alone_say_the_same(place: Lab, tmp_path: Path) -> None:
     assert place.trace("--bundle", "whole/", cwd=tmp_path).code == 0
     (tmp_path / "alone").mkdir()
@@ -44,6 +45,7 @@ def test_its_captures_alone_say_the_same(place: Lab, tmp_path: Path) -> None:
     assert {flow["server"]["node"] for flow in run.report["flows"]} == place.dns_nodes()
 
 
+@pytest.mark.one_backend
 def test_by_its_address_in_brackets(place: Lab, tmp_path: Path) -> None:
     made = records.load()
     assert made is not None
@@ -52,33 +54,37 @@ def test_by_its_address_in_brackets(place: Lab, tmp_path: Path) -> None:
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
 
 
+@pytest.mark.one_backend
 def test_whom_a_pod_talks_to_is_heard(place: Lab, tmp_path: Path) -> None:
     run = place.vxtrace("pod", CLIENT, "--duration", "4s", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     assert {flow["service"]["name"] for flow in run.report["flows"] if flow["service"]} == {"kube-system/kube-dns"}
 
 
+@pytest.mark.one_backend
 def test_echoes_between_nodes(place: Lab, tmp_path: Path) -> None:
     run = place.vxtrace("node", "ada-ec-1", "--to", "node/ada-ec-2", "-o", "json", "--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
 
 
+@pytest.mark.one_backend
 def test_the_largest_packet_that_arrives(place: Lab, tmp_path: Path) -> None:
     run = place.trace("--mtu", "--bundle", "none", cwd=tmp_path)
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
     assert any("packets of up to 1390 bytes arrive" in note for note in run.report["completeness"]["notes"])
 
 
+@pytest.mark.one_backend
 def test_probes_where_nothing_is_heard(place: Lab, tmp_path: Path) -> None:
     run = place.trace("--probe", "tcp", "--bundle", "none", cwd=tmp_path, to="slackernews:3000")
     assert (run.code, run.report["verdict"]) == (0, "delivered"), run.stderr
 
 
 def test_each_fault_is_named_with_its_leg(place: Lab, backend: str, tmp_path: Path) -> None:
-    """All on the first shape, every third on the other."""
+    """All on the first shape, every fourth on the other."""
     wrong = []
     lines = [line for line in place.faults() if line.name in FAULTS]
-    for line in lines if backend == "calico" else lines[::3]:
+    for line in lines if backend == "calico" else lines[::4]:
         place.fault(line.name)
         run = place.trace("--bundle", "none", cwd=tmp_path)
         place.heal()

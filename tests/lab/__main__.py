@@ -170,7 +170,7 @@ def traffic(options: argparse.Namespace) -> None:
 def list_faults(options: argparse.Namespace) -> None:
     """The table, of the lab that is up, else of the usual one."""
     lab = _recorded(records.state_dir()) or shape.lab("calico", 3, str(records.state_dir()))
-    for fault in [fault for fault in faults.FAULTS if lab.backend in fault.backends]:
+    for fault in faults.of(lab):
         print(f"{fault.name}\t{fault.direction}\t{fault.where(lab)}\t{fault.cause}")
 
 
