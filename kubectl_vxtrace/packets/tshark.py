@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,9 @@ _MOST_OUTPUT_BYTES: Final = 256 << 20
 _MOST_PACKET_BYTES: Final = 8 << 20
 """A packet of 1,024 bytes gives some 20 KB to 100 KB of PDML."""
 _MOST_FILE_BYTES: Final = 16 << 20
-"""It writes no files but our temporary one of its stderr."""
+"""It writes no files."""
+_MOST_ERRORS_BYTES: Final = 16 << 20
+"""Of its stderr; then the pipe is closed, and who writes there is ended by SIGPIPE."""
 _READ_BYTES: Final = 1 << 16
 _PIECES_AHEAD: Final = 4
 _LOOKS_EVERY_S: Final = 0.5
@@ -43,16 +46,19 @@ def run(tshark: str, capture: bytes, *, vxlan_ports: Collection[int], take: Call
         OSError: it cannot be started, or there is no room for temporary files.
     """
     ports = [word for port in vxlan_ports for word in ("-d", f"udp.port=={int(port)},vxlan")]
-    # Files without a name: nothing of them outlives whoever has them open, however that ends.
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+    # A file without a name: nothing of it outlives whoever has it open, however that ends.
+    with tempfile.TemporaryFile() as given:
         given.write(capture)
         given.seek(0)
         # -l: each packet is said at once.
         argv = [tshark, "-l", "-n", "-T", "pdml", "-r", "-", *ports]
-        with subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE, stderr=errors) as process:
+        # Of a session of its own: what it starts (it may be a script) ends with it.
+        with subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
             try:
                 _limit(process.pid)
                 assert process.stdout is not None  # noqa: S101 (stdout=PIPE; for the type checker)  # nosec B101
+                assert process.stderr is not None  # noqa: S101 (likewise)  # nosec B101
+                errors = _Errors(process.stderr)
                 deadline_s = time.monotonic() + TIMEOUT_S
                 _read(process.stdout, deadline_s, take)
                 process.wait(max(0.0, deadline_s - time.monotonic()))
@@ -61,9 +67,17 @@ def run(tshark: str, capture: bytes, *, vxlan_ports: Collection[int], take: Call
             except subprocess.TimeoutExpired:
                 return _TOO_LONG
             finally:
-                if process.poll() is None:
-                    process.kill()
-        return _reason(process.returncode, errors)
+                _end(process)
+        return _reason(process.returncode, errors.first_bytes())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with all of its session, unless it was seen to have ended: until then its number is nobody else's."""
+    if process.returncode is not None:
+        return
+    if sys.platform != "win32":
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 _TOO_LONG: Final = f"it took longer than {TIMEOUT_S:.0f} s"
@@ -112,6 +126,28 @@ def _read(stream: IO[bytes], deadline_s: float, take: Callable[[bytes], None]) -
         pipe.left.set()
 
 
+class _Errors:
+    """What it says on stderr, read in a thread: the first of it is kept, and who says too much is no longer listened to."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._first = b""
+        self._thread = threading.Thread(target=self._read, args=(os.dup(stream.fileno()),), daemon=True)
+        self._thread.start()
+
+    def first_bytes(self) -> bytes:
+        """What was said, when the process has ended; another one that has its stderr open is not waited for."""
+        self._thread.join(_LOOKS_EVERY_S)
+        return self._first
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+            left_bytes = _MOST_ERRORS_BYTES
+            while left_bytes > 0 and (piece := pipe.read(_READ_BYTES)):
+                left_bytes -= len(piece)
+                if len(self._first) < _READ_BYTES:
+                    self._first += piece
+
+
 class _Pipe:
     """What a pipe says, piece by piece, in a thread: not every system lets one wait for a pipe with a time limit. `left` ends it."""
 
@@ -154,12 +190,11 @@ def _handed_on(said: bytes, take: Callable[[bytes], None]) -> bytes:
     return said
 
 
-def _reason(status: int, errors: IO[bytes]) -> str | None:
+def _reason(status: int, errors: bytes) -> str | None:
     """Why it failed: its last words, else how it ended."""
     if status == 0:
         return None
-    errors.seek(0)
-    lines = [line for line in errors.read(_READ_BYTES).splitlines() if line.strip()]
+    lines = [line for line in errors[:_READ_BYTES].splitlines() if line.strip()]
     if status > 0 and lines:
         return clean_bytes(lines[-1].removeprefix(b"tshark: "), _MOST_REASON_CHARACTERS, spaces=True)
     return f"it ended with status {status}" if status > 0 else f"it was ended by signal {-status}"

@@ -4,6 +4,7 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,24 @@ def test_packets_without_end(sample: tuple[Path, PacketTable], tmp_path: Path, m
     monkeypatch.setattr(tshark, "_MOST_OUTPUT_BYTES", 1 << 20)
     fake_tshark(tmp_path, monkeypatch, f"exec yes '{PACKET}'")
     assert dissect(*sample, [3, 4], vxlan_ports=(4789,)) == {3: "eth", 4: "eth"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it has no session")
+@pytest.mark.parametrize("what", ["yes spam >&2", "sleep 30", "yes '<field/>'"])
+def test_what_it_started_ends_with_it_and_fills_no_disk(
+    what: str, sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that is called tshark: its children are bound by nothing that was set for it after they began."""
+    monkeypatch.delattr(resource, "prlimit", raising=False)
+    monkeypatch.setattr(tshark, "TIMEOUT_S", 1.0)
+    fake_tshark(tmp_path, monkeypatch, f"{what} &\necho $! >{tmp_path}/child\nwait")
+    with pytest.raises(DissectError):
+        dissect(*sample, [0], vxlan_ports=(4789,))
+    child = Path("/proc") / (tmp_path / "child").read_text().strip()
+    until = time.monotonic() + 5
+    while child.exists() and "State:\tZ" not in (child / "status").read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not child.exists() or "State:\tZ" in (child / "status").read_text()
 
 
 def test_without_prlimit_time_is_bounded(sample: tuple[Path, PacketTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
