@@ -23,10 +23,10 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.handover import settle as settle_files
 from kubectl_vxtrace.handover.switches import with_switches
 from kubectl_vxtrace.journeys import every, shown
+from kubectl_vxtrace.model.decoding import inside_tunnels, vxlan_ports
 from kubectl_vxtrace.model.journeys import Case, ShownJourney
 from kubectl_vxtrace.model.packets import PacketTable
-from kubectl_vxtrace.model.path import Role, Tap
-from kubectl_vxtrace.model.protocol import VXLAN_PORTS
+from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.recording import CaptureResult, CaptureStatus, PortComparison, Recording
 from kubectl_vxtrace.model.report import TraceReport, Verdict
 from kubectl_vxtrace.packets.dissect import dissect
@@ -173,7 +173,8 @@ def _seen(journey: ShownJourney, summary: str, tables: Mapping[int, PacketTable]
 def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]]:
     """Decode every capture. One that cannot be read becomes a failed capture with the reason; the others stay."""
     files = [(capture.task.tap, Path(recording.folder) / capture.file) for capture in recording.captures if capture.file is not None]
-    found = iter(packets.read_pcaps(files, vxlan_ports=vxlan_ports(recording), inside=inside_tunnels(recording)))
+    inside = inside_tunnels(recording.flows, (capture.task for capture in recording.captures))
+    found = iter(packets.read_pcaps(files, vxlan_ports=vxlan_ports(recording), inside=inside))
     tables: dict[Tap, PacketTable] = {}
     captures: list[CaptureResult] = []
     for capture in recording.captures:
@@ -185,7 +186,7 @@ def read_tables(recording: Recording) -> tuple[Recording, dict[Tap, PacketTable]
             else:
                 tables[capture.task.tap] = table
                 if (doubt := _doubt(capture, table)) is not None:
-                    judged = replace(capture, status=CaptureStatus.PARTIAL, reason=doubt)
+                    judged = replace(capture, status=CaptureStatus.PARTIAL, reason="; ".join(filter(None, (capture.reason, doubt))))
         captures.append(judged)
     return replace(recording, captures=tuple(captures)), tables
 
@@ -216,19 +217,6 @@ def _dated(recording: Recording, tables: dict[Tap, PacketTable]) -> Recording:
     if not times:
         return recording
     return replace(recording, started_ns=min(times), duration_s=round((max(times) - min(times)) / 1e9, 3))
-
-
-def inside_tunnels(recording: Recording) -> set[Tap]:
-    """The taps that packets pass outside the tunnel. Of files that somebody recorded by hand only the packets say which these are."""
-    return {capture.task.tap for capture in recording.captures if recording.flows and capture.task.role is not Role.UNDERLAY}
-
-
-def vxlan_ports(recording: Recording) -> set[int]:
-    """The UDP ports that carry VXLAN: the usual ones, and those of the nodes' devices."""
-    links = (link for facts in (*recording.before, *recording.after) for link in facts.links)
-    of_devices = (link.vxlan.port for link in links if link.vxlan is not None)
-    ports = (*(vtep.port for vtep in recording.overlay.vteps), *of_devices)
-    return {*VXLAN_PORTS, *(port for port in ports if port is not None)}
 
 
 def _summaries(case: Case, picked: Sequence[ShownJourney]) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from kubectl_vxtrace.analysis import inside_tunnels, vxlan_ports
 from kubectl_vxtrace.bundle import folder
 from kubectl_vxtrace.errors import CannotRunError
+from kubectl_vxtrace.model.decoding import inside_tunnels, vxlan_ports
 from kubectl_vxtrace.model.recording import CaptureResult, Recording
 from kubectl_vxtrace.model.report import HopCount, LegTally, TraceReport
 from kubectl_vxtrace.packets.anonymize import PcapToAnonymise, anonymise
@@ -67,7 +67,8 @@ def _under(pseudonyms: Pseudonyms, recording: Recording, destination: Path) -> A
         return [PcapToAnonymise(tap=tap, path=source / file, destination=destination / text(file)) for tap, file in kept]
 
     ports = vxlan_ports(recording)
-    reason = anonymise(pcaps(recording.captures), pseudonyms, vxlan_ports=ports, inside=inside_tunnels(recording))
+    inside = inside_tunnels(recording.flows, (capture.task for capture in recording.captures))
+    reason = anonymise(pcaps(recording.captures), pseudonyms, vxlan_ports=ports, inside=inside)
     if reason is None and recording.ab is not None:
         ports |= {port for pair in recording.ab.pairs for port in (pair.vxlan_port, pair.other_port)}
         reason = anonymise(pcaps(recording.ab.captures), pseudonyms, vxlan_ports=ports, inside=())

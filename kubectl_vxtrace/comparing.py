@@ -12,6 +12,7 @@ from typing import Final
 
 from kubectl_vxtrace.capture import port_comparison
 from kubectl_vxtrace.capture.session import CaptureSession, Nodes
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import VxtraceError
 from kubectl_vxtrace.model.address import unique
@@ -63,7 +64,7 @@ class Comparer:
             return PortComparison(pairs=pairs, missing=(*missing, f"none were sent: {error.message}"))
         finally:
             session.stop()
-        return PortComparison(pairs=sent, captures=session.collect(self.folder), missing=unique((*missing, *unsent)))
+        return PortComparison(pairs=sent, captures=session.collect(Store(folder=self.folder)), missing=unique((*missing, *unsent)))
 
     def _send(self, nodes: Nodes, pairs: Sequence[ComparedPair], stop: threading.Event) -> tuple[tuple[ComparedPair, ...], list[str]]:
         """The pairs with what was sent, and why not all was."""

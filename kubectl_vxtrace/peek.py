@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 
 from kubectl_vxtrace.capture.plan import own_taps
@@ -45,18 +44,17 @@ def heard_taps(flows: Sequence[Flow], paths: Sequence[HopPath]) -> dict[str, Tap
     return found
 
 
-def peek(nodes: DebugNodes, taps: Mapping[str, Tap], snapshot: ClusterSnapshot, *, folder: Path, stop: Event) -> Heard:
+def peek(nodes: DebugNodes, taps: Mapping[str, Tap], snapshot: ClusterSnapshot, *, stop: Event) -> Heard:
     """What passes pods' interfaces (by the pods' addresses) for a moment; nothing where all say nothing for three times as long, or `stop`
-    is set. What was captured is in `folder` while it is read.
+    is set. What was captured is read in memory and forgotten.
 
     Raises:
         CannotRunError: nothing could be captured at any of them.
-        OSError: the folder cannot be written to.
     """
     commands = [_command(tap, address) for address, tap in taps.items()]
     for _ in range(TIMES):
         answers = nodes.ask(commands)
-        read = [_read(answer, address, snapshot, folder) for answer, address in zip(answers, taps, strict=True)]
+        read = [_read(answer, address, snapshot) for answer, address in zip(answers, taps, strict=True)]
         deaf = tuple(each for each in read if isinstance(each, str))
         if len(deaf) == len(read):
             raise CannotRunError(deaf[0], "name the other end with --to")
@@ -74,17 +72,13 @@ def _command(tap: Tap, address: str) -> NodeCommand:
     return NodeCommand(node=tap.node, key=f"peek {tap.interface}", argv=argv, timeout_s=SECONDS + 10.0, max_bytes=_MAX_BYTES)
 
 
-def _read(answer: NodeAnswer, address: str, snapshot: ClusterSnapshot, folder: Path) -> tuple[Peer, ...] | str:
+def _read(answer: NodeAnswer, address: str, snapshot: ClusterSnapshot) -> tuple[Peer, ...] | str:
     """The exchanges in a node's answer, or why it has none."""
-    file = folder / "peek.pcap"
-    file.write_bytes(answer.stdout)
     try:
-        return peers_of(read_pcap(file, vxlan_ports=None), address, snapshot)
+        return peers_of(read_pcap(answer.stdout, vxlan_ports=None), address, snapshot)
     except PcapError as error:
         where = f"{answer.command.node}/{answer.command.key.partition(' ')[2]}"
         return f"{where} could not be listened to: {_why(answer) or error}"
-    finally:
-        file.unlink()
 
 
 def _why(answer: NodeAnswer) -> str:

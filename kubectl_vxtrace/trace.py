@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kubectl_vxtrace import __version__
 from kubectl_vxtrace.bundle import folder as trace_folder
@@ -18,6 +18,7 @@ from kubectl_vxtrace.capture.enough import questions
 from kubectl_vxtrace.capture.plan import own_taps, plan_captures
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.capture.sizes import size_targets
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.comparing import Comparer
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, VxtraceError
@@ -31,6 +32,7 @@ from kubectl_vxtrace.kube.sweep import sweep
 from kubectl_vxtrace.look import SHORTEST_TIMEOUT_S, keep_drops, look, watch_connections, with_connections
 from kubectl_vxtrace.model.address import unique
 from kubectl_vxtrace.model.cluster import Cleanup, CleanupState, ClusterSnapshot, Node
+from kubectl_vxtrace.model.decoding import inside_tunnels, vxlan_ports
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.path import Overlay
 from kubectl_vxtrace.model.recording import CapturePlan, Gap, Recording
@@ -45,6 +47,9 @@ from kubectl_vxtrace.topology.homes import with_homes
 from kubectl_vxtrace.topology.overlay import read_overlay
 from kubectl_vxtrace.topology.path import PathPlan, plan_paths
 from kubectl_vxtrace.topology.resolve import flow_nodes, other_version, resolve_service
+
+if TYPE_CHECKING:
+    from kubectl_vxtrace.packets.scrub import Scrubber
 
 Found = TypeVar("Found")
 
@@ -223,10 +228,14 @@ class Trace:
             session.stop()
             raise
         over.set()
-        session.stop(self._folder)
+        scrubber = self._scrubber(recording, plan)
+        store = Store(folder=self._folder, scrubber=scrubber, tell=self._console.warn)
+        session.stop(store)
         logs = _beside(drops.collect)
-        captures = session.collect(self._folder)
         after = looking.result()
+        if scrubber is not None:
+            scrubber.read_as(vxlan_ports(replace(recording, after=after)))
+        captures = session.collect(store)
         if watched is not None:
             after = with_connections(after, watched.result(), self._folder, self._console.warn)
         probed = probing.result()
@@ -242,6 +251,14 @@ class Trace:
         self._console.step(f"{whole} of {len(captures)} pcaps fetched and verified")
         recording = self._keep(replace(recording, captures=captures, interrupted=self._interruption.signalled))
         return self._compared(nodes, plan, recording) if self._request.ab else recording
+
+    def _scrubber(self, recording: Recording, plan: CapturePlan) -> "Scrubber | None":
+        """Who takes out of the captures what applications send, before anything of them is on the disk; None where that was asked for."""
+        if self._request.payload:
+            return None
+        from kubectl_vxtrace.packets.scrub import Scrubber  # numpy takes a third of a second to load; it has come with the analysis
+
+        return Scrubber(vxlan_ports=vxlan_ports(recording), inside=inside_tunnels(recording.flows, plan.tasks))
 
     def _compared(self, nodes: DebugNodes, plan: CapturePlan, recording: Recording) -> Recording:
         """The recording with what passes between the nodes of its paths, apart from all that was followed."""
@@ -268,7 +285,7 @@ class Trace:
         taps = heard_taps(prepared.flows, plan_paths(prepared.flows, overlay, before, prepared.snapshot).paths)
         places = ", ".join(f"{tap.node}/{tap.interface}" for tap in taps.values())
         self._console.step(f"listening at {places} to see who talks to whom")
-        heard = peek(nodes, taps, prepared.snapshot, folder=self._folder, stop=self._interruption.stop)
+        heard = peek(nodes, taps, prepared.snapshot, stop=self._interruption.stop)
         most = self._request.limits.max_nodes
         if self._request.command == "service":
             service = resolve_service(self._request, prepared.snapshot)

@@ -22,13 +22,13 @@ from kubectl_vxtrace.model.facts import Rule
 from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.request import Access, PodOptions, Request, Target
-from kubectl_vxtrace.payload import without_payload
 from kubectl_vxtrace.pseudonyms import Pseudonyms
 from kubectl_vxtrace.report import document, table
 from kubectl_vxtrace.report.html import page
 from tests.bundle.packing import packed
 from tests.calico.recorded import SCENARIOS, raw_answers, recording
 from tests.journeys import worlds
+from tests.scrubbing import without_payload
 from tests.wire.emit import emit
 from tests.wire.options import OPTIONS
 from tests.wire.world import World
@@ -52,7 +52,7 @@ def whole(made: Recording, place: Path, scenario: str) -> Recording:
     for when, facts in (("before", made.before), ("after", made.after)):
         folder.write_facts(place, when, facts, raw_answers(scenario, when))
     folder.write_drop_log(place, "ada-ec-1", b"ada-ec-1 skb:kfree_skb 10.244.114.75\n")
-    return without_payload(made, Quiet())
+    return without_payload(made)
 
 
 def bundle(hidden: Anonymous, place: Path) -> Path:
@@ -169,7 +169,7 @@ def made_up(world: World, place: Path) -> Recording | None:
         for each in made.captures
     )
     request = Request(command="pod", source=Target(namespace="shop", name="frontend"), target=Target(name="kube-dns"))
-    made = without_payload(replace(made, captures=captures, request=request, folder=str(place)), Quiet())
+    made = without_payload(replace(made, captures=captures, request=request, folder=str(place)))
     return made if all(each.scrubbed or each.file is None for each in made.captures) else None
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from kubectl_vxtrace import comparing
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.comparing import Comparer
 from kubectl_vxtrace.errors import CannotRunError
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer, NodeCommand
@@ -35,7 +36,7 @@ class Session:
     def stop(self) -> None:
         Session.did.append("stop")
 
-    def collect(self, folder: Path) -> tuple[CaptureResult, ...]:
+    def collect(self, store: Store) -> tuple[CaptureResult, ...]:
         Session.did.append("collect")
         return tuple(CaptureResult(task=task, status=CaptureStatus.COMPLETE) for task in self._tasks)
 

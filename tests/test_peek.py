@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -44,45 +43,43 @@ class Nodes:
         )
 
 
-def heard(nodes: Nodes, place: Path, *, stop: bool = False) -> Heard:
+def heard(nodes: Nodes, *, stop: bool = False) -> Heard:
     stopped = threading.Event()
     if stop:
         stopped.set()
-    found = peek.peek(cast(Any, nodes), TAPS, snapshot(), folder=place, stop=stopped)
-    assert list(place.iterdir()) == []
-    return found
+    return peek.peek(cast(Any, nodes), TAPS, snapshot(), stop=stopped)
 
 
-def test_what_any_interface_hears_is_heard(tmp_path: Path) -> None:
+def test_what_any_interface_hears_is_heard() -> None:
     nodes = Nodes({"cali1": QUESTION, "cali2": NOTHING})
-    found = heard(nodes, tmp_path)
+    found = heard(nodes)
     assert [(peer.client, peer.server, peer.port) for peer in found.peers] == [(POD, DNS, 53)]
     assert found.deaf == ()
     assert nodes.asked[0].argv[-1] == f"host {POD}"
 
 
-def test_silence_is_listened_to_three_times(tmp_path: Path) -> None:
+def test_silence_is_listened_to_three_times() -> None:
     silent = {"cali1": NOTHING, "cali2": NOTHING}
-    assert heard(Nodes(silent, silent, {"cali1": QUESTION, "cali2": NOTHING}), tmp_path).peers
+    assert heard(Nodes(silent, silent, {"cali1": QUESTION, "cali2": NOTHING})).peers
     nodes = Nodes(*[silent] * peek.TIMES)
-    assert heard(nodes, tmp_path).peers == ()
+    assert heard(nodes).peers == ()
     assert nodes.turns == []
 
 
-def test_ctrl_c_ends_the_listening(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_listening() -> None:
     nodes = Nodes({"cali1": NOTHING, "cali2": NOTHING})
-    assert heard(nodes, tmp_path, stop=True).peers == ()
+    assert heard(nodes, stop=True).peers == ()
 
 
-def test_an_interface_that_cannot_be_heard_is_said_and_the_others_are(tmp_path: Path) -> None:
-    found = heard(Nodes({"cali1": QUESTION, "cali2": b""}), tmp_path)
+def test_an_interface_that_cannot_be_heard_is_said_and_the_others_are() -> None:
+    found = heard(Nodes({"cali1": QUESTION, "cali2": b""}))
     assert len(found.peers) == 1
     assert found.deaf == ("ada-ec-1/cali2 could not be listened to: tcpdump: cali2: No such device exists",)
 
 
-def test_where_nothing_can_be_heard_it_is_an_error(tmp_path: Path) -> None:
+def test_where_nothing_can_be_heard_it_is_an_error() -> None:
     with pytest.raises(CannotRunError, match="ada-ec-1/cali1 could not be listened to"):
-        heard(Nodes({"cali1": b"", "cali2": b"nonsense"}), tmp_path)
+        heard(Nodes({"cali1": b"", "cali2": b"nonsense"}))
 
 
 def test_the_clients_interfaces_are_those_of_the_plan() -> None:

@@ -56,14 +56,20 @@ def judge(course: Course) -> CaptureResult:
     )
 
 
-def fetched(result: CaptureResult, fetch: FetchResult, *, there: bool) -> CaptureResult:
-    """The result once its file was fetched. `there`: something of the file is in the trace folder."""
+def fetched(result: CaptureResult, fetch: FetchResult) -> CaptureResult:
+    """The result once its file was fetched, or the beginning of it."""
+    size_bytes = len(fetch.content)
     if fetch.reason is None:
-        return replace(result, file=result.task.file, size_bytes=fetch.size_bytes, sha256=fetch.sha256)
+        return replace(result, file=result.task.file, size_bytes=size_bytes, sha256=fetch.sha256)
     reason = f"the file could not be fetched whole: {fetch.reason}"
-    if there:
-        return replace(result, status=CaptureStatus.PARTIAL, reason=reason, file=result.task.file, size_bytes=fetch.size_bytes, sha256=None)
-    return replace(result, status=CaptureStatus.FAILED, reason=reason, sha256=None)
+    if size_bytes:
+        return replace(result, status=CaptureStatus.PARTIAL, reason=reason, file=result.task.file, size_bytes=size_bytes, sha256=None)
+    return without_file(result, reason)
+
+
+def without_file(result: CaptureResult, reason: str) -> CaptureResult:
+    """The result of a capture whose file cannot be had, or not be kept."""
+    return replace(result, status=CaptureStatus.FAILED, reason=reason, file=None, sha256=None, scrubbed=False)
 
 
 def _unusable(task: CaptureTask) -> str:

@@ -6,15 +6,16 @@ Captures do not depend on the connection that started them. Any step may be cut 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from kubectl_vxtrace.capture import commands, tcpdump
 from kubectl_vxtrace.capture.asking import Asked, answers
 from kubectl_vxtrace.capture.enough import Enough, Questions
 from kubectl_vxtrace.capture.nodeanswer import NodeReport, Record, State, read_report
-from kubectl_vxtrace.capture.outcome import Course, fetched, judge
+from kubectl_vxtrace.capture.outcome import Course, judge
+from kubectl_vxtrace.capture.room import Room
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import FetchResult, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.recording import CapturePlan, CaptureResult, CaptureTask
@@ -34,13 +35,17 @@ _THREADS = 16
 _GIVEN_UP_S = 5.0
 # What a file may exceed its limit by: the record that was being written.
 _SLACK_BYTES = 64 * 1024
+# Files that are being fetched are in memory: two of the largest that a capture may write (Limits.file_bytes).
+MEMORY_BYTES = 2 * (64 * 1024 * 1024 + _SLACK_BYTES)
+# A file comes again where later ones say that other payload has to be compared, then that other payload is DNS: see packets/scrub.py.
+_MOST_TIMES = 4
 
 
 class Nodes(Asked, Protocol):
     """Nodes that answer questions and give away files."""
 
-    def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
-        """Fetch a file of a node into `destination`, verified. Never raises for what a node does."""
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        """Fetch a file of a node into memory, verified. Never raises for what a node does."""
 
 
 class CaptureSession:
@@ -65,9 +70,7 @@ class CaptureSession:
         self._started: dict[str, NodeReport] = {}
         self._stopped: dict[str, NodeReport] = {}
         self._fetching: dict[int, Future[CaptureResult]] = {}
-        self._writing = threading.Condition()
-        self._writers = 0
-        self._is_given_up = False
+        self._room = Room(MEMORY_BYTES)
 
     def start(self) -> None:
         """Start all captures; returns once each listens or has failed. A node whose answer is lost is asked again.
@@ -141,38 +144,49 @@ class CaptureSession:
         numbers = [record.number for record in self._poll() if record.number is not None]
         return 0 < counted <= len(numbers) and not any(numbers)
 
-    def stop(self, folder: Path | None = None) -> None:
+    def stop(self, store: Store | None = None) -> None:
         """Stop all captures and wait for their ends. May be called again, and whatever became of `start`.
 
-        With a `folder` the files of each node are fetched into it as soon as its own captures have ended: a node that does not answer
+        With a `store` the files of each node are fetched into it as soon as its own captures have ended: a node that does not answer
         costs no other its files. `collect` waits for them.
         """
         missing = [node for node in self._tasks if self._stopped.get(node, NodeReport(reason="not asked")).reason is not None]
         questions = [commands.stop(node, self._tasks[node], self._directory) for node in missing]
         for answer in answers(self._nodes, questions, self._is_silent_of_some, tell=self._tell, what="whether captures have ended"):
             self._stopped[answer.command.node] = read_report(answer)
-            if folder is not None:
-                self._fetch_of([answer.command.node], folder)
+            if store is not None:
+                self._fetch_of([answer.command.node], store)
 
-    def collect(self, folder: Path) -> tuple[CaptureResult, ...]:
-        """What became of each task, in the plan's order; waits until all files that there are have been fetched into `folder`."""
-        self._fetch_of(self._tasks, folder)
+    def collect(self, store: Store) -> tuple[CaptureResult, ...]:
+        """What became of each task, in the plan's order; waits until all files that there are have been fetched into `store`."""
         try:
-            got = {number: future.result() for number, future in self._fetching.items()}
+            got = self._collected(store)
         finally:
             # On Ctrl-C nobody waits for what has not begun.
             for future in self._fetching.values():
                 future.cancel()
         return tuple(got[task.id] if task.id in got else judge(self._course(task)) for task in self._plan.tasks)
 
+    def _collected(self, store: Store) -> dict[int, CaptureResult]:
+        """What came of each file, by its task; those that are stale come again."""
+        got: dict[int, CaptureResult] = {}
+        for _ in range(_MOST_TIMES):
+            self._fetch_of(self._tasks, store)
+            got |= {number: future.result() for number, future in self._fetching.items()}
+            stale = [result for result in got.values() if store.is_stale(result)]
+            if not stale:
+                break
+            for result in stale:
+                got[result.task.id] = store.forget(result, "its payload could not be taken out as that of the other captures was")
+                del self._fetching[result.task.id]
+        return got
+
     def give_up(self) -> None:
         """Begin to fetch nothing more, and wait a few seconds for what is being fetched: its thread writes into the folder until then.
 
         The threads themselves are counted: Ctrl-C may come between the start of one and the moment when its future is known.
         """
-        with self._writing:
-            self._is_given_up = True
-            self._writing.wait_for(lambda: not self._writers, _GIVEN_UP_S)
+        self._room.close(_GIVEN_UP_S)
 
     def _ask(self, questions: Sequence[NodeCommand]) -> dict[str, NodeReport]:
         return {answer.command.node: read_report(answer) for answer in self._nodes.ask(questions)}
@@ -206,35 +220,24 @@ class CaptureSession:
         asked = {task.id for task in self._tasks[answer.command.node]}
         return report.is_lost or (report.node_ns is not None and not report.tells_of(asked))
 
-    def _fetch_of(self, nodes: Iterable[str], folder: Path) -> None:
+    def _fetch_of(self, nodes: Iterable[str], store: Store) -> None:
         """Begin to fetch the files of nodes, in parallel: most are small, and what takes time is to begin."""
         results = [judge(self._course(task)) for node in nodes for task in self._tasks[node] if task.id not in self._fetching]
         wanted = [result for result in results if result.sha256 is not None]
         if not wanted:
             return
         pool = ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="fetch")
-        self._fetching |= {result.task.id: pool.submit(self._fetch, result, folder / result.task.file) for result in wanted}
+        self._fetching |= {result.task.id: pool.submit(self._fetch, result, store) for result in wanted}
         pool.shutdown(wait=False)
 
-    def _fetch(self, result: CaptureResult, destination: Path) -> CaptureResult:
-        with self._writing:
-            if self._is_given_up:
-                raise CancelledError
-            self._writers += 1
-        try:
-            return self._fetched(result, destination)
-        finally:
-            with self._writing:
-                self._writers -= 1
-                self._writing.notify_all()
-
-    def _fetched(self, result: CaptureResult, destination: Path) -> CaptureResult:
-        outcome = self._nodes.fetch(
-            result.task.tap.node,
-            f"{self._directory}/{result.task.file}",
-            destination,
-            size_bytes=result.size_bytes,
-            sha256=result.sha256 or "",
-            max_bytes=result.task.file_bytes + _SLACK_BYTES,
-        )
-        return fetched(result, outcome, there=destination.exists() and outcome.size_bytes > 0)
+    def _fetch(self, result: CaptureResult, store: Store) -> CaptureResult:
+        max_bytes = result.task.file_bytes + _SLACK_BYTES
+        with self._room.taken(min(result.size_bytes, max_bytes)):
+            came = self._nodes.fetch(
+                result.task.tap.node,
+                f"{self._directory}/{result.task.file}",
+                size_bytes=result.size_bytes,
+                sha256=result.sha256 or "",
+                max_bytes=max_bytes,
+            )
+            return store.keep(result, came)

@@ -20,7 +20,6 @@ from kubectl_vxtrace.flags.values import Output
 from kubectl_vxtrace.model.cluster import Cleanup
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.report import TraceReport
-from kubectl_vxtrace.payload import without_payload
 from kubectl_vxtrace.scratch import Scratch
 
 _NOT_PRINTED = (UnwritableError, BrokenPipeError)
@@ -52,7 +51,6 @@ def run(
         UnwritableError, BrokenPipeError: the report cannot be printed; its bundle is written, and everything was removed.
     """
     try:
-        recording = without_payload(recording, console)
         found = delivery.examined(recording, console)
         hidden = delivery.anonymised(recording, found, console) if recording.request is not None and recording.request.anonymize else None
     except BaseException as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 from kubectl_vxtrace.errors import VxtraceError
@@ -103,17 +102,16 @@ class DebugNodes:
             pool.shutdown(wait=False, cancel_futures=True)
         return tuple(answers[index] for index in range(len(commands)))
 
-    def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
-        """Fetch one file and verify it; see transfer.fetch. Never raises for what the node does."""
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        """Fetch one file into memory and verify it; see transfer.fetch. Never raises for what the node does."""
         pod = self._pods.pod(node)
         if pod is None:
-            return FetchResult(node=node, file=destination.name, reason=self._pods.why_not(node))
+            return FetchResult(node=node, reason=self._pods.why_not(node))
         self._keep(node, pod)
         return transfer.fetch(
-            partial(self._call, pod, asked=Asked(node=node, name=f"fetch {destination.name}"), patience=self._patience),
+            partial(self._call, pod, asked=Asked(node=node, name=f"fetch {remote_path.rpartition('/')[2]}"), patience=self._patience),
             node=node,
             remote_path=remote_path,
-            destination=destination,
             size_bytes=size_bytes,
             sha256=sha256,
             max_bytes=max_bytes,

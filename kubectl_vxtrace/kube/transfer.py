@@ -1,17 +1,14 @@
-"""Fetching one file from a pod in pieces, and verifying it.
+"""Fetching one file from a pod into memory, in pieces, and verifying it.
 
 An exec stream can end early with exit code 0 (kubernetes#124571). What came is the file's next bytes all the same, so the next piece begins
 behind them, and in the end nothing counts but the SHA-256 of the whole.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from kubectl_vxtrace import portable
 from kubectl_vxtrace.kube.exec import ExecResult, Sink
 from kubectl_vxtrace.kube.handshake import PATIENCE_S
 from kubectl_vxtrace.kube.rest import ApiError
@@ -52,68 +49,50 @@ def fetch(
     *,
     node: str,
     remote_path: str,
-    destination: Path,
     size_bytes: int,
     sha256: str,
     max_bytes: int,
     chunk_bytes: int = CHUNK_BYTES,
     tell: Callable[[str], None] = lambda _: None,
 ) -> FetchResult:
-    """Fetch `remote_path` to `destination`; a broken piece goes on from the byte where it broke, a file with a wrong hash comes once more.
+    """Fetch `remote_path`; a broken piece goes on from the byte where it broke, a file with a wrong hash comes once more.
 
-    The file grows as `<destination>.part` and takes its name once it is whole; what had come when fetching was given up stays
-    in the `.part`. Never raises but for Ctrl-C: `reason` says what was wrong on either side.
+    What had come when fetching was given up is the result's; of a file whose hash stays wrong there is nothing. Never raises but for
+    Ctrl-C: `reason` says what was wrong.
 
     Args:
         size_bytes, sha256: what the node says of the file, hexadecimal.
-        max_bytes: more than this is not fetched at all.
+        max_bytes: more than this is not fetched at all; so much memory it takes.
         tell: is told what is waited for, where that takes long.
     """
-    part = destination.with_name(destination.name + ".part")
 
     def waits(reason: str, left_s: float) -> None:
-        tell(f"waiting for {destination.name} ({reason}), {left_s:.0f} s more at most")
-
-    pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes, waits)
-
-    def failed(reason: str) -> FetchResult:
-        return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, reason=reason)
+        tell(f"waiting for {remote_path.rpartition('/')[2]} ({reason}), {left_s:.0f} s more at most")
 
     if size_bytes > max_bytes:
-        return failed(f"{size_bytes} bytes are more than the limit of {max_bytes}")
+        return FetchResult(node=node, reason=f"{size_bytes} bytes are more than the limit of {max_bytes}")
     found = ""
     for _ in range(2):
         pieces = _Pieces(run, remote_path, size_bytes, chunk_bytes, waits)
         try:
-            with _create(part) as file:
-                pieces.fetch_all(file)
-            found = pieces.digest.hexdigest()
-            if found == sha256.lower():
-                part.replace(destination)
-                return FetchResult(node=node, file=destination.name, size_bytes=pieces.got, sha256=found)
+            pieces.fetch_all()
         except _FetchError as error:
-            return failed(f"{error}, after {pieces.got} of {size_bytes} bytes")
-        except OSError as error:
-            return failed(f"cannot write {error.filename or part}: {error.strerror}")
-    return failed(f"its SHA-256 is {found}, the node says {sha256.lower()}")
-
-
-def _create(part: Path) -> BinaryIO:
-    """The new file, open for writing; a leftover of an earlier try is replaced, a link is never followed."""
-    part.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | portable.NO_FOLLOW | portable.CLOSE_ON_EXEC | portable.BINARY
-    return os.fdopen(os.open(part, flags, 0o600), "wb")
+            got = len(pieces.content)
+            return FetchResult(node=node, content=pieces.content, reason=f"{error}, after {got} of {size_bytes} bytes")
+        found = hashlib.sha256(pieces.content).hexdigest()
+        if found == sha256.lower():
+            return FetchResult(node=node, content=pieces.content, sha256=found)
+    return FetchResult(node=node, reason=f"its SHA-256 is {found}, the node says {sha256.lower()}")
 
 
 class _Pieces:
     """The pieces of one file, one after the other: twice as large after one that came quickly, half as large after a failure.
 
-    `got` is how many bytes have come, `digest` the SHA-256 of these. Bytes go to the file as they come: memory holds one message.
+    `content` is what has come.
     """
 
     def __init__(self, run: Run, remote_path: str, size_bytes: int, chunk_bytes: int, waits: Callable[[str, float], None]) -> None:
-        self.got = 0
-        self.digest = hashlib.sha256()
+        self.content = bytearray()
         self._run = run
         self._remote_path = remote_path
         self._size_bytes = size_bytes
@@ -121,24 +100,24 @@ class _Pieces:
         self._said = ""
         self._waits = waits
 
-    def fetch_all(self, file: BinaryIO) -> None:
+    def fetch_all(self) -> None:
         """Fetch what is left, and give up where nothing has come for PATIENCE_S. Raises _FetchError."""
         progress_s, pause_s, ends = time.monotonic(), _FIRST_BACKOFF_S, 0
         tell_at_s = progress_s + _TELL_AFTER_S
-        while self.got < self._size_bytes:
-            began_s, before = time.monotonic(), self.got
-            length = min(self._size_bytes - self.got, self._chunk_bytes)
-            problem = self._try(file, length)
-            now_s = time.monotonic()
-            if self.got > before:
+        while (before := len(self.content)) < self._size_bytes:
+            began_s = time.monotonic()
+            length = min(self._size_bytes - before, self._chunk_bytes)
+            problem = self._try(length)
+            now_s, got = time.monotonic(), len(self.content) - before
+            if got:
                 progress_s, pause_s, ends = now_s, _FIRST_BACKOFF_S, 0
                 tell_at_s = now_s + _TELL_AFTER_S
-            if problem is None and self.got == before + length:
+            if problem is None and got == length:
                 if now_s - began_s < _QUICK_S:
                     self._chunk_bytes = min(_LARGEST_CHUNK_BYTES, 2 * self._chunk_bytes)
                 continue
             self._chunk_bytes = max(_SMALLEST_CHUNK_BYTES, self._chunk_bytes // 2)
-            ends += problem is None and self.got == before
+            ends += problem is None and not got
             if ends == _MOST_ENDS:
                 raise _FetchError(self._said or f"the node sends no more, {length} bytes were asked for")
             if problem is not None and (problem.is_final or now_s - progress_s >= PATIENCE_S):
@@ -146,21 +125,15 @@ class _Pieces:
             if problem is not None and now_s >= tell_at_s:
                 tell_at_s = now_s + 2 * _TELL_AFTER_S
                 self._waits(str(problem), progress_s + PATIENCE_S - now_s)
-            if self.got == before:
+            if not got:
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_BACKOFF_S)
 
-    def _try(self, file: BinaryIO, length: int) -> _FetchError | None:
+    def _try(self, length: int) -> _FetchError | None:
         """Fetch a piece, or its beginning; what went wrong with the command."""
-
-        def sink(data: memoryview) -> None:
-            file.write(data)
-            self.digest.update(data)
-            self.got += len(data)
-
-        argv = ("sh", "-c", _SCRIPT, "vxtrace", self._remote_path, str(self.got + 1), str(length))
+        argv = ("sh", "-c", _SCRIPT, "vxtrace", self._remote_path, str(len(self.content) + 1), str(length))
         try:
-            result = self._run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=sink)
+            result = self._run(argv, timeout_s=_CHUNK_TIMEOUT_S, max_bytes=length, sink=self.content.extend)
         except ApiError as error:
             return _FetchError(error.message, is_final=error.status in _FINAL and not error.may_pass)
         self._said = result.stderr.decode("utf-8", "replace").strip()

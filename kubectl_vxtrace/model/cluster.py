@@ -295,11 +295,13 @@ class NodeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
-    """What became of fetching one file: `reason` is None exactly if the file is whole and its SHA-256 was verified."""
+    """What became of fetching one file: `reason` is None exactly if `content` is the whole file and its SHA-256 was verified.
+
+    Else `content` is how the file begins, as far as it came.
+    """
 
     node: str
-    file: str
-    size_bytes: int = 0
+    content: bytearray = field(default_factory=bytearray, repr=False)
     sha256: str | None = None
     reason: str | None = None
 

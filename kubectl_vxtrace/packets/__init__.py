@@ -24,12 +24,16 @@ _THREADS = 2
 
 
 def read_pcap(
-    path: str | Path, *, tap: Tap | None = None, vxlan_ports: Collection[int] | None = VXLAN_PORTS, digest_bytes: int = DIGEST_BYTES
+    capture: str | Path | bytes | bytearray,
+    *,
+    tap: Tap | None = None,
+    vxlan_ports: Collection[int] | None = VXLAN_PORTS,
+    digest_bytes: int = DIGEST_BYTES,
 ) -> PacketTable:
     """Decode a pcap or pcapng file, also gzipped.
 
     Args:
-        path: the file.
+        capture: the file, or its bytes.
         tap: where it was captured; goes into the table as it is.
         vxlan_ports: UDP destination ports that carry VXLAN. None: nothing is opened, not even what looks like VXLAN.
         digest_bytes: how many payload bytes to hash, at most 96. Digests of two files can be compared if these are the same.
@@ -41,7 +45,7 @@ def read_pcap(
         PcapError: it cannot be read, is no capture file, is of a link type that cannot be read, unpacks to too much, or holds too many
             packets. The message does not name the file.
     """
-    with Source(path) as source:
+    with Source(capture) as source:
         try:
             reader = open_reader(source.window())
             builder = TableBuilder(vxlan_ports, digest_bytes=digest_bytes, most_rows=min(MAX_ROWS, source.most_packets))

@@ -1,14 +1,13 @@
-"""Payload out of capture files: what applications send is overwritten; headers and DNS stay, and with them all that the analysis reads.
+"""Payload out of captures: what applications send is overwritten; headers and DNS stay, and with them all that the analysis reads.
 
 Where a payload was, its first bytes become a mark, the same for the same payload in all files, the rest zeros. So a packet is still
 told from others, and known at its next hop, by its payload's digest. Nothing of a payload can be computed from its mark, which
 is a number in the order of first appearance.
 """
 
-import shutil
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import I64, U8, U64, Encapsulation, Kind, PacketTable
 from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.model.protocol import FRAGMENT_OFFSET, IpProtocol
-from kubectl_vxtrace.packets import layout, open_reader, read_pcaps
+from kubectl_vxtrace.packets import layout, open_reader, read_pcap
 from kubectl_vxtrace.packets.cursor import BOOL, Columns
 from kubectl_vxtrace.packets.digest import DIGEST_BYTES
 from kubectl_vxtrace.packets.encapsulations import carrier_ports
 from kubectl_vxtrace.packets.frames import Frames, i64
 from kubectl_vxtrace.packets.headers import decode
 from kubectl_vxtrace.packets.network import is_tag
+from kubectl_vxtrace.packets.numbering import Numbering
 from kubectl_vxtrace.packets.pcap import is_pcap, record_header_bytes
 from kubectl_vxtrace.packets.quotes import error_rows
 from kubectl_vxtrace.packets.sameness import equal
@@ -57,59 +57,120 @@ _AT_ONCE = 4096
 _COLUMNS = tuple(name for name in PacketTable.__slots__ if name not in ("tap", "digest", "parts"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PcapToScrub:
-    """A capture that tcpdump wrote: a classic pcap, not packed."""
+_CUT_BYTES = 8
+"""What stands for a record that a file ends inside: shorter than any record's header, so that the file still does."""
 
-    tap: Tap
-    path: Path
+_NONE: U64 = np.zeros(0, np.uint64)
 
 
-def scrub(captures: Sequence[PcapToScrub], *, vxlan_ports: Collection[int], inside: Collection[Tap]) -> list[str | None]:
-    """Take the payload out of files whose packets are to be found in one another.
+class Scrubber:
+    """Takes payload out of the captures of one trace: each alone and in memory, in any order, by any number of threads, one at a time.
 
-    A file is replaced only when all columns that are read of it but the digests are as before, and equal digests of all files are still
-    equal and different ones different.
-
-    Returns:
-        For each file None, or why its payload is still there: all of them are then as they were.
-
-    Raises:
-        OSError: a file cannot be read, or there is no room beside it for what replaces it.
+    Two things are known only when all files have come: how much of a payload all of them hold, which is what the analysis compares, and
+    which payloads are those of DNS. Where a file says anew that it is less, or that what was overwritten in another one is DNS, those
+    before are stale: what they were made of has to come again. That is seldom: it takes packets that were cut within the first 96 bytes of
+    their payload, or a DNS server behind another port.
     """
-    files = [(capture.tap, capture.path) for capture in captures]
-    if any(foreign := [None if _is_tcpdumps(path) else "it is no pcap as tcpdump writes it" for _, path in files]):
-        return [reason or "another capture of the trace cannot be read" for reason in foreign]
-    before = read_pcaps(files, vxlan_ports=vxlan_ports, inside=inside)
-    if any(unreadable := [table.message if isinstance(table, PcapError) else None for table in before]):
-        return [reason or "another capture of the trace cannot be read" for reason in unreadable]
-    tables = [table for table in before if isinstance(table, PacketTable)]
-    digest_bytes = min((table.common_payload_bytes for table in tables), default=DIGEST_BYTES)
-    opened, closed = carrier_ports(vxlan_ports), carrier_ports(None)
-    payloads = [_payloads(path, closed if tap in inside else opened, opened, digest_bytes) for tap, path in files]
-    _keep_alike(payloads, tables)
-    marks = _marks(payloads, tables)
-    scrubbed = [capture.path.with_name(capture.path.name + ".scrubbed") for capture in captures]
-    try:
-        for capture, path, payload, mark in zip(captures, scrubbed, payloads, marks, strict=True):
-            shutil.copyfile(capture.path, path)
-            _overwrite(path, payload, mark)
-        after = read_pcaps(
-            [(capture.tap, path) for capture, path in zip(captures, scrubbed, strict=True)], vxlan_ports=vxlan_ports, inside=inside
-        )
-        if (difference := _difference(tables, after)) is not None:
-            return [difference] * len(captures)
-        for capture, path in zip(captures, scrubbed, strict=True):
-            path.replace(capture.path)
-    finally:
-        for path in scrubbed:
-            path.unlink(missing_ok=True)
-    return [None] * len(captures)
 
+    def __init__(self, *, vxlan_ports: Collection[int], inside: Collection[Tap]) -> None:
+        self._lock = threading.Lock()
+        self._ports = set(vxlan_ports)
+        self._inside = inside
+        self._done: set[Tap] = set()
+        self._stale: set[Tap] = set()
+        self._begin(DIGEST_BYTES)
 
-def _is_tcpdumps(path: Path) -> bool:
-    with path.open("rb") as file:
-        return is_pcap(file.read(4))
+    def scrub(self, tap: Tap, content: bytearray) -> bytearray:
+        """The capture of `tap`, a classic pcap, without payload: `content` itself, overwritten, or a new one where it ends inside a record.
+
+        All columns that are read of it but the digests are as before, and equal digests of all files that are not stale are still equal,
+        and different ones different.
+
+        Raises:
+            PcapError: why that cannot be; `content` may still hold payload.
+        """
+        with self._lock:
+            self._done.discard(tap)
+            self._stale.discard(tap)
+            made = self._scrubbed(tap, content) if content else content
+            self._done.add(tap)
+            return made
+
+    def read_as(self, vxlan_ports: Collection[int]) -> None:
+        """The analysis will take these ports for VXLAN's; files that were scrubbed for other ones are stale."""
+        with self._lock:
+            if self._ports != set(vxlan_ports):
+                self._ports = set(vxlan_ports)
+                self._begin(self._digest_bytes)
+
+    @property
+    def stale(self) -> frozenset[Tap]:
+        """Whose captures have to be scrubbed again, of what they were before."""
+        with self._lock:
+            return frozenset(self._stale)
+
+    def _begin(self, digest_bytes: int) -> None:
+        """Forget all payloads: they are compared by so many bytes from now on, and by the ports that are known now."""
+        self._digest_bytes = digest_bytes
+        self._dns = _NONE
+        self._marks: dict[int, Numbering] = {}
+        self._outdate()
+
+    def _outdate(self) -> None:
+        """All that was made so far is to be made again."""
+        self._stale |= self._done
+        self._done.clear()
+        self._before, self._after = Numbering(), Numbering()
+
+    def _scrubbed(self, tap: Tap, content: bytearray) -> bytearray:
+        if not is_pcap(bytes(content[:4])):
+            raise PcapError("it is no pcap as tcpdump writes it")
+        table = self._read(tap, content)
+        if table.common_payload_bytes < self._digest_bytes:
+            self._begin(table.common_payload_bytes)
+            table = self._read(tap, content)
+        if table.stopped_at is not None:
+            content = content[: table.stopped_at] + bytes(min(len(content) - table.stopped_at, _CUT_BYTES))
+        opened = carrier_ports(self._ports)
+        payload = _payloads(content, carrier_ports(None) if tap in self._inside else opened, opened, self._digest_bytes)
+        self._keep_dns(payload, table)
+        _overwrite(content, payload, self._mark(payload, table))
+        self._check(table, self._read(tap, content))
+        return content
+
+    def _read(self, tap: Tap, content: bytearray) -> PacketTable:
+        return read_pcap(content, tap=tap, vxlan_ports=None if tap in self._inside else self._ports, digest_bytes=self._digest_bytes)
+
+    def _keep_dns(self, payload: "_Payloads", table: PacketTable) -> None:
+        """Leave payloads alone that are those of DNS at another hop, where its port is another."""
+        kept = np.setdiff1d(table.digest[payload.whole], np.append(self._dns, np.uint64(0)))
+        if any(marks.knows(kept).any() for marks in self._marks.values()):
+            self._outdate()
+        self._dns = np.union1d(self._dns, kept)
+        payload.length[np.isin(table.digest, self._dns)] = 0
+
+    def _mark(self, payload: "_Payloads", table: PacketTable) -> U64:
+        """A number for each payload that has a digest and is overwritten, the same in all files; 0 where there is none."""
+        mark = np.zeros(len(table), np.uint64)
+        wanted = (table.digest != 0) & (payload.length > 0) & (payload.room > 0)
+        # Of whole marks there are enough for all; short ones only tell payloads of the same length apart.
+        group = np.where(payload.room == _MARK_BYTES, 0, payload.alike * (_MARK_BYTES + 1) + payload.room)
+        for each in np.unique(group[wanted]).tolist():
+            rows = np.flatnonzero(wanted & (group == each))
+            mark[rows] = self._marks.setdefault(each, Numbering()).numbers(table.digest[rows])
+        return mark
+
+    def _check(self, before: PacketTable, after: PacketTable) -> None:
+        """Raise PcapError where the analysis would read anything otherwise."""
+        for name in _COLUMNS:
+            if not equal(getattr(before, name), getattr(after, name)):
+                raise PcapError(f"{name} would have been read otherwise")
+        old, new = self._before.copy(), self._after.copy()
+        same = np.array_equal(before.digest == 0, after.digest == 0)
+        # Digests are told apart as before exactly if both are numbered alike.
+        if not same or not np.array_equal(old.numbers(before.digest), new.numbers(after.digest)):
+            raise PcapError("payloads could not have been told apart as before")
+        self._before, self._after = old, new
 
 
 @dataclass(slots=True, eq=False)
@@ -126,10 +187,10 @@ class _Payloads:
     whole: BOOL
 
 
-def _payloads(path: Path, ports: U8, quoted_ports: U8, digest_bytes: int) -> _Payloads:
+def _payloads(content: bytearray, ports: U8, quoted_ports: U8, digest_bytes: int) -> _Payloads:
     """What is overwritten in one file. `ports`: of VXLAN as the file is decoded; `quoted_ports`: as errors quote it at any tap."""
     parts: list[tuple[NDArray[Any], ...]] = []
-    with Source(path) as source:
+    with Source(content) as source:
         window = source.window()
         header_bytes = record_header_bytes(window.data[:4].tobytes())
         for frames in open_reader(window):
@@ -205,41 +266,9 @@ def _ip_header_bytes(frames: Frames, at: I64) -> I64:
     return length
 
 
-def _keep_alike(payloads: Sequence[_Payloads], tables: Sequence[PacketTable]) -> None:
-    """Leave payloads alone that are those of DNS at another hop, where its port is another."""
-    digests = np.unique(np.concatenate([table.digest[payload.whole] for payload, table in zip(payloads, tables, strict=True)] or [_NONE]))
-    digests = digests[digests != 0]
-    for payload, table in zip(payloads, tables, strict=True):
-        payload.length[np.isin(table.digest, digests)] = 0
-
-
-_NONE: U64 = np.zeros(0, np.uint64)
-
-
-def _marks(payloads: Sequence[_Payloads], tables: Sequence[PacketTable]) -> list[U64]:
-    """A number for each payload that has a digest and is overwritten, the same in all files; 0 where there is none."""
-    digest = np.concatenate([table.digest for table in tables] or [_NONE])
-    room, alike, length = (
-        np.concatenate([getattr(payload, name) for payload in payloads] or [np.zeros(0, np.int64)]) for name in ("room", "alike", "length")
-    )
-    mark = np.zeros(len(digest), np.uint64)
-    wanted = (digest != 0) & (length > 0) & (room > 0)
-    # Of whole marks there are enough for all; short ones only tell payloads of the same length apart.
-    group = np.where(room == _MARK_BYTES, 0, alike * (_MARK_BYTES + 1) + room)
-    for each in np.unique(group[wanted]).tolist():
-        rows = np.flatnonzero(wanted & (group == each))
-        _, first, number = np.unique(digest[rows], return_index=True, return_inverse=True)
-        order = np.empty(len(first), np.uint64)
-        order[np.argsort(first)] = np.arange(len(first), dtype=np.uint64)
-        mark[rows] = order[number.reshape(-1)]
-    return np.split(mark, np.cumsum([len(table) for table in tables])[:-1]) if tables else []
-
-
-def _overwrite(path: Path, payload: _Payloads, mark: U64) -> None:
+def _overwrite(content: bytearray, payload: _Payloads, mark: U64) -> None:
     """Zeros and marks in place of payloads."""
-    if not len(payload.start) or not payload.length.any():
-        return
-    data = np.memmap(path, np.uint8, mode="r+")
+    data = np.frombuffer(content, np.uint8)
     rows = np.flatnonzero(payload.length > 0)
     for begin in range(0, len(rows), _AT_ONCE):
         some = rows[begin : begin + _AT_ONCE]
@@ -253,20 +282,3 @@ def _overwrite(path: Path, payload: _Payloads, mark: U64) -> None:
         # Big-endian: the last byte is the number's lowest.
         shift = ((room[some] - 1 - place) * 8).astype(np.uint64)
         data[payload.start[some] + place] = (whole[some] >> shift).astype(np.uint8)
-    data.flush()
-
-
-def _difference(before: Sequence[PacketTable], after: Sequence[PacketTable | PcapError]) -> str | None:
-    """What the analysis would read otherwise; None where it is all the same."""
-    for one, two in zip(before, after, strict=True):
-        if isinstance(two, PcapError):
-            return f"what was left of a capture cannot be read: {two.message}"
-        for name in _COLUMNS:
-            if not equal(getattr(one, name), getattr(two, name)):
-                return f"{name} would have been read otherwise"
-    old = np.concatenate([table.digest for table in before] or [_NONE])
-    new = np.concatenate([table.digest for table in after if isinstance(table, PacketTable)] or [_NONE])
-    pairs = len(np.unique(np.stack([old, new], axis=1), axis=0))
-    if not np.array_equal(old == 0, new == 0) or pairs != len(np.unique(old)) or pairs != len(np.unique(new)):
-        return "payloads could not have been told apart as before"
-    return None

@@ -1,15 +1,16 @@
-"""A capture file as a stream of bytes: plain or gzip, read through one buffer of fixed size."""
+"""A capture file, or what is in memory of one, as a stream of bytes: plain or gzip, read through one buffer of fixed size."""
 
+import io
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 
 from kubectl_vxtrace.errors import PcapError
 from kubectl_vxtrace.model.packets import U8
-from kubectl_vxtrace.packets.streams import AheadStream, GzipStream, PlainStream, Stream
+from kubectl_vxtrace.packets.streams import AheadStream, GzipStream, MemoryStream, PlainStream, Stream
 
 BUFFER_BYTES = 16 << 20
 """Bytes of a file that are in memory at once. Must hold the largest record (262,144 bytes, a pcapng block 16 MiB - 1) whole."""
@@ -58,18 +59,28 @@ class Window:
 
 
 class Source:
-    """An open capture file; a context manager. Raises PcapError where it cannot be opened or read."""
+    """An open capture file, or the bytes of one; a context manager. Raises PcapError where it cannot be opened or read."""
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, capture: str | Path | bytes | bytearray) -> None:
+        self._capture = capture
+        self._content: memoryview | None = None
+        self._file: BinaryIO = io.BytesIO()
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        if isinstance(self._capture, bytes | bytearray):
+            self._content = self._files.enter_context(memoryview(self._capture))
+            self._size_bytes = len(self._content)
+            self._packed = self._content[: len(_GZIP_MAGIC)] == _GZIP_MAGIC
+            if self._packed:
+                self._file = io.BytesIO(self._content)
+            return self
+        path = Path(self._capture)
         try:
-            if not stat.S_ISREG(self._path.stat().st_mode):
+            if not stat.S_ISREG(path.stat().st_mode):
                 raise PcapError("it is not a regular file", "give a pcap or pcapng file")
-            self._file = self._files.enter_context(self._path.open("rb"))
-            self._size_bytes = self._path.stat().st_size
+            self._file = self._files.enter_context(path.open("rb"))
+            self._size_bytes = path.stat().st_size
             self._packed = self._file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         except OSError as error:
             self._files.close()
@@ -92,6 +103,8 @@ class Source:
 
     def stream(self) -> Stream:
         """The file's bytes from the start, unpacked."""
+        if self._content is not None and not self._packed:
+            return MemoryStream(self._content)
         self._file.seek(0)
         return GzipStream(self._file, self._size_bytes) if self._packed else PlainStream(self._file)
 

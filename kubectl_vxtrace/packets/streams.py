@@ -1,4 +1,4 @@
-"""The bytes of a capture file in order: plain, gzipped, or read ahead by a thread."""
+"""The bytes of a capture file in order: plain, gzipped, in memory, or read ahead by a thread."""
 
 import os
 import zlib
@@ -56,6 +56,26 @@ class PlainStream:
     def skip(self, count: int) -> None:
         """See Stream."""
         self._file.seek(count, os.SEEK_CUR)
+
+
+class MemoryStream:
+    """Bytes that are in memory."""
+
+    broken = False
+
+    def __init__(self, content: memoryview) -> None:
+        self._left = content
+
+    def fill(self, view: memoryview) -> int:
+        """See Stream."""
+        count = min(len(view), len(self._left))
+        view[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def skip(self, count: int) -> None:
+        """See Stream."""
+        self._left = self._left[count:]
 
 
 class GzipStream:

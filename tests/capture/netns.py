@@ -105,8 +105,7 @@ class NamespaceNodes:
             received_ns=time.time_ns(),
         )
 
-    def fetch(self, node: str, remote_path: str, destination: Path, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
-        raw = (self.folder(node) / Path(remote_path).relative_to(DIRECTORY)).read_bytes()
-        destination.write_bytes(raw)
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        raw = bytearray((self.folder(node) / Path(remote_path).relative_to(DIRECTORY)).read_bytes())
         same = len(raw) == size_bytes and hashlib.sha256(raw).hexdigest() == sha256 and len(raw) <= max_bytes
-        return FetchResult(node=node, file=destination.name, size_bytes=len(raw), sha256=sha256, reason=None if same else "it changed")
+        return FetchResult(node=node, content=raw, sha256=sha256, reason=None if same else "it changed")

@@ -131,10 +131,10 @@ def test_an_interface_that_cannot_be_used(interface: str, reason: str) -> None:
 
 def test_fetched() -> None:
     whole = judge(_course(_begun(), _ended()))
-    kept = fetched(whole, FetchResult(node="a", file="a.pcap", size_bytes=500, sha256="d" * 64), there=True)
+    kept = fetched(whole, FetchResult(node="a", content=bytearray(500), sha256="d" * 64))
     assert (kept.status, kept.file, kept.size_bytes) == (CaptureStatus.COMPLETE, "a.pcap", 500)
-    cut = fetched(whole, FetchResult(node="a", file="a.pcap", size_bytes=200, reason="connection lost"), there=True)
+    cut = fetched(whole, FetchResult(node="a", content=bytearray(200), reason="connection lost"))
     assert (cut.status, cut.file, cut.sha256) == (CaptureStatus.PARTIAL, "a.pcap", None)
     assert cut.reason == "the file could not be fetched whole: connection lost"
-    gone = fetched(whole, FetchResult(node="a", file="a.pcap", reason="no pod"), there=False)
+    gone = fetched(whole, FetchResult(node="a", reason="no pod"))
     assert (gone.status, gone.file) == (CaptureStatus.FAILED, None)

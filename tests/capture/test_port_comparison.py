@@ -10,6 +10,7 @@ import pytest
 from kubectl_vxtrace.capture import port_comparison
 from kubectl_vxtrace.capture.port_comparison import COPIES, OTHER_PORT, SOURCE_PORTS, capture_plan, command, compared_pairs, read, turns
 from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
 from kubectl_vxtrace.model.facts import Link, NodeFacts, UdpSocket, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap, Vtep
@@ -236,7 +237,7 @@ def test_a_node_sends_them_and_both_captures_see_each(shell: str, six: bool, tmp
     session.start()
     sent, why = read(pair, nodes.answer(command(pair)))
     session.stop()
-    results = session.collect(tmp_path)
+    results = session.collect(Store(folder=tmp_path))
     assert (why, sent.sent) == (None, tuple(range(pair.count)))
     assert [(result.status, result.captured) for result in results] == [(CaptureStatus.COMPLETE, pair.count)] * 2
     for result in results:

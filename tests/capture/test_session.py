@@ -10,9 +10,10 @@ import pytest
 
 from kubectl_vxtrace.capture.enough import Place, Question, Questions
 from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import AnswerStatus, FetchResult, NodeAnswer, NodeCommand
-from kubectl_vxtrace.model.path import Role
+from kubectl_vxtrace.model.path import Role, Tap
 from kubectl_vxtrace.model.recording import CaptureStatus
 from kubectl_vxtrace.model.request import Limits
 from tests.capture.pings import LEFT, RIGHT
@@ -40,9 +41,8 @@ class Actor:
             return NodeAnswer(command=command, status=AnswerStatus.TRUNCATED, reason="the stream broke")
         return NodeAnswer(command=command, status=AnswerStatus.OK, exit_code=0, stdout=stdout)
 
-    def fetch(self, node: str, remote_path: str, destination: FilePath, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
-        destination.write_bytes(b"x")
-        return FetchResult(node=node, file=destination.name, size_bytes=1, reason="connection lost")
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        return FetchResult(node=node, content=bytearray(b"x"), reason="connection lost")
 
 
 _LISTENING = b"tcpdump: listening on eth0, link-type EN10MB\n"
@@ -64,7 +64,7 @@ def test_a_node_that_cannot_be_asked_fails_alone(tmp_path: FilePath) -> None:
     session = CaptureSession(Actor(lambda command: _all_well(command) if command.node == LEFT else None), ping_plan(), "/capture")
     session.start()
     session.stop()
-    left, right = session.collect(tmp_path)
+    left, right = session.collect(Store(folder=tmp_path))
     assert left.reason == "the file could not be fetched whole: connection lost"
     assert (right.status, right.reason) == (CaptureStatus.FAILED, "connection refused")
 
@@ -79,7 +79,7 @@ def test_a_file_that_came_in_part_is_kept(tmp_path: FilePath) -> None:
     session = CaptureSession(Actor(_all_well), ping_plan(), "/capture")
     session.start()
     session.stop()
-    results = session.collect(tmp_path)
+    results = session.collect(Store(folder=tmp_path))
     assert [(result.status, result.file) for result in results] == [
         (CaptureStatus.PARTIAL, "fc-left-pod.pcap"),
         (CaptureStatus.PARTIAL, "fc-right-pod.pcap"),
@@ -93,9 +93,9 @@ class Meeting(Actor):
         super().__init__(lambda command: _all_well_on_both(command.key))
         self._both = threading.Barrier(2, timeout=10)
 
-    def fetch(self, node: str, remote_path: str, destination: FilePath, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
         self._both.wait()
-        return FetchResult(node=node, file=destination.name, size_bytes=size_bytes, sha256=sha256)
+        return FetchResult(node=node, content=bytearray(size_bytes), sha256=sha256)
 
 
 def _all_well_on_both(key: str) -> bytes:
@@ -109,7 +109,7 @@ def test_files_of_one_node_are_fetched_side_by_side(tmp_path: FilePath) -> None:
     session = CaptureSession(Meeting(), ping_plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
     session.start()
     session.stop()
-    results = session.collect(tmp_path)
+    results = session.collect(Store(folder=tmp_path))
     assert [(result.status, result.file) for result in results] == [
         (CaptureStatus.COMPLETE, "fc-left-pod.pcap"),
         (CaptureStatus.COMPLETE, "fc-left-primary-interface.pcap"),
@@ -131,28 +131,99 @@ def test_files_are_fetched_while_another_node_is_waited_for(tmp_path: FilePath) 
 
     session = CaptureSession(Hanging(play), ping_plan(), "/capture")
     session.start()
-    session.stop(tmp_path)
-    assert [result.file for result in session.collect(tmp_path)] == ["fc-left-pod.pcap", "fc-right-pod.pcap"]
+    session.stop(Store(folder=tmp_path))
+    assert [result.file for result in session.collect(Store(folder=tmp_path))] == ["fc-left-pod.pcap", "fc-right-pod.pcap"]
 
 
 def test_nothing_is_written_any_more_when_fetching_was_given_up(tmp_path: FilePath) -> None:
     begun = threading.Event()
 
     class Slow(Actor):
-        def fetch(self, node: str, remote_path: str, destination: FilePath, **more: Any) -> FetchResult:
+        def fetch(self, node: str, remote_path: str, **more: Any) -> FetchResult:
             begun.set()
             time.sleep(0.2)
-            return super().fetch(node, remote_path, destination, **more)
+            return super().fetch(node, remote_path, **more)
 
     session = CaptureSession(Slow(_all_well), ping_plan(), "/capture")
     session.start()
-    session.stop(tmp_path)
+    session.stop(Store(folder=tmp_path))
     assert begun.wait(10)
     session._fetching.clear()  # as where Ctrl-C comes while they are begun
     session.give_up()
     there = sorted(tmp_path.iterdir())
     time.sleep(0.5)
     assert sorted(tmp_path.iterdir()) == there != []
+
+
+class Giving(Actor):
+    """Nodes that give every file away; `fetched` has which were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(_all_well)
+        self.fetched: list[str] = []
+        self.held_bytes: list[int] = []
+        self._held_bytes = 0
+
+    def fetch(self, node: str, remote_path: str, *, size_bytes: int, sha256: str, max_bytes: int) -> FetchResult:
+        self.fetched.append(remote_path)
+        self._held_bytes += size_bytes
+        self.held_bytes.append(self._held_bytes)
+        time.sleep(0.05)
+        self._held_bytes -= size_bytes
+        return FetchResult(node=node, content=bytearray(size_bytes), sha256=sha256)
+
+
+class Outdating:
+    """A scrubber for which the left node's file is stale, `times` times."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+        self._done: set[Tap] = set()
+
+    def scrub(self, tap: Tap, content: bytearray) -> bytearray:
+        self._left -= tap.node == LEFT
+        self._done.add(tap)
+        return content
+
+    @property
+    def stale(self) -> frozenset[Tap]:
+        return frozenset(tap for tap in self._done if tap.node == LEFT and self._left >= 0)
+
+
+def test_a_stale_file_is_fetched_again(tmp_path: FilePath) -> None:
+    nodes = Giving()
+    session = CaptureSession(nodes, ping_plan(), "/capture")
+    session.start()
+    store = Store(folder=tmp_path, scrubber=Outdating(2))
+    session.stop(store)
+    results = session.collect(store)
+    assert sorted(nodes.fetched) == ["/capture/fc-left-pod.pcap"] * 3 + ["/capture/fc-right-pod.pcap"]
+    assert [(result.status, result.file) for result in results] == [
+        (CaptureStatus.COMPLETE, "fc-left-pod.pcap"),
+        (CaptureStatus.COMPLETE, "fc-right-pod.pcap"),
+    ]
+
+
+def test_a_file_that_stays_stale_is_not_kept(tmp_path: FilePath) -> None:
+    session = CaptureSession(Giving(), ping_plan(), "/capture")
+    session.start()
+    session.stop()
+    left, right = session.collect(Store(folder=tmp_path, scrubber=Outdating(100)))
+    assert (left.status, left.file) == (CaptureStatus.FAILED, None)
+    assert left.reason == "its payload could not be taken out as that of the other captures was"
+    assert right.file is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["fc-right-pod.pcap"]
+
+
+def test_files_wait_for_memory(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has 24 bytes."""
+    monkeypatch.setattr("kubectl_vxtrace.capture.session.MEMORY_BYTES", 30)
+    nodes = Giving()
+    session = CaptureSession(nodes, ping_plan(), "/capture")
+    session.start()
+    session.stop()
+    assert all(result.file for result in session.collect(Store(folder=tmp_path)))
+    assert nodes.held_bytes == [24, 24]
 
 
 @pytest.mark.parametrize("step", ["capture-start", "capture-stop"])
@@ -165,7 +236,7 @@ def test_a_node_whose_answer_is_lost_is_asked_again_and_the_other_not(tmp_path: 
     session.stop()
     session.stop()
     assert sorted(command.node for command in actor.asked if command.key == step) == [LEFT, RIGHT, RIGHT, RIGHT]
-    assert all(result.captured == 1 for result in session.collect(tmp_path))
+    assert all(result.captured == 1 for result in session.collect(Store(folder=tmp_path)))
 
 
 def test_an_end_of_which_one_capture_is_missing_is_asked_again(tmp_path: FilePath) -> None:
@@ -177,7 +248,7 @@ def test_an_end_of_which_one_capture_is_missing_is_asked_again(tmp_path: FilePat
     session = CaptureSession(actor, ping_plan((Role.POD, LEFT, "eth0"), (Role.UNDERLAY, LEFT, "eth1")), "/capture")
     session.start()
     session.stop()
-    assert all(result.captured == 1 for result in session.collect(tmp_path))
+    assert all(result.captured == 1 for result in session.collect(Store(folder=tmp_path)))
 
 
 def test_a_refusal_of_the_whole_node_is_a_whole_answer() -> None:

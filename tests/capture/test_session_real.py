@@ -17,6 +17,7 @@ import pytest
 from kubectl_vxtrace.capture import commands, tcpdump
 from kubectl_vxtrace.capture.nodeanswer import State, read_report
 from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer, NodeCommand
 from kubectl_vxtrace.model.path import Role
@@ -83,7 +84,7 @@ def test_both_ends_of_a_wire(shell: str, tmp_path: FilePath) -> None:
     _ping(4)
     session.wait(threading.Event())
     session.stop()
-    results = session.collect(tmp_path)
+    results = session.collect(Store(folder=tmp_path))
     for result in results:
         assert (result.status, result.reason) == (CaptureStatus.COMPLETE, None)
         assert result.captured is not None
@@ -124,7 +125,7 @@ def test_an_answer_that_is_lost_loses_nothing_and_no_tap_has_two_captures(shell:
     assert (_captures(LEFT), _captures(RIGHT)) == (1, 1)
     _ping(4)
     session.stop()
-    for result in session.collect(tmp_path):
+    for result in session.collect(Store(folder=tmp_path)):
         assert (result.status, result.reason, result.cut_off) == (CaptureStatus.COMPLETE, None, 0)
         assert len(_read(tmp_path / (result.file or ""))) == 8
     assert (_captures(LEFT), _captures(RIGHT)) == (0, 0)
@@ -157,7 +158,7 @@ def test_packets_that_came_before_the_filter_do_not_count_as_cut_off(shell: str,
                 session = CaptureSession(netns.NamespaceNodes(shell, folder), ping_plan(), netns.DIRECTORY)
                 session.start()
                 session.stop()
-                results = session.collect(folder)
+                results = session.collect(Store(folder=folder))
                 assert {(result.status, result.captured, result.cut_off) for result in results} == {(CaptureStatus.COMPLETE, 0, 0)}
                 early += sum(result.received_early for result in results)
                 if early and turn > 4:
@@ -173,7 +174,7 @@ def test_devices_that_are_down_or_not_there_are_witnesses_of_zero(shell: str, tm
     session = CaptureSession(netns.NamespaceNodes(shell, tmp_path), plan, netns.DIRECTORY)
     session.start()
     session.stop()
-    results = _by_interface(session.collect(tmp_path))
+    results = _by_interface(session.collect(Store(folder=tmp_path)))
     assert results[LEFT, "eth0"].status is CaptureStatus.COMPLETE
     assert (results[LEFT, "down0"].status, results[LEFT, "down0"].reason) == (CaptureStatus.ZERO, "down0 is down")
     assert (results[LEFT, "nope"].status, results[LEFT, "nope"].reason) == (CaptureStatus.ZERO, "there is no interface nope")
@@ -190,7 +191,7 @@ def test_a_device_that_goes_away_leaves_a_partial_file(shell: str, tmp_path: Fil
     netns.run("ip", "-n", LEFT, "link", "del", "eth0")
     time.sleep(0.3)
     session.stop()
-    for result in session.collect(tmp_path):
+    for result in session.collect(Store(folder=tmp_path)):
         assert result.status is CaptureStatus.PARTIAL
         assert (result.reason or "").startswith("the capture ended by itself")
         assert len(_read(tmp_path / (result.file or ""))) == 4
@@ -205,7 +206,7 @@ def test_a_file_never_grows_beyond_its_limit(shell: str, tmp_path: FilePath) -> 
     _ping(10)
     time.sleep(0.1)
     session.stop()
-    for result in session.collect(tmp_path):
+    for result in session.collect(Store(folder=tmp_path)):
         assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "the capture reached its limit of 1024 bytes and ended")
         assert result.size_bytes <= 1024
 
@@ -230,10 +231,10 @@ def test_what_a_full_disk_holds_is_kept_and_said(shell: str, tmp_path: FilePath)
         session.start()
         netns.run("ip", "netns", "exec", LEFT, "ping", "-q", "-c", "100", "-i", "0.005", "-s", "1400", "10.9.0.2")
         session.stop()
-        full, whole = session.collect(tmp_path)
+        full, whole = session.collect(Store(folder=tmp_path))
         session._stopped.clear()
         session.stop()
-        assert session.collect(tmp_path)[0] == full
+        assert session.collect(Store(folder=tmp_path))[0] == full
     assert full.status is CaptureStatus.PARTIAL
     assert (full.reason or "").startswith("disk full: ")
     assert full.dropped_by_kernel == 0
@@ -250,7 +251,7 @@ def test_a_disk_that_is_full_before_is_said(shell: str, tmp_path: FilePath) -> N
         session = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
         session.start()
         session.stop()
-        full, whole = session.collect(tmp_path)
+        full, whole = session.collect(Store(folder=tmp_path))
     assert (full.status, full.reason) == (CaptureStatus.FAILED, f"no space is left in {nodes.folder(LEFT)} on the node")
     assert whole.status is CaptureStatus.COMPLETE
 
@@ -264,7 +265,7 @@ def test_enough_packets_end_it_early(shell: str, tmp_path: FilePath, monkeypatch
     session.wait(threading.Event())
     assert time.monotonic() - started_s < 5.0
     session.stop()
-    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.COMPLETE}
+    assert {result.status for result in session.collect(Store(folder=tmp_path))} == {CaptureStatus.COMPLETE}
 
 
 @pytest.mark.parametrize("bad", ["udp and and", "foo bar", "port 53)", "port 53; touch /tmp/x"])
@@ -273,7 +274,7 @@ def test_a_filter_that_libpcap_refuses_starts_nothing(shell: str, bad: str, tmp_
     with pytest.raises(UsageError, match="--filter"):
         session.start()
     session.stop()
-    assert {result.status for result in session.collect(tmp_path)} == {CaptureStatus.FAILED}
+    assert {result.status for result in session.collect(Store(folder=tmp_path))} == {CaptureStatus.FAILED}
     assert not list(tmp_path.glob("*/*.pcap"))
 
 
@@ -283,7 +284,7 @@ def test_the_users_filter_is_applied(shell: str, tmp_path: FilePath) -> None:
     _ping(3)
     session.wait(threading.Event())
     session.stop()
-    left, right = session.collect(tmp_path)
+    left, right = session.collect(Store(folder=tmp_path))
     assert [line.split()[4] for line in _read(tmp_path / (left.file or ""))] == ["10.9.0.1:"] * 3
     assert len(_read(tmp_path / (right.file or ""))) == 6
 
@@ -295,7 +296,7 @@ def test_an_interrupted_start_is_stopped_all_the_same(shell: str, tmp_path: File
     late = CaptureSession(nodes, ping_plan(), netns.DIRECTORY)
     late.stop()
     assert _all_gone()
-    assert {result.status for result in late.collect(tmp_path)} == {CaptureStatus.PARTIAL}
+    assert {result.status for result in late.collect(Store(folder=tmp_path))} == {CaptureStatus.PARTIAL}
 
 
 def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
@@ -305,7 +306,7 @@ def test_nothing_starts_after_a_stop(shell: str, tmp_path: FilePath) -> None:
     with pytest.raises(CannotRunError):
         session.start()
     assert _processes() == []
-    assert {result.reason for result in session.collect(tmp_path)} == {"it was stopped before it began"}
+    assert {result.reason for result in session.collect(Store(folder=tmp_path))} == {"it was stopped before it began"}
 
 
 def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(shell: str, tmp_path: FilePath) -> None:
@@ -314,10 +315,10 @@ def test_a_stopped_session_leaves_no_process_and_answers_alike_when_asked_again(
     session.start()
     assert len(_processes()) >= 2
     session.stop()
-    first = session.collect(tmp_path)
+    first = session.collect(Store(folder=tmp_path))
     session._stopped.clear()
     session.stop()
-    assert session.collect(tmp_path) == first
+    assert session.collect(Store(folder=tmp_path)) == first
     assert _all_gone()
 
 
@@ -332,7 +333,7 @@ def test_what_does_not_end_is_killed(shell: str, tmp_path: FilePath, monkeypatch
         if FilePath("/proc", pid, "comm").read_text().strip() in ("timeout", "tcpdump"):
             os.kill(int(pid), signal.SIGSTOP)
     session.stop()
-    (result,) = session.collect(tmp_path)
+    (result,) = session.collect(Store(folder=tmp_path))
     assert (result.status, result.reason) == (CaptureStatus.PARTIAL, "tcpdump did not end when it was told to")
     assert len(_read(tmp_path / (result.file or ""))) == 4
     assert [line for line in _processes() if line.startswith("tcpdump")] == []

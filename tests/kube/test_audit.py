@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,13 +75,13 @@ def test_a_command_and_the_requests_that_run_it(connection: Connection, nodes: D
     assert {event["method"] for event in found if event["kind"] == "request"} >= {"GET", "POST"}
 
 
-def test_what_is_fetched_is_counted_and_not_told(connection: Connection, nodes: DebugNodes, fake: Fake, tmp_path: Path) -> None:
+def test_what_is_fetched_is_counted_and_not_told(connection: Connection, nodes: DebugNodes, fake: Fake) -> None:
     def says(_: list[str], stream: Stream) -> None:
         stream.send(1, b"packets")
         stream.exit(0)
 
     fake.exec = says
-    nodes.fetch("a", "/capture/a.pcap", tmp_path / "a.pcap", size_bytes=7, sha256="0" * 64, max_bytes=100)
+    nodes.fetch("a", "/capture/a.pcap", size_bytes=7, sha256="0" * 64, max_bytes=100)
     fetches = [event for event in events(connection.audit) if event["kind"] == "command"]
     assert {(event["name"], event["bytes"]) for event in fetches} == {("fetch a.pcap", 7)}
 

@@ -128,9 +128,9 @@ def test_fetch(nodes: DebugNodes, tmp_path: Path) -> None:
     content = b"pcap" * 1000
     (tmp_path / "remote").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    result = nodes.fetch("a", str(tmp_path / "remote"), tmp_path / "local", size_bytes=4000, sha256=digest, max_bytes=10_000)
-    assert (result.reason, result.size_bytes, (tmp_path / "local").read_bytes()) == (None, 4000, content)
-    result = nodes.fetch("dark", "/capture/x", tmp_path / "x", size_bytes=1, sha256="", max_bytes=1)
+    result = nodes.fetch("a", str(tmp_path / "remote"), size_bytes=4000, sha256=digest, max_bytes=10_000)
+    assert (result.reason, bytes(result.content), result.sha256) == (None, content, digest)
+    result = nodes.fetch("dark", "/capture/x", size_bytes=1, sha256="", max_bytes=1)
     assert result.reason == "the node is not ready: gone"
 
 

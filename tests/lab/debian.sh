@@ -44,6 +44,7 @@ EOM
     need nsenter util-linux
     need ping iputils-ping
     need sysctl procps
+    need strace strace
     ;;
 krew)
     [ "$(uname -s)" = Linux ] || exit 0

@@ -11,12 +11,12 @@ from kubectl_vxtrace.model.path import Tap
 from kubectl_vxtrace.packets import anonymize as anonymising
 from kubectl_vxtrace.packets import read_pcap
 from kubectl_vxtrace.packets.anonymize import PcapToAnonymise, anonymise
-from kubectl_vxtrace.packets.scrub import PcapToScrub, scrub
 from kubectl_vxtrace.packets.summary import summarise
 from kubectl_vxtrace.pseudonyms import Pseudonyms
 from tests.packets import corpus
 from tests.packets.hostile import Files
 from tests.packets.test_fuzz import SEEDS
+from tests.scrubbing import scrub
 from tests.wire import frames
 
 POD, NIC = Tap(node="a", interface="cali1"), Tap(node="a", interface="ens4")
@@ -133,7 +133,7 @@ def test_a_sum_that_a_nic_was_to_complete_still_is_one(tmp_path: Path) -> None:
 
 
 def scrubbed(path: Path) -> bool:
-    return scrub([PcapToScrub(tap=NIC, path=path)], vxlan_ports=corpus.VXLAN_PORTS, inside=()) == [None]
+    return scrub([(NIC, path)], vxlan_ports=corpus.VXLAN_PORTS) == [None]
 
 
 def addresses_of(table: PacketTable) -> set[bytes]:

@@ -29,7 +29,7 @@ _POLL_S = 1.0
 _DURATION = {Phase.CAPTURING: "30s"}
 
 
-def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder: Path) -> Seen:
+def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder: Path, *, to: str = SERVICE) -> Seen:
     """Run a trace in `folder`, which is empty, hold it in the cell's phase, send the signals, wait for its end.
 
     Raises:
@@ -40,7 +40,7 @@ def strike(cell: Cell, kubeconfig: Path, environment: Mapping[str, str], folder:
     temporary = folder / TEMPORARY
     temporary.mkdir()
     reader, mark = os.pipe()
-    arguments = ["pod", CLIENT, "--to", SERVICE, "--duration", _DURATION.get(cell.phase, "1500ms"), "-o", "json"]
+    arguments = ["pod", CLIENT, "--to", to, "--duration", _DURATION.get(cell.phase, "1500ms"), "-o", "json"]
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.promises.held", cell.phase.value, session, str(mark), *arguments],

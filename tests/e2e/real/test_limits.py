@@ -7,6 +7,7 @@ import pytest
 from kubectl_vxtrace import facts
 from kubectl_vxtrace.capture import tcpdump
 from kubectl_vxtrace.capture.session import CaptureSession
+from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.nodes import DebugNodes
@@ -46,7 +47,7 @@ def test_what_a_full_disk_holds_is_fetched_and_said_and_the_node_can_still_be_as
             run("ping", "-q", "-c", "100", "-i", "0.01", "-s", "1400", "127.0.0.1")
             (looked,) = nodes.ask([facts.look(NODE, local=(), remote=(), underlay=())])
             session.stop()
-            (result,) = session.collect(tmp_path)
+            (result,) = session.collect(Store(folder=tmp_path))
         finally:
             cleanup = pods.delete()
     assert cleanup.state is CleanupState.CONFIRMED
