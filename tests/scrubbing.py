@@ -33,11 +33,16 @@ def scrub(files: Sequence[tuple[Tap, Path]], *, vxlan_ports: Collection[int], in
     return [reasons[tap] for tap, _ in files]
 
 
-def without_payload(recording: Recording) -> Recording:
-    """The recording with the captures in its folder scrubbed; those that cannot be are as they were, and marked so."""
+def without_payload(recording: Recording, *, turned: bool = False) -> Recording:
+    """The recording with the captures in its folder scrubbed; those that cannot be are as they were, and marked so.
+
+    turned: the last capture comes first.
+    """
     place = Path(recording.folder)
     files = [(capture.task.tap, place / capture.file) for capture in recording.captures if capture.file is not None]
     inside = inside_tunnels(recording.flows, (capture.task for capture in recording.captures))
+    if turned:
+        files.reverse()
     reasons = dict(zip((tap for tap, _ in files), scrub(files, vxlan_ports=vxlan_ports(recording), inside=inside), strict=True))
     captures = tuple(
         replace(each, scrubbed=True, sha256=each.sha256 and folder.sha256(place / str(each.file)))

@@ -161,6 +161,12 @@ def comparable(report: object) -> object:
 
 def made_up(world: World, place: Path) -> Recording | None:
     """The recording of a simulated world, scrubbed; None where a file of it is not as tcpdump writes it."""
+    made = without_payload(simulated(world, place))
+    return made if all(each.scrubbed or each.file is None for each in made.captures) else None
+
+
+def simulated(world: World, place: Path) -> Recording:
+    """The recording of a simulated world, as a trace with a request leaves it."""
     emitted = emit(world)
     paths = {worlds.tap_of(tap): path for tap, path in emitted.write(place).items()}
     made = worlds.record(emitted)
@@ -169,8 +175,7 @@ def made_up(world: World, place: Path) -> Recording | None:
         for each in made.captures
     )
     request = Request(command="pod", source=Target(namespace="shop", name="frontend"), target=Target(name="kube-dns"))
-    made = without_payload(replace(made, captures=captures, request=request, folder=str(place)))
-    return made if all(each.scrubbed or each.file is None for each in made.captures) else None
+    return replace(made, captures=captures, request=request, folder=str(place))
 
 
 def role(tap: Tap) -> Role:
