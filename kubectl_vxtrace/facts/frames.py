@@ -56,6 +56,10 @@ _NUMBERED_LIMITS = {
     "pod-listeners.": 262144,
     "pod-udp.": 262144,
     "pod-udp6.": 262144,
+    "pod-iptables.": 1048576,
+    "pod-iptables-legacy.": 1048576,
+    "pod-ip6tables.": 1048576,
+    "pod-nft.": 1048576,
 }
 
 

@@ -1,4 +1,4 @@
-# What the look asks inside pods' own network namespaces, of which the kernel tells nobody outside: counters and sockets.
+# What the look asks inside pods' own network namespaces, of which the kernel tells nobody outside: counters, sockets, packet filters.
 
 # Files that lead into namespaces, where containerd and CRI-O make them; a debug pod that may enter them has the folder.
 spaces=/var/run/netns
@@ -28,6 +28,13 @@ inside_pod() {
     ask "pod-listeners.$1" 262144 nsenter "$2" ss -H -l -t -n -m
     ask "pod-udp.$1" 262144 nsenter "$2" cat /proc/net/udp
     ask "pod-udp6.$1" 262144 nsenter "$2" cat /proc/net/udp6
+    # By the tools that the node's own were asked by.
+    ask "pod-iptables.$1" 1048576 nsenter "$2" "$save" -c
+    if nsenter "$2" cat /proc/net/ip_tables_names 2>/dev/null | grep -qs .; then
+        ask "pod-iptables-legacy.$1" 1048576 nsenter "$2" iptables-legacy-save -c
+    fi
+    [ -z "${save6:-}" ] || ask "pod-ip6tables.$1" 1048576 nsenter "$2" "$save6" -c
+    ask "pod-nft.$1" 1048576 nsenter "$2" nft -j -t list ruleset
 }
 
 # What is known of from outside alone.

@@ -201,6 +201,7 @@ class Rule:
     `backend` is `iptables-nft`, `iptables-legacy`, `ip6tables-nft`, `ip6tables-legacy` or `nft`; of the last, `table` holds the family
     too (`inet firewalld`), and `hook` is that of a base chain (`input`, `forward`), whose name may be anything there. `family` is 4 or
     6 where the table sees only such packets, else None. `device` is that of a base chain of nft at a device (hook `ingress`, `egress`).
+    `namespace` is the number of the pod's network namespace (PodNamespace.id) that it is in, None for the node's own.
     """
 
     id: str
@@ -214,6 +215,7 @@ class Rule:
     hook: str | None = None
     family: int | None = None
     device: str | None = None
+    namespace: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,7 +355,7 @@ class NodeFacts:
     `outer_lookups` what a VXLAN device asks for what it sends to other nodes: from its own address, by its lower device, with UDP and its
     port, also with each mark that `routing_rules` look at. `routing_rules` are in the kernel's order, those of IPv4 first.
     `pod_namespaces` are those that have a local end's address; absent as `pod-namespaces` where none has. `pod_facts` are what was seen
-    inside of them, where the debug pod may enter them.
+    inside of them, where the debug pod may enter them, and `pod_rules` the packet filter rules there.
     `proxy_mode` is `iptables`, `ipvs` or `nftables`, by what kube-proxy has made here; None where it made nothing.
     """
 
@@ -380,6 +382,7 @@ class NodeFacts:
     ipsec_states: tuple[IpsecState, ...] = ()
     pod_namespaces: tuple[PodNamespace, ...] = ()
     pod_facts: tuple[PodFacts, ...] = ()
+    pod_rules: tuple[Rule, ...] = ()
     conntrack: tuple[ConntrackEntry, ...] = ()
     ipvs: tuple[IpvsService, ...] = ()
     ipvs_connections: tuple[IpvsConnection, ...] = ()

@@ -83,9 +83,10 @@ def _counts(facts: NodeFacts) -> Iterator[tuple[str, int]]:
     yield from facts.counters.items()
     for link in facts.links:
         yield from ((f"{link.name} {name}", value) for name, value in link.counters.items())
-    for rule in facts.rules:
+    for rule in (*facts.rules, *facts.pod_rules):
         if rule.packets is not None:
-            yield f"{rule.backend} {rule.table} {rule.chain}: {rule.text}", rule.packets
+            where = "" if rule.namespace is None else f"network namespace {rule.namespace} "
+            yield f"{where}{rule.backend} {rule.table} {rule.chain}: {rule.text}", rule.packets
     for socket in facts.udp_sockets:
         yield f"UDP socket {socket.address} {socket.port} drops", socket.drops
     for pod in facts.pod_facts:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from kubectl_vxtrace.model.datapath import Listener, PodInterface, PodNamespace, UdpSocket
-from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.facts import NodeFacts, Rule
 from kubectl_vxtrace.model.pod_facts import PodFacts
 from tests.diagnosis.build import World
 from tests.diagnosis.nodes import facts
@@ -57,6 +57,17 @@ def at_server(world: World, first: PodFacts | None, last: PodFacts | None) -> Wo
 def at_client(world: World, first: PodFacts | None, last: PodFacts | None) -> World:
     """`world`, in which both looks saw that inside the client's pod."""
     return _looked(world, A, CLIENT, first, last)
+
+
+def filtered(world: World, node: str, *rules: tuple[Rule, int]) -> World:
+    """`world`, in which those rules are inside the pod on `node`: each with the growth of its counter."""
+    first = tuple(replace(one, namespace=1) for one, _ in rules)
+    last = tuple(replace(one, namespace=1, packets=None if one.packets is None else one.packets + growth) for one, growth in rules)
+    return replace(
+        world,
+        before=tuple(replace(one, pod_rules=first) if one.node == node else one for one in world.before),
+        after=tuple(replace(one, pod_rules=last) if one.node == node else one for one in world.after),
+    )
 
 
 def _looked(world: World, node: str, address: str, first: PodFacts | None, last: PodFacts | None) -> World:

@@ -20,6 +20,7 @@ METRICS = "kube-dns:9153"
         ("socket-overflow@tcp", METRICS, "socket-overflow", "certain", "2 connections waited to be accepted, its backlog is 1"),
         ("server-silent", "kube-dns", "server-silent", "likely", " unread bytes before and after"),
         ("server-silent@no-route", "kube-dns", "server-silent", "likely", "Ip.OutNoRoutes inside its pod grew by "),
+        ("pod-firewall", "kube-dns", "pod-firewall", "certain", "inside the pod grew by "),
         ("nothing-listening@unheard", "kube-dns", "nothing-listening", "likely", "Udp.NoPorts inside the pod grew by "),
         ("nothing-listening@tcp", METRICS, "nothing-listening", "certain", "no TCP socket of its pod listens for what comes to"),
     ],
@@ -75,3 +76,17 @@ def test_answers_that_the_clients_socket_has_no_room_for_are_delivered_and_told(
     (found,) = [finding for finding in run.report["findings"] if finding["cause"] == "socket-overflow"]
     assert (found["severity"], found["confidence"], found["direction"]) == ("warning", "likely", "reply")
     assert "came to the interface of kotsadm/kotsadm-58f859745b-x4nh8, and its socket had no room for all of them" in found["summary"]
+
+
+def test_answers_that_a_rule_in_the_clients_pod_drops_are_delivered_and_told(place: Lab, tmp_path: Path) -> None:
+    rule = ("INPUT", "-p", "udp", "--sport", "53", "-j", "DROP")
+    place.pod(CLIENT, "iptables", "-w", "-I", *rule)
+    try:
+        run = place.trace("--bundle", "none", cwd=tmp_path)
+    finally:
+        place.pod(CLIENT, "iptables", "-w", "-D", *rule)
+        place.pod(CLIENT, "nft", "delete", "table", "ip", "filter")
+    assert (run.code, run.report["verdict"], run.report["cause"]) == (0, "delivered", "pod-firewall"), run.stderr
+    found = run.report["findings"][0]
+    assert (found["severity"], found["direction"]) == ("warning", "reply")
+    assert '"-p udp -m udp --sport 53 -j DROP" in chain INPUT inside the pod counted as many' in found["summary"]

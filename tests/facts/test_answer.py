@@ -166,6 +166,8 @@ _KEYS = [
     "pod-listeners.3",
     "pod-udp.3",
     "pod-udp6.3",
+    "pod-iptables.3",
+    "pod-nft.3",
     "tuples",
     "tuples-asked",
     "ip6tables",

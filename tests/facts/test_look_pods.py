@@ -151,6 +151,25 @@ def test_datagrams_for_which_a_socket_has_no_room(shell: str, tmp_path: Path) ->
     assert 20 < socket.drops == last.counters["Udp.RcvbufErrors"] - first.counters["Udp.RcvbufErrors"]
 
 
+@pytest.mark.skipif(any(shutil.which(tool) is None for tool in ("nft", "iptables")), reason="needs nft, iptables")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_packet_filters_inside_the_pod(shell: str, tmp_path: Path) -> None:
+    def in_pod(*argv: str) -> None:
+        subprocess.run(["nsenter", f"--net=/run/netns/{POD}", *argv], check=True, capture_output=True)
+
+    assert asked(shell, tmp_path).pod_rules == ()
+    in_pod("iptables", "-w", "-A", "INPUT", "-p", "udp", "--dport", "9400", "-j", "DROP")
+    in_pod("nft", "add table inet own; add chain inet own in { type filter hook input priority 1; }; add rule inet own in counter drop")
+    from_node(f's = socket.socket(type=socket.SOCK_DGRAM)\nfor _ in range(5): s.sendto(b"x", ("{ADDRESS}", 9400))')
+    facts = asked(shell, tmp_path)
+    in_pod("nft", "flush ruleset")
+    drops = {(rule.backend, rule.chain, rule.packets) for rule in facts.pod_rules if rule.target == "DROP" and rule.text != "policy"}
+    assert ("iptables-nft", "INPUT", 5) in drops
+    assert ("nft", "in", 0) in drops
+    assert {rule.namespace for rule in facts.pod_rules} == {facts.pod_namespaces[0].id}
+    assert not any("9400" in rule.text for rule in facts.rules)
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     first = inside(asked("dash", tmp_path))
     from_node(f's = socket.socket(type=socket.SOCK_DGRAM)\nfor _ in range(5): s.sendto(b"x", ("{ADDRESS}", 9300))')

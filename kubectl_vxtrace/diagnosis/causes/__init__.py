@@ -108,6 +108,7 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     connections.check_case,
     application_errors.check_case,
     late_answers.check_case,
+    pod_firewall.check_case,
     dropped_answers.check_case,
     partly_silent.check_case,
     port_rewriting.check_case,

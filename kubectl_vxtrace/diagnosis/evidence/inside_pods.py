@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts
-from kubectl_vxtrace.model.datapath import Listener, PodInterface, UdpSocket
+from kubectl_vxtrace.model.datapath import Listener, PodInterface, PodNamespace, UdpSocket
 from kubectl_vxtrace.model.facts import NodeFacts
 from kubectl_vxtrace.model.journeys import Case
 from kubectl_vxtrace.model.path import Endpoint
@@ -117,19 +117,27 @@ def inside_pod(case: Case, node: str, address: str) -> InsidePod | None:
 
     None where either could not look into it, where the namespace was made anew meanwhile, or where several have the address.
     """
-    first, last = (_look(facts, address) for facts in (node_facts.before(case, node), node_facts.after(case, node)))
-    if first is None or last is None or first[0] != last[0]:
+    number = namespace_of(case, node, address)
+    first, last = (_look(facts, number) for facts in (node_facts.before(case, node), node_facts.after(case, node)))
+    return None if first is None or last is None else InsidePod(first=first, last=last)
+
+
+def namespace_of(case: Case, node: str, address: str) -> int | None:
+    """The number of the network namespace that has that address on `node` at both looks; None where it may be another one each time."""
+    first, last = (_space(facts, address) for facts in (node_facts.before(case, node), node_facts.after(case, node)))
+    is_same = first is not None and last is not None and first.id == last.id
+    if first is None or last is None or not is_same or list(map(_identity, first.interfaces)) != list(map(_identity, last.interfaces)):
         return None
-    return InsidePod(first=first[1], last=last[1])
+    return first.id
 
 
-def _look(facts: NodeFacts | None, address: str) -> tuple[tuple[object, ...], PodFacts] | None:
-    """What makes the namespace the same at another look, and what was seen inside."""
+def _space(facts: NodeFacts | None, address: str) -> PodNamespace | None:
     spaces = facts.namespaces_with(address) if facts is not None else ()
-    if facts is None or len(spaces) != 1:
-        return None
-    inside = next((each for each in facts.pod_facts if each.namespace == spaces[0].id), None)
-    return None if inside is None else ((spaces[0].id, *map(_identity, spaces[0].interfaces)), inside)
+    return spaces[0] if len(spaces) == 1 else None
+
+
+def _look(facts: NodeFacts | None, number: int | None) -> PodFacts | None:
+    return next((each for each in facts.pod_facts if each.namespace == number), None) if facts is not None else None
 
 
 def _identity(interface: PodInterface) -> tuple[object, ...]:

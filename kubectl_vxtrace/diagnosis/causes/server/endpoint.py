@@ -167,7 +167,7 @@ def _unheard(case: Case, loss: Loss) -> Finding | None:
     if inside is None or sockets is None or not sockets.is_none or loss.flow.protocol != "UDP":
         return None
     growth = inside.grown_together(_NO_SOCKET)
-    if growth < least:
+    if growth < max(least, judgement.FEW_PACKETS):
         return None
     counted = f"{_NO_SOCKET[0]} inside the pod grew by {growth}; {loss.packets} requests got no answer"
     noun = direction_noun(loss.path.direction, loss.packets)
@@ -240,7 +240,7 @@ def _counted_inside(case: Case, loss: Loss) -> tuple[list[Evidence], tuple[str, 
             "no return route in the pod",
             "a protocol that does not answer",
         )
-    grown = list(inside.reasons(loss.flow.protocol, minimum_counter_growth(loss)))
+    grown = inside.reasons(loss.flow.protocol, max(minimum_counter_growth(loss), judgement.FEW_PACKETS))
     counted = [
         Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} inside its pod grew by {growth}: {meaning}")
         for counter, growth, meaning in grown

@@ -9,7 +9,7 @@ from kubectl_vxtrace.diagnosis.evidence.inside_pods import InsidePod, inside_pod
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, minimum_counter_growth
 from kubectl_vxtrace.diagnosis.finding import error_finding
-from kubectl_vxtrace.diagnosis.judgement import PLAUSIBLE_FACTOR
+from kubectl_vxtrace.diagnosis.judgement import FEW_PACKETS, PLAUSIBLE_FACTOR
 from kubectl_vxtrace.diagnosis.losses import Loss
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
@@ -93,8 +93,8 @@ class LackedRoom:
 
 
 def lacked_room(case: Case, node: str, flow: Flow, least: int) -> LackedRoom | None:
-    """What the server's pod counted: its own socket, else all its sockets together; None where that is less than `least` packets, or was
-    not read."""
+    """What the server's pod counted: its own socket, else (for no few packets) all its sockets together; None where that is less than
+    `least` packets, or was not read."""
     server, protocol = flow.server, flow.protocol
     inside = None if server is None or server.host_network else inside_pod(case, node, server.address)
     if server is None or inside is None:
@@ -105,6 +105,8 @@ def lacked_room(case: Case, node: str, flow: Flow, least: int) -> LackedRoom | N
         text = f"the {kind} socket of {where} had no room for {drops} packets{_queue_text(inside, protocol, server)}"
         sure = drops <= PLAUSIBLE_FACTOR * least and _takes_nothing(inside, protocol, server)
         return LackedRoom(text=text, is_sure=sure) if drops >= least else None
+    if least < FEW_PACKETS:
+        return None
     counters = POD_OVERFLOWS.get(protocol, ())
     growth = inside.grown_together(counters)
     names = " and ".join(counter for counter in counters if inside.grown(counter))

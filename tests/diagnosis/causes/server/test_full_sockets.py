@@ -8,7 +8,7 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.report.verdict import conclude
 from kubectl_vxtrace.model.pod_facts import PodFacts
 from kubectl_vxtrace.model.report import Confidence, EvidenceKind, Finding, Leg, Verdict
-from tests.diagnosis.build import HEALTHY, World
+from tests.diagnosis.build import HEALTHY, Fate, World
 from tests.diagnosis.causes.server.test_endpoint import AT_SERVER, RESET, SILENT, refused, with_drops
 from tests.diagnosis.frames import icmp
 from tests.diagnosis.places import SERVER
@@ -99,6 +99,9 @@ def test_a_counter_of_the_pod_and_the_kernels_word_are_certain() -> None:
         pytest.param(SILENT, (look_inside(), look_inside({"TcpExt.ListenOverflows": 99})), id="another protocol's"),
         pytest.param(SILENT, (look_inside(), look_inside({"Udp.RcvbufErrors": 23})), id="too little was counted"),
         pytest.param(SILENT, (look_inside(), PodFacts(namespace=1)), id="not read the second time"),
+        pytest.param(
+            replace(SILENT, requests=(Fate(count=2),)), (look_inside(), look_inside({"Udp.RcvbufErrors": 2})), id="two are an accident"
+        ),
     ],
 )
 def test_near_misses_of_a_full_socket(world: World, looks: tuple[PodFacts, PodFacts]) -> None:
