@@ -1,7 +1,7 @@
 """Step 6 where nobody talks: a few packets are sent in a silent pod's place, from its network namespace, or between nodes.
 
 The first takes a pod that sees the node's processes (hostPID), and may enter the network namespace of one (CAP_SYS_ADMIN). It is made
-when it is needed, on the client's node alone, and removed as soon as the packets are sent; no other debug pod has such rights.
+when it is needed, on the client's node alone, and removed as soon as the packets are sent; no other debug pod sees processes.
 """
 
 import threading

@@ -212,8 +212,19 @@ def is_unanswered(case: Case, traced: TracedPath) -> bool:
 def delivered_into_node(case: Case, traced: TracedPath) -> Loss | None:
     """The datagrams of a reply's path that came to the last tap of a client in its node's network, as what they are if they died behind
     it; None for other paths, and where none came."""
+    return _delivered(case, traced) if traced.path.ends_in_node(traced.flow) else None
+
+
+def delivered_to_pod(case: Case, traced: TracedPath) -> Loss | None:
+    """The same of a client's pod, whose interface is the last tap."""
+    path = traced.path
+    ends_there = bool(path.hops) and path.hops[-1].role is Role.POD and path.ends_at_receiver(traced.flow)
+    return _delivered(case, traced) if ends_there and not path.ends_in_node(traced.flow) else None
+
+
+def _delivered(case: Case, traced: TracedPath) -> Loss | None:
     path, journeys = traced.path, traced.journeys
-    if path.direction is not Direction.REPLY or traced.flow.protocol == "TCP" or not path.ends_in_node(traced.flow):
+    if path.direction is not Direction.REPLY or traced.flow.protocol == "TCP" or not len(journeys):
         return None
     rows = _rows((journeys.outcome == OutcomeCode.DELIVERED) & (journeys.row[:, -1] >= 0))
     return _loss(case, traced, LossKind.VANISHED, Leg(from_=len(path.hops), to=None), rows) if len(rows) else None

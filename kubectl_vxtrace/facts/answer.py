@@ -12,6 +12,7 @@ from kubectl_vxtrace.facts.ipvs import read_ipvs, read_ipvs_connections
 from kubectl_vxtrace.facts.kube_proxy import proxy_mode
 from kubectl_vxtrace.facts.namespaces import read_namespaces
 from kubectl_vxtrace.facts.neighbours import read_fdb, read_neighbours
+from kubectl_vxtrace.facts.pods import read_pod_rules, read_pods
 from kubectl_vxtrace.facts.sets import read_ipset, read_nft_sets
 from kubectl_vxtrace.model.cluster import NodeAnswer
 from kubectl_vxtrace.model.facts import BpfProgram, Link, NodeFacts
@@ -125,6 +126,8 @@ def _facts(given: Given, node: str, answer: NodeAnswer) -> NodeFacts:
         bpf_programs=programs,
         tc_filters=filters,
         pod_namespaces=given.read("pod-namespaces", read_namespaces) or (),
+        pod_facts=read_pods(given),
+        pod_rules=read_pod_rules(given),
         ipsec_policies=given.read("xfrm-policy", read_policies) or (),
         ipsec_states=given.read("xfrm-state", read_states) or (),
         conntrack=given.read("conntrack", read_conntrack) or (),

@@ -25,6 +25,9 @@ everything() {
     ask exceptions6 1048576 ip -6 -j route show cache
     for address in $locals $remotes $underlays $services $lookups; do echo "route get $address"; done >lookups.batch
     batch lookups
+    # They count packets, too, and which namespaces to look into depends on the answers before.
+    pod_namespaces
+    pod_facts
     pair_questions >pairs.batch
     batch pairs
     # Tools of before 2018 know no "ipproto" and end at the first of them, hence batches of their own.
@@ -41,7 +44,6 @@ everything() {
         for question in S k i g; do ask "ethtool-$question.$device" 262144 ethtool "-$question" "$device"; done
     done
     for address in $locals; do add_device "$(device_to "$address")"; done
-    pod_namespaces
     sysctls
     programs
     ipvs

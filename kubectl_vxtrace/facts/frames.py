@@ -47,7 +47,20 @@ _LIMITS = {
     "pod-namespaces": 2097152,
     "qdiscs": 1048576,
 }
-_NUMBERED_LIMITS = {"nft-table.": 4194304, "nft-proxy.": 16777216}  # of each nft-table.N
+# Of each nft-table.N, and so on.
+_NUMBERED_LIMITS = {
+    "nft-table.": 4194304,
+    "nft-proxy.": 16777216,
+    "pod-counters.": 65536,
+    "pod-snmp6.": 65536,
+    "pod-listeners.": 262144,
+    "pod-udp.": 262144,
+    "pod-udp6.": 262144,
+    "pod-iptables.": 1048576,
+    "pod-iptables-legacy.": 1048576,
+    "pod-ip6tables.": 1048576,
+    "pod-nft.": 1048576,
+}
 
 
 class UnreadableError(ValueError):

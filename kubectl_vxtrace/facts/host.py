@@ -3,19 +3,21 @@
 import re
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 from kubectl_vxtrace.facts.frames import UnreadableError
 from kubectl_vxtrace.facts.reading import MOST_NUMBER
 from kubectl_vxtrace.model.cluster import NodeAnswer
-from kubectl_vxtrace.model.datapath import Listener, QueueListener
-from kubectl_vxtrace.model.facts import ClockReading, TimeSync, UdpSocket, WireguardPeer
+from kubectl_vxtrace.model.datapath import Listener, QueueListener, UdpSocket
+from kubectl_vxtrace.model.facts import ClockReading, TimeSync, WireguardPeer
 
 # include/uapi/linux/timex.h
 _STA_UNSYNC = 0x40
 _CLOCK_DIGITS = 20
 _MOST_CLOCK_NS = 1 << 62
 """In Unix time the year 2116."""
+_DROPS = re.compile(r"\bskmem:\([^)]*\bd(\d{1,10})\)")
 _COUNT = re.compile(rb"\b(?:IN|OUT|FWD|count) +(\d{1,12})")
 
 
@@ -95,8 +97,19 @@ def _address(word: str) -> str:
 
 
 def read_listeners(raw: bytes) -> tuple[Listener, ...]:
-    """`ss -H -l -t -n`: `LISTEN 1 4096 127.0.0.1:8080 0.0.0.0:*`; `*` is every address of both families. Other lines are passed over."""
-    return tuple(found for line in raw.decode("utf-8", "replace").splitlines() if (found := _listener(line.split())) is not None)
+    """`ss -H -l -t -n`: `LISTEN 1 4096 127.0.0.1:8080 0.0.0.0:*`; `*` is every address of both families. Other lines are passed over.
+
+    With `-m` what its socket's memory says stands on the same line or the next: `skmem:(r0,rb131072,...,d3)`, d for drops.
+    """
+    found: list[Listener] = []
+    for line in raw.decode("utf-8", "replace").splitlines():
+        listener = _listener(line.split())
+        if listener is not None:
+            found.append(listener)
+        drops = _DROPS.search(line)
+        if drops is not None and found:
+            found[-1] = replace(found[-1], drops=int(drops[1]))
+    return tuple(found)
 
 
 def _listener(words: list[str]) -> Listener | None:

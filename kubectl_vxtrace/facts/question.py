@@ -14,7 +14,7 @@ TIMEOUT_S = 30.0
 MAX_BYTES = 64 * 1024 * 1024
 _PORTED = ("TCP", "UDP", "SCTP")
 # One script in parts: how a question is asked and answered, what is asked of each subject, and the order of it all.
-_PARTS = ("look", "routes", "filters", "devices", "kernel", "everything")
+_PARTS = ("look", "routes", "filters", "devices", "kernel", "pods", "everything")
 
 
 def look(

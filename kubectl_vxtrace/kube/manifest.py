@@ -18,6 +18,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "kubectl-vxtrace"
 SESSION_LABEL = "vxtrace/session"
 LIFETIME_ANNOTATION = "vxtrace/lifetime-seconds"
+NAMESPACES_FOLDER = "/var/run/netns"
+"""Where containerd and CRI-O keep a file for each pod's network namespace, and iproute2 for each that has a name."""
 IDLE_S = 60
 STORAGE_BYTES = Limits().node_bytes + 64 * 1024 * 1024
 """Of the folder for captures: their files, and room for the log of drops (4 MiB), a reserve (1 MiB) and what nodes answer."""
@@ -91,7 +93,7 @@ def manifest(
         "enableServiceLinks": False,
         "tolerations": [{"operator": "Exists"}],
         "containers": [_container(options, lifetime if options.keep else IDLE_S, storage_bytes)],
-        "volumes": [{"name": "capture", "emptyDir": {"sizeLimit": str(storage_bytes)}}],
+        "volumes": [{"name": "capture", "emptyDir": {"sizeLimit": str(storage_bytes)}}, *_namespaces(options.profile)],
     }
     if options.image_pull_secret:
         spec["imagePullSecrets"] = [{"name": options.image_pull_secret}]
@@ -123,8 +125,19 @@ def _container(options: PodOptions, idle_s: int, storage_bytes: int) -> dict[str
             "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
             "limits": {"memory": "512Mi", "ephemeral-storage": str(storage_bytes + 64 * 1024 * 1024)},
         },
-        "volumeMounts": [{"name": "capture", "mountPath": CAPTURE_FOLDER}],
+        "volumeMounts": [{"name": "capture", "mountPath": CAPTURE_FOLDER}, *_namespace_mounts(options.profile)],
     }
+
+
+def _namespaces(profile: str) -> list[dict[str, Any]]:
+    """The files by which pods' network namespaces are entered, for a pod that may. No type: a node without them runs the pod as well."""
+    return [{"name": "netns", "hostPath": {"path": NAMESPACES_FOLDER}}] if profile == "privileged" else []
+
+
+def _namespace_mounts(profile: str) -> list[dict[str, Any]]:
+    # No propagation: not every node's mounts are shared, and a container that asks for it does not start there. A namespace that is
+    # removed meanwhile goes all the same: unlinking its file unmounts it here too (vfs_unlink and detach_mounts in Linux fs/namei.c).
+    return [{"name": "netns", "mountPath": NAMESPACES_FOLDER, "readOnly": True}] if profile == "privileged" else []
 
 
 def _security(profile: str) -> dict[str, Any]:

@@ -153,12 +153,28 @@ class PodNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A TCP socket of the node's own namespace that waits for connections; pods' sockets are not here.
+    """A TCP socket that waits for connections: the node's own, or a pod's where it stands in PodFacts.
 
-    `waiting` ones were made and nobody has accepted them; at most `limit` may wait (listen(2)). `address` is `*` for all of both families.
+    `waiting` ones were made and nobody has accepted them; at most `limit` may wait (listen(2)), and one more does (sk_acceptq_is_full in
+    include/net/sock.h). `address` is `*` for all of both families. `drops` counts what it had no room for (sk_drops, ss(8) -m); None where
+    that was not asked.
     """
 
     address: str
     port: int
     waiting: int = 0
     limit: int | None = None
+    drops: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UdpSocket:
+    """A UDP socket (/proc/net/udp, udp6): the node's own, the VXLAN device's included, or a pod's where it stands in PodFacts.
+
+    `address` is `0.0.0.0` or `::` for all. `drops` grows when its receive buffer is full (man 5 proc).
+    """
+
+    address: str
+    port: int
+    receive_queue_bytes: int = 0
+    drops: int = 0

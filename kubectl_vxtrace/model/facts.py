@@ -11,7 +11,9 @@ from kubectl_vxtrace.model.datapath import (
     QueueListener,
     ServiceTranslation,
     TcFilter,
+    UdpSocket,
 )
+from kubectl_vxtrace.model.pod_facts import PodFacts
 
 PAIR_KINDS = ("veth", "netkit")
 """Kinds of interfaces that come in pairs, one end usually in a pod (ip-link(8); netkit since Linux 6.7)."""
@@ -199,6 +201,7 @@ class Rule:
     `backend` is `iptables-nft`, `iptables-legacy`, `ip6tables-nft`, `ip6tables-legacy` or `nft`; of the last, `table` holds the family
     too (`inet firewalld`), and `hook` is that of a base chain (`input`, `forward`), whose name may be anything there. `family` is 4 or
     6 where the table sees only such packets, else None. `device` is that of a base chain of nft at a device (hook `ingress`, `egress`).
+    `namespace` is the number of the pod's network namespace (PodNamespace.id) that it is in, None for the node's own.
     """
 
     id: str
@@ -212,6 +215,7 @@ class Rule:
     hook: str | None = None
     family: int | None = None
     device: str | None = None
+    namespace: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,19 +282,6 @@ class IpvsConnection:
     server_port: int
     state: str = ""
     expires_s: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UdpSocket:
-    """A UDP socket of the node's own namespace (/proc/net/udp, udp6), the VXLAN device's included; pods' sockets are not here.
-
-    `address` is `0.0.0.0` or `::` for all. `drops` grows when its receive buffer is full (man 5 proc).
-    """
-
-    address: str
-    port: int
-    receive_queue_bytes: int = 0
-    drops: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +354,8 @@ class NodeFacts:
     `lookups` are plain ones first, then those between the flow's ends; `tuple_lookups` ask the same with protocol and port, and
     `outer_lookups` what a VXLAN device asks for what it sends to other nodes: from its own address, by its lower device, with UDP and its
     port, also with each mark that `routing_rules` look at. `routing_rules` are in the kernel's order, those of IPv4 first.
-    `pod_namespaces` are those that have a local end's address; absent as `pod-namespaces` where none has.
+    `pod_namespaces` are those that have a local end's address; absent as `pod-namespaces` where none has. `pod_facts` are what was seen
+    inside of them, where the debug pod may enter them, and `pod_rules` the packet filter rules there.
     `proxy_mode` is `iptables`, `ipvs` or `nftables`, by what kube-proxy has made here; None where it made nothing.
     """
 
@@ -389,6 +381,8 @@ class NodeFacts:
     ipsec_policies: tuple[IpsecPolicy, ...] = ()
     ipsec_states: tuple[IpsecState, ...] = ()
     pod_namespaces: tuple[PodNamespace, ...] = ()
+    pod_facts: tuple[PodFacts, ...] = ()
+    pod_rules: tuple[Rule, ...] = ()
     conntrack: tuple[ConntrackEntry, ...] = ()
     ipvs: tuple[IpvsService, ...] = ()
     ipvs_connections: tuple[IpvsConnection, ...] = ()

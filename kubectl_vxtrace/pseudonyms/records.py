@@ -89,7 +89,7 @@ def _of_snapshot(snapshot: ClusterSnapshot) -> Iterator[str | None]:
 
 def _of_comments(looks: list[NodeFacts]) -> Iterator[str | None]:
     """Services that rules are made for, and words that only somebody's own comments hold."""
-    rules = [rule for facts in looks for rule in facts.rules]
+    rules = [rule for facts in looks for rule in (*facts.rules, *facts.pod_rules)]
     spoken = {word.lower() for text in {rule.text for rule in rules} for word in _WORD.findall(_COMMENT.sub("", text))}
     for comment in {rule.comment for rule in rules if rule.comment is not None}:
         for name in _NAMED.findall(comment):

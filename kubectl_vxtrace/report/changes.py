@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from kubectl_vxtrace.model.facts import NodeFacts
+from kubectl_vxtrace.model.pod_facts import PodFacts
 
 _COUNTED = frozenset({"counters", "packets", "drops", "original_packets", "reply_packets", "dropped", "lost", "replayed", "failed"})
 """Fields that are counts: those that tell something stand among the counters instead."""
@@ -19,7 +20,7 @@ _TELLS_OF_LOSS = re.compile(
     r"drop|err|discard|invalid|miss|fail|overrun|overflow|reject|ReversePathFilter|NoRoute|NoPorts|no_route|martian", re.IGNORECASE
 )
 
-_NO_TABLES = frozenset({"node", "taken_ns", "clock", "counters"})
+_NO_TABLES = frozenset({"node", "taken_ns", "clock", "counters", "pod_facts"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,24 @@ def _counts(facts: NodeFacts) -> Iterator[tuple[str, int]]:
     yield from facts.counters.items()
     for link in facts.links:
         yield from ((f"{link.name} {name}", value) for name, value in link.counters.items())
-    for rule in facts.rules:
+    for rule in (*facts.rules, *facts.pod_rules):
         if rule.packets is not None:
-            yield f"{rule.backend} {rule.table} {rule.chain}: {rule.text}", rule.packets
+            where = "" if rule.namespace is None else f"network namespace {rule.namespace} "
+            yield f"{where}{rule.backend} {rule.table} {rule.chain}: {rule.text}", rule.packets
     for socket in facts.udp_sockets:
         yield f"UDP socket {socket.address} {socket.port} drops", socket.drops
+    for pod in facts.pod_facts:
+        yield from ((f"network namespace {pod.namespace} {name}", value) for name, value in _of_pod(pod))
+
+
+def _of_pod(pod: PodFacts) -> Iterator[tuple[str, int]]:
+    """All counters inside a pod."""
+    yield from pod.counters.items()
+    for socket in pod.udp_sockets or ():
+        yield f"UDP socket {socket.address} {socket.port} drops", socket.drops
+    for listener in pod.listeners or ():
+        if listener.drops is not None:
+            yield f"TCP listener {listener.address} {listener.port} drops", listener.drops
 
 
 def _lines(table: Any) -> Iterable[str]:

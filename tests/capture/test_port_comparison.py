@@ -12,7 +12,8 @@ from kubectl_vxtrace.capture.port_comparison import COPIES, OTHER_PORT, SOURCE_P
 from kubectl_vxtrace.capture.session import CaptureSession
 from kubectl_vxtrace.capture.store import Store
 from kubectl_vxtrace.model.cluster import AnswerStatus, NodeAnswer
-from kubectl_vxtrace.model.facts import Link, NodeFacts, UdpSocket, VxlanDevice
+from kubectl_vxtrace.model.datapath import UdpSocket
+from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow, Hop, Overlay, Role, Tap, Vtep
 from kubectl_vxtrace.model.path import Path as HopPath
 from kubectl_vxtrace.model.recording import CaptureStatus, CaptureTask, ComparedPair

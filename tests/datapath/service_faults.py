@@ -7,11 +7,15 @@ from pathlib import Path
 
 from . import processes, records, servers, tools, wiring
 from .family import alone, iptables
+from .fault_actions import start_dns as _start_dns
+from .fault_actions import stop_dns as _stop_dns
 from .fault_record import TO_POD, TO_TUNNEL, Action, fault
 from .node_rules import load, reload, take_out, with_dead_dns
 from .records import Lab, LabNode
 
-_METRICS = ("http", "{dns}:9153", "/", "--rate", "15")
+_METRICS_PORT = 9153
+_METRICS = ("http", f"{{dns}}:{_METRICS_PORT}", "/", "--rate", "15")
+_BACKLOG = "backlog"
 _DNS = ("kube-system", "kube-dns")
 _TITLE = "kube-system/kube-dns"
 _FILL_RATE_PER_S = 2000
@@ -100,6 +104,38 @@ def _overflow(lab: Lab, node: LabNode, percent: int) -> None:
     tools.run_inside(servers.client(lab).netns or "", argv)
 
 
+def _no_backlog(lab: Lab, node: LabNode, percent: int) -> None:
+    """In place of the web server one that accepts no connection, and has as many waiting as may."""
+    _backlog(lab, node, percent)
+    pod = servers.dns_pod(lab, node)
+    servers.stop_web(lab, pod)
+    running = processes.start(lab.state_dir, _BACKLOG, pod.netns or "", servers.program("backlog", str(_METRICS_PORT)))
+    servers.wait_said(lab, running, "full")
+
+
+def _backlog(lab: Lab, node: LabNode, percent: int) -> None:
+    processes.stop(lab.state_dir, [process for process in processes.recorded(lab.state_dir) if process.name == _BACKLOG])
+    _start_web(lab, node, percent)
+
+
+def _no_way_back(lab: Lab, node: LabNode, percent: int) -> None:
+    """The pod has no route that leads out of it."""
+    tools.run(["ip", "-n", servers.dns_pod(lab, node).netns or "", "route", "flush", "default"])
+
+
+def _unheard(lab: Lab, node: LabNode, percent: int) -> None:
+    """Nothing listens, and the kernel's refusals cannot leave the pod."""
+    _stop_dns(lab, node, percent)
+    namespace, client = servers.dns_pod(lab, node).netns or "", servers.client(lab).address or ""
+    tools.run(["ip", "-n", namespace, "route", "replace", "blackhole", client])
+
+
+def _heard(lab: Lab, node: LabNode, percent: int) -> None:
+    namespace, client = servers.dns_pod(lab, node).netns or "", servers.client(lab).address or ""
+    tools.run(["ip", "-n", namespace, "route", "delete", "blackhole", client], check=False)
+    _start_dns(lab, node, percent)
+
+
 def _pod_down(lab: Lab, node: LabNode, percent: int) -> None:
     tools.run(["ip", "-n", servers.dns_pod(lab, node).netns or "", "link", "set", "eth0", "down"])
 
@@ -148,6 +184,17 @@ FAULTS = (
     fault("server-silent", "request", "{node}/pod>-", (_HANG, _GO_ON), needs=servers.dns_pod),
     fault("pod-firewall", "request", "{node}/pod>-", (_rule_in_pod, _no_rule_in_pod), needs=servers.dns_pod),
     fault("socket-overflow", "request", "{node}/pod>-", (_overflow, _GO_ON), needs=servers.dns_pod),
+    fault(
+        "socket-overflow@tcp",
+        "request",
+        "{node}/pod>-",
+        (_no_backlog, _backlog),
+        needs=servers.dns_pod,
+        stops="web",
+        traffic=_METRICS,
+    ),
+    fault("server-silent@no-route", "request", "{node}/pod>-", (_no_way_back, _pod_up), needs=servers.dns_pod),
+    fault("nothing-listening@unheard", "request", "{node}/pod>-", (_unheard, _heard), needs=servers.dns_pod, stops="dns"),
     fault("pod-unreachable", "request", TO_POD, (_pod_down, _pod_up), needs=servers.dns_pod, bridged_leg="{node}/bridge>{node}/pod"),
     fault("pod-unreachable@address", "request", TO_POD, (_pod_without_address, _pod_up), needs=servers.dns_pod),
 )

@@ -4,8 +4,8 @@ import pytest
 
 from kubectl_vxtrace.facts import host
 from kubectl_vxtrace.facts.frames import UnreadableError
-from kubectl_vxtrace.model.datapath import Listener, QueueListener
-from kubectl_vxtrace.model.facts import TimeSync, UdpSocket, WireguardPeer
+from kubectl_vxtrace.model.datapath import Listener, QueueListener, UdpSocket
+from kubectl_vxtrace.model.facts import TimeSync, WireguardPeer
 from tests.facts.samples import answer
 
 _ADJTIMEX = b"""    mode:         0

@@ -52,14 +52,20 @@ def test_the_pod() -> None:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "tolerations": [{"operator": "Exists"}],
-        "volumes": [{"name": "capture", "emptyDir": {"sizeLimit": str(1 << 30)}}],
+        "volumes": [
+            {"name": "capture", "emptyDir": {"sizeLimit": str(1 << 30)}},
+            {"name": "netns", "hostPath": {"path": "/var/run/netns"}},
+        ],
         "imagePullSecrets": [{"name": "pull"}],
     }
     assert container["image"] == "reg/net:1"
     assert container["securityContext"] == {"privileged": True, "readOnlyRootFilesystem": True, "runAsUser": 0, "runAsNonRoot": False}
     assert container["command"][:2] == ["sh", "-c"]
     assert container["command"][3:] == ["vxtrace", "60"]
-    assert container["volumeMounts"] == [{"name": "capture", "mountPath": "/capture"}]
+    assert container["volumeMounts"] == [
+        {"name": "capture", "mountPath": "/capture"},
+        {"name": "netns", "mountPath": "/var/run/netns", "readOnly": True},
+    ]
 
 
 def test_netraw_profile() -> None:
@@ -69,6 +75,8 @@ def test_netraw_profile() -> None:
     assert security["privileged"] is False
     assert security["allowPrivilegeEscalation"] is False
     assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_RAW", "SETUID", "SETGID"]}
+    assert [volume["name"] for volume in spec["volumes"]] == ["capture"]
+    assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == ["capture"]
 
 
 def test_a_kept_pod_waits_as_long_as_it_lives() -> None:

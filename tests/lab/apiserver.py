@@ -11,7 +11,7 @@ Tests steer it with two files there, read again whenever they change (control.py
     users.json      [{"name": "bob", "token": "t", "allowed": [["get", "pods"], ["create", "pods/exec", "kotsadm"]]}]
 
 It differs from a real one in what nobody here needs: no update or patch, no scheduler (a pod needs spec.nodeName), no restarts
-(every pod is restartPolicy Never), one container per pod, emptyDir volumes only, one version of the discovery documents.
+(every pod is restartPolicy Never), one container per pod, emptyDir and hostPath volumes only, one version of the discovery documents.
 """
 
 import base64

@@ -50,24 +50,31 @@ def container_spec(pod: JsonObject, node: LabNode) -> ContainerSpec:
     argv = [str(word) for word in (container.get("command") or []) + (container.get("args") or [])]
     if not argv:
         raise _NotStartedError("CreateContainerError", "the lab has no images: set the container's command")
-    sizes: dict[str, int | None] = {}
-    for volume in spec.get("volumes") or []:
-        if volume.get("emptyDir") is None:
-            raise _NotStartedError("CreateContainerConfigError", f"the lab has emptyDir volumes only: {volume.get('name')}")
-        limit = volume["emptyDir"].get("sizeLimit")
-        sizes[volume["name"]] = None if limit is None else quantity_bytes(str(limit))
+    volumes = {volume["name"]: _volume(volume) for volume in spec.get("volumes") or []}
+    mounts = [(mount["mountPath"], volumes[mount["name"]]) for mount in container.get("volumeMounts") or []]
     context = container.get("securityContext") or {}
     return ContainerSpec(
         netns=f"/run/netns/{node.netns}",
         hostname=node.name,
         argv=tuple(argv),
         environment=_environment(pod, container, node),
-        volumes=tuple((mount["mountPath"], sizes[mount["name"]]) for mount in container.get("volumeMounts") or []),
+        volumes=tuple((path, volume) for path, volume in mounts if not isinstance(volume, str)),
+        host_paths=tuple((path, volume) for path, volume in mounts if isinstance(volume, str)),
         read_only=bool(context.get("readOnlyRootFilesystem")),
         capabilities=_capabilities(context),
         no_new_privileges=context.get("allowPrivilegeEscalation") is False,
         host_pid=bool(spec.get("hostPID")),
     )
+
+
+def _volume(volume: JsonObject) -> int | str | None:
+    """An empty volume's size in bytes, or the path of the machine that is shown."""
+    if volume.get("hostPath") is not None:
+        return str(volume["hostPath"]["path"])
+    if volume.get("emptyDir") is None:
+        raise _NotStartedError("CreateContainerConfigError", f"the lab has emptyDir and hostPath volumes only: {volume.get('name')}")
+    limit = volume["emptyDir"].get("sizeLimit")
+    return None if limit is None else quantity_bytes(str(limit))
 
 
 def _environment(pod: JsonObject, container: JsonObject, node: LabNode) -> dict[str, str]:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # $1 host name, $2 "ro" or "rw" root, $3 "ro" or "rw" kernel settings, $4 the program, then pairs of volume path and size up to
-# "--", then the command. Standard input is a socket: its other end is told the PID, as seen outside, and answers with a line when
-# it holds on to that process; only then does this become the command.
+# "--", then the command; "host:" and a path of the machine in place of a size show that, with all that is mounted below it, read-only.
+# Standard input is a socket: its other end is told the PID, as seen outside, and answers with a line when it holds on to that process;
+# only then does this become the command.
 _SETUP = r"""
 set -eu
 path=$PATH
@@ -32,6 +33,7 @@ mount -n -t tmpfs -o mode=0755 tmpfs /tmp
 cd /tmp
 mkdir -p etc usr proc sys dev/shm run tmp root old var/tmp
 chmod 1777 tmp var/tmp
+ln -s ../run var/run
 cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty dev/
 ln -s /proc/self/fd dev/fd
 mount -n -o bind,ro /usr usr
@@ -45,7 +47,10 @@ mount -n -t tmpfs -o mode=1777,size=64m tmpfs dev/shm
 if [ "$kernel" = ro ]; then mount -n -o bind,ro proc/sys proc/sys; fi
 while [ "$1" != -- ]; do
   mkdir -p "./$1"
-  mount -n -t tmpfs -o "mode=0777,size=$2" tmpfs "./$1"
+  case $2 in
+  host:*) mkdir -p "${2#host:}"; mount -n -o rbind,ro "${2#host:}" "./$1" ;;
+  *) mount -n -t tmpfs -o "mode=0777,size=$2" tmpfs "./$1" ;;
+  esac
   shift 2
 done
 shift
@@ -81,6 +86,7 @@ class ContainerSpec:
         argv: the command, at least one word.
         environment: whole; PATH decides where the command is looked for.
         volumes: (absolute path in the container, size in bytes or None) of its empty volumes.
+        host_paths: (absolute path in the container, that on the machine) of what it is shown of the machine, read-only.
         capabilities: None for a privileged container, else lower-case names without "cap_".
         host_pid: it has the machine's process namespace; what is run in it besides the command then does not end with it.
     """
@@ -90,6 +96,7 @@ class ContainerSpec:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     volumes: tuple[tuple[str, int | None], ...] = ()
+    host_paths: tuple[tuple[str, str], ...] = ()
     read_only: bool = False
     capabilities: frozenset[str] | None = None
     no_new_privileges: bool = False
@@ -121,6 +128,7 @@ class Container:
         """Start it, its output going to the descriptor `log` of a file. Raises StartError in the words of what failed."""
         kernel = "rw" if spec.capabilities is None else "ro"
         volumes = [word for path, size in spec.volumes for word in (path, "0" if size is None else str(size))]
+        volumes += [word for path, shown in spec.host_paths for word in (path, f"host:{shown}")]
         setup = ["/bin/sh", "-c", _SETUP, "sh", spec.hostname, "ro" if spec.read_only else "rw", kernel, spec.argv[0], *volumes, "--"]
         spaces = ["--mount", "--uts", "--ipc", "--propagation", "private", *([] if spec.host_pid else ["--pid", "--kill-child"])]
         enter = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "/usr/bin/nsenter", f"--net={spec.netns}", "/usr/bin/unshare", *spaces, "--"]

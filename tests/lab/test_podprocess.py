@@ -136,6 +136,19 @@ def test_a_container_ends_with_the_thread_that_started_it(lab: Lab, nothing_left
     os.close(log)
 
 
+def test_what_is_shown_of_the_machine_can_be_entered_and_not_be_changed(lab: Lab, nothing_left: None) -> None:
+    log = os.memfd_create("log")
+    container = Container.start(spec(lab, "sleep", "100", host_paths=(("/var/run/netns", "/run/netns"),)), log)
+    other = f"--net=/var/run/netns/{lab.nodes[1].netns}"
+    script = f"nsenter {other} cat /proc/net/snmp; touch /var/run/netns/x || echo refused"
+    said = subprocess.run(container.enter(["sh", "-c", script]), env={"PATH": PATH}, capture_output=True, text=True, check=True).stdout
+    container.signal(signal.SIGKILL)
+    container.reap()
+    os.close(log)
+    assert "Udp: InDatagrams" in said
+    assert said.endswith("refused\n")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

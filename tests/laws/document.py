@@ -7,7 +7,7 @@ Json = Mapping[str, Any]
 
 BROKEN = {"dropped", "lost", "rejected", "unanswered"}
 # Why connections fail whose packets are delivered: the only causes of a report in which nothing is broken.
-BEYOND_PACKETS = ("application-error", "connection-broken", "late-answer", "zero-window")
+BEYOND_PACKETS = ("application-error", "connection-broken", "late-answer", "pod-firewall", "socket-overflow", "zero-window")
 WORST_FIRST = ("dropped", "lost", "rejected", "unanswered", "undetermined", "delivered")
 
 

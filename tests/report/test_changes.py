@@ -1,6 +1,8 @@
 """What changed at a node between two looks, and how the page shows it."""
 
+from kubectl_vxtrace.model.datapath import Listener, UdpSocket
 from kubectl_vxtrace.model.facts import ConntrackEntry, Link, Neighbour, NodeFacts, Rule
+from kubectl_vxtrace.model.pod_facts import PodFacts
 from kubectl_vxtrace.report.changes import NodeChanges, TableChange, changes
 from kubectl_vxtrace.report.html import page
 from tests.report.build import report
@@ -29,6 +31,25 @@ def test_only_what_changed_is_said_and_what_tells_of_loss_comes_first() -> None:
         ("iptables-nft filter INPUT: -p udp --dport 4789 -j DROP", 3, 6),
         ("Ip.InReceives", 10, 20),
         ("eth0 rx.packets", 10, 20),
+    )
+
+
+def test_counters_inside_pods_are_told_like_others() -> None:
+    def look(drops: int) -> NodeFacts:
+        inside = PodFacts(
+            namespace=3,
+            counters={"Udp.RcvbufErrors": drops},
+            udp_sockets=(UdpSocket(address="0.0.0.0", port=53, receive_queue_bytes=drops, drops=drops),),
+            listeners=(Listener(address="*", port=80, drops=drops), Listener(address="*", port=81)),
+        )
+        return NodeFacts(node="node-a", pod_facts=(inside,))
+
+    [found] = changes((look(1),), (look(5),))
+    assert found.tables == ()
+    assert found.counters == (
+        ("network namespace 3 Udp.RcvbufErrors", 1, 4),
+        ("network namespace 3 UDP socket 0.0.0.0 53 drops", 1, 4),
+        ("network namespace 3 TCP listener * 80 drops", 1, 4),
     )
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from kubectl_vxtrace.model.datapath import Listener
-from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, Rule, UdpSocket
+from kubectl_vxtrace.model.datapath import Listener, UdpSocket
+from kubectl_vxtrace.model.facts import Link, NodeFacts, RouteLookup, Rule
 from kubectl_vxtrace.model.path import Direction, Endpoint, Flow
 from kubectl_vxtrace.topology.homes import with_homes
 from kubectl_vxtrace.topology.overlay import read_overlay

@@ -27,12 +27,13 @@ from kubectl_vxtrace.diagnosis.causes.host import (
 )
 from kubectl_vxtrace.diagnosis.causes.nic import checksums, queues, tunnel_gso
 from kubectl_vxtrace.diagnosis.causes.pod import anti_spoofing as pod_source
-from kubectl_vxtrace.diagnosis.causes.pod import device_missing, tunnel_address
+from kubectl_vxtrace.diagnosis.causes.pod import device_missing, dropped_answers, tunnel_address
 from kubectl_vxtrace.diagnosis.causes.pod import firewall as pod_firewall
 from kubectl_vxtrace.diagnosis.causes.pod import mtu as pod_mtu
 from kubectl_vxtrace.diagnosis.causes.server import (
     application_errors,
     endpoint,
+    full_sockets,
     not_a_pod,
     other_interface,
     partly_silent,
@@ -107,6 +108,8 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     connections.check_case,
     application_errors.check_case,
     late_answers.check_case,
+    pod_firewall.check_case,
+    dropped_answers.check_case,
     partly_silent.check_case,
     port_rewriting.check_case,
     zero_window.check_case,
@@ -132,6 +135,7 @@ _MODULES = (
     device,
     device_missing,
     endpoint,
+    full_sockets,
     application_errors,
     fdb,
     forwarding,

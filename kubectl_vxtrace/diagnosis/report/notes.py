@@ -15,8 +15,10 @@ _SUBJECTS = {
     "tcx": "programs that may take packets",
     "bpf": "programs that may take packets",
     "xfrm": "IPsec",
-    "pod-namespaces": "interfaces inside the pods",
+    "pod-namespaces": "interfaces, counters and sockets inside the pods",
+    "pod-": "counters and sockets inside the pods",
 }
+_INSIDE = "pod-counters."
 _DROPS = "what the kernel dropped, and why"
 _FULL_PROFILE = "privileged"
 
@@ -44,7 +46,8 @@ def _unseen(recording: Recording, node: str, profile: str) -> Iterator[str]:
     for facts in (*recording.before, *recording.after):
         for key, reason in facts.absent.items() if facts.node == node else ():
             # Who may not enter namespaces sees none, and is not told so.
-            if _NOT_ALLOWED.search(reason) or (key == "pod-namespaces" and profile != _FULL_PROFILE):
+            unentered = key.startswith(_INSIDE) or (key == "pod-namespaces" and profile != _FULL_PROFILE)
+            if unentered or _NOT_ALLOWED.search(reason):
                 yield next((subject for begin, subject in _SUBJECTS.items() if key.startswith(begin)), key)
     if node in recording.kernel_drops_absent and (profile != _FULL_PROFILE or _NOT_ALLOWED.search(recording.kernel_drops_absent[node])):
         yield _DROPS

@@ -2,11 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from kubectl_vxtrace.diagnosis.evidence import node_facts
+from kubectl_vxtrace.diagnosis.evidence.inside_pods import namespace_of
 from kubectl_vxtrace.diagnosis.losses import AnySegment, SegmentKind
 from kubectl_vxtrace.diagnosis.rules.chains import Chains, Ways, chain_of
 from kubectl_vxtrace.diagnosis.rules.fit import Fit, Traits, fit
@@ -58,15 +59,36 @@ def all_droppers(case: Case, node: str) -> tuple[Dropper, ...]:
 
     One whose counter stood still is left out: of the thousands that a large cluster has, nearly all.
     """
-    last = node_facts.after(case, node)
+    first, last = node_facts.before(case, node), node_facts.after(case, node)
     if last is None:
         return ()
-    first = node_facts.before(case, node)
-    earlier = {} if first is None else {rule.id: rule for rule in first.rules}
-    grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in last.rules if _can_drop(case, node, rule)]
+    maps = [value for one in last.sets for value in one.values]
+    return _grown(
+        first, first.rules if first is not None else (), [rule for rule in last.rules if _can_drop(case, node, rule)], last.rules, maps
+    )
+
+
+def pod_droppers(case: Case, node: str, address: str) -> tuple[Dropper, ...]:
+    """The rules inside the network namespace of the pod with that address that can drop a packet, and may have done so; see `all_droppers`.
+
+    Queues are left out: who reads those of a pod is not known.
+    """
+    first, last, number = node_facts.before(case, node), node_facts.after(case, node), namespace_of(case, node, address)
+    if first is None or last is None or number is None:
+        return ()
+    earlier, rules = (tuple(rule for rule in look.pod_rules if rule.namespace == number) for look in (first, last))
+    return _grown(first, earlier, [rule for rule in rules if rule.target in _DROPPING], rules, ())
+
+
+def _grown(
+    first: NodeFacts | None, before: Iterable[Rule], dropping: Iterable[Rule], rules: Sequence[Rule], maps: Iterable[str]
+) -> tuple[Dropper, ...]:
+    """Those of the `dropping` rules whose counters did not stand still. rules, maps: all that may lead to them."""
+    earlier = {rule.id: rule for rule in before}
+    grown = [(rule, _growth(earlier.get(rule.id), rule, first)) for rule in dropping]
     moved = [(rule, growth) for rule, growth in grown if growth.packets != 0]
-    hooks = _hooks(last.rules, {chain_of(rule) for rule, _ in moved})
-    chains = Chains.of(last.rules, (value for one in last.sets for value in one.values))
+    hooks = _hooks(rules, {chain_of(rule) for rule, _ in moved})
+    chains = Chains.of(rules, maps)
     droppers = [Dropper(rule, growth, hooks[chain_of(rule)], chains) for rule, growth in moved]
     return tuple(sorted(droppers, key=lambda dropper: dropper.rule.backend == "nft"))
 

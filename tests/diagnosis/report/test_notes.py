@@ -40,8 +40,9 @@ def test_what_a_pod_with_few_rights_could_not_see_is_said_once_for_all_nodes() -
     *others, untold = notes(_recording("netraw", ABSENT, dict.fromkeys(("a", "b"), "it may not mount tracefs")))
     assert others == ["a file", "list services is forbidden: no Service is known"]
     assert untold == (
-        "a debug pod of --profile netraw could not see on a, b: programs that may take packets; packet filters; interfaces inside the pods"
-        "; connections and their translations; IPsec; what the kernel dropped, and why. Causes that these prove are not found"
+        "a debug pod of --profile netraw could not see on a, b: programs that may take packets; packet filters; "
+        "interfaces, counters and sockets inside the pods; connections and their translations; IPsec; what the kernel dropped, and why. "
+        "Causes that these prove are not found"
     )
 
 
@@ -53,3 +54,9 @@ def test_what_a_node_does_not_have_is_no_lack_of_rights() -> None:
 def test_a_privileged_pod_that_something_else_keeps_from_looking_says_so() -> None:
     untold = notes(_recording("privileged", {"nft": "Operation not permitted"}, {}))[-1]
     assert untold.startswith("the debug pod could not see on a, b: packet filters.")
+
+
+def test_pods_that_could_not_be_looked_into_are_said() -> None:
+    absent = {"pod-counters.3": "the debug pod has no /var/run/netns", "pod-udp6.3": "cat: /proc/net/udp6: No such file or directory"}
+    untold = notes(_recording("privileged", absent, {}))[-1]
+    assert untold == ("the debug pod could not see on a, b: counters and sockets inside the pods. Causes that these prove are not found")

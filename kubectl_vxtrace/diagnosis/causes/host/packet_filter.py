@@ -63,7 +63,7 @@ def check(case: LossCase, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
     """
     # From the interface of the client's pod, a path's first hop, the node itself takes them.
     if segment.kind is SegmentKind.DELIVER and segment.start.hop > 1 and not loss.path.ends_in_node(loss.flow):
-        return  # what drops packets inside a pod is not read
+        return  # what drops packets inside a pod is that pod's (causes/pod/firewall.py)
     suspects = list(_suspects(case, loss, segment))
     counting = [suspect for suspect in suspects if suspect.growth.packets is not None]
     full = [suspect for suspect in counting if (suspect.growth.packets or 0) >= minimum_counter_growth(loss)]

@@ -1,22 +1,24 @@
 """Does the server listen, and does it answer, itself?"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.capture.unexplained import UNKNOWN
+from kubectl_vxtrace.diagnosis.causes.server.full_sockets import full_text, overflow, unread_text
 from kubectl_vxtrace.diagnosis.drop_reasons import Stage
-from kubectl_vxtrace.diagnosis.evidence import node_facts
 from kubectl_vxtrace.diagnosis.evidence.answers import answers_from_elsewhere, icmp_answers, resets
-from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_drop_evidence, kernel_word
-from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, place_text
+from kubectl_vxtrace.diagnosis.evidence.inside_pods import InsidePod, inside_pod
+from kubectl_vxtrace.diagnosis.evidence.kernel_drops import kernel_word
+from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, frame_refs, minimum_counter_growth, place_text
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.losses import AnySegment, Loss, LossKind
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Direction, Hop
+from kubectl_vxtrace.model.path import Direction
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 NOTHING_LISTENING = Cause(
@@ -34,27 +36,11 @@ SERVER_SILENT = Cause(
     # What the kernel dropped before never came to the server.
     stage=Stage.SOCKET,
 )
-SOCKET_OVERFLOW = Cause(
-    slug="socket-overflow",
-    remediation=(
-        "Look in the pod's network namespace: nstat -az UdpRcvbufErrors TcpExtListenOverflows, ss -lnt (Recv-Q at Send-Q). Fix: more "
-        "replicas or a faster process; a larger backlog and net.core.somaxconn; for UDP a larger SO_RCVBUF and net.core.rmem_max."
-    ),
-    source="Linux net/ipv4/udp.c (__udp_enqueue_schedule_skb), net/ipv4/tcp_ipv4.c (tcp_v4_syn_recv_sock); listen(2)",
-    admitted=True,
-    stage=Stage.SOCKET,
-)
-CAUSES = (
-    NOTHING_LISTENING,
-    SERVER_SILENT,
-    SOCKET_OVERFLOW,
-)
+CAUSES = (NOTHING_LISTENING, SERVER_SILENT)
 
 
 # RFC 792: protocol and port unreachable. RFC 4443, 3.1: port unreachable.
 _NO_LISTENER = frozenset({(3, 2), (3, 3), (1, 4)})
-# Linux include/net/dropreason-core.h; include/uapi/linux/snmp.h.
-_NO_ROOM = ("SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM")
 _MOST_SHOWN = 3
 # RFC 1035, 4.2.
 _DNS = 53
@@ -73,17 +59,19 @@ _OTHER_ADDRESS = (
     "Look in its pod: ss -lnu; ip addr; ip route get CLIENT."
 )
 _GOES_ON = "Nothing has to be done if the protocol changes ports by design (TFTP): trace {place} of the server as well."
+_FILTER_ANSWERS = ("a packet filter inside the pod that answers in the server's name",)
+_REFUSES_ALL_THE_SAME = (*_FILTER_ANSWERS, "a full backlog, where net.ipv4.tcp_abort_on_overflow is set in the pod")
 _FILTERED = frozenset({"NETFILTER_DROP"})
-_OVERFLOWS = {"UDP": "Udp.RcvbufErrors", "TCP": "TcpExt.ListenOverflows"}
+_NO_SOCKET = ("Udp.NoPorts", "Udp6NoPorts")
 
 
 def check(case: Case, loss: Loss, segment: AnySegment) -> Iterator[Finding]:
-    """Findings `nothing-listening` for requests that the server refused; `server-silent` and `socket-overflow` for those that it did not
-    answer."""
+    """Findings `nothing-listening` for requests that the server refused; `server-silent`, `socket-overflow` or `nothing-listening` for
+    those that it did not answer."""
     if loss.kind is LossKind.SILENT:
-        found = _overflow(case, loss, segment.start)
+        found = overflow(case, loss, segment.start)
         if found is None and not _is_taken_before(case, loss):
-            found = _from_elsewhere(case, loss) or _silent(case, loss)
+            found = _from_elsewhere(case, loss) or _unheard(case, loss) or _silent(case, loss)
         if found is not None:
             yield found
     elif loss.path.direction is Direction.REQUEST and (proofs := _refusals(case, loss)):
@@ -122,45 +110,74 @@ def _own_addresses(loss: Loss) -> set[str]:
 
 
 def _nothing_listens(case: Case, loss: Loss, proofs: Sequence[Evidence]) -> Finding:
+    """By the answers alone; or, where the pod's sockets were read, by these: a listener at both looks leaves little of it."""
     where = _server_text(loss)
     noun = direction_noun(loss.path.direction, loss.packets)
     summary = f"{where} refused {loss.packets} {noun}, as a host does on whose port nothing listens"
+    sockets = _sockets(case, loss)
+    listens = loss.flow.protocol == "TCP" and sockets is not None and not sockets.is_none
     return error_finding(
         case,
         loss,
         NOTHING_LISTENING,
-        Confidence.CERTAIN,
-        summary,
-        proofs,
-        not_ruled_out=("a packet filter inside the pod that answers in the server's name",),
+        Confidence.POSSIBLE if listens else Confidence.CERTAIN,
+        summary + (f"; and yet {sockets.text}" if listens and sockets is not None else ""),
+        [*proofs, *(sockets.evidence if sockets is not None and (sockets.is_none or listens) else ())],
+        not_ruled_out=_REFUSES_ALL_THE_SAME if listens else () if sockets is not None and sockets.is_none else _FILTER_ANSWERS,
     )
 
 
-def _overflow(case: Case, loss: Loss, last: Hop) -> Finding | None:
-    """The kernel of the server's node took the requests and had no room for them in the server's socket.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sockets:
+    """What the looks into the server's pod found of sockets for its address and port: whether none at either, and that in words."""
 
-    Counters of a pod's own namespace are not read: there only the kernel's own drops speak.
-    """
-    node, server = last.tap.node, loss.flow.server
-    proofs = list(kernel_drop_evidence(case, loss, last, _NO_ROOM))
-    own = server is not None and server.host_network
-    counter = _OVERFLOWS.get(loss.flow.protocol)
-    growth = node_facts.grown(case, node, counter) if own and counter is not None else None
-    counted = growth is not None and growth >= loss.packets
-    if counted:
-        text = f"{counter} of {node} grew by {growth}; {loss.packets} requests got no answer"
-        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=text))
-    if not proofs:
+    is_none: bool
+    text: str
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        return (Evidence(kind=EvidenceKind.ABSENCE if self.is_none else EvidenceKind.COUNTER, text=self.text),)
+
+
+def _sockets(case: Case, loss: Loss) -> _Sockets | None:
+    """None where the pod's sockets were not read, or not the same at both looks."""
+    inside, server, protocol = _inside(case, loss), loss.flow.server, loss.flow.protocol
+    none = inside.nobody_listens(protocol, server) if inside is not None and server is not None else None
+    if inside is None or server is None or none is None:
         return None
+    what = f"{protocol} socket of its pod {'takes' if protocol == 'UDP' else 'listens for'} what comes to {_server_text(loss)}"
+    if none:
+        others = inside.elsewhere(protocol, server)
+        there = f"; there are such at {', '.join(others[:_MOST_SHOWN])}" if others else ""
+        return _Sockets(is_none=True, text=f"no {what}{there}")
+    looks = inside.udp_sockets(server) if protocol == "UDP" else inside.listeners(server)
+    return _Sockets(is_none=False, text=f"a {what}") if looks is not None and all(looks) else None
+
+
+def _inside(case: Case, loss: Loss) -> InsidePod | None:
+    """What was seen inside the server's pod."""
+    server = loss.flow.server
+    return None if server is None or server.host_network else inside_pod(case, loss.start.tap.node, server.address)
+
+
+def _unheard(case: Case, loss: Loss) -> Finding | None:
+    """No socket has the port, the pod's kernel counted so, and yet its refusals did not come out of the pod."""
+    inside, sockets = _inside(case, loss), _sockets(case, loss)
+    least = minimum_counter_growth(loss)
+    if inside is None or sockets is None or not sockets.is_none or loss.flow.protocol != "UDP":
+        return None
+    growth = inside.grown_together(_NO_SOCKET)
+    if growth < max(least, judgement.FEW_PACKETS):
+        return None
+    counted = f"{_NO_SOCKET[0]} inside the pod grew by {growth}; {loss.packets} requests got no answer"
     noun = direction_noun(loss.path.direction, loss.packets)
     return error_finding(
         case,
         loss,
-        SOCKET_OVERFLOW,
-        Confidence.CERTAIN if counted and len(proofs) > 1 else Confidence.LIKELY,
-        f"the socket of {_server_text(loss)} had no room for {loss.packets} {noun}",
-        proofs,
-        not_ruled_out=() if counted else ("the socket of another process that got packets at the same time",),
+        NOTHING_LISTENING,
+        Confidence.LIKELY,
+        f"nothing listens at {_server_text(loss)}, which {loss.packets} {noun} reached, and no refusal came out of the pod",
+        [*sockets.evidence, Evidence(kind=EvidenceKind.COUNTER, text=counted)],
     )
 
 
@@ -199,21 +216,38 @@ def _silent(case: Case, loss: Loss) -> Finding:
     if one_way:
         text = "the client sends on from the same socket without a pause in which it could have waited for an answer"
         proofs.append(Evidence(kind=EvidenceKind.PACKETS, text=text))
+    counted, doubts = _counted_inside(case, loss)
+    why = f"; {counted[0].text}" if counted else ""
     return error_finding(
         case,
         loss,
         SERVER_SILENT,
         Confidence.POSSIBLE if one_way else Confidence.LIKELY,
-        f"{loss.packets} {noun} reached {_server_text(loss)}, no reply was seen there"
+        f"{loss.packets} {noun} reached {_server_text(loss)}, no reply was seen there{why}"
         + (", and the client waits for none: the server is silent if the protocol answers at all" if one_way else ""),
-        proofs,
+        [*proofs, *counted],
         remediation=_ONE_WAY.format(else_=SERVER_SILENT.remediation) if one_way else None,
-        not_ruled_out=(
+        not_ruled_out=doubts,
+    )
+
+
+def _counted_inside(case: Case, loss: Loss) -> tuple[list[Evidence], tuple[str, ...]]:
+    """Counters of the server's pod that account for the requests, or for answers, and what stays open beside them."""
+    inside, server = _inside(case, loss), loss.flow.server
+    if inside is None or server is None:
+        return [], (
             "a packet filter or a full socket queue inside the pod",
             "no return route in the pod",
             "a protocol that does not answer",
-        ),
-    )
+        )
+    grown = inside.reasons(loss.flow.protocol, max(minimum_counter_growth(loss), judgement.FEW_PACKETS))
+    counted = [
+        Evidence(kind=EvidenceKind.COUNTER, text=f"{counter} inside its pod grew by {growth}: {meaning}")
+        for counter, growth, meaning in grown
+    ]
+    said = (unread_text(inside, loss.flow.protocol, server), full_text(inside, loss.flow.protocol, server))
+    counted += [Evidence(kind=EvidenceKind.COUNTER, text=text) for text in said if text]
+    return counted[:_MOST_SHOWN], ("a packet filter inside the pod", "a protocol that does not answer")
 
 
 def _waits_for_nothing(loss: Loss) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.causes.server.endpoint import SERVER_SILENT
+from kubectl_vxtrace.diagnosis.causes.server.full_sockets import SOCKET_OVERFLOW, lacked_room
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import frame_refs, place_text
 from kubectl_vxtrace.diagnosis.judgement import FEW_PACKETS, SOONEST_GIVEN_UP_NS
 from kubectl_vxtrace.model.address import host_port
@@ -18,7 +19,7 @@ from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Fin
 
 def check_case(case: LossCase) -> Iterator[Finding]:
     """Warnings `server-silent`: questions, or the first packets of TCP connections, that came to the server's last hop, of which that hop
-    saw no answer, while it saw answers to others of the same flow."""
+    saw no answer, while it saw answers to others of the same flow; `socket-overflow` where the server's pod had no room for as many."""
     for requests in case.paths:
         replies = case.traced(requests.flow.id, Direction.REPLY)
         is_asked = requests.path.direction is Direction.REQUEST
@@ -45,20 +46,21 @@ def _partly(case: LossCase, requests: TracedPath, replies: TracedPath) -> Iterat
     if not FEW_PACKETS <= len(silent) < len(rows):
         return
     where, good, what = host_port(server.address, server.port), len(rows) - len(silent), "connections" if is_tcp else "questions"
+    full = lacked_room(case, last.tap.node, requests.flow, len(silent))
+    cause = SERVER_SILENT if full is None else SOCKET_OVERFLOW
+    absence = f"{len(silent)} {what} at {place_text(last)}, and no answer there to any of them within a second"
+    proofs = [Evidence(kind=EvidenceKind.ABSENCE, text=absence, frames=frame_refs(case, last.tap, silent.astype(np.int32)))]
+    if full is not None:
+        proofs.append(Evidence(kind=EvidenceKind.COUNTER, text=full.text))
     yield Finding(
-        cause=SERVER_SILENT.slug,
+        cause=cause.slug,
         confidence=Confidence.LIKELY,
         severity=Severity.WARNING,
         packets=len(silent),
-        summary=f"{where} answered {good} of {len(rows)} {what}; the others came to its last hop, and nothing came back",
+        summary=f"{where} answered {good} of {len(rows)} {what}; the others came to its last hop, and "
+        + ("nothing came back" if full is None else f"its socket had no room for as many: {full.text}"),
         flow=requests.flow.id,
         direction=Direction.REQUEST,
-        evidence=(
-            Evidence(
-                kind=EvidenceKind.ABSENCE,
-                text=f"{len(silent)} {what} at {place_text(last)}, and no answer there to any of them within a second",
-                frames=frame_refs(case, last.tap, silent.astype(np.int32)),
-            ),
-        ),
-        remediation=SERVER_SILENT.remediation,
+        evidence=tuple(proofs),
+        remediation=cause.remediation,
     )

@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 
 from kubectl_vxtrace.diagnosis import diagnose
-from kubectl_vxtrace.model.facts import KernelDrop
+from kubectl_vxtrace.diagnosis.report.verdict import conclude
+from kubectl_vxtrace.model.facts import KernelDrop, Rule
 from kubectl_vxtrace.model.journeys import Case, OutcomeCode
 from kubectl_vxtrace.model.path import Direction, Role
-from kubectl_vxtrace.model.report import Finding, Leg
+from kubectl_vxtrace.model.report import Confidence, Finding, Leg, Severity, Verdict
 from tests.diagnosis.build import HEALTHY, Fate, World
 from tests.diagnosis.nodes import rule, ruled
 from tests.diagnosis.places import SECOND_NS, SERVER_END, START_NS, A, B
+from tests.diagnosis.pods import at_client, at_server, filtered, look_inside
 
 ON_THE_HOST = replace(SERVER_END, host_network=True)
 SILENT = replace(HEALTHY, requests=(Fate(count=20),), replies=())
@@ -77,3 +79,77 @@ def test_what_the_kernel_dropped_before_the_socket_never_came_to_the_server() ->
     assert finding.cause == "unknown"
     assert "the checksum of its IP header is wrong" in finding.summary
     assert "network namespace of kube-system/coredns-b" in (finding.remediation or "")
+
+
+INPUT = rule("INPUT", "-p udp --dport 53 -j DROP", 50)
+OPEN = at_server(SILENT, look_inside(), look_inside())
+
+
+@pytest.mark.parametrize(
+    ("one", "growth", "confidence", "doubts"),
+    [
+        pytest.param(INPUT, 24, Confidence.CERTAIN, 0, id="it names the port and counted these"),
+        pytest.param(INPUT, 400, Confidence.LIKELY, 1, id="it counted many more"),
+        pytest.param(rule("INPUT", "-p udp -j DROP", 50), 20, Confidence.LIKELY, 0, id="it names nothing of them"),
+        pytest.param(rule("INPUT", "-p udp --dport 53 -m u32 --u32 x -j DROP", 5), 20, Confidence.LIKELY, 0, id="it asks for more"),
+        pytest.param(rule("INPUT", "udp dport 53 counter drop", 5, backend="nft", hook="input"), 20, Confidence.CERTAIN, 0, id="nft"),
+    ],
+)
+def test_a_rule_inside_the_pod_that_counted_the_requests(one: Rule, growth: int, confidence: Confidence, doubts: int) -> None:
+    found = top(filtered(OPEN, B, (one, growth)).case())
+    assert (found.cause, found.confidence, found.leg, len(found.not_ruled_out)) == (
+        "pod-firewall",
+        confidence,
+        Leg(from_=6, to=None),
+        doubts,
+    )
+    assert f"inside the pod grew by {growth}" in str(found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("one", "growth"),
+    [
+        pytest.param(INPUT, 19, id="too few"),
+        pytest.param(rule("INPUT", "-p udp --dport 54 -j DROP", 50), 24, id="another port"),
+        pytest.param(rule("INPUT", "-p udp --dport 53 -j ACCEPT", 50), 24, id="it drops nothing"),
+        pytest.param(rule("FORWARD", "-p udp --dport 53 -j DROP", 50), 24, id="where they do not pass"),
+        pytest.param(rule("INPUT", "-i lo -p udp --dport 53 -j DROP", 50), 0, id="it counted nothing"),
+    ],
+)
+def test_near_misses_of_a_rule_inside_the_pod(one: Rule, growth: int) -> None:
+    assert top(filtered(OPEN, B, (one, growth)).case()).cause == "server-silent"
+
+
+def test_a_rule_of_another_pod_or_of_one_made_anew_says_nothing() -> None:
+    world = filtered(OPEN, B, (INPUT, 24))
+    other = replace(
+        world, after=tuple(replace(look, pod_rules=tuple(replace(one, namespace=2) for one in look.pod_rules)) for look in world.after)
+    )
+    assert top(other.case()).cause == "server-silent"
+    anew = replace(world, after=tuple(replace(look, pod_namespaces=()) for look in world.after))
+    assert top(anew.case()).cause == "server-silent"
+
+
+ANSWERED = at_client(HEALTHY, look_inside(), look_inside())
+ANSWERS = rule("INPUT", "-p udp --sport 53 -j DROP", 50)
+
+
+def test_answers_that_a_rule_inside_the_clients_pod_counted_are_delivered_and_told() -> None:
+    case = filtered(ANSWERED, A, (ANSWERS, 24)).case()
+    (found,) = diagnose(case)
+    assert (found.cause, found.confidence, found.severity) == ("pod-firewall", Confidence.LIKELY, Severity.WARNING)
+    assert (found.direction, found.packets) == (Direction.REPLY, 24)
+    report = conclude(case, (found,))
+    assert (report.verdict, report.cause) == (Verdict.DELIVERED, "pod-firewall")
+
+
+@pytest.mark.parametrize(
+    ("one", "growth"),
+    [
+        pytest.param(ANSWERS, 23, id="too few"),
+        pytest.param(rule("INPUT", "-p udp -j DROP", 50), 24, id="it names nothing of them"),
+        pytest.param(rule("INPUT", "-p udp --sport 54 -j DROP", 50), 24, id="another port"),
+    ],
+)
+def test_answers_that_no_rule_accounts_for_were_taken(one: Rule, growth: int) -> None:
+    assert diagnose(filtered(ANSWERED, A, (one, growth)).case()) == ()

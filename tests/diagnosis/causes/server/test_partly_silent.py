@@ -9,9 +9,11 @@ from kubectl_vxtrace.diagnosis import diagnose
 from kubectl_vxtrace.diagnosis.case import with_losses
 from kubectl_vxtrace.diagnosis.causes.server.partly_silent import check_case
 from kubectl_vxtrace.model.path import Direction
+from kubectl_vxtrace.model.pod_facts import PodFacts
 from kubectl_vxtrace.model.report import Confidence, Finding, Severity
 from kubectl_vxtrace.packets import read_pcap
 from tests.diagnosis.build import HEALTHY, Fate, World, lost
+from tests.diagnosis.pods import at_server, look_inside, tcp, udp
 from tests.wire.frames import pcap_header
 
 PARTLY = replace(HEALTHY, requests=(Fate(count=20),), replies=(Fate(count=8),))
@@ -31,6 +33,27 @@ def test_questions_without_an_answer_beside_others_with_one() -> None:
 def test_connections_that_nobody_took_beside_others() -> None:
     [found] = warnings(replace(PARTLY, protocol="TCP", requests=(Fate(count=20, segment=(0x02, 100, 0, 0)),)))
     assert "answered 8 of 20 connections" in found.summary
+
+
+OPENING = replace(PARTLY, protocol="TCP", requests=(Fate(count=20, segment=(0x02, 100, 0, 0)),))
+
+
+@pytest.mark.parametrize(
+    ("world", "first", "last", "said"),
+    [
+        (PARTLY, look_inside(udp_sockets=(udp(),)), look_inside(udp_sockets=(udp(12),)), "had no room for 12 packets"),
+        (OPENING, look_inside(listeners=(tcp(),)), look_inside(listeners=(tcp(40),)), "had no room for 40 packets"),
+        (PARTLY, look_inside(), look_inside({"Udp.RcvbufErrors": 13}), "grew by 13"),
+    ],
+)
+def test_a_socket_without_room_for_as_many_is_why(world: World, first: PodFacts, last: PodFacts, said: str) -> None:
+    [found] = diagnose(at_server(world, first, last).case())
+    assert (found.cause, found.confidence, found.severity, found.packets) == ("socket-overflow", Confidence.LIKELY, Severity.WARNING, 12)
+    assert said in found.summary
+
+
+def test_a_socket_that_dropped_less_is_not_why() -> None:
+    assert len(warnings(at_server(PARTLY, look_inside(udp_sockets=(udp(),)), look_inside(udp_sockets=(udp(11),))))) == 1
 
 
 @pytest.mark.parametrize(
