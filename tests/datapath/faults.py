@@ -29,7 +29,15 @@ FAULTS: tuple[Fault, ...] = (
 _OF_IPV4 = {
     *("arp-unanswered", "asymmetric-return", "cloud-anti-spoofing", "duplicate-pod-cidr@third", "host-firewall@forward", "nft-legacy-mix"),
     *("nic-tunnel-offload", "no-local-endpoints", "outer-ttl-expired", "pod-firewall", "policy-sees-snat", "rp-filter"),
-    *("snat-port-collision", "vxlan-tx-checksum", "workload-anti-spoofing", "xdp-drop", "zero-udp-checksum-v6"),
+    *(
+        "server-silent@no-route",
+        "nothing-listening@unheard",
+        "snat-port-collision",
+        "vxlan-tx-checksum",
+        "workload-anti-spoofing",
+        "xdp-drop",
+        "zero-udp-checksum-v6",
+    ),
 }
 
 
