@@ -31,7 +31,7 @@ from kubectl_vxtrace.packets.pcapng_blocks import (
 from kubectl_vxtrace.packets.source import Source, unreadable
 from kubectl_vxtrace.packets.timetext import CLOCK_TEXT_BYTES, clock_text
 
-_PACKETS_AT_ONCE = 16384
+_PACKETS_AT_ONCE = 8192
 _COPIED_BYTES = 16
 """Frames and comments are copied in pieces of so many bytes."""
 
@@ -119,7 +119,7 @@ class _Capture:
     files: list[tuple[U8, int]]
     first_interface: int
 
-    def places(self, row: I64) -> Iterator[tuple[NDArray[np.bool_], U8, I64]]:
+    def places(self, row: I32) -> Iterator[tuple[NDArray[np.bool_], U8, I64]]:
         """For each file: which of the rows lie in it, its bytes, and where their frames begin. PcapError where it is too short."""
         table = self.frames.table
         part = np.searchsorted(np.array(table.parts or (0,)), row, side="right") - 1
@@ -141,12 +141,12 @@ class _Texts:
         self.data = np.frombuffer(b"".join(raw) + bytes(_COPIED_BYTES), np.uint8)
 
 
-def _by_time(captures: Sequence[NotedFrames]) -> Iterator[tuple[I64, I64]]:
+def _by_time(captures: Sequence[NotedFrames]) -> Iterator[tuple[I32, I32]]:
     """Capture and row of each packet, in order of time, some at once."""
     if not captures:
         return
-    capture = np.concatenate([np.full(len(each.table), number) for number, each in enumerate(captures)])
-    row = np.concatenate([np.arange(len(each.table)) for each in captures])
+    capture = np.concatenate([np.full(len(each.table), number, np.int32) for number, each in enumerate(captures)])
+    row = np.concatenate([np.arange(len(each.table), dtype=np.int32) for each in captures])
     order = np.argsort(np.concatenate([each.time_ns for each in captures]), kind="stable")
     for start in range(0, len(order), _PACKETS_AT_ONCE):
         chosen = order[start : start + _PACKETS_AT_ONCE]
@@ -160,7 +160,7 @@ class _Batch:
         self.interface, self.captured, self.wire, self.shown_ns, self.own_ns, self.comment = np.zeros((6, count), np.int64)
         self.packet_id, self.direction = np.zeros(count, np.uint64), np.zeros(count, np.uint32)
 
-    def fill(self, at: I64, capture: _Capture, row: I64) -> None:
+    def fill(self, at: I64, capture: _Capture, row: I32) -> None:
         """Set the columns at some places from rows of a capture."""
         frames, table = capture.frames, capture.frames.table
         interface = table.interface[row]
@@ -172,7 +172,7 @@ class _Batch:
         self.comment[at], self.packet_id[at], self.direction[at] = frames.comment[row], frames.packet_id[row], frames.direction[row]
 
 
-def _packet_blocks(sources: Sequence[_Capture], capture: I64, row: I64, texts: _Texts) -> bytes:
+def _packet_blocks(sources: Sequence[_Capture], capture: I32, row: I32, texts: _Texts) -> bytes:
     """Enhanced Packet Blocks of some packets.
 
     What has a length of its own is copied some bytes at once, so that it runs over its end: whatever stands behind it is written later.
