@@ -68,8 +68,19 @@ def prepare(request: Request, console: Console, session: str, interruption: Inte
     )
     if checked:
         console.step(f"preflight on {len(nodes)} nodes: {', '.join(node.name for node in nodes)}")
-        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+        _check(connection, request, pods, nodes, console)
     return Prepared(connection=connection, snapshot=seen, flows=flows, nodes=nodes, pods=pods, gaps=gaps)
+
+
+def _check(connection: Connection, request: Request, pods: DebugPods, nodes: Sequence[Node], console: Console) -> None:
+    """Check rights and admission; what a policy refuses of the pods and a trace can do without is left out."""
+    try:
+        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+    except UsageError:
+        if not preflight.admits_without_namespaces(connection, pods, nodes):
+            raise
+        preflight.check(connection, options=request.pod_options, namespace=pods.namespace, manifests=pods.manifests(nodes))
+        console.warn(preflight.REFUSED_FOLDER)
 
 
 def _ends(connection: Connection, request: Request, console: Console) -> tuple[ClusterSnapshot, tuple[Flow, ...]]:

@@ -10,7 +10,7 @@ from kubectl_vxtrace.commands import stdout
 from kubectl_vxtrace.console import Console
 from kubectl_vxtrace.errors import CannotRunError, LeftBehindError, VxtraceError
 from kubectl_vxtrace.flags.values import Notation
-from kubectl_vxtrace.kube import namespaces, readiness, snapshot
+from kubectl_vxtrace.kube import namespaces, preflight, readiness, snapshot
 from kubectl_vxtrace.kube.config import connect
 from kubectl_vxtrace.kube.connection import Connection
 from kubectl_vxtrace.kube.debugpod import DebugPods
@@ -127,7 +127,7 @@ def _look(scope: Scope, options: PodOptions, limits: Limits, console: Console) -
         lambda: readiness.rights(connection, publishing(nodes, None), scope.namespaces, pods.namespace),
         lambda: readiness.nodes(connection, nodes, options),
         lambda: readiness.quotas(connection, pods.namespace, manifests),
-        lambda: readiness.admission(connection, pods.namespace, options, manifests),
+        lambda: _admission(connection, pods, nodes, options, console),
         lambda: _exec(connection, pods, nodes, interruption, console),
     )
     items: tuple[Item, ...] = ()
@@ -137,6 +137,15 @@ def _look(scope: Scope, options: PodOptions, limits: Limits, console: Console) -
         if looked.error is not None:
             return Looked(items=items, error=looked.error)
     return Looked(items=items)
+
+
+def _admission(connection: Connection, pods: DebugPods, nodes: Sequence[Node], options: PodOptions, console: Console) -> Looked:
+    """Whether the pods are admitted, if need be as a trace would make them then."""
+    looked = readiness.admission(connection, pods.namespace, options, pods.manifests(nodes))
+    if looked.error is None or not preflight.admits_without_namespaces(connection, pods, nodes):
+        return looked
+    console.warn(preflight.REFUSED_FOLDER)
+    return readiness.admission(connection, pods.namespace, options, pods.manifests(nodes))
 
 
 def _exec(connection: Connection, pods: DebugPods, nodes: Sequence[Node], interruption: Interruption, console: Console) -> Looked:

@@ -79,6 +79,7 @@ class DebugPods:
     ) -> None:
         self._taken = taken
         self._host_pid = host_pid
+        self._has_namespaces = True
         self.namespace = debug_namespace(connection, options)
         self.session = session
         self._connection = connection
@@ -90,6 +91,10 @@ class DebugPods:
         self._tell = tell
         self._pods: dict[str, _Pod] = {}
         self._creations: list[Future[None]] = []
+
+    def leave_out_namespaces(self) -> None:
+        """From now on pods are made without the node's folder of network namespaces; see manifest."""
+        self._has_namespaces = False
 
     def manifests(self, nodes: Sequence[Node]) -> tuple[dict[str, Any], ...]:
         """What start() would send for these nodes."""
@@ -193,6 +198,7 @@ class DebugPods:
             storage_bytes=self._storage_bytes,
             name=name,
             host_pid=self._host_pid,
+            has_namespaces=self._has_namespaces,
         )
 
     def _create(self, pods: Sequence[_Pod]) -> None:

@@ -21,6 +21,7 @@ LIFETIME_ANNOTATION = "vxtrace/lifetime-seconds"
 NAMESPACES_FOLDER = "/var/run/netns"
 """Where containerd and CRI-O keep a file for each pod's network namespace, and iproute2 for each that has a name."""
 IDLE_S = 60
+_Objects = tuple[dict[str, Any], ...]
 STORAGE_BYTES = Limits().node_bytes + 64 * 1024 * 1024
 """Of the folder for captures: their files, and room for the log of drops (4 MiB), a reserve (1 MiB) and what nodes answer."""
 _NAME_LIMIT = 63  # a pod's name is its host name too, hence an RFC 1123 label
@@ -64,6 +65,7 @@ def manifest(
     storage_bytes: int = STORAGE_BYTES,
     name: str | None = None,
     host_pid: bool = False,
+    has_namespaces: bool = True,
 ) -> dict[str, Any]:
     """The pod for one node.
 
@@ -76,8 +78,11 @@ def manifest(
         storage_bytes: limit of the folder for captures; above it the kubelet evicts the pod.
         name: the pod's name; by default pod_name(session, node).
         host_pid: it sees the processes of the node, and so can enter the network namespace of a pod.
+        has_namespaces: where its profile may enter pods' network namespaces, it has the node's folder with the files that lead there.
     """
     lifetime = max(1, math.ceil(lifetime_s))
+    enters = has_namespaces and options.profile == "privileged"
+    volumes, mounts = _namespaces() if enters else ((), ())
     labels = {MANAGED_BY: MANAGER, "app.kubernetes.io/name": "vxtrace", SESSION_LABEL: session}
     spec: dict[str, Any] = {
         "nodeName": node,
@@ -92,8 +97,8 @@ def manifest(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "tolerations": [{"operator": "Exists"}],
-        "containers": [_container(options, lifetime if options.keep else IDLE_S, storage_bytes)],
-        "volumes": [{"name": "capture", "emptyDir": {"sizeLimit": str(storage_bytes)}}, *_namespaces(options.profile)],
+        "containers": [_container(options, lifetime if options.keep else IDLE_S, storage_bytes, mounts)],
+        "volumes": [{"name": "capture", "emptyDir": {"sizeLimit": str(storage_bytes)}}, *volumes],
     }
     if options.image_pull_secret:
         spec["imagePullSecrets"] = [{"name": options.image_pull_secret}]
@@ -110,7 +115,7 @@ def manifest(
     }
 
 
-def _container(options: PodOptions, idle_s: int, storage_bytes: int) -> dict[str, Any]:
+def _container(options: PodOptions, idle_s: int, storage_bytes: int, mounts: _Objects) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": options.image,
@@ -125,19 +130,18 @@ def _container(options: PodOptions, idle_s: int, storage_bytes: int) -> dict[str
             "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
             "limits": {"memory": "512Mi", "ephemeral-storage": str(storage_bytes + 64 * 1024 * 1024)},
         },
-        "volumeMounts": [{"name": "capture", "mountPath": CAPTURE_FOLDER}, *_namespace_mounts(options.profile)],
+        "volumeMounts": [{"name": "capture", "mountPath": CAPTURE_FOLDER}, *mounts],
     }
 
 
-def _namespaces(profile: str) -> list[dict[str, Any]]:
-    """The files by which pods' network namespaces are entered, for a pod that may. No type: a node without them runs the pod as well."""
-    return [{"name": "netns", "hostPath": {"path": NAMESPACES_FOLDER}}] if profile == "privileged" else []
+def _namespaces() -> tuple[_Objects, _Objects]:
+    """Volume and mount of the files by which pods' network namespaces are entered. No type: a node without them runs the pod as well.
 
-
-def _namespace_mounts(profile: str) -> list[dict[str, Any]]:
-    # No propagation: not every node's mounts are shared, and a container that asks for it does not start there. A namespace that is
-    # removed meanwhile goes all the same: unlinking its file unmounts it here too (vfs_unlink and detach_mounts in Linux fs/namei.c).
-    return [{"name": "netns", "mountPath": NAMESPACES_FOLDER, "readOnly": True}] if profile == "privileged" else []
+    No propagation: not every node's mounts are shared, and a container that asks for it does not start there. A namespace that is removed
+    meanwhile goes all the same: unlinking its file unmounts it here too (vfs_unlink and detach_mounts in Linux fs/namei.c).
+    """
+    volume = {"name": "netns", "hostPath": {"path": NAMESPACES_FOLDER}}
+    return (volume,), ({"name": "netns", "mountPath": NAMESPACES_FOLDER, "readOnly": True},)
 
 
 def _security(profile: str) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import msgspec
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.kube.admission import refusal
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.explain import RIGHTS_HINT, explain
 from kubectl_vxtrace.kube.rest import Api, ApiError, namespaced, path
 from kubectl_vxtrace.kube.rights import ALWAYS, Need, Where
+from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.request import PodOptions
 
 _THREADS = 8
@@ -95,6 +97,9 @@ def _reviewed(connection: Connection, rights: Sequence[Right]) -> tuple[Right, .
         raise explain(error, "ask for your rights") from error
 
 
+REFUSED_FOLDER = "a policy lets no debug pod have the node's /var/run/netns (hostPath): pods' own network namespaces are not looked into"
+
+
 def check(connection: Connection, *, options: PodOptions, namespace: str, manifests: Sequence[Mapping[str, Any]]) -> None:
     """Check rights, then let admission judge the real pods by a creation that is not carried out (dryRun=All).
 
@@ -118,6 +123,13 @@ def admitted(connection: Connection, namespace: str, manifests: Sequence[Mapping
     """Why the API would not create a pod, for each; None where it would."""
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="dry-run") as pool:
         return tuple(pool.map(lambda body: _try(connection, namespace, body), manifests))
+
+
+def admits_without_namespaces(connection: Connection, pods: DebugPods, nodes: Sequence[Node]) -> bool:
+    """Whether the API, which refuses these pods, would create them without the node's folder of network namespaces, as a policy against
+    hostPath does; they are made so from now on."""
+    pods.leave_out_namespaces()
+    return not any(admitted(connection, pods.namespace, pods.manifests(nodes)))
 
 
 def _refuse_missing(rights: Sequence[Right]) -> None:

@@ -21,6 +21,7 @@ from kubectl_vxtrace.model.cluster import Cleanup, CleanupState
 from kubectl_vxtrace.model.recording import Recording
 from kubectl_vxtrace.model.request import Request, Target
 from tests.calico.recorded import raw_answers, recording
+from tests.scrubbing import without_payload
 
 REQUEST = Request(command="pod", source=Target(namespace="kotsadm", name="kotsadm"), target=Target(name="kube-dns"), anonymize=True)
 LEFT = "kotsadm/vxtrace-7f3a-ada-ec-1"
@@ -42,7 +43,7 @@ class Trace:
             folder.write_facts(self._place, when, facts, raw_answers("netpol-egress", when))
         folder.write_snapshot(self._place, made.snapshot)
         folder.write_recording(self._place, made)
-        return made
+        return made if self._request.payload else without_payload(made)
 
     def clean_up(self) -> Cleanup:
         return Cleanup(state=CleanupState.UNCONFIRMED, left=(LEFT,), pods=1)

@@ -1,12 +1,15 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from kubectl_vxtrace.errors import CannotRunError, UsageError
 from kubectl_vxtrace.kube.connection import Connection
+from kubectl_vxtrace.kube.debugpod import DebugPods
 from kubectl_vxtrace.kube.manifest import manifest
-from kubectl_vxtrace.kube.preflight import check, check_reading, review
+from kubectl_vxtrace.kube.preflight import admits_without_namespaces, admitted, check, check_reading, review
 from kubectl_vxtrace.kube.rights import ALWAYS
+from kubectl_vxtrace.model.cluster import Node
 from kubectl_vxtrace.model.request import PodOptions
 from tests.kube.fake import Fake
 
@@ -55,6 +58,40 @@ def test_admission_speaks_for_itself(fake: Fake, connection: Connection, status:
         run(connection)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+def _refusing(fake: Fake, monkeypatch: pytest.MonkeyPatch, refused: Callable[[dict[str, Any]], bool]) -> None:
+    """A policy in front of the API, which is asked of each pod."""
+    create = fake.create
+
+    def judged(http: Any, body: dict[str, Any], query: dict[str, str]) -> None:
+        if refused(body):
+            fake.refuse(http, 400, "BadRequest", 'admission webhook "no-host-path" denied the request')
+        else:
+            create(http, body, query)
+
+    monkeypatch.setattr(fake, "create", judged)
+
+
+def _has_host_path(body: dict[str, Any]) -> bool:
+    return any("hostPath" in volume for volume in body["spec"]["volumes"])
+
+
+def test_a_policy_against_host_paths_gets_pods_without(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refusing(fake, monkeypatch, _has_host_path)
+    nodes = (Node(name="a", annotations={}), Node(name="b", annotations={}))
+    pods = DebugPods(connection, session="7f3a", options=PodOptions(debug_namespace="debug"), lifetime_s=60)
+    assert all(map(_has_host_path, pods.manifests(nodes)))
+    assert any(admitted(connection, "debug", pods.manifests(nodes)))
+    assert admits_without_namespaces(connection, pods, nodes)
+    assert not any(map(_has_host_path, pods.manifests(nodes)))
+    check(connection, options=PodOptions(), namespace="debug", manifests=pods.manifests(nodes))
+
+
+def test_what_refuses_more_is_no_better_without_it(fake: Fake, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refusing(fake, monkeypatch, lambda body: bool(body["spec"]["hostNetwork"]))
+    pods = DebugPods(connection, session="7f3a", options=PodOptions(debug_namespace="debug"), lifetime_s=60)
+    assert not admits_without_namespaces(connection, pods, (Node(name="a", annotations={}),))
 
 
 @pytest.mark.parametrize("reply", [(500, {"message": "no endpoints for webhook"}, {"Retry-After": "0"}), (401, {}, {})])
