@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.place import CLIENT, Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.one_backend]
+pytestmark = [pytest.mark.lab, pytest.mark.one_backend, pytest.mark.lab_only]
 
 METRICS = "kube-dns:9153"
 
