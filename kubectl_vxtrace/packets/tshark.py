@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import IO, Final
 
 from kubectl_vxtrace.model.text import clean_bytes
@@ -76,7 +77,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is not None:
         return
     if sys.platform != "win32":
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(PermissionError):  # macOS says so of a session of which only the ended leader is left
+            os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
 

@@ -76,7 +76,7 @@ def find_channels(tables: Sequence[PacketTable]) -> Channels:
     destination_port = _joined([table.conversations.destination_port for table in tables], np.uint16)
     evidence = [_sender_is_client(table) for table in tables]
     usable = np.isin(protocol, list(PROTOCOL_NAMES)) & ((source_port != 0) | (destination_port != 0))
-    usable |= _is_icmp(protocol) & (_joined(evidence, np.int64) != 0)
+    usable |= is_icmp(protocol) & (_joined(evidence, np.int64) != 0)
     usable &= is_unicast(source) & is_unicast(destination)
     ends = numbered(_packed(np.tile(protocol, 2), np.vstack([source, destination]), np.concatenate([source_port, destination_port])))
     sender, receiver = ends[: len(protocol)], ends[len(protocol) :]
@@ -84,7 +84,7 @@ def find_channels(tables: Sequence[PacketTable]) -> Channels:
     client = np.where(forward[:, None], source, destination)
     server = np.where(forward[:, None], destination, source)
     port = np.where(forward, destination_port, source_port)
-    port = np.where(_is_icmp(protocol), 0, port).astype(np.uint16)
+    port = np.where(is_icmp(protocol), 0, port).astype(np.uint16)
     packed = _packed(protocol, np.hstack([client, server]), port)
     first, channel = unique_rows(packed[usable])
     numbers = np.full(len(protocol), -1, dtype=np.int64)
@@ -112,7 +112,8 @@ def is_unicast(addresses: U8) -> Bools:
     return unicast
 
 
-def _is_icmp(protocol: Column) -> Bools:
+def is_icmp(protocol: Column) -> Bools:
+    """Which numbers of protocols are ICMP of either IP version."""
     found: Bools = np.isin(protocol, list(ECHO_TYPES))
     return found
 

@@ -1,12 +1,14 @@
 """Ends of flows: the address, pod and node of what a name stands for, in one family of addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeVar
 
 from kubectl_vxtrace.errors import UsageError
 from kubectl_vxtrace.model.cluster import Backend, ClusterSnapshot, Node, Pod, Service
 from kubectl_vxtrace.model.path import Endpoint
+
+_Found = TypeVar("_Found")
 
 IP_VERSIONS: Final = (4, 6)
 """In the order in which they are tried where nothing names one: as addresses are chosen by RFC 6724, 2.1, which prefers IPv4 to the unique
@@ -33,6 +35,21 @@ def first_of(addresses: Sequence[str], version: int) -> str | None:
 def first_address(addresses: Sequence[str]) -> str | None:
     """The first IPv4 address, else the first IPv6 one, or None."""
     return next((address for version in IP_VERSIONS if (address := first_of(addresses, version)) is not None), None)
+
+
+def in_one_version(find: Callable[[int], _Found], hint: str, versions: Iterable[int] = IP_VERSIONS) -> _Found:
+    """What `find` finds for the first of the IP versions in which all of its ends have addresses.
+
+    Raises:
+        UsageError: there is none, with that hint; else as `find` does.
+    """
+    without: list[str] = []
+    for version in versions:
+        try:
+            return find(version)
+        except NoSuchAddressError as error:
+            without.append(error.message)
+    raise UsageError("; ".join(dict.fromkeys(without)), hint)
 
 
 def pod_endpoint(pod: Pod, version: int, port: int | None = None) -> Endpoint:

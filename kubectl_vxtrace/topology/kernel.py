@@ -8,7 +8,8 @@ from kubectl_vxtrace.model.facts import PAIR_KINDS, FdbEntry, Link, NodeFacts, R
 _BRIDGES: Final = ("bridge", "openvswitch")
 # Neighbour states in which the kernel has no usable MAC (ip-neighbour(8)).
 _UNUSABLE: Final = frozenset({"FAILED", "INCOMPLETE"})
-_LINK_LOCAL: Final = "fe80:"
+LINK_LOCAL: Final = "fe80:"
+"""How the link-local addresses begin that the kernel gives each IPv6 device (RFC 4291, 2.5.6)."""
 _CONFIRMED: Final = frozenset({"REACHABLE", "DELAY", "PROBE"})
 # RFC 2863, 6 (ifOperStatus), as iproute2 spells it.
 _NO_LINK: Final = frozenset({"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"})
@@ -148,4 +149,4 @@ def pod_ends(facts: NodeFacts) -> tuple[Link, ...]:
     """The ends of pairs of interfaces that lead into other namespaces and hang on no bridge; a node's NIC, which may be such an end where
     the node itself is a container, has an address."""
     pairs = (link for link in facts.links if link.kind in PAIR_KINDS and link.peer_index is not None and link.master is None)
-    return tuple(link for link in pairs if all(address.startswith(_LINK_LOCAL) for address in link.addresses))
+    return tuple(link for link in pairs if all(address.startswith(LINK_LOCAL) for address in link.addresses))

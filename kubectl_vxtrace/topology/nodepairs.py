@@ -10,7 +10,7 @@ from kubectl_vxtrace.model.cluster import ClusterSnapshot, Node
 from kubectl_vxtrace.model.path import Endpoint, Flow, Overlay
 from kubectl_vxtrace.model.recording import Gap
 from kubectl_vxtrace.model.request import Request, Target
-from kubectl_vxtrace.topology.ends import IP_VERSIONS, NoSuchAddressError, node_endpoint
+from kubectl_vxtrace.topology.ends import in_one_version, node_endpoint
 from kubectl_vxtrace.topology.search import find
 
 COMMANDS: Final = frozenset({"node", "mesh"})
@@ -31,20 +31,9 @@ def node_flows(request: Request, snapshot: ClusterSnapshot) -> tuple[Flow, ...]:
         if request.command == "node":
             raise UsageError("both ends are the same node", "name another one with --to")
         raise UsageError(f"{len(nodes)} nodes are meant, and it takes two to have a path", "kubectl get nodes --show-labels")
-    ends = _ends(nodes)
+    ends = in_one_version(lambda version: [node_endpoint(node, version) for node in nodes], "kubectl get nodes -o wide")
     flows = (Flow(id=0, protocol="ICMP", client=client, server=server) for client, server in permutations(ends, 2))
     return tuple(replace(flow, id=number) for number, flow in enumerate(flows, start=1))
-
-
-def _ends(nodes: Sequence[Node]) -> list[Endpoint]:
-    """The nodes' ends, in the first IP version that all have addresses of."""
-    without: list[str] = []
-    for version in IP_VERSIONS:
-        try:
-            return [node_endpoint(node, version) for node in nodes]
-        except NoSuchAddressError as error:
-            without.append(error.message)
-    raise UsageError("; ".join(without), "kubectl get nodes -o wide")
 
 
 def _named(end: Target | None, snapshot: ClusterSnapshot) -> Node:

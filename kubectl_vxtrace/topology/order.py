@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubectl_vxtrace.model.packets import I32, I64, U64, PacketTable
-from kubectl_vxtrace.model.protocol import ECHO_TYPES, TCP_FIN, TCP_SYN, IpProtocol
-from kubectl_vxtrace.topology.channels import Bools, Channels
+from kubectl_vxtrace.model.protocol import TCP_FIN, TCP_SYN, IpProtocol
+from kubectl_vxtrace.topology.channels import Bools, Channels, is_icmp
 from kubectl_vxtrace.topology.translations import fingerprints
 
 _LEAST_SAMPLES: Final = 3
@@ -85,7 +85,7 @@ def _tags(table: PacketTable, rows: NDArray[np.int64], forward: Bools) -> tuple[
     protocols: nothing, so that the first request and the first answer make one exchange.
     """
     protocol = table.conversations.protocol[table.conversation[rows]]
-    tcp, icmp = protocol == IpProtocol.TCP, np.isin(protocol, list(ECHO_TYPES))
+    tcp, icmp = protocol == IpProtocol.TCP, is_icmp(protocol)
     payload = table.payload_bytes[rows].astype(np.int64)
     opens = np.where(table.flags[rows] & (TCP_SYN | TCP_FIN), 1, 0)
     expected = table.seq[rows].astype(np.int64) + payload + opens

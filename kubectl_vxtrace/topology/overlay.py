@@ -12,11 +12,10 @@ from kubectl_vxtrace.model.facts import Link, NodeFacts
 from kubectl_vxtrace.model.path import Flow, Overlay, Vtep
 from kubectl_vxtrace.topology.cni import CNIS, backend_of, is_known_device
 from kubectl_vxtrace.topology.ends import first_address, first_of, version_of
-from kubectl_vxtrace.topology.kernel import bare_address, hears, lookup, vxlan_links
+from kubectl_vxtrace.topology.kernel import LINK_LOCAL, bare_address, hears, lookup, vxlan_links
 from kubectl_vxtrace.topology.resolve import flow_nodes
 
 # Tunnels of other kinds, for the message where there is no VXLAN device (`ip -d link`, info_kind).
-_LINK_LOCAL: Final = "fe80:"
 _OTHER_TUNNELS: Final = ("geneve", "ipip", "wireguard", "gre", "sit")
 
 
@@ -142,7 +141,7 @@ def _vtep(link: Link, facts: NodeFacts, node: Node | None, flows: Sequence[Flow]
 
 def _own_address(link: Link, flows: Sequence[Flow]) -> str | None:
     """A VXLAN device's address of the flows' IP version, else any but a link-local one, which each IPv6 device has."""
-    addresses = [address for address in map(bare_address, link.addresses) if not address.startswith(_LINK_LOCAL)]
+    addresses = [address for address in map(bare_address, link.addresses) if not address.startswith(LINK_LOCAL)]
     version = version_of(flows[0].client.address) if flows else None
     return (first_of(addresses, version) if version is not None else None) or first_address(addresses)
 

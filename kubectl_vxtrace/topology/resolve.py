@@ -13,6 +13,7 @@ from kubectl_vxtrace.topology.ends import (
     IP_VERSIONS,
     NoSuchAddressError,
     first_of,
+    in_one_version,
     node_at,
     node_endpoint,
     pod_at,
@@ -108,13 +109,7 @@ def _in_one_version(targets: Sequence[Target], find: Callable[[int], _Found]) ->
     named = dict.fromkeys(version_of(target.address) or 0 for target in targets if target.address is not None)
     if len(named) > 1:
         raise UsageError("one end is an IPv4 address, the other an IPv6 one: no packet goes from one to the other", "name both in one form")
-    without: list[NoSuchAddressError] = []
-    for version in named or IP_VERSIONS:
-        try:
-            return find(version)
-        except NoSuchAddressError as error:
-            without.append(error)
-    raise UsageError("; ".join(dict.fromkeys(error.message for error in without)), "name ends that have addresses of one family")
+    return in_one_version(find, "name ends that have addresses of one family", named or IP_VERSIONS)
 
 
 def flows_to(client: Endpoint, target: Target, snapshot: ClusterSnapshot) -> list[Flow]:

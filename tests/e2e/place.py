@@ -258,7 +258,19 @@ def hop_packets(direction: Mapping[str, Any]) -> Sequence[int]:
     return [hop["packets"] for hop in direction["hops"] if hop["expected"]]
 
 
-def wrong_with(line: FaultLine, code: int, report: dict[str, object]) -> str | None:
+def named_wrongly(place: Lab, lines: Sequence[FaultLine], cwd: Path) -> list[str]:
+    """Each fault is switched on, traced and healed: what is wrong with the reports, by the faults' names."""
+    wrong = []
+    for line in lines:
+        place.fault(line.name)
+        run = place.trace("--bundle", "none", cwd=cwd)
+        place.heal()
+        if (text := _wrong_with(line, run.code, run.report)) is not None:
+            wrong.append(f"{line.name}: {text}")
+    return wrong
+
+
+def _wrong_with(line: FaultLine, code: int, report: dict[str, object]) -> str | None:
     """What is wrong with the report of a trace where a fault was on, or None."""
     if code != 3:
         return f"exit {code}, {report['summary']}"

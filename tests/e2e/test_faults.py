@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.datapath.fault_table import BASIC
-from tests.e2e.place import Lab, direction_of, place_of, wrong_with
+from tests.e2e.place import Lab, direction_of, named_wrongly, place_of
 
 pytestmark = [pytest.mark.lab]
 
@@ -22,15 +22,9 @@ def test_the_table_has_the_first_faults(place: Lab) -> None:
 
 def test_each_fault_is_named_with_its_leg(place: Lab, backend: str, tmp_path: Path) -> None:
     """All on the lab's first backend, every third elsewhere: `make truth` makes all of them everywhere."""
-    wrong = []
     lines = [line for line in place.faults() if line.name in FIRST]
-    for line in lines if (place.command, backend) == ("tests.lab", "calico") else lines[::3]:
-        place.fault(line.name)
-        run = place.trace("--bundle", "none", cwd=tmp_path)
-        place.heal()
-        if (text := wrong_with(line, run.code, run.report)) is not None:
-            wrong.append(f"{line.name}: {text}")
-    assert wrong == []
+    chosen = lines if (place.command, backend) == ("tests.lab", "calico") else lines[::3]
+    assert named_wrongly(place, chosen, tmp_path) == []
 
 
 @pytest.mark.one_backend

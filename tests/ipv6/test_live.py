@@ -9,7 +9,7 @@ import pytest
 
 from tests.datapath import records, servers
 from tests.datapath.fault_table import BASIC
-from tests.e2e.place import CLIENT, Lab, wrong_with
+from tests.e2e.place import CLIENT, Lab, named_wrongly
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
@@ -82,12 +82,5 @@ def test_probes_where_nothing_is_heard(place: Lab, tmp_path: Path) -> None:
 
 def test_each_fault_is_named_with_its_leg(place: Lab, backend: str, tmp_path: Path) -> None:
     """All on the first shape, every fourth on the other."""
-    wrong = []
     lines = [line for line in place.faults() if line.name in FAULTS]
-    for line in lines if backend == "calico" else lines[::4]:
-        place.fault(line.name)
-        run = place.trace("--bundle", "none", cwd=tmp_path)
-        place.heal()
-        if (text := wrong_with(line, run.code, run.report)) is not None:
-            wrong.append(f"{line.name}: {text}")
-    assert wrong == []
+    assert named_wrongly(place, lines if backend == "calico" else lines[::4], tmp_path) == []
