@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_what_the_servers_pod_says_of_itself(
     place: Lab, fault: str, to: str, cause: str, confidence: str, proof: str, tmp_path: Path
 ) -> None:
     place.fault(fault)
+    time.sleep(2)  # a question waits, of five a second that two servers share
     try:
         run = place.trace("--bundle", "none", to=to, cwd=tmp_path)
     finally:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
+from kubectl_vxtrace.diagnosis.judgement import PLAUSIBLE_FACTOR
 from kubectl_vxtrace.model.facts import Link, NodeFacts, VxlanDevice
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Hop, Role, Vtep
+from kubectl_vxtrace.model.path import Hop, Role, Tap, Vtep
 
 
 def before(case: Case, node: str) -> NodeFacts | None:
@@ -184,3 +185,18 @@ def _within(prefix: str, address: str) -> bool:
 def is_vxlan(hop: Hop | None) -> bool:
     """Whether the hop is a VXLAN device."""
     return hop is not None and hop.role is Role.VXLAN
+
+
+def most_growth(case: Case, tap: Tap, packets: int) -> float | None:
+    """The most that a counter between the two looks at a tap's node can have grown by so many lost packets of its capture alone, if the
+    loss went on at its rate; None where the times are not known."""
+    first, last = before(case, tap.node), after(case, tap.node)
+    times = [
+        (capture.started_ns, capture.stopped_ns)
+        for capture in case.recording.captures
+        if capture.task.tap == tap and capture.started_ns is not None and capture.stopped_ns is not None
+    ]
+    if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
+        return None
+    window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
+    return packets * PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2

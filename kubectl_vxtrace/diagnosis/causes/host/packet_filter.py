@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kubectl_vxtrace.diagnosis import judgement
 from kubectl_vxtrace.diagnosis.case import LossCase
 from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.rule_verdict import HOST_FIREWALL, verdict_on
@@ -105,7 +104,7 @@ def _counted(case: LossCase, loss: Loss, segment: AnySegment, full: list[_Suspec
     if sum(minimum_counter_growth(other) for other in rivalling) > growth:
         doubts.append(f"the counter grew by {growth} and {claimed} packets were lost at this place by all flows together")
     beside = unanswered_beside(case, loss)
-    plausible = _plausible(case, loss, max(claimed, loss.packets) + beside)
+    plausible = node_facts.most_growth(case, loss.start.tap, max(claimed, loss.packets) + beside)
     if best.fit is not Fit.NAMES and plausible is not None and growth > plausible:
         doubts.append(f"the counter grew by {growth}: most of that is other traffic")
     doubts += _answers_doubt(case, loss, segment, best.rule)
@@ -281,18 +280,3 @@ def _may_claim(case: Case, other: Loss, segment: AnySegment, rule: Rule) -> bool
         and fit_on(there, rule, traits(case, other, there)) is not Fit.EXCLUDES
         for there in other.segments
     )
-
-
-def _plausible(case: LossCase, loss: Loss, packets: int) -> float | None:
-    """The most that a counter between the two looks can have grown by a loss of `packets` alone, if it went on at its rate."""
-    node = loss.start.tap.node
-    first, last = node_facts.before(case, node), node_facts.after(case, node)
-    times = [
-        (capture.started_ns, capture.stopped_ns)
-        for capture in case.recording.captures
-        if capture.task.tap == loss.start.tap and capture.started_ns is not None and capture.stopped_ns is not None
-    ]
-    if first is None or last is None or not times or not first.taken_ns or not last.taken_ns:
-        return None
-    window_ns = max((times[0][1] or 0) - (times[0][0] or 0), 1)
-    return packets * judgement.PLAUSIBLE_FACTOR * max((last.taken_ns - first.taken_ns) / window_ns, 1.0) + 2

@@ -8,6 +8,7 @@ from kubectl_vxtrace.diagnosis.cause import Cause
 from kubectl_vxtrace.diagnosis.causes.host.packet_filter import describe
 from kubectl_vxtrace.diagnosis.evidence.kernel_drops import match_kernel_drops
 from kubectl_vxtrace.diagnosis.evidence.lost_packets import direction_noun, last_seen, minimum_counter_growth, place_text
+from kubectl_vxtrace.diagnosis.evidence.node_facts import most_growth
 from kubectl_vxtrace.diagnosis.evidence.places_to_look import is_inside_pod
 from kubectl_vxtrace.diagnosis.finding import error_finding
 from kubectl_vxtrace.diagnosis.judgement import PLAUSIBLE_FACTOR
@@ -97,7 +98,8 @@ def _counted(case: LossCase, loss: Loss, segment: AnySegment, found: CountingRul
     """Certain only of a rule that names the packets and counted hardly more than these."""
     receiver = loss.path.receiver(loss.flow)
     node, pod = segment.start.tap.node, receiver.pod if receiver is not None else None
-    is_all = found.growth <= PLAUSIBLE_FACTOR * minimum_counter_growth(loss)
+    packets = minimum_counter_growth(loss)
+    is_all = found.growth <= (most_growth(case, segment.start.tap, packets) or PLAUSIBLE_FACTOR * packets)
     sure = found.is_named and found.is_exact and is_all and not found.rivals
     others = () if is_all else (f"other traffic of the pod: the counter grew by {found.growth}",)
     noun, where = (

@@ -13,7 +13,7 @@ from kubectl_vxtrace.diagnosis.judgement import FEW_PACKETS, PLAUSIBLE_FACTOR
 from kubectl_vxtrace.diagnosis.losses import Loss
 from kubectl_vxtrace.model.address import host_port
 from kubectl_vxtrace.model.journeys import Case
-from kubectl_vxtrace.model.path import Endpoint, Flow, Hop
+from kubectl_vxtrace.model.path import Endpoint, Flow, Hop, Tap
 from kubectl_vxtrace.model.report import Confidence, Evidence, EvidenceKind, Finding
 
 SOCKET_OVERFLOW = Cause(
@@ -77,7 +77,7 @@ def _of_node(case: Case, loss: Loss, last: Hop) -> tuple[Evidence, bool] | None:
 
 def _of_pod(case: Case, loss: Loss, last: Hop) -> tuple[Evidence, bool] | None:
     """What the server's pod counted for the requests of a loss, and whether that is sure by itself."""
-    found = lacked_room(case, last.tap.node, loss.flow, max(minimum_counter_growth(loss), 1))
+    found = lacked_room(case, last.tap, loss.flow, max(minimum_counter_growth(loss), 1))
     if found is None:
         return None
     text = f"{found.text}; {loss.packets} requests got no answer"
@@ -92,25 +92,28 @@ class LackedRoom:
     is_sure: bool
 
 
-def lacked_room(case: Case, node: str, flow: Flow, least: int) -> LackedRoom | None:
-    """What the server's pod counted: its own socket, else (for no few packets) all its sockets together; None where that is less than
-    `least` packets, or was not read."""
+def lacked_room(case: Case, tap: Tap, flow: Flow, least: int) -> LackedRoom | None:
+    """What the server's pod counted behind its tap: its own socket, else (for no few packets) all its sockets together.
+
+    None where that is less than `least` packets, or was not read.
+    """
     server, protocol = flow.server, flow.protocol
-    inside = None if server is None or server.host_network else inside_pod(case, node, server.address)
+    inside = None if server is None or server.host_network else inside_pod(case, tap.node, server.address)
     if server is None or inside is None:
         return None
     where, drops = host_port(server.address, server.port), inside.socket_drops(protocol, server)
     if drops is not None:
         kind = "listening TCP" if protocol == "TCP" else protocol
         text = f"the {kind} socket of {where} had no room for {drops} packets{_queue_text(inside, protocol, server)}"
-        sure = drops <= PLAUSIBLE_FACTOR * least and _takes_nothing(inside, protocol, server)
+        most = node_facts.most_growth(case, tap, least) or PLAUSIBLE_FACTOR * least
+        sure = drops <= most and _takes_nothing(inside, protocol, server)
         return LackedRoom(text=text, is_sure=sure) if drops >= least else None
     if least < FEW_PACKETS:
         return None
     counters = POD_OVERFLOWS.get(protocol, ())
     growth = inside.grown_together(counters)
     names = " and ".join(counter for counter in counters if inside.grown(counter))
-    return LackedRoom(text=f"{names} inside the pod of {where} on {node} grew by {growth}", is_sure=False) if growth >= least else None
+    return LackedRoom(text=f"{names} inside the pod of {where} on {tap.node} grew by {growth}", is_sure=False) if growth >= least else None
 
 
 def _takes_nothing(inside: InsidePod, protocol: str, server: Endpoint) -> bool:

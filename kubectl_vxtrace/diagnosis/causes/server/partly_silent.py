@@ -46,7 +46,7 @@ def _partly(case: LossCase, requests: TracedPath, replies: TracedPath) -> Iterat
     if not FEW_PACKETS <= len(silent) < len(rows):
         return
     where, good, what = host_port(server.address, server.port), len(rows) - len(silent), "connections" if is_tcp else "questions"
-    full = lacked_room(case, last.tap.node, requests.flow, len(silent))
+    full = lacked_room(case, last.tap, requests.flow, len(silent))
     cause = SERVER_SILENT if full is None else SOCKET_OVERFLOW
     absence = f"{len(silent)} {what} at {place_text(last)}, and no answer there to any of them within a second"
     proofs = [Evidence(kind=EvidenceKind.ABSENCE, text=absence, frames=frame_refs(case, last.tap, silent.astype(np.int32)))]
